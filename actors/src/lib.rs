@@ -1,0 +1,1 @@
+//! Campaign actors, the learner, and the journal they write

@@ -1,0 +1,119 @@
+//! What an advertiser asks for.
+
+use crate::id::{CampaignKey, Tag};
+use crate::money::{CpmMicros, Micros};
+use crate::opportunity::Size;
+use crate::targeting::{Daypart, Targeting};
+use crate::time::{Timestamp, Zone};
+
+/// A campaign as configured and checked: what to show, to whom, when, for what, and for how much.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Campaign {
+    /// The configured id: letters, digits, `-` and `_`.
+    pub id: String,
+    /// The stable hash of `id`.
+    pub key: CampaignKey,
+    /// For people.
+    pub name: String,
+    /// The advertiser's domain, sent as `adomain` and compared with `badv`.
+    pub advertiser_domain: String,
+    /// IAB content categories of the ads, sent as `cat` and compared with `bcat`.
+    pub categories: Vec<String>,
+    /// What the money should buy.
+    pub goal: Goal,
+    /// How much there is.
+    pub budget: Budget,
+    /// When it runs.
+    pub flight: Flight,
+    /// How spend is spread over the day.
+    pub pacing: Pacing,
+    /// The advertiser's time zone: its days begin at its midnight.
+    pub zone: Zone,
+    /// Hours of the week in which it bids; empty means all.
+    pub dayparts: Vec<Daypart>,
+    /// Who sees it.
+    pub targeting: Targeting,
+    /// A hard ceiling on any bid.
+    pub max_bid: CpmMicros,
+    /// What may be shown; at least one.
+    pub creatives: Vec<Creative>,
+}
+
+/// What the money should buy. The bid is the expected value of an impression under this goal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// A fixed price per thousand impressions.
+    Cpm {
+        /// Value of a thousand impressions.
+        price: CpmMicros,
+    },
+    /// Clicks, at up to `max` each.
+    Cpc {
+        /// Value of a click.
+        max: Micros,
+    },
+    /// Orders, at `target` each.
+    Cpa {
+        /// Value of an order.
+        target: Micros,
+    },
+    /// Revenue, `target` units of it for each unit spent.
+    Roas {
+        /// Revenue ÷ spend; above 0.
+        target: f64,
+        /// What an order brings, before enough orders were seen to know.
+        order_value: Micros,
+    },
+}
+
+/// How much there is to spend. At least one of the two is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Per day of the advertiser's calendar.
+    pub daily: Option<Micros>,
+    /// Over the whole flight.
+    pub total: Option<Micros>,
+}
+
+/// When a campaign runs: from `start` (inclusive) to `end` (exclusive).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// First instant; `Timestamp::default()` for "always has".
+    pub start: Timestamp,
+    /// First instant after; [`Timestamp::MAX`] for "until stopped".
+    pub end: Timestamp,
+}
+
+impl Flight {
+    /// Whether `now` is inside.
+    pub fn contains(&self, now: Timestamp) -> bool {
+        self.start <= now && now < self.end
+    }
+}
+
+/// How spend is spread over a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pacing {
+    /// In proportion to the hours of the day in which the campaign may bid.
+    #[default]
+    Even,
+    /// As soon as possible.
+    Asap,
+}
+
+/// One ad. First cut: a banner image of one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creative {
+    /// The configured id, sent as `crid`.
+    pub id: String,
+    /// The stable hash of `id`, a feature of the model.
+    pub tag: Tag,
+    /// In CSS pixels.
+    pub size: Size,
+    /// `https` address of the image.
+    pub image: String,
+    /// `https` address that a click leads to.
+    pub landing: String,
+    /// Alternative text.
+    pub title: String,
+}

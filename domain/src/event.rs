@@ -1,0 +1,240 @@
+//! What happened after a decision: the records of the journal.
+//!
+//! Records are CBOR with numbered fields. To evolve: give a new field or variant a new number and make the field
+//! optional; never reuse a number. A reader that meets an unknown variant refuses the journal rather than skip
+//! what might be money.
+
+use crate::id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
+use crate::money::{CpmMicros, Micros};
+use crate::profile::BehaviourKind;
+use crate::time::Timestamp;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
+pub struct Record {
+    /// When it happened.
+    #[n(0)]
+    pub at: Timestamp,
+    /// Whose it is; the key of the stream. Zero for events of no campaign.
+    #[n(1)]
+    pub campaign: CampaignKey,
+    /// What happened.
+    #[n(2)]
+    pub event: Event,
+}
+
+/// A decision to bid, as its notices carry it (sealed) and its feedback events repeat it, so that nothing has
+/// to remember an open bid.
+#[derive(Clone, Debug, Default, PartialEq, minicbor::Encode, minicbor::Decode)]
+pub struct Decision {
+    /// Which bid.
+    #[n(0)]
+    pub bid: BidId,
+    /// When it was made.
+    #[n(1)]
+    pub at: Timestamp,
+    /// Until when a billing or loss notice counts: then the reservation is released.
+    #[n(2)]
+    pub expires_at: Timestamp,
+    /// The price that was bid; no notice can charge more.
+    #[n(3)]
+    pub ceiling: CpmMicros,
+    /// Who asked.
+    #[n(4)]
+    pub exchange: ExchangeKey,
+    /// Position of the creative in the campaign's list.
+    #[n(5)]
+    pub creative: u16,
+    /// The probability with which that creative was drawn, in (0, 1].
+    #[n(6)]
+    pub propensity: f32,
+    /// The model that scored it.
+    #[n(7)]
+    pub model_version: u64,
+    /// Its click probability by that model.
+    #[n(8)]
+    pub click_probability: f32,
+    /// What the impression was worth to the campaign, before pacing and shading.
+    #[n(9)]
+    pub value: CpmMicros,
+    /// The user, where there was a basis to know them.
+    #[n(10)]
+    pub user: Option<UserKey>,
+    /// The request's features, hashed, one a field, in the model's order.
+    #[n(11)]
+    pub features: Vec<u32>,
+}
+
+/// What happened. The first group moves money: replaying it gives the ledger. The second teaches.
+#[derive(Clone, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
+pub enum Event {
+    /// The campaign exists under this id.
+    #[n(0)]
+    Defined {
+        /// The configured id.
+        #[n(0)]
+        id: String,
+    },
+    /// Money became available: a day began, or the budget was raised.
+    #[n(1)]
+    BudgetOpened {
+        /// The advertiser's calendar day (days since 1970).
+        #[n(0)]
+        day: i32,
+        /// How much.
+        #[n(1)]
+        amount: Micros,
+    },
+    /// Unspent money was taken away: a day ended, or the budget was lowered.
+    #[n(2)]
+    BudgetLapsed {
+        /// How much.
+        #[n(0)]
+        amount: Micros,
+    },
+    /// Money was put where bids may reserve it. Repeated for one lease when it is topped up.
+    #[n(3)]
+    LeaseGranted {
+        /// The lease; numbers rise by one and never come back.
+        #[n(0)]
+        lease: u32,
+        /// How much was added.
+        #[n(1)]
+        amount: Micros,
+        /// When reservations from it are released at the latest.
+        #[n(2)]
+        expires_at: Timestamp,
+    },
+    /// The lease takes no more bids; what none had reserved came back.
+    #[n(4)]
+    LeaseReturned {
+        /// The lease.
+        #[n(0)]
+        lease: u32,
+        /// How much came back.
+        #[n(1)]
+        amount: Micros,
+    },
+    /// The lease's time is over; what was still reserved came back.
+    #[n(5)]
+    LeaseExpired {
+        /// The lease.
+        #[n(0)]
+        lease: u32,
+        /// How much came back.
+        #[n(1)]
+        amount: Micros,
+    },
+    /// A bid was billed: its reservation ended, and this was charged.
+    #[n(6)]
+    Billed {
+        /// Which bid.
+        #[n(0)]
+        bid: BidId,
+        /// What it had reserved.
+        #[n(1)]
+        reserved: Micros,
+        /// What it was charged; at most `reserved`.
+        #[n(2)]
+        charged: Micros,
+        /// The notice asked for more than the signed ceiling.
+        #[n(3)]
+        capped: bool,
+    },
+    /// A bid lost: its reservation ended.
+    #[n(7)]
+    Lost {
+        /// Which bid.
+        #[n(0)]
+        bid: BidId,
+        /// What it had reserved.
+        #[n(1)]
+        reserved: Micros,
+        /// What it would have taken to win, where the exchange says.
+        #[n(2)]
+        min_to_win: Option<CpmMicros>,
+        /// What the bid was.
+        #[n(3)]
+        ceiling: CpmMicros,
+        /// Who said so.
+        #[n(4)]
+        exchange: ExchangeKey,
+    },
+
+    /// A win notice came (no money moves).
+    #[n(16)]
+    Won {
+        /// Which bid.
+        #[n(0)]
+        bid: BidId,
+        /// The clearing price as the exchange said it.
+        #[n(1)]
+        price: CpmMicros,
+        /// What the bid was.
+        #[n(2)]
+        ceiling: CpmMicros,
+        /// Who said so.
+        #[n(3)]
+        exchange: ExchangeKey,
+        /// What it would have taken to win, where the exchange says.
+        #[n(4)]
+        min_to_win: Option<CpmMicros>,
+    },
+    /// The ad was shown.
+    #[n(17)]
+    Impression {
+        /// The decision behind it.
+        #[n(0)]
+        decision: Decision,
+    },
+    /// The ad was clicked.
+    #[n(18)]
+    Click {
+        /// The decision behind it.
+        #[n(0)]
+        decision: Decision,
+    },
+    /// The shop got an order that follows from the click.
+    #[n(19)]
+    Conversion {
+        /// The decision behind it.
+        #[n(0)]
+        decision: Decision,
+        /// What the order brought.
+        #[n(1)]
+        revenue: Micros,
+        /// The shop's order id, by its tag: an order counts once.
+        #[n(2)]
+        order: Tag,
+    },
+    /// A user did something in the shop.
+    #[n(20)]
+    Behaviour {
+        /// Who.
+        #[n(0)]
+        user: UserKey,
+        /// What.
+        #[n(1)]
+        did: BehaviourKind,
+        /// To what.
+        #[n(2)]
+        what: Tag,
+    },
+}
+
+impl Event {
+    /// Whether this moves money, and so must be durable before it is acknowledged.
+    pub fn is_money(&self) -> bool {
+        matches!(
+            self,
+            Self::Defined { .. }
+                | Self::BudgetOpened { .. }
+                | Self::BudgetLapsed { .. }
+                | Self::LeaseGranted { .. }
+                | Self::LeaseReturned { .. }
+                | Self::LeaseExpired { .. }
+                | Self::Billed { .. }
+                | Self::Lost { .. }
+        )
+    }
+}

@@ -1,0 +1,130 @@
+//! Identity, in integers that are the same on every machine and in every version.
+
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Part of every journal and model file: changing it orphans them.
+const SEED: u64 = 0x6861_6767_6c65;
+
+/// A stable 64-bit hash (XXH3) of a name, ASCII letters' case ignored.
+fn stable_hash(space: u64, text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let seed = SEED ^ space;
+    if !bytes.iter().any(u8::is_ascii_uppercase) {
+        return xxh3_64_with_seed(bytes, seed);
+    }
+    let mut lower = [0u8; 64];
+    match lower.get_mut(..bytes.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(bytes);
+            lower.make_ascii_lowercase();
+            xxh3_64_with_seed(lower, seed)
+        }
+        None => xxh3_64_with_seed(&bytes.to_ascii_lowercase(), seed),
+    }
+}
+
+/// A word from a request or a campaign (a country, a site, a segment, a category …), as a number.
+///
+/// Words are compared and hashed into features far more often than they are read, so they become numbers where
+/// they enter, once. Letters' case is ignored. What kind of word it is stands in the type of the field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[cbor(transparent)]
+pub struct Tag(#[n(0)] pub u64);
+
+impl Tag {
+    /// An absent word.
+    pub const NONE: Self = Self(0);
+
+    /// The tag of a word; of an empty word, [`Tag::NONE`].
+    pub fn of(word: &str) -> Self {
+        if word.is_empty() { Self::NONE } else { Self(stable_hash(0, word).max(1)) }
+    }
+
+    /// Whether a word is there.
+    pub fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+}
+
+/// A campaign, by the stable hash of its id. The configuration refuses two campaigns with one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[cbor(transparent)]
+pub struct CampaignKey(#[n(0)] pub u64);
+
+impl CampaignKey {
+    /// The key of a campaign's id.
+    pub fn of(id: &str) -> Self {
+        Self(stable_hash(1, id))
+    }
+}
+
+impl fmt::Display for CampaignKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// An exchange, by the stable hash of its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[cbor(transparent)]
+pub struct ExchangeKey(#[n(0)] pub u64);
+
+impl ExchangeKey {
+    /// The key of an exchange's name.
+    pub fn of(name: &str) -> Self {
+        Self(stable_hash(2, name))
+    }
+}
+
+/// A person's browser or device, by a keyed hash of what the exchange calls it; the raw id is never kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[cbor(transparent)]
+pub struct UserKey(#[n(0)] pub u64);
+
+impl UserKey {
+    /// The key of a user id as the exchange, or the shop after a user match, writes it.
+    pub fn of(id: &str) -> Self {
+        Self(stable_hash(3, id))
+    }
+}
+
+/// One bid, for ever: campaign, the lease that paid for it, and its number within that lease.
+///
+/// Leases are numbered durably per campaign before they are spent from, so an id never comes twice, not after a
+/// crash either, and nothing has to be remembered to make the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+pub struct BidId {
+    /// The campaign that bids.
+    #[n(0)]
+    pub campaign: CampaignKey,
+    /// The lease the bid reserved from.
+    #[n(1)]
+    pub lease: u32,
+    /// The bid's number within the lease, from 0, without gaps.
+    #[n(2)]
+    pub number: u32,
+}
+
+impl fmt::Display for BidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}-{:x}", self.campaign, self.lease, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_stable_across_versions() {
+        // These numbers are in journals and model files on users' disks.
+        assert_eq!(CampaignKey::of("spring-shoes").to_string(), "bec1f0579c8aa541");
+        assert_eq!(Tag::of("USA"), Tag::of("usa"));
+        assert_ne!(Tag::of("usa").0, CampaignKey::of("usa").0);
+        assert_eq!(Tag::of(""), Tag::NONE);
+        let long = "A".repeat(200);
+        assert_eq!(Tag::of(&long), Tag::of(&long.to_lowercase()));
+    }
+}

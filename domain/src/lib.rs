@@ -1,0 +1,26 @@
+//! Haggle's shared vocabulary: money, time, identity, campaigns, opportunities, events, reasons.
+//!
+//! Everything here is plain data and pure functions. There is no I/O, no clock and no random generator: time
+//! arrives as a [`Timestamp`], chance as a [`Draw`].
+
+pub mod campaign;
+pub mod draw;
+pub mod event;
+pub mod id;
+pub mod money;
+pub mod opportunity;
+pub mod profile;
+pub mod reason;
+pub mod targeting;
+pub mod time;
+
+pub use campaign::{Budget, Campaign, Creative, Flight, Goal, Pacing};
+pub use draw::Draw;
+pub use event::{Decision, Event, Record};
+pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
+pub use money::{CpmMicros, Micros, MoneyError};
+pub use opportunity::{AuctionType, Context, DeviceKind, Opportunity, Size};
+pub use profile::{Behaviour, BehaviourKind, Profile};
+pub use reason::NoBidReason;
+pub use targeting::{Daypart, Predicate, Targeting};
+pub use time::{Clock, Timestamp};

@@ -1,0 +1,1 @@
+//! CTR and CVR models that learn online

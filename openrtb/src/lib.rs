@@ -1,0 +1,1 @@
+//! OpenRTB 2.x requests in, bids out

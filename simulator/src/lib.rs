@@ -1,0 +1,1 @@
+//! A shop's world: traffic, users, rivals and an exchange

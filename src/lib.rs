@@ -1,0 +1,1 @@
+//! Haggle: the program.

@@ -1,0 +1,1 @@
+//! The decision core: targeting, exploration, pacing, pricing, rank, commit, lease
