@@ -1,1 +1,12 @@
-//! Campaign actors, the learner, and the journal they write
+//! Campaign actors, the learner, and the journal they write.
+//!
+//! Actors stand beside the bid path, never in it: they publish what bids read, and consume what follows from bids.
+
+pub mod audience;
+mod bits;
+pub mod books;
+pub mod campaign;
+pub mod journal;
+pub mod learner;
+pub mod ledger;
+pub mod supervisor;

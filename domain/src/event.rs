@@ -114,6 +114,9 @@ pub enum Event {
         /// How much came back.
         #[n(1)]
         amount: Micros,
+        /// How many bids it paid for.
+        #[n(2)]
+        bids: u32,
     },
     /// The lease's time is over; what was still reserved came back.
     #[n(5)]
@@ -206,6 +209,13 @@ pub enum Event {
         /// The shop's order id, by its tag: an order counts once.
         #[n(2)]
         order: Tag,
+    },
+    /// A bid was made. A sample: not every one is written.
+    #[n(21)]
+    Bid {
+        /// The decision.
+        #[n(0)]
+        decision: Decision,
     },
     /// A user did something in the shop.
     #[n(20)]

@@ -24,15 +24,19 @@ pub enum BehaviourKind {
 }
 
 /// One kind of thing done to one product or category.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 pub struct Behaviour {
     /// What was done.
+    #[n(0)]
     pub did: BehaviourKind,
     /// To what.
+    #[n(1)]
     pub what: Tag,
     /// How often.
+    #[n(2)]
     pub count: u32,
     /// When last.
+    #[n(3)]
     pub last: Timestamp,
 }
 
@@ -66,6 +70,20 @@ impl Profile {
         self.behaviours.iter().find(|known| known.did == did && known.what == what)
     }
 
+    /// What [`Profile::behaviours`] gave, put back; the stalest make room if there are too many.
+    pub fn from_behaviours(behaviours: impl IntoIterator<Item = Behaviour>) -> Self {
+        let mut profile = Self::default();
+        for behaviour in behaviours {
+            profile.note(behaviour.did, behaviour.what, behaviour.last);
+            if let Some(kept) =
+                profile.behaviours.iter_mut().find(|kept| (kept.did, kept.what) == (behaviour.did, behaviour.what))
+            {
+                kept.count = behaviour.count;
+            }
+        }
+        profile
+    }
+
     /// All that is kept.
     pub fn behaviours(&self) -> &[Behaviour] {
         &self.behaviours
@@ -92,5 +110,6 @@ mod tests {
         profile.note(BehaviourKind::Viewed, Tag(2), Timestamp(99));
         assert_eq!(profile.find(BehaviourKind::Viewed, Tag(2)).unwrap().count, 2);
         assert_eq!(profile.last_seen(), Timestamp(99));
+        assert_eq!(Profile::from_behaviours(profile.behaviours().iter().copied()), profile);
     }
 }

@@ -33,15 +33,13 @@ pub enum NoBidReason {
     BelowFloor,
     /// The lease ran out between ranking and reserving.
     LeaseRaced,
-    /// The deadline (`tmax`) could not be kept.
-    Deadline,
     /// The node is draining or its journal has failed, so it takes on no new money.
     NotServing,
 }
 
 impl NoBidReason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidImp,
         Self::UnsupportedFormat,
         Self::UnsupportedCurrency,
@@ -56,7 +54,6 @@ impl NoBidReason {
         Self::Pacing,
         Self::BelowFloor,
         Self::LeaseRaced,
-        Self::Deadline,
         Self::NotServing,
     ];
 
@@ -77,7 +74,6 @@ impl NoBidReason {
             Self::Pacing => "pacing",
             Self::BelowFloor => "below_floor",
             Self::LeaseRaced => "lease_raced",
-            Self::Deadline => "deadline",
             Self::NotServing => "not_serving",
         }
     }

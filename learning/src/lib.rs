@@ -1,1 +1,28 @@
-//! CTR and CVR models that learn online
+//! CTR and CVR models that learn online.
+//!
+//! A request and an ad become a few hashed features each ([`request_features`], [`ad_features`]); a [`Model`] turns
+//! them into the probability of a click and of an order after a click ([`Prediction`]). The model is immutable: a
+//! [`Trainer`] learns from labelled [`Example`]s, which a [`LabelJoiner`] makes of the journal's feedback, and hands
+//! out snapshots that share all that did not change.
+//!
+//! The model is factored: [`Model::request_part`] once per request, [`Model::ad_part`] once per ad and model, and a
+//! candidate then costs one dot product of eight numbers for each of the two probabilities.
+
+mod checkpoint;
+mod envelope;
+mod error;
+mod features;
+mod head;
+mod joiner;
+mod model;
+mod progress;
+mod rates;
+mod table;
+mod trainer;
+
+pub use error::ModelError;
+pub use features::{AdFeatures, RequestFeatures, ad_features, request_features};
+pub use joiner::{Example, ExampleKind, JoinerSettings, LabelJoiner};
+pub use model::{AdPart, Model, Prediction, RequestPart};
+pub use progress::Progress;
+pub use trainer::Trainer;

@@ -1,1 +1,24 @@
-//! OpenRTB 2.x requests in, bids out
+//! OpenRTB 2.5 and 2.6 requests in, bids out.
+//!
+//! [`parse`] reads a body into a [`BidRequest`] that borrows from it. [`BidRequest::context`] and
+//! [`BidRequest::imps`] turn it into `haggle_domain` terms, through the privacy gate. [`ResponseWriter`] appends the
+//! answer to a buffer.
+//!
+//! Exchanges are read with tolerance: only what makes an answer impossible (no JSON, no id, no imp) is an error of the
+//! call; what is wrong with one imp costs that imp; what is wrong elsewhere counts as not said, except where it might
+//! have been a wish for privacy or a price floor.
+
+mod convert;
+mod domains;
+mod escape;
+mod markup;
+mod request;
+mod response;
+
+pub use domains::domain_is_blocked;
+pub use markup::BannerMarkup;
+pub use request::{
+    Banner, BidRequest, Channel, Content, Device, Floor, Format, Geo, Imp, Presence, Publisher, RequestError,
+    Words, parse,
+};
+pub use response::{Bid, ResponseHead, ResponseWriter};

@@ -1,1 +1,33 @@
-//! A shop's world: traffic, users, rivals and an exchange
+//! A shop's world: traffic, users, rivals and an exchange.
+//!
+//! Fernway, an invented shop for outdoor and home goods, advertises through two invented exchanges. Its users
+//! surf some forty sites and apps, browse the shop, and click and buy by a hidden truth that a model can partly
+//! learn from what a bid request shows. Everything follows from a seed: no I/O, no clock, no system randomness.
+//!
+//! A round goes: [`World::next_request`] → the bidder under test → [`World::auction`] → if won,
+//! [`World::after_win`]; and now and then [`World::next_shop_events`] for the audience endpoint.
+
+mod ad;
+mod auction;
+mod catalog;
+mod chance;
+mod diurnal;
+mod inventory;
+mod people;
+mod placements;
+mod places;
+mod request;
+mod shop;
+mod truth;
+mod world;
+
+pub use ad::{SimAd, SimBid};
+pub use auction::{AuctionOutcome, LossReason};
+pub use diurnal::traffic_share;
+pub use request::{HiddenContext, SimRequest};
+pub use shop::ShopEvent;
+pub use truth::{Aftermath, Order, Truth};
+pub use world::{World, WorldSettings};
+
+/// The shop's domain: the advertiser's domain of the example campaigns.
+pub const SHOP_DOMAIN: &str = "fernway.example";

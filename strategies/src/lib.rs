@@ -1,1 +1,24 @@
-//! The decision core: targeting, exploration, pacing, pricing, rank, commit, lease
+//! The decision core: what to bid, and whether the money is there.
+//!
+//! [`rank`] is pure: snapshot, opportunity, profile, time, a random draw → ranked candidates. [`commit`] is the only
+//! mutation: it reserves on the best candidate's lease. The server, the simulator and replay call these two and
+//! nothing else, so what one decides the others would have.
+
+pub mod catalog;
+pub mod commit;
+pub mod explore;
+pub mod lease;
+pub mod live;
+pub mod market;
+pub mod pacing;
+pub mod pricing;
+pub mod rank;
+pub mod targeting;
+
+pub use catalog::{Catalog, Entry, Scorer, Snapshot};
+pub use commit::{Committed, commit};
+pub use explore::Arms;
+pub use lease::Lease;
+pub use live::{CampaignLive, CampaignState};
+pub use market::Market;
+pub use rank::{Candidate, Ranking, rank};

@@ -1,0 +1,255 @@
+//! All that a campaign's actor must not forget: its ledger, its counts, and which notices it has seen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use haggle_domain::{BidId, Event, Micros, Tag, Timestamp};
+use haggle_strategies::explore::ArmCounts;
+use minicbor::{Decode, Encode};
+
+use crate::bits::Bits;
+use crate::ledger::{Ledger, Violation};
+
+/// What came of a campaign's bids, since its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Stats {
+    /// Bids of closed leases.
+    #[n(0)]
+    pub bids: u64,
+    /// Win notices.
+    #[n(1)]
+    pub wins: u64,
+    /// Impressions.
+    #[n(2)]
+    pub impressions: u64,
+    /// Clicks.
+    #[n(3)]
+    pub clicks: u64,
+    /// Orders.
+    #[n(4)]
+    pub conversions: u64,
+    /// What the orders brought.
+    #[n(5)]
+    pub revenue: Micros,
+    /// Per creative.
+    #[n(6)]
+    pub arms: Vec<ArmCounts>,
+    /// What was billed, and what all resolved bids had reserved: their ratio is the share of reserved money that
+    /// is spent in the end.
+    #[n(7)]
+    pub billed: Micros,
+    /// See `billed`.
+    #[n(8)]
+    pub resolved: Micros,
+    /// How many bids were billed or lost.
+    #[n(9)]
+    pub resolutions: u64,
+}
+
+/// Which notices of a lease's bids have come.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+struct Seen {
+    #[n(0)]
+    won: Bits,
+    #[n(1)]
+    shown: Bits,
+    /// One above the highest bid number any notice named.
+    #[n(2)]
+    bids: u32,
+    /// The lease said itself how many bids it paid for.
+    #[n(3)]
+    counted: bool,
+}
+
+/// A campaign's memory: a fold over its events, like the [`Ledger`] in it.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Books {
+    /// The configured id, once the campaign was defined.
+    #[n(0)]
+    pub id: Option<String>,
+    /// The money.
+    #[n(1)]
+    pub ledger: Ledger,
+    /// The counts.
+    #[n(2)]
+    pub stats: Stats,
+    /// Per lease that has not expired.
+    #[n(3)]
+    seen: BTreeMap<u32, Seen>,
+    /// Bids that were clicked, and when they may be forgotten.
+    #[n(4)]
+    clicked: BTreeMap<(u32, u32), Timestamp>,
+    /// Orders that were counted, and when they may be forgotten.
+    #[n(5)]
+    ordered: BTreeMap<Tag, Timestamp>,
+}
+
+impl Books {
+    /// Applies one of the campaign's events. On an error nothing has changed.
+    pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Violation> {
+        self.ledger.apply(event)?;
+        match event {
+            Event::Defined { id } => self.id = Some(id.clone()),
+            Event::LeaseReturned { lease, bids, .. } => {
+                let seen = self.seen.entry(*lease).or_default();
+                // A lease that a crash cut off cannot say how many bids it paid for; its notices can, in part.
+                seen.counted = *bids > 0;
+                self.stats.bids += u64::from(*bids);
+            }
+            Event::LeaseExpired { lease, .. } => {
+                if let Some(seen) = self.seen.remove(lease)
+                    && !seen.counted
+                {
+                    self.stats.bids += u64::from(seen.bids);
+                }
+            }
+            Event::Billed { bid, reserved, charged, .. } => {
+                self.seen(*bid);
+                self.stats.billed += *charged;
+                self.stats.resolved += *reserved;
+                self.stats.resolutions += 1;
+            }
+            Event::Lost { bid, reserved, .. } => {
+                self.seen(*bid);
+                self.stats.resolved += *reserved;
+                self.stats.resolutions += 1;
+            }
+            Event::Won { bid, .. } => {
+                self.seen(*bid).won.insert(bid.number);
+                self.stats.wins += 1;
+            }
+            Event::Impression { decision } => {
+                self.seen(decision.bid).shown.insert(decision.bid.number);
+                self.stats.impressions += 1;
+                self.arm(decision.creative).impressions += 1;
+            }
+            Event::Click { decision } => {
+                self.clicked.insert((decision.bid.lease, decision.bid.number), at);
+                self.stats.clicks += 1;
+                self.arm(decision.creative).clicks += 1;
+            }
+            Event::Conversion { revenue, order, .. } => {
+                self.ordered.insert(*order, at);
+                self.stats.conversions += 1;
+                self.stats.revenue = self.stats.revenue.saturating_add(*revenue);
+            }
+            Event::BudgetOpened { .. }
+            | Event::BudgetLapsed { .. }
+            | Event::LeaseGranted { .. }
+            | Event::Bid { .. }
+            | Event::Behaviour { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn seen(&mut self, bid: BidId) -> &mut Seen {
+        let seen = self.seen.entry(bid.lease).or_default();
+        seen.bids = seen.bids.max(bid.number.saturating_add(1));
+        seen
+    }
+
+    fn arm(&mut self, creative: u16) -> &mut ArmCounts {
+        let index = usize::from(creative);
+        if index >= self.stats.arms.len() {
+            self.stats.arms.resize(index + 1, ArmCounts::default());
+        }
+        &mut self.stats.arms[index]
+    }
+
+    /// Whether the bid's win notice has come.
+    pub fn was_won(&self, bid: BidId) -> bool {
+        self.seen.get(&bid.lease).is_some_and(|seen| seen.won.contains(bid.number))
+    }
+
+    /// Whether the bid's impression has come.
+    pub fn was_shown(&self, bid: BidId) -> bool {
+        self.seen.get(&bid.lease).is_some_and(|seen| seen.shown.contains(bid.number))
+    }
+
+    /// Whether the bid's click has come.
+    pub fn was_clicked(&self, bid: BidId) -> bool {
+        self.clicked.contains_key(&(bid.lease, bid.number))
+    }
+
+    /// Whether the order has been counted.
+    pub fn was_ordered(&self, order: Tag) -> bool {
+        self.ordered.contains_key(&order)
+    }
+
+    /// Forgets clicks and orders whose tokens no longer count. Not an event: it follows from time alone.
+    pub fn forget(&mut self, now: Timestamp, click_expiry: Duration, conversion_window: Duration) {
+        self.clicked.retain(|_, at| now.since(*at) <= click_expiry);
+        self.ordered.retain(|_, at| now.since(*at) <= conversion_window);
+    }
+
+    /// Bids of leases that nobody counted yet, as far as notices tell.
+    pub fn uncounted_bids(&self, except: u32) -> u64 {
+        self.seen
+            .iter()
+            .filter(|(lease, seen)| **lease != except && !seen.counted)
+            .map(|(_, seen)| u64::from(seen.bids))
+            .sum()
+    }
+
+    /// The share of reserved money that is spent in the end, as seen so far; a half before anything was seen.
+    pub fn spent_share(&self) -> f64 {
+        // The prior weighs as much as ten cents of reservations.
+        const PRIOR: f64 = 0.1;
+        (self.stats.billed.to_f64() + PRIOR / 2.0) / (self.stats.resolved.to_f64() + PRIOR)
+    }
+
+    /// What a bid reserves on average, as seen so far.
+    pub fn mean_reservation(&self) -> Option<Micros> {
+        let resolutions = i64::try_from(self.stats.resolutions).ok().filter(|count| *count > 0)?;
+        Some(Micros(self.stats.resolved.0 / resolutions))
+    }
+
+    /// The mean revenue of an order: what was configured weighs as much as ten orders.
+    pub fn order_value(&self, configured: Micros) -> Micros {
+        const PRIOR: i128 = 10;
+        let orders = i128::from(self.stats.conversions) + PRIOR;
+        let revenue = i128::from(self.stats.revenue.0) + i128::from(configured.0) * PRIOR;
+        Micros(i64::try_from(revenue / orders).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_domain::{CampaignKey, Decision};
+
+    use super::*;
+
+    #[test]
+    fn order_value_moves_from_the_configured_to_the_seen() {
+        let mut books = Books::default();
+        let configured = Micros::from_units(70);
+        assert_eq!(books.order_value(configured), configured);
+        for order in 0..990 {
+            let event = Event::Conversion {
+                decision: Decision::default(),
+                revenue: Micros::from_units(30),
+                order: Tag(order + 1),
+            };
+            books.apply(&event, Timestamp(0)).unwrap();
+        }
+        assert_eq!(books.order_value(configured), Micros(30_400_000));
+    }
+
+    #[test]
+    fn a_lease_cut_off_by_a_crash_counts_the_bids_its_notices_named() {
+        let mut books = Books::default();
+        let at = Timestamp(0);
+        books.apply(&Event::BudgetOpened { day: 0, amount: Micros(100) }, at).unwrap();
+        books
+            .apply(&Event::LeaseGranted { lease: 0, amount: Micros(100), expires_at: Timestamp(5) }, at)
+            .unwrap();
+        let bid = BidId { campaign: CampaignKey(1), lease: 0, number: 6 };
+        books
+            .apply(&Event::Billed { bid, reserved: Micros(5), charged: Micros(5), capped: false }, at)
+            .unwrap();
+        books.apply(&Event::LeaseReturned { lease: 0, amount: Micros(0), bids: 0 }, at).unwrap();
+        assert_eq!(books.uncounted_bids(u32::MAX), 7);
+        books.apply(&Event::LeaseExpired { lease: 0, amount: Micros(95) }, at).unwrap();
+        assert_eq!((books.stats.bids, books.uncounted_bids(u32::MAX)), (7, 0));
+    }
+}

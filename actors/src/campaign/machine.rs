@@ -1,0 +1,411 @@
+//! The campaign's logic, without actors, threads or clocks: the server's actor and the simulator run this.
+//!
+//! Every change is an event first, applied to the [`Books`] exactly as replay will apply it. Money becomes available to
+//! bids only through a [`Grant`], which the shell carries out once the events before it are durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haggle_domain::{Campaign, Event, Goal, Micros, Size, Timestamp};
+use haggle_strategies::explore::ArmCounts;
+use haggle_strategies::pacing::{DayPlan, Pacer};
+use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
+
+use super::message::{Notice, Outcome};
+use super::report::CampaignReport;
+use crate::books::Books;
+use crate::ledger::Violation;
+
+/// Spans that all campaigns share.
+#[derive(Clone, Copy, Debug)]
+pub struct CampaignSettings {
+    /// How long after its lease closed a bid waits for its notice.
+    pub notice_timeout: Duration,
+    /// How long a lease takes bids.
+    pub lease_duration: Duration,
+    /// How long after the bid a click counts.
+    pub click_expiry: Duration,
+    /// How long after the bid an order counts.
+    pub conversion_window: Duration,
+}
+
+/// Money to be put where bids can take it, once everything before is durable.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The lease that gets it.
+    pub lease: Arc<Lease>,
+    /// The lease is new and replaces the campaign's last one.
+    pub opens: bool,
+}
+
+impl Grant {
+    /// Carries it out. Called when the grant is durable.
+    pub fn publish(self, live: &CampaignLive) {
+        self.lease.keep_promise();
+        if self.opens {
+            live.lease.store(self.lease);
+        }
+    }
+}
+
+/// What the shell has to do after the machine has handled something.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be journalled, in order, as one commit.
+    pub events: Vec<Event>,
+    /// To be carried out after that.
+    pub grant: Option<Grant>,
+}
+
+/// See the module's text.
+pub struct CampaignMachine {
+    campaign: Arc<Campaign>,
+    live: Arc<CampaignLive>,
+    settings: CampaignSettings,
+    books: Books,
+    pacer: Pacer,
+    plan: DayPlan,
+    /// The lease that bids take from, or will once its grant is durable; closed if there is none.
+    lease: Arc<Lease>,
+    /// When it stops taking bids.
+    rotate_at: Timestamp,
+    /// What bids took between the last two ticks.
+    demand: Micros,
+    taken_before: Micros,
+    /// The counts that the published probabilities follow from.
+    published_arms: Vec<ArmCounts>,
+    violations: [u64; Violation::ALL.len()],
+}
+
+impl CampaignMachine {
+    /// Goes on from recovered books. A lease that an earlier incarnation left open is taken back: exactly, if its
+    /// purse is still here; otherwise all it held counts as reserved until it expires.
+    pub fn new(
+        campaign: Arc<Campaign>,
+        live: Arc<CampaignLive>,
+        settings: CampaignSettings,
+        books: Books,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Self {
+        let plan = DayPlan::of(&campaign, now);
+        let mut machine = Self {
+            lease: live.lease.load_full(),
+            campaign,
+            live,
+            settings,
+            books,
+            pacer: Pacer::default(),
+            plan,
+            rotate_at: now,
+            demand: Micros::ZERO,
+            taken_before: Micros::ZERO,
+            published_arms: Vec::new(),
+            violations: [0; Violation::ALL.len()],
+        };
+        if machine.books.id.as_deref() != Some(&machine.campaign.id) {
+            machine.record(Event::Defined { id: machine.campaign.id.clone() }, now, effects);
+        }
+        let open: Vec<u32> =
+            machine.books.ledger.leases().filter(|(_, book)| !book.is_closed()).map(|(number, _)| number).collect();
+        for lease in open {
+            let (amount, bids) = if machine.lease.number() == lease {
+                (machine.lease.close(), machine.lease.bids())
+            } else {
+                (Micros::ZERO, 0)
+            };
+            machine.record(Event::LeaseReturned { lease, amount, bids }, now, effects);
+        }
+        machine.lease.close();
+        machine.publish();
+        machine
+    }
+
+    /// Handles a notice.
+    pub fn notice(&mut self, now: Timestamp, notice: Notice, effects: &mut Effects) -> Outcome {
+        let bid = notice.decision().bid;
+        let at = notice.decision().at;
+        let expires_at = match notice {
+            Notice::Click { .. } => at + self.settings.click_expiry,
+            Notice::Conversion { .. } => at + self.settings.conversion_window,
+            _ => notice.decision().expires_at,
+        };
+        if now >= expires_at {
+            return Outcome::Expired;
+        }
+        let (event, outcome) = match notice {
+            Notice::Bill { decision, price } => {
+                match self.books.ledger.is_resolved(bid) {
+                    None => return Outcome::Expired,
+                    Some(true) => return Outcome::Duplicate,
+                    Some(false) => {}
+                }
+                let reserved = decision.ceiling.per_impression_rounded_up();
+                let asked = price.per_impression_rounded_up();
+                let capped = asked > reserved;
+                let event = Event::Billed { bid, reserved, charged: asked.min(reserved), capped };
+                (event, if capped { Outcome::Capped } else { Outcome::Accepted })
+            }
+            Notice::Lost { decision, min_to_win } => {
+                match self.books.ledger.is_resolved(bid) {
+                    None => return Outcome::Expired,
+                    Some(true) => return Outcome::Duplicate,
+                    Some(false) => {}
+                }
+                let reserved = decision.ceiling.per_impression_rounded_up();
+                let (ceiling, exchange) = (decision.ceiling, decision.exchange);
+                (Event::Lost { bid, reserved, min_to_win, ceiling, exchange }, Outcome::Accepted)
+            }
+            Notice::Won { decision, price, min_to_win } => {
+                if self.books.was_won(bid) {
+                    return Outcome::Duplicate;
+                }
+                let (ceiling, exchange) = (decision.ceiling, decision.exchange);
+                (Event::Won { bid, price, ceiling, exchange, min_to_win }, Outcome::Accepted)
+            }
+            Notice::Impression { decision } => {
+                if self.books.was_shown(bid) {
+                    return Outcome::Duplicate;
+                }
+                (Event::Impression { decision }, Outcome::Accepted)
+            }
+            Notice::Click { decision } => {
+                if self.books.was_clicked(bid) {
+                    return Outcome::Duplicate;
+                }
+                (Event::Click { decision }, Outcome::Accepted)
+            }
+            Notice::Conversion { decision, revenue, order } => {
+                if self.books.was_ordered(order) {
+                    return Outcome::Duplicate;
+                }
+                (Event::Conversion { decision, revenue, order }, Outcome::Accepted)
+            }
+        };
+        if self.record(event, now, effects) { outcome } else { Outcome::Expired }
+    }
+
+    /// Moves time on: day boundaries, expiry, rotation, pacing, the next grant. Then publishes.
+    pub fn tick(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.expire_leases(now, effects);
+        self.open_day(now, effects);
+        if now >= self.rotate_at || !self.campaign.flight.contains(now) {
+            self.close_lease(now, effects);
+            self.books.forget(now, self.settings.click_expiry, self.settings.conversion_window);
+        }
+        self.adjust_budget(now, effects);
+        self.pace(now);
+        self.grant(now, effects);
+        self.publish();
+    }
+
+    /// Takes the open lease back, so that nothing is out but what bids reserved. For a clean stop.
+    pub fn drain(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.close_lease(now, effects);
+        self.rotate_at = Timestamp::MAX;
+        self.live.set_state(CampaignState::Down);
+    }
+
+    /// The books, for a checkpoint.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// What the actor shows.
+    pub fn report(&self) -> CampaignReport {
+        let ledger = &self.books.ledger;
+        let stats = &self.books.stats;
+        let available = self.in_lease();
+        let open = if self.lease.is_closed() { 0 } else { u64::from(self.lease.bids()) };
+        CampaignReport {
+            id: self.campaign.id.clone(),
+            budget: ledger.budget(),
+            settled: ledger.settled(),
+            reserved: ledger.leased() - available,
+            available,
+            unleased: ledger.unleased(),
+            multiplier: self.live.multiplier(),
+            state: self.live.state(),
+            bids: stats.bids + self.books.uncounted_bids(self.lease.number()) + open,
+            wins: stats.wins,
+            impressions: stats.impressions,
+            clicks: stats.clicks,
+            conversions: stats.conversions,
+            revenue: stats.revenue,
+            capped: ledger.capped(),
+            violations: self.violations,
+        }
+    }
+
+    /// Applies an event and hands it on to be journalled; false if it breaks a rule, which is a defect here.
+    fn record(&mut self, event: Event, now: Timestamp, effects: &mut Effects) -> bool {
+        let applied = self.books.apply(&event, now).and_then(|()| {
+            debug_assert_eq!(self.books.ledger.check(), Ok(()), "after {event:?}");
+            Ok(())
+        });
+        match applied {
+            Ok(()) => {
+                effects.events.push(event);
+                true
+            }
+            Err(violation) => {
+                debug_assert!(false, "{violation}: {event:?}");
+                self.violations[violation as usize] += 1;
+                false
+            }
+        }
+    }
+
+    /// What bids can take, or will once the journal has it.
+    fn in_lease(&self) -> Micros {
+        let (available, promised) = self.lease.holds();
+        available + promised
+    }
+
+    fn expire_leases(&mut self, now: Timestamp, effects: &mut Effects) {
+        let expired: Vec<(u32, bool, Micros)> = self
+            .books
+            .ledger
+            .leases()
+            .filter(|(_, book)| now >= book.expires_at())
+            .map(|(number, book)| (number, book.is_closed(), book.held()))
+            .collect();
+        for (lease, closed, held) in expired {
+            if closed {
+                self.record(Event::LeaseExpired { lease, amount: held }, now, effects);
+            } else {
+                // Only a stall longer than the whole notice timeout gets here. The next tick releases the rest.
+                self.close_lease(now, effects);
+            }
+        }
+    }
+
+    /// Begins the advertiser's day that holds `now`, if it is a new one.
+    fn open_day(&mut self, now: Timestamp, effects: &mut Effects) {
+        let day = self.campaign.zone.local(now).day;
+        if now >= self.plan.end() {
+            self.plan = DayPlan::of(&self.campaign, now);
+        }
+        if self.books.ledger.day() == Some(day) {
+            return;
+        }
+        self.close_lease(now, effects);
+        if !self.lease.is_closed() {
+            // A grant is on its way to the journal; the next tick opens the day.
+            return;
+        }
+        let unspent = self.books.ledger.unleased();
+        if unspent > Micros::ZERO {
+            self.record(Event::BudgetLapsed { amount: unspent }, now, effects);
+        }
+        self.record(Event::BudgetOpened { day, amount: Micros::ZERO }, now, effects);
+        self.pacer = Pacer::default();
+    }
+
+    /// Makes today's money what the configuration says: the daily budget, within what the total one leaves.
+    fn adjust_budget(&mut self, now: Timestamp, effects: &mut Effects) {
+        let ledger = &self.books.ledger;
+        let Some(day) = ledger.day() else { return };
+        let today = ledger.settled_today() + ledger.leased_today() + ledger.unleased();
+        let wanted = self.days_budget();
+        if wanted > today {
+            self.record(Event::BudgetOpened { day, amount: wanted - today }, now, effects);
+        } else if wanted < today {
+            let amount = (today - wanted).min(ledger.unleased());
+            if amount > Micros::ZERO {
+                self.record(Event::BudgetLapsed { amount }, now, effects);
+            }
+        }
+    }
+
+    fn days_budget(&self) -> Micros {
+        let ledger = &self.books.ledger;
+        let earlier = ledger.settled() - ledger.settled_today() + (ledger.leased() - ledger.leased_today());
+        let left = self.campaign.budget.total.map_or(Micros::MAX, |total| total.minus_or_zero(earlier));
+        self.campaign.budget.daily.map_or(left, |daily| daily.min(left))
+    }
+
+    /// Ends the open lease for bids. Leaves it alone while a grant to it is on its way.
+    fn close_lease(&mut self, now: Timestamp, effects: &mut Effects) {
+        if self.lease.is_closed() || self.lease.holds().1 > Micros::ZERO {
+            return;
+        }
+        let (lease, amount) = (self.lease.number(), self.lease.close());
+        let bids = self.lease.bids();
+        self.record(Event::LeaseReturned { lease, amount, bids }, now, effects);
+    }
+
+    fn pace(&mut self, now: Timestamp) {
+        let spent = self.books.ledger.settled_today();
+        let budget = self.days_budget();
+        self.pacer.tick(now, &self.plan, spent, budget);
+        self.live.set_multiplier(self.pacer.multiplier(self.campaign.pacing));
+    }
+
+    /// The least money that is worth bidding with: what a bid takes on average, or before that is known, a tenth of
+    /// the highest bid's cost.
+    fn least(&self) -> Micros {
+        let tenth = Micros(self.campaign.max_bid.per_impression_rounded_up().0 / 10);
+        self.books.mean_reservation().unwrap_or(tenth).max(Micros(1))
+    }
+
+    /// Puts money where bids can take it: enough for what they took lately, within the plan.
+    fn grant(&mut self, now: Timestamp, effects: &mut Effects) {
+        let (available, promised) = self.lease.holds();
+        let leased = self.books.ledger.leased();
+        let reserved = leased - available - promised;
+        let highest = self.campaign.max_bid.per_impression_rounded_up();
+        // What has left the purse since the last tick; resolved bids make this an underestimate, never wild.
+        let taken = self.books.stats.resolved + reserved;
+        self.demand = taken.minus_or_zero(self.taken_before);
+        self.taken_before = taken;
+        if promised > Micros::ZERO || !self.campaign.flight.contains(now) {
+            return;
+        }
+        let budget = self.days_budget();
+        let floor = Micros(budget.0 / 50).saturating_add(Micros(highest.0.saturating_mul(4)));
+        let purse = floor.max(Micros(self.demand.0.saturating_mul(4)));
+        if available.0 >= purse.0 / 2 {
+            return;
+        }
+        let expected = Micros((reserved.to_f64() * self.books.spent_share() * 1e6) as i64);
+        let out = self.books.ledger.settled_today() + expected + available;
+        let allowance = Pacer::allowance(self.campaign.pacing, now, &self.plan, budget);
+        let unleased = self.books.ledger.unleased();
+        let amount = purse.minus_or_zero(available).min(allowance.minus_or_zero(out)).min(unleased);
+        if amount < self.least().min(unleased) || amount <= Micros::ZERO {
+            return;
+        }
+        let opens = self.lease.is_closed();
+        if opens {
+            let expires_at = now + self.settings.lease_duration + self.settings.notice_timeout;
+            self.lease = Arc::new(Lease::new(self.books.ledger.next_lease(), expires_at));
+            self.rotate_at = now + self.settings.lease_duration;
+        }
+        let (lease, expires_at) = (self.lease.number(), self.lease.expires_at());
+        if self.record(Event::LeaseGranted { lease, amount, expires_at }, now, effects) {
+            self.lease.promise(amount);
+            effects.grant = Some(Grant { lease: Arc::clone(&self.lease), opens });
+        }
+    }
+
+    fn publish(&mut self) {
+        let free = self.in_lease();
+        let least = self.least();
+        self.live.set_state(if free >= least {
+            CampaignState::Active
+        } else if free + self.books.ledger.unleased() >= least {
+            CampaignState::Paced
+        } else {
+            CampaignState::Exhausted
+        });
+        if let Goal::Roas { order_value, .. } = self.campaign.goal {
+            self.live.set_order_value(self.books.order_value(order_value));
+        }
+        if self.published_arms != self.books.stats.arms {
+            let sizes: Vec<Size> = self.campaign.creatives.iter().map(|creative| creative.size).collect();
+            self.live.arms.store(Arc::new(Arms::thompson(&sizes, &self.books.stats.arms)));
+            self.published_arms.clone_from(&self.books.stats.arms);
+        }
+    }
+}

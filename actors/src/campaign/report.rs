@@ -1,0 +1,43 @@
+//! What a campaign's actor shows to metrics, the live view and tests, published every tick.
+
+use haggle_domain::Micros;
+use haggle_strategies::CampaignState;
+
+use crate::ledger::Violation;
+
+/// A campaign as of its last tick. Money adds up: settled + reserved + available + unleased = budget.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CampaignReport {
+    /// The configured id.
+    pub id: String,
+    /// What it may have spent from its beginning to the end of the current day.
+    pub budget: Micros,
+    /// What it spent.
+    pub settled: Micros,
+    /// What its open bids hold.
+    pub reserved: Micros,
+    /// What bids can take at once, or will once the journal has it.
+    pub available: Micros,
+    /// What is left besides.
+    pub unleased: Micros,
+    /// Scales its bids.
+    pub multiplier: f64,
+    /// Whether it may bid.
+    pub state: CampaignState,
+    /// How many bids it made.
+    pub bids: u64,
+    /// How many won.
+    pub wins: u64,
+    /// How many were shown.
+    pub impressions: u64,
+    /// How many were clicked.
+    pub clicks: u64,
+    /// How many orders followed.
+    pub conversions: u64,
+    /// What the orders brought.
+    pub revenue: Micros,
+    /// Billing notices above the ceiling.
+    pub capped: u64,
+    /// Broken rules of bookkeeping since the actor's start, in the order of [`Violation::ALL`]; all zero.
+    pub violations: [u64; Violation::ALL.len()],
+}

@@ -1,0 +1,280 @@
+//! The way into a journal: a bounded queue of commits to its one writer thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use haggle_domain::Record;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
+
+use super::JournalError;
+
+/// Called once, on the writer's thread, when a commit is durable or will never be acknowledged. It should be
+/// short, and must not wait for the journal. After an error the records may or may not be found at the next start.
+pub type OnDurable = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
+
+/// The longest name of a checkpoint, in bytes.
+const MAX_NAME: usize = 512;
+
+/// Why nothing was taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As many commits wait as may.
+    #[error("the journal is behind; try again shortly")]
+    Full,
+    /// It failed or was closed.
+    #[error("the journal has stopped")]
+    Stopped,
+    /// The name of the checkpoint is empty or too long.
+    #[error("a checkpoint's name has 1 to 512 bytes")]
+    BadName,
+}
+
+/// What a journal has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    /// Records made durable.
+    pub records: u64,
+    /// Commits, barriers and checkpoints answered.
+    pub commits: u64,
+    /// Batches written, each with one sync.
+    pub syncs: u64,
+    /// Records of unacknowledged appends that were dropped.
+    pub dropped: u64,
+    /// Commits that wait now.
+    pub waiting: u64,
+}
+
+/// The callback of one commit. Dropped unanswered, which only happens when the writer is gone, it says so.
+pub(super) struct Ack(Option<OnDurable>);
+
+impl Ack {
+    pub(super) fn settle(mut self, result: Result<(), JournalError>) {
+        self.call(result);
+    }
+
+    /// A callback's panic must not stop the writer, on whom all others wait.
+    fn call(&mut self, result: Result<(), JournalError>) {
+        if let Some(callback) = self.0.take()
+            && catch_unwind(AssertUnwindSafe(|| callback(result))).is_err()
+        {
+            tracing::error!(
+                "a callback of the journal panicked; its commit's outcome was not taken notice of"
+            );
+        }
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        self.call(Err(JournalError::Closed));
+    }
+}
+
+/// What the writer is asked to do.
+pub(super) enum Order {
+    Commit {
+        records: Vec<Record>,
+        ack: Ack,
+    },
+    Checkpoint {
+        name: String,
+        offset: Option<u64>,
+        bytes: Vec<u8>,
+    },
+    Close,
+}
+
+/// An order and the place it takes while it waits.
+pub(super) struct Queued {
+    pub(super) order: Order,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// What the writer tells everybody.
+pub(super) struct Progress {
+    pub(super) durable: watch::Sender<u64>,
+    pub(super) failure: watch::Sender<Option<JournalError>>,
+    pub(super) records: AtomicU64,
+    pub(super) commits: AtomicU64,
+    pub(super) syncs: AtomicU64,
+    dropped: AtomicU64,
+    room: Arc<Semaphore>,
+}
+
+impl Progress {
+    /// The journal stops for good. The first reason counts.
+    pub(super) fn fail(&self, error: &JournalError) {
+        self.room.close();
+        let first = self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert_with(|| error.clone());
+            first
+        });
+        if first {
+            tracing::error!(%error, "the journal has stopped");
+        }
+    }
+
+    /// What a commit gets that comes too late.
+    pub(super) fn too_late(&self) -> JournalError {
+        self.failure.borrow().clone().unwrap_or(JournalError::Closed)
+    }
+}
+
+/// Where records and checkpoints go in.
+pub struct Intake {
+    orders: Sender<Queued>,
+    capacity: usize,
+    progress: Arc<Progress>,
+}
+
+/// A reserved place for one commit. Dropped unused, it is free again.
+pub struct Permit {
+    orders: Sender<Queued>,
+    place: OwnedSemaphorePermit,
+    progress: Arc<Progress>,
+}
+
+impl Intake {
+    /// For a journal that ends at `end`, with places for `capacity` commits.
+    pub(super) fn new(capacity: usize, end: u64) -> (Self, Receiver<Queued>) {
+        let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
+        // The semaphore bounds the queue.
+        let (orders, receiver) = unbounded();
+        let progress = Progress {
+            durable: watch::Sender::new(end),
+            failure: watch::Sender::new(None),
+            records: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            room: Arc::new(Semaphore::new(capacity)),
+        };
+        (
+            Self {
+                orders,
+                capacity,
+                progress: Arc::new(progress),
+            },
+            receiver,
+        )
+    }
+
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    pub(super) fn try_reserve(&self) -> Result<Permit, Refused> {
+        match Arc::clone(&self.progress.room).try_acquire_owned() {
+            Ok(place) => Ok(Permit {
+                orders: self.orders.clone(),
+                place,
+                progress: Arc::clone(&self.progress),
+            }),
+            Err(TryAcquireError::NoPermits) => Err(Refused::Full),
+            Err(TryAcquireError::Closed) => Err(Refused::Stopped),
+        }
+    }
+
+    /// Takes no more than half of the room, so that samples never keep money out.
+    pub(super) fn try_append_unacknowledged(&self, records: Vec<Record>) -> bool {
+        if self.progress.room.available_permits() > self.capacity / 2
+            && let Ok(permit) = self.try_reserve()
+        {
+            permit.commit(records, None);
+            return true;
+        }
+        self.progress
+            .dropped
+            .fetch_add(records.len() as u64, Ordering::Relaxed);
+        false
+    }
+
+    pub(super) fn put_checkpoint(
+        &self,
+        name: &str,
+        offset: Option<u64>,
+        bytes: Vec<u8>,
+    ) -> Result<(), Refused> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(Refused::BadName);
+        }
+        let permit = self.try_reserve()?;
+        permit.send(Order::Checkpoint {
+            name: name.to_owned(),
+            offset,
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// Takes nothing more in; what waits is still written.
+    pub(super) fn close(&self) {
+        self.progress.room.close();
+        // The writer is gone already: then there is nothing to close.
+        let _ = self.orders.send(Queued {
+            order: Order::Close,
+            _place: None,
+        });
+    }
+
+    pub(super) fn stats(&self) -> JournalStats {
+        let progress = &self.progress;
+        let free = progress.room.available_permits();
+        JournalStats {
+            records: progress.records.load(Ordering::Relaxed),
+            commits: progress.commits.load(Ordering::Relaxed),
+            syncs: progress.syncs.load(Ordering::Relaxed),
+            dropped: progress.dropped.load(Ordering::Relaxed),
+            waiting: self.capacity.saturating_sub(free) as u64,
+        }
+    }
+}
+
+impl Permit {
+    /// Hands the records over, to be written together or not at all, after everything that was handed over
+    /// before. Without records, the callback comes when everything before is durable.
+    pub fn commit(self, records: Vec<Record>, on_durable: Option<OnDurable>) {
+        self.send(Order::Commit {
+            records,
+            ack: Ack(on_durable),
+        });
+    }
+
+    fn send(self, order: Order) {
+        let queued = Queued {
+            order,
+            _place: Some(self.place),
+        };
+        if let Err(refused) = self.orders.send(queued)
+            && let Order::Commit { ack, .. } = refused.into_inner().order
+        {
+            ack.settle(Err(self.progress.too_late()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_commit_is_answered_though_the_writer_is_gone() {
+        let (intake, orders) = Intake::new(4, 0);
+        let (sender, answers) = std::sync::mpsc::channel();
+        let answer = || -> Option<OnDurable> {
+            let sender = sender.clone();
+            Some(Box::new(move |result| sender.send(result).unwrap()))
+        };
+        intake.try_reserve().unwrap().commit(vec![], answer());
+        let late = intake.try_reserve().unwrap();
+        drop(orders);
+        late.commit(vec![], answer());
+        assert_eq!(
+            answers.try_iter().collect::<Vec<_>>(),
+            vec![Err(JournalError::Closed); 2]
+        );
+    }
+}

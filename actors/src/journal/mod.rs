@@ -1,0 +1,128 @@
+//! The event journal: what happened, in order, durable before it is acknowledged.
+//!
+//! A [`Journal`] is one ordered log of [`Record`]s, numbered from 0. Whoever writes first reserves a place in its
+//! bounded [`Intake`], then changes its own state, then commits the records: so nobody changes state for which
+//! there is no room in the journal. One thread writes what has gathered as one batch, syncs once, and only then
+//! acknowledges. Readers keep their own cursor and see durable records alone.
+
+mod checkpoints;
+mod embedded;
+mod error;
+mod frame;
+mod intake;
+mod mark;
+mod store;
+mod writer;
+
+use haggle_domain::Record;
+use tokio::sync::watch;
+
+pub use embedded::{EmbeddedJournal, JournalOptions};
+pub use error::JournalError;
+pub use intake::{Intake, JournalStats, OnDurable, Permit, Refused};
+
+/// A consumer's or an actor's state, as of an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Whose.
+    pub name: String,
+    /// From where to replay: everything below this offset is included, nothing from it on.
+    pub offset: u64,
+    /// The state, as its owner encodes it.
+    pub bytes: Vec<u8>,
+}
+
+/// The event backbone, whatever keeps it.
+pub trait Journal: Send + Sync {
+    /// Where records and checkpoints go in.
+    fn intake(&self) -> &Intake;
+
+    /// Durable records from `offset` on, at most `limit`, in order, each with its offset. Empty at the end.
+    fn read_from(&self, offset: u64, limit: usize) -> Result<Vec<(u64, Record)>, JournalError>;
+
+    /// The checkpoint of that name.
+    fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError>;
+
+    /// All checkpoints whose names begin like that, in the order of their names.
+    fn checkpoints(&self, prefix: &str) -> Result<Vec<Checkpoint>, JournalError>;
+
+    /// Writes what is waiting, syncs, and lets go of the store. Blocks; not to be called by a callback.
+    fn close(&self) -> Result<(), JournalError>;
+
+    /// A place for one commit; `Err` without waiting where there is none.
+    fn try_reserve(&self) -> Result<Permit, Refused> {
+        self.intake().try_reserve()
+    }
+
+    /// Appends what may be lost (sampled bids), or drops and counts it while others need the room.
+    fn try_append_unacknowledged(&self, records: Vec<Record>) -> bool {
+        self.intake().try_append_unacknowledged(records)
+    }
+
+    /// Calls back once everything that was committed before is durable.
+    fn barrier(&self, on_durable: OnDurable) -> Result<(), Refused> {
+        self.try_reserve()
+            .map(|permit| permit.commit(Vec::new(), Some(on_durable)))
+    }
+
+    /// Keeps a state that includes every record below `offset`. It is written after what was committed before.
+    fn put_checkpoint(&self, name: &str, offset: u64, bytes: Vec<u8>) -> Result<(), Refused> {
+        self.intake().put_checkpoint(name, Some(offset), bytes)
+    }
+
+    /// Keeps a state that includes every record committed before this call, whatever offsets they get.
+    fn put_checkpoint_here(&self, name: &str, bytes: Vec<u8>) -> Result<(), Refused> {
+        self.intake().put_checkpoint(name, None, bytes)
+    }
+
+    /// Everything below is durable; the next record's offset at the earliest.
+    fn durable_end(&self) -> u64 {
+        *self.intake().progress().durable.borrow()
+    }
+
+    /// Follows [`Journal::durable_end`].
+    fn subscribe(&self) -> watch::Receiver<u64> {
+        self.intake().progress().durable.subscribe()
+    }
+
+    /// Why the journal stopped, if it did. It stays stopped.
+    fn failure(&self) -> Option<JournalError> {
+        self.intake().progress().failure.borrow().clone()
+    }
+
+    /// Follows [`Journal::failure`]; the program exits when there is one.
+    fn failures(&self) -> watch::Receiver<Option<JournalError>> {
+        self.intake().progress().failure.subscribe()
+    }
+
+    /// Counts since the start.
+    fn stats(&self) -> JournalStats {
+        self.intake().stats()
+    }
+}
+
+/// How many records a replay reads at once.
+const REPLAY_CHUNK: usize = 4096;
+
+/// Every durable record from `offset` on, for a start. Ends at the durable end or after the first error.
+pub fn replay(
+    journal: &dyn Journal,
+    offset: u64,
+) -> impl Iterator<Item = Result<(u64, Record), JournalError>> + '_ {
+    let mut next = Some(offset);
+    let chunks = std::iter::from_fn(move || {
+        let chunk = journal.read_from(next?, REPLAY_CHUNK);
+        next = match &chunk {
+            Ok(records) => records.last().map(|(last, _)| last.saturating_add(1)),
+            Err(_) => None,
+        };
+        Some(chunk)
+    });
+    chunks.flat_map(|chunk| {
+        let (records, error) = match chunk {
+            Ok(records) => (records, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        records.into_iter().map(Ok).chain(error)
+    })
+}

@@ -1,0 +1,154 @@
+//! The one thread that writes: group commit.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use fjall::OwnedWriteBatch;
+
+use super::intake::{Ack, Order, Progress, Queued};
+use super::mark::Mark;
+use super::store::Store;
+use super::{Checkpoint, JournalError};
+
+/// Orders in one group at most, so that the first of them does not wait long.
+const GROUP_ORDERS: usize = 8192;
+
+pub(super) struct Writer {
+    pub(super) store: Arc<Store>,
+    pub(super) mark: Mark,
+    pub(super) orders: Receiver<Queued>,
+    pub(super) progress: Arc<Progress>,
+    /// The next record's offset.
+    pub(super) end: u64,
+    pub(super) group_bytes: usize,
+    pub(super) check_every: Duration,
+}
+
+/// What one sync makes durable.
+struct Group {
+    batch: OwnedWriteBatch,
+    acks: Vec<Ack>,
+    orders: usize,
+    bytes: usize,
+    end: u64,
+}
+
+impl Writer {
+    /// Until the journal is closed or nobody is left who could commit.
+    pub(super) fn run(mut self) {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
+        let result = worked.unwrap_or_else(|_| {
+            Err(JournalError::Io {
+                dir: self.store.dir().to_owned(),
+                why: "the writer stopped unexpectedly".to_owned(),
+            })
+        });
+        if let Err(error) = result {
+            self.progress.fail(&error);
+            for queued in &self.orders {
+                match queued.order {
+                    Order::Commit { ack, .. } => ack.settle(Err(error.clone())),
+                    Order::Checkpoint { .. } => {}
+                    Order::Close => break,
+                }
+            }
+        }
+        for queued in self.orders.try_iter() {
+            if let Order::Commit { ack, .. } = queued.order {
+                ack.settle(Err(self.progress.too_late()));
+            }
+        }
+    }
+
+    fn work(&mut self) -> Result<(), JournalError> {
+        loop {
+            let first = match self.orders.recv_timeout(self.check_every) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.store.check()?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut group = Group {
+                batch: self.store.batch(),
+                acks: Vec::new(),
+                orders: 0,
+                bytes: 0,
+                end: self.end,
+            };
+            let gathered = self.gather(&mut group, first);
+            let result = gathered.and_then(|last| self.write(group.batch, group.end).map(|()| last));
+            let result = result.inspect_err(|error| self.progress.fail(error));
+            let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
+            self.progress
+                .commits
+                .fetch_add(group.orders as u64, Ordering::Relaxed);
+            for ack in group.acks {
+                ack.settle(outcome.clone());
+            }
+            if result?.is_break() {
+                break;
+            }
+        }
+        self.mark
+            .sync()
+            .map_err(|error| JournalError::io(self.store.dir(), &error))
+    }
+
+    /// Takes what is waiting, within bounds. Breaks when it was told to close.
+    fn gather(&self, group: &mut Group, first: Queued) -> Result<ControlFlow<()>, JournalError> {
+        let mut next = Some(first);
+        while let Some(queued) = next {
+            match queued.order {
+                Order::Commit { records, ack } => {
+                    group.acks.push(ack);
+                    group.orders += 1;
+                    for record in &records {
+                        group.bytes += self.store.add_record(&mut group.batch, group.end, record)?;
+                        group.end = group.end.saturating_add(1);
+                    }
+                }
+                Order::Checkpoint { name, offset, bytes } => {
+                    group.orders += 1;
+                    let checkpoint = Checkpoint {
+                        name,
+                        offset: offset.unwrap_or(group.end),
+                        bytes,
+                    };
+                    self.store.add_checkpoint(&mut group.batch, &checkpoint)?;
+                    // It ends the group, because no batch may hold two of one name.
+                    break;
+                }
+                Order::Close => return Ok(ControlFlow::Break(())),
+            }
+            let full = group.orders >= GROUP_ORDERS || group.bytes >= self.group_bytes;
+            next = if full { None } else { self.orders.try_recv().ok() };
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Writes and syncs a group, then marks it, then says so. None of it is ever tried again: after a failed sync
+    /// the system may have dropped what it could not write, and the next sync would succeed without it.
+    fn write(&mut self, batch: OwnedWriteBatch, end: u64) -> Result<(), JournalError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(batch)?;
+        let records = end.saturating_sub(self.end);
+        self.progress.syncs.fetch_add(1, Ordering::Relaxed);
+        self.progress.records.fetch_add(records, Ordering::Relaxed);
+        if records > 0 {
+            self.mark
+                .advance(end)
+                .map_err(|error| JournalError::io(self.store.dir(), &error))?;
+            self.end = end;
+            self.progress.durable.send_replace(end);
+        }
+        Ok(())
+    }
+}

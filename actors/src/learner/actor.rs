@@ -1,0 +1,215 @@
+//! The actix shell around the [`LearnerMachine`]: reads the journal, publishes, keeps checkpoints.
+//!
+//! It runs on a thread of its own, so that training never holds up a campaign's actor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use haggle_domain::Clock;
+use haggle_learning::{JoinerSettings, Progress};
+use haggle_strategies::{Scorer, Snapshot};
+use tokio::sync::oneshot;
+
+use super::machine::LearnerMachine;
+use crate::audience::Audience;
+use crate::journal::Journal;
+use crate::supervisor::Supervision;
+
+/// Names of its checkpoints in the journal.
+const MODEL: &str = "learner/model";
+const PROFILES: &str = "learner/profiles";
+/// Records read at once, and chunks in a turn: between turns it publishes.
+const CHUNK: usize = 2048;
+const CHUNKS: usize = 8;
+/// Checkpoints of the model between two of the profiles, which are large and change little.
+const PROFILES_EVERY: u32 = 6;
+
+/// What the learner works with.
+#[derive(Clone)]
+pub struct LearnerDeps {
+    /// What bids are decided on; the learner alone replaces it.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The users' profiles.
+    pub audience: Arc<Audience>,
+    /// Where records come from.
+    pub journal: Arc<dyn Journal>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Real time between turns.
+    pub turn: Duration,
+    /// Turns between checkpoints.
+    pub checkpoint_turns: u32,
+    /// How long labels are waited for.
+    pub joiner: JoinerSettings,
+    /// Where its report is published.
+    pub report: Arc<ArcSwapOption<LearnerReport>>,
+    /// What supervision knows of it.
+    pub supervision: Arc<Supervision>,
+}
+
+/// What the learner shows.
+#[derive(Clone, Debug)]
+pub struct LearnerReport {
+    /// The version of the published model.
+    pub model_version: u64,
+    /// How well clicks were foretold.
+    pub click: Progress,
+    /// How well orders after clicks were foretold.
+    pub conversion: Progress,
+    /// Durable records not yet learned.
+    pub lag: u64,
+    /// Users known.
+    pub profiles: usize,
+    /// Behaviours of new users that found no room.
+    pub turned_away: u64,
+}
+
+/// The actor.
+pub struct LearnerActor {
+    deps: LearnerDeps,
+    machine: Option<LearnerMachine>,
+    turns: u32,
+    published: u64,
+    saved: u64,
+}
+
+/// Catch up, keep a checkpoint of everything, and say so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FinalCheckpoint {
+    /// Told when it was handed to the journal.
+    pub done: oneshot::Sender<()>,
+}
+
+impl LearnerActor {
+    /// To be started on an arbiter of its own.
+    pub fn new(deps: LearnerDeps) -> Self {
+        Self { deps, machine: None, turns: 0, published: 0, saved: 0 }
+    }
+
+    /// A machine with what the checkpoints hold. One that cannot be read costs a replay, nothing else.
+    fn recover(&self) -> LearnerMachine {
+        let deps = &self.deps;
+        let catalog = Arc::clone(&deps.snapshot.load().catalog);
+        // An earlier life's profiles would count behaviours twice that are replayed now.
+        deps.audience.clear();
+        let mut machine = LearnerMachine::new(catalog, Arc::clone(&deps.audience), deps.joiner);
+        for name in [MODEL, PROFILES] {
+            let restored = match deps.journal.checkpoint(name) {
+                Ok(Some(checkpoint)) if name == MODEL => machine.restore(&checkpoint.bytes, checkpoint.offset),
+                Ok(Some(checkpoint)) => machine.restore_profiles(&checkpoint.bytes, checkpoint.offset),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = restored {
+                tracing::warn!(name, error, "a checkpoint is unreadable; replaying the journal");
+            }
+        }
+        machine
+    }
+
+    fn turn(&mut self) {
+        let Some(machine) = self.machine.as_mut() else { return };
+        for _ in 0..CHUNKS {
+            match self.deps.journal.read_from(machine.cursor(), CHUNK) {
+                Ok(records) => {
+                    for (offset, record) in &records {
+                        machine.consume(*offset, record);
+                    }
+                    if records.len() < CHUNK {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    // The journal's own failure ends the program; a reader's alone leaves the model as it is.
+                    tracing::error!(%error, "the learner cannot read the journal");
+                    break;
+                }
+            }
+        }
+        machine.advance(self.deps.clock.now());
+        self.publish();
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns.is_multiple_of(self.deps.checkpoint_turns.max(1)) {
+            let round = self.turns / self.deps.checkpoint_turns.max(1);
+            self.checkpoint(round.is_multiple_of(PROFILES_EVERY));
+            self.deps.supervision.healthy();
+        }
+    }
+
+    /// Replaces the snapshot if anything was learned since the last time. Bids that have loaded the old one go on
+    /// with it.
+    fn publish(&mut self) {
+        let Some(machine) = self.machine.as_ref() else { return };
+        let trainer = machine.trainer();
+        if self.published != machine.learned() {
+            self.published = machine.learned();
+            let old = self.deps.snapshot.load_full();
+            let model = trainer.snapshot();
+            let scorer = if model.version() == old.scorer.model.version() {
+                Arc::clone(&old.scorer)
+            } else {
+                Arc::new(Scorer::new(model, &old.catalog))
+            };
+            self.deps.snapshot.store(Arc::new(Snapshot {
+                version: old.version + 1,
+                salt: old.salt,
+                catalog: Arc::clone(&old.catalog),
+                scorer,
+                market: Arc::new(machine.market().clone()),
+            }));
+        }
+        self.deps.report.store(Some(Arc::new(LearnerReport {
+            model_version: trainer.version(),
+            click: trainer.click_progress(),
+            conversion: trainer.conversion_progress(),
+            lag: self.deps.journal.durable_end().saturating_sub(machine.cursor()),
+            profiles: machine.audience().len(),
+            turned_away: machine.turned_away(),
+        })));
+    }
+
+    /// Keeps what was learned. Refused for lack of room, it is due again at the next round.
+    fn checkpoint(&mut self, with_profiles: bool) {
+        let Some(machine) = self.machine.as_ref() else { return };
+        if self.saved != machine.learned()
+            && self.deps.journal.put_checkpoint(MODEL, machine.learned(), machine.save()).is_ok()
+        {
+            self.saved = machine.learned();
+        }
+        if with_profiles {
+            // As above: the next round tries again.
+            let _ = self.deps.journal.put_checkpoint(PROFILES, machine.profiled(), machine.audience().save());
+        }
+    }
+}
+
+impl Actor for LearnerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.machine = Some(self.recover());
+        self.turns = 0;
+        self.turn();
+        context.run_interval(self.deps.turn, |actor, _| actor.turn());
+    }
+}
+
+impl Supervised for LearnerActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.machine = None;
+    }
+}
+
+impl Handler<FinalCheckpoint> for LearnerActor {
+    type Result = ();
+
+    fn handle(&mut self, message: FinalCheckpoint, _: &mut Self::Context) {
+        self.turn();
+        self.checkpoint(true);
+        // Whoever asked has stopped waiting.
+        let _ = message.done.send(());
+    }
+}

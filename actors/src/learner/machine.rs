@@ -1,0 +1,165 @@
+//! What is learned from a record, without actors or clocks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haggle_domain::{Event, Record, Timestamp};
+use haggle_learning::{Example, ExampleKind, JoinerSettings, LabelJoiner, Trainer, ad_features};
+use haggle_strategies::{Catalog, Market};
+use minicbor::{Decode, Encode};
+
+use crate::audience::Audience;
+
+/// Users who did nothing for this long are forgotten.
+const PROFILE_MEMORY: Duration = Duration::from_secs(90 * 86_400);
+
+/// The model's trainer, the labels it waits for, the market's prices and the users' profiles: each a fold over the
+/// journal.
+pub struct LearnerMachine {
+    catalog: Arc<Catalog>,
+    audience: Arc<Audience>,
+    trainer: Trainer,
+    joiner: LabelJoiner,
+    market: Market,
+    /// Records below are learned.
+    learned: u64,
+    /// Records below are in the profiles.
+    profiled: u64,
+    /// Behaviours of new users that found no room.
+    turned_away: u64,
+}
+
+/// A checkpoint's bytes.
+#[derive(Encode, Decode)]
+struct Saved {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    trainer: Vec<u8>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    joiner: Vec<u8>,
+    #[n(2)]
+    market: Market,
+}
+
+impl LearnerMachine {
+    /// One that knows nothing yet.
+    pub fn new(catalog: Arc<Catalog>, audience: Arc<Audience>, settings: JoinerSettings) -> Self {
+        Self {
+            catalog,
+            audience,
+            trainer: Trainer::default(),
+            joiner: LabelJoiner::new(settings),
+            market: Market::default(),
+            learned: 0,
+            profiled: 0,
+            turned_away: 0,
+        }
+    }
+
+    /// Goes on from a checkpoint of the model that includes all records below `offset`.
+    pub fn restore(&mut self, bytes: &[u8], offset: u64) -> Result<(), String> {
+        let saved: Saved = minicbor::decode(bytes).map_err(|error| error.to_string())?;
+        let trainer = Trainer::load(&saved.trainer).map_err(|error| error.to_string())?;
+        self.joiner.restore(&saved.joiner).map_err(|error| error.to_string())?;
+        self.trainer = trainer;
+        self.market = saved.market;
+        self.learned = offset;
+        Ok(())
+    }
+
+    /// Goes on from a checkpoint of the profiles that includes all records below `offset`.
+    pub fn restore_profiles(&mut self, bytes: &[u8], offset: u64) -> Result<(), String> {
+        self.audience.load(bytes).map_err(|error| error.to_string())?;
+        self.profiled = offset;
+        Ok(())
+    }
+
+    /// From where the journal has to be read.
+    pub fn cursor(&self) -> u64 {
+        self.learned.min(self.profiled)
+    }
+
+    /// The model's state, for a checkpoint at [`LearnerMachine::learned`].
+    pub fn save(&self) -> Vec<u8> {
+        let mut trainer = Vec::new();
+        self.trainer.save(&mut trainer);
+        let saved = Saved { trainer, joiner: self.joiner.save(), market: self.market.clone() };
+        minicbor::to_vec(saved).unwrap_or_default()
+    }
+
+    /// Records below are learned.
+    pub fn learned(&self) -> u64 {
+        self.learned
+    }
+
+    /// Records below are in the profiles.
+    pub fn profiled(&self) -> u64 {
+        self.profiled
+    }
+
+    /// Takes in one record. Records come in order; those that a checkpoint includes are passed over.
+    pub fn consume(&mut self, offset: u64, record: &Record) {
+        if offset >= self.profiled {
+            self.profiled = offset + 1;
+            if let Event::Behaviour { user, did, what } = record.event {
+                let noted = self.audience.note(user, did, what, record.at);
+                self.turned_away += u64::from(!noted);
+            }
+        }
+        if offset < self.learned {
+            return;
+        }
+        self.learned = offset + 1;
+        match &record.event {
+            Event::Impression { decision } => self.joiner.impression(decision, record.at),
+            Event::Click { decision } => self.joiner.click(decision, record.at),
+            Event::Conversion { decision, .. } => self.joiner.conversion(decision),
+            Event::Won { exchange, min_to_win: Some(price), .. }
+            | Event::Lost { exchange, min_to_win: Some(price), .. } => self.market.observe(*exchange, *price),
+            _ => {}
+        }
+        // Time as the journal tells it, so that a replay labels alike.
+        self.learn(record.at);
+    }
+
+    /// Labels what has waited long enough.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.learn(now);
+        self.audience.forget(now - PROFILE_MEMORY);
+    }
+
+    fn learn(&mut self, now: Timestamp) {
+        for example in self.joiner.advance(now) {
+            self.teach(&example);
+        }
+    }
+
+    fn teach(&mut self, example: &Example) {
+        // A campaign that is gone teaches nothing: nobody could bid with it.
+        let Some(entry) = self.catalog.get(example.bid.campaign) else { return };
+        let ad = ad_features(&entry.campaign, usize::from(example.creative));
+        match example.kind {
+            ExampleKind::Click => self.trainer.learn_click(&example.features, &ad, example.label),
+            ExampleKind::Conversion => self.trainer.learn_conversion(&example.features, &ad, example.label),
+        };
+    }
+
+    /// The model's trainer.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The market's prices.
+    pub fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// The users' profiles.
+    pub fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    /// Behaviours of new users that found no room.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away
+    }
+}

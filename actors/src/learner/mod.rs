@@ -1,0 +1,7 @@
+//! The journal's consumer: learns from what came of bids, and publishes what the next bids are decided on.
+
+mod actor;
+mod machine;
+
+pub use actor::{FinalCheckpoint, LearnerActor, LearnerDeps, LearnerReport};
+pub use machine::LearnerMachine;

@@ -1,0 +1,457 @@
+//! A campaign's money, as a fold over its events.
+//!
+//! The ledger changes by [`Ledger::apply`] alone, live and in replay, so what was acknowledged and what a restart
+//! recovers cannot differ. Every event that would break a rule of bookkeeping is refused with the rule's name.
+//!
+//! Accounts: *opened* and *lapsed* (the outside), *unleased*, one account a lease, *settled*.
+
+use std::collections::BTreeMap;
+
+use haggle_domain::{BidId, Event, Micros, Timestamp};
+use minicbor::{Decode, Encode};
+
+use crate::bits::Bits;
+
+/// The rule that an event would break. The names are also the labels of the metric that counts violations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// An amount below zero.
+    #[error("an amount is negative")]
+    NegativeAmount,
+    /// More was taken from unleased money than there is.
+    #[error("more money was leased or lapsed than was unleased")]
+    Overdrawn,
+    /// A lease that is not open, not known, or out of order.
+    #[error("the lease is not known, or not open")]
+    UnknownLease,
+    /// More came out of a lease than was in it.
+    #[error("more came back or was charged than the lease held")]
+    LeaseOverdrawn,
+    /// A charge above what the bid reserved.
+    #[error("a bid was charged more than it reserved")]
+    ChargedAboveReservation,
+    /// A bid resolved twice.
+    #[error("a bid was settled or released twice")]
+    ResolvedTwice,
+    /// The accounts do not add up.
+    #[error("settled + reserved + unspent is not the budget")]
+    Unbalanced,
+}
+
+impl Violation {
+    /// Every rule.
+    pub const ALL: [Self; 7] = [
+        Self::NegativeAmount,
+        Self::Overdrawn,
+        Self::UnknownLease,
+        Self::LeaseOverdrawn,
+        Self::ChargedAboveReservation,
+        Self::ResolvedTwice,
+        Self::Unbalanced,
+    ];
+
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NegativeAmount => "negative_amount",
+            Self::Overdrawn => "overdrawn",
+            Self::UnknownLease => "unknown_lease",
+            Self::LeaseOverdrawn => "lease_overdrawn",
+            Self::ChargedAboveReservation => "charged_above_reservation",
+            Self::ResolvedTwice => "resolved_twice",
+            Self::Unbalanced => "unbalanced",
+        }
+    }
+}
+
+/// The account of one lease.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct LeaseBook {
+    /// What was put in.
+    #[n(0)]
+    granted: Micros,
+    /// What came back unreserved when it was closed.
+    #[n(1)]
+    returned: Micros,
+    /// What its resolved bids had reserved.
+    #[n(2)]
+    resolved: Micros,
+    /// When its reservations end.
+    #[n(3)]
+    expires_at: Timestamp,
+    /// The advertiser's day it was granted on.
+    #[n(4)]
+    day: i32,
+    /// It takes no more bids.
+    #[n(5)]
+    closed: bool,
+    /// Which of its bids are resolved.
+    #[n(6)]
+    bids: Bits,
+}
+
+impl LeaseBook {
+    /// What the lease still holds: reserved by bids, or (while it is open) not yet taken.
+    pub fn held(&self) -> Micros {
+        self.granted - self.returned - self.resolved
+    }
+
+    /// When its reservations end.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Whether it takes no more bids.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The advertiser's day it was granted on.
+    pub fn day(&self) -> i32 {
+        self.day
+    }
+}
+
+/// A campaign's money.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Ledger {
+    #[n(0)]
+    opened: Micros,
+    #[n(1)]
+    lapsed: Micros,
+    #[n(2)]
+    unleased: Micros,
+    #[n(3)]
+    settled: Micros,
+    /// The advertiser's current day, from the last opening.
+    #[n(4)]
+    day: Option<i32>,
+    /// Settled on leases of the current day.
+    #[n(5)]
+    settled_today: Micros,
+    #[n(6)]
+    leases: BTreeMap<u32, LeaseBook>,
+    /// The next lease's number.
+    #[n(7)]
+    next_lease: u32,
+    /// Billing notices that asked for more than the signed ceiling.
+    #[n(8)]
+    capped: u64,
+}
+
+impl Ledger {
+    /// Applies one event. An event that moves no money changes nothing. On an error nothing has changed.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Violation> {
+        match *event {
+            Event::BudgetOpened { day, amount } => {
+                non_negative(amount)?;
+                if self.day != Some(day) {
+                    self.day = Some(day);
+                    self.settled_today = Micros::ZERO;
+                }
+                self.opened += amount;
+                self.unleased += amount;
+            }
+            Event::BudgetLapsed { amount } => {
+                non_negative(amount)?;
+                if amount > self.unleased {
+                    return Err(Violation::Overdrawn);
+                }
+                self.unleased -= amount;
+                self.lapsed += amount;
+            }
+            Event::LeaseGranted { lease, amount, expires_at } => self.grant(lease, amount, expires_at)?,
+            Event::LeaseReturned { lease, amount, .. } => {
+                non_negative(amount)?;
+                let book = self.leases.get_mut(&lease).filter(|book| !book.closed).ok_or(Violation::UnknownLease)?;
+                if amount > book.held() {
+                    return Err(Violation::LeaseOverdrawn);
+                }
+                book.returned += amount;
+                book.closed = true;
+                self.unleased += amount;
+            }
+            Event::LeaseExpired { lease, amount } => {
+                let book = self.leases.get(&lease).ok_or(Violation::UnknownLease)?;
+                if amount != book.held() {
+                    return Err(Violation::LeaseOverdrawn);
+                }
+                self.leases.remove(&lease);
+                self.unleased += amount;
+            }
+            Event::Billed { bid, reserved, charged, capped } => {
+                if charged > reserved {
+                    return Err(Violation::ChargedAboveReservation);
+                }
+                let day = self.resolve(bid, reserved, charged)?;
+                self.settled += charged;
+                if self.day == Some(day) {
+                    self.settled_today += charged;
+                }
+                self.unleased += reserved - charged;
+                self.capped += u64::from(capped);
+            }
+            Event::Lost { bid, reserved, .. } => {
+                self.resolve(bid, reserved, Micros::ZERO)?;
+                self.unleased += reserved;
+            }
+            Event::Defined { .. }
+            | Event::Bid { .. }
+            | Event::Won { .. }
+            | Event::Impression { .. }
+            | Event::Click { .. }
+            | Event::Conversion { .. }
+            | Event::Behaviour { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn grant(&mut self, lease: u32, amount: Micros, expires_at: Timestamp) -> Result<(), Violation> {
+        non_negative(amount)?;
+        if amount > self.unleased {
+            return Err(Violation::Overdrawn);
+        }
+        if let Some(book) = self.leases.get_mut(&lease) {
+            if book.closed {
+                return Err(Violation::UnknownLease);
+            }
+            book.granted += amount;
+        } else {
+            if lease != self.next_lease {
+                return Err(Violation::UnknownLease);
+            }
+            let day = self.day.unwrap_or_default();
+            self.leases.insert(lease, LeaseBook { granted: amount, expires_at, day, ..LeaseBook::default() });
+            self.next_lease += 1;
+        }
+        self.unleased -= amount;
+        Ok(())
+    }
+
+    /// Ends a bid's reservation; gives the day of its lease.
+    fn resolve(&mut self, bid: BidId, reserved: Micros, charged: Micros) -> Result<i32, Violation> {
+        non_negative(reserved)?;
+        non_negative(charged)?;
+        let book = self.leases.get_mut(&bid.lease).ok_or(Violation::UnknownLease)?;
+        if book.bids.contains(bid.number) {
+            return Err(Violation::ResolvedTwice);
+        }
+        if reserved > book.held() {
+            return Err(Violation::LeaseOverdrawn);
+        }
+        book.bids.insert(bid.number);
+        book.resolved += reserved;
+        Ok(book.day)
+    }
+
+    /// Whether the bid's reservation has ended already; `None` if its lease has expired.
+    pub fn is_resolved(&self, bid: BidId) -> Option<bool> {
+        self.leases.get(&bid.lease).map(|book| book.bids.contains(bid.number))
+    }
+
+    /// The budget so far: what was opened and did not lapse.
+    pub fn budget(&self) -> Micros {
+        self.opened - self.lapsed
+    }
+
+    /// What was charged, ever.
+    pub fn settled(&self) -> Micros {
+        self.settled
+    }
+
+    /// What was charged for bids of the current day.
+    pub fn settled_today(&self) -> Micros {
+        self.settled_today
+    }
+
+    /// What stands in leases: reserved by bids, or put where bids may take it.
+    pub fn leased(&self) -> Micros {
+        self.leases.values().map(LeaseBook::held).sum()
+    }
+
+    /// What stands in leases of the current day.
+    pub fn leased_today(&self) -> Micros {
+        self.leases.values().filter(|book| self.day == Some(book.day)).map(LeaseBook::held).sum()
+    }
+
+    /// What is neither spent nor leased.
+    pub fn unleased(&self) -> Micros {
+        self.unleased
+    }
+
+    /// The advertiser's current day.
+    pub fn day(&self) -> Option<i32> {
+        self.day
+    }
+
+    /// The leases that have not expired, in order.
+    pub fn leases(&self) -> impl Iterator<Item = (u32, &LeaseBook)> {
+        self.leases.iter().map(|(number, book)| (*number, book))
+    }
+
+    /// The number the next lease will have.
+    pub fn next_lease(&self) -> u32 {
+        self.next_lease
+    }
+
+    /// How many billing notices asked for more than the signed ceiling.
+    pub fn capped(&self) -> u64 {
+        self.capped
+    }
+
+    /// The design's equation: settled + leased + unleased = budget, and nothing below zero.
+    pub fn check(&self) -> Result<(), Violation> {
+        let parts = [self.settled, self.unleased, self.budget(), self.settled_today];
+        let leases = self.leases.values().flat_map(|book| [book.held(), book.granted, book.returned]);
+        if parts.into_iter().chain(leases).any(|amount| amount < Micros::ZERO) {
+            return Err(Violation::NegativeAmount);
+        }
+        if self.settled + self.leased() + self.unleased != self.budget() {
+            return Err(Violation::Unbalanced);
+        }
+        Ok(())
+    }
+}
+
+fn non_negative(amount: Micros) -> Result<(), Violation> {
+    if amount < Micros::ZERO { Err(Violation::NegativeAmount) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_domain::CampaignKey;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bid(lease: u32, number: u32) -> BidId {
+        BidId { campaign: CampaignKey(1), lease, number }
+    }
+
+    fn billed(lease: u32, number: u32, reserved: i64, charged: i64) -> Event {
+        Event::Billed {
+            bid: bid(lease, number),
+            reserved: Micros(reserved),
+            charged: Micros(charged),
+            capped: false,
+        }
+    }
+
+    fn open(amount: i64) -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.apply(&Event::BudgetOpened { day: 1, amount: Micros(amount) }).unwrap();
+        ledger
+    }
+
+    fn granted(amount: i64, lease: u32, grant: i64) -> Ledger {
+        let mut ledger = open(amount);
+        for lease in 0..=lease {
+            ledger
+                .apply(&Event::LeaseGranted { lease, amount: Micros(grant), expires_at: Timestamp(9) })
+                .unwrap();
+        }
+        ledger
+    }
+
+    #[test]
+    fn a_bid_is_charged_once_and_the_difference_comes_back() {
+        let mut ledger = granted(100, 0, 40);
+        ledger.apply(&billed(0, 0, 10, 7)).unwrap();
+        assert_eq!(ledger.apply(&billed(0, 0, 10, 7)), Err(Violation::ResolvedTwice));
+        assert_eq!(
+            (ledger.settled(), ledger.leased(), ledger.unleased()),
+            (Micros(7), Micros(30), Micros(63))
+        );
+        ledger.check().unwrap();
+    }
+
+    #[test]
+    fn every_rule_is_enforced_and_a_refused_event_changes_nothing() {
+        let mut ledger = granted(100, 0, 40);
+        ledger.apply(&billed(0, 5, 30, 30)).unwrap();
+        let before = ledger.clone();
+        let lost = |lease, number, reserved| Event::Lost {
+            bid: bid(lease, number),
+            reserved: Micros(reserved),
+            min_to_win: None,
+            ceiling: Default::default(),
+            exchange: Default::default(),
+        };
+        let expires_at = Timestamp(9);
+        for (event, violation) in [
+            (Event::BudgetOpened { day: 1, amount: Micros(-1) }, Violation::NegativeAmount),
+            (Event::BudgetLapsed { amount: Micros(61) }, Violation::Overdrawn),
+            (Event::LeaseGranted { lease: 0, amount: Micros(61), expires_at }, Violation::Overdrawn),
+            (Event::LeaseGranted { lease: 2, amount: Micros(1), expires_at }, Violation::UnknownLease),
+            (Event::LeaseReturned { lease: 0, amount: Micros(11), bids: 0 }, Violation::LeaseOverdrawn),
+            (Event::LeaseReturned { lease: 1, amount: Micros(0), bids: 0 }, Violation::UnknownLease),
+            (Event::LeaseExpired { lease: 0, amount: Micros(9) }, Violation::LeaseOverdrawn),
+            (billed(0, 6, 5, 6), Violation::ChargedAboveReservation),
+            (billed(0, 6, 11, 1), Violation::LeaseOverdrawn),
+            (lost(0, 5, 1), Violation::ResolvedTwice),
+            (lost(7, 0, 1), Violation::UnknownLease),
+        ] {
+            assert_eq!(ledger.apply(&event), Err(violation), "{event:?}");
+            assert_eq!(ledger, before, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn money_of_an_expired_lease_comes_back_and_its_bids_are_forgotten() {
+        let mut ledger = granted(100, 0, 40);
+        ledger.apply(&billed(0, 0, 10, 10)).unwrap();
+        ledger.apply(&Event::LeaseReturned { lease: 0, amount: Micros(5), bids: 0 }).unwrap();
+        ledger.apply(&Event::LeaseExpired { lease: 0, amount: Micros(25) }).unwrap();
+        assert_eq!((ledger.leased(), ledger.unleased()), (Micros(0), Micros(90)));
+        assert_eq!(ledger.is_resolved(bid(0, 0)), None);
+        assert_eq!(ledger.apply(&billed(0, 0, 10, 10)), Err(Violation::UnknownLease));
+        ledger.check().unwrap();
+    }
+
+    #[test]
+    fn yesterdays_bids_do_not_count_as_todays_spend() {
+        let mut ledger = granted(100, 0, 40);
+        ledger.apply(&billed(0, 0, 10, 10)).unwrap();
+        ledger.apply(&Event::BudgetOpened { day: 2, amount: Micros(50) }).unwrap();
+        assert_eq!(ledger.settled_today(), Micros::ZERO);
+        ledger.apply(&billed(0, 1, 10, 10)).unwrap();
+        assert_eq!((ledger.settled_today(), ledger.settled()), (Micros::ZERO, Micros(20)));
+        ledger.check().unwrap();
+    }
+
+    prop_compose! {
+        fn any_event()(
+            kind in 0..7, lease in 0u32..4, number in 0u32..6, a in -5i64..60, b in -5i64..60, day in 0i32..3,
+        ) -> Event {
+            match kind {
+                0 => Event::BudgetOpened { day, amount: Micros(a) },
+                1 => Event::BudgetLapsed { amount: Micros(a) },
+                2 => Event::LeaseGranted { lease, amount: Micros(a), expires_at: Timestamp(1) },
+                3 => Event::LeaseReturned { lease, amount: Micros(a), bids: 0 },
+                4 => Event::LeaseExpired { lease, amount: Micros(a) },
+                5 => billed(lease, number, a, b),
+                _ => Event::Lost {
+                    bid: bid(lease, number), reserved: Micros(a), min_to_win: None,
+                    ceiling: Default::default(), exchange: Default::default(),
+                },
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_of_events_breaks_the_equation(
+            events in proptest::collection::vec(any_event(), 0..200),
+        ) {
+            let mut ledger = Ledger::default();
+            for event in &events {
+                let before = ledger.clone();
+                if ledger.apply(event).is_err() { prop_assert_eq!(&ledger, &before); }
+                prop_assert_eq!(ledger.check(), Ok(()));
+                prop_assert!(ledger.settled() <= ledger.budget());
+            }
+            let bytes = minicbor::to_vec(&ledger).unwrap();
+            prop_assert_eq!(minicbor::decode::<Ledger>(&bytes).unwrap(), ledger);
+        }
+    }
+}

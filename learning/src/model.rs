@@ -1,0 +1,80 @@
+//! An immutable model: what a snapshot of the request path holds.
+
+use std::fmt;
+
+use crate::head::{Head, Part, probability};
+use crate::trainer::Trainer;
+
+/// What the model says of showing an ad. Both within [1e-6, 1 − 1e-6] and never NaN.
+///
+/// Single precision: the parameters have no more, and money is never computed from a float without rounding down.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prediction {
+    /// The probability that the impression is clicked.
+    pub click: f32,
+    /// The probability that a click leads to an order.
+    pub conversion: f32,
+}
+
+/// What a request brings to every pair it is in; holds for the model that made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RequestPart {
+    click: Part,
+    conversion: Part,
+}
+
+/// What an ad brings to every pair it is in; holds for the model that made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AdPart {
+    click: Part,
+    conversion: Part,
+}
+
+/// A click model and a conversion model that do not change. A clone shares all parameters.
+#[derive(Clone)]
+pub struct Model {
+    pub(crate) version: u64,
+    pub(crate) click: Head,
+    pub(crate) conversion: Head,
+}
+
+impl Model {
+    /// How many examples taught it. Rises from snapshot to snapshot; 0 is the untrained model.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The request's side of the scores, once per request.
+    pub fn request_part(&self, features: &[u32]) -> RequestPart {
+        RequestPart {
+            click: self.click.request_part(features),
+            conversion: self.conversion.request_part(features),
+        }
+    }
+
+    /// The ad's side of the scores, once per ad and model.
+    pub fn ad_part(&self, features: &[u32]) -> AdPart {
+        AdPart { click: self.click.ad_part(features), conversion: self.conversion.ad_part(features) }
+    }
+
+    /// The probabilities of a pair: two dot products of eight numbers.
+    pub fn predict(&self, request: &RequestPart, ad: &AdPart) -> Prediction {
+        Prediction {
+            click: probability(self.click.score(&request.click, &ad.click)),
+            conversion: probability(self.conversion.score(&request.conversion, &ad.conversion)),
+        }
+    }
+}
+
+impl Default for Model {
+    /// Untrained: the prior rates for everything.
+    fn default() -> Self {
+        Trainer::default().snapshot()
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("version", &self.version).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! Internet domains: the host of a page, and blocking an advertiser with all that is below its domain.
+
+use haggle_domain::Tag;
+
+/// The host in a page's address, which may lack its scheme. `None` where there is none to be found.
+pub(crate) fn host_of(page: &str) -> Option<&str> {
+    let page = page.trim();
+    let rest = match page.split_once("//") {
+        // Not the `//` of an address within the address.
+        Some((scheme, rest)) if !scheme.contains(['/', '?', '#', '.']) => rest,
+        _ => page,
+    };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
+    let host_and_port = authority.rsplit('@').next().unwrap_or(authority);
+    let host = host_and_port.split(':').next().unwrap_or(host_and_port).trim_end_matches('.');
+    // Leaves out "about:blank", "localhost" and IPv6 literals, none of which is a publisher.
+    (host.contains('.') && !host.starts_with('.')).then_some(host)
+}
+
+/// The tag of a blocked domain. Some exchanges write it as a host or an address.
+pub(crate) fn blocked_domain(text: &str) -> Tag {
+    let host = host_of(text).unwrap_or(text.trim());
+    let bare = match host.get(..4) {
+        Some(prefix) if prefix.eq_ignore_ascii_case("www.") => host.get(4..).unwrap_or(host),
+        _ => host,
+    };
+    Tag::of(bare)
+}
+
+/// Whether `blocked` (a request's `badv`) names an advertiser's domain or a domain above it.
+pub fn domain_is_blocked(blocked: &[Tag], domain: &str) -> bool {
+    if blocked.is_empty() {
+        return false;
+    }
+    let mut rest = domain.trim().trim_end_matches('.');
+    loop {
+        if !rest.is_empty() && blocked.contains(&Tag::of(rest)) {
+            return true;
+        }
+        match rest.split_once('.') {
+            Some((_, parent)) => rest = parent,
+            None => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_host_of_a_page() {
+        for (page, host) in [
+            ("https://news.example.com/a/b?c#d", Some("news.example.com")),
+            ("HTTP://Example.com", Some("Example.com")),
+            ("//example.com/a", Some("example.com")),
+            ("example.com/?from=https://other.org", Some("example.com")),
+            ("example.com?from=//other.org", Some("example.com")),
+            ("https://me:secret@example.com:8080/", Some("example.com")),
+            ("https://example.com.", Some("example.com")),
+            ("about:blank", None),
+            ("https://", None),
+            ("", None),
+            ("::://@", None),
+        ] {
+            assert_eq!(host_of(page), host, "{page}");
+        }
+    }
+
+    #[test]
+    fn a_blocked_domain_blocks_what_is_below_it() {
+        let blocked = ["Example.com", "www.rival.org", "https://shoes.test/"].map(blocked_domain);
+        for domain in
+            ["example.com", "shop.EXAMPLE.com", "a.b.example.com.", "rival.org", "m.rival.org", "shoes.test"]
+        {
+            assert!(domain_is_blocked(&blocked, domain), "{domain}");
+        }
+        for domain in ["notexample.com", "example.com.evil.net", "com", "", ".", "test"] {
+            assert!(!domain_is_blocked(&blocked, domain), "{domain}");
+        }
+        assert!(!domain_is_blocked(&[Tag::NONE], ""), "a request's empty `badv` entry blocks nobody");
+    }
+}

@@ -1,0 +1,134 @@
+//! The privacy gate: the one way to a user's data.
+//!
+//! User-level data is `user.id`, `user.buyeruid`, `user.keywords`, `user.kwarray`, `user.data`, `user.geo`, and any
+//! `geo.city`. Outside this module none of it can be reached but through [`BidRequest::user_data`], which gives it out
+//! only if no line of this table says "withheld". Consent strings are not decoded, so where one would have to be, there
+//! is no basis.
+//!
+//! | signal | says nothing | allows | withheld |
+//! | --- | --- | --- | --- |
+//! | `regs.coppa` | absent | 0 | 1, malformed |
+//! | `regs.gdpr`, `regs.ext.gdpr` | absent | 0 | 1, malformed (either place) |
+//! | `user.consent`, `user.ext.consent` | absent, empty | present beside a `gdpr` of 0 | present without one |
+//! | `regs.us_privacy`, `regs.ext.us_privacy` | absent, empty | third mark `N` or `-` | third mark `Y`, malformed |
+//! | `regs.gpp`, `regs.ext.gpp` | absent, empty | | present |
+//! | `regs.gpp_sid`, `regs.ext.gpp_sid` | absent, empty | | present |
+//! | `regs.ext.gpc` | absent | 0 | 1, malformed |
+//! | `device.lmt`, `device.dnt` | absent | 0 | 1, malformed |
+//! | `regs`, `regs.ext` | absent, `null` | | neither object nor `null` |
+//!
+//! A signal that comes twice counts as the stricter of the two.
+
+use super::lenient::{Signal, UsPrivacy};
+use super::model::{BidRequest, Geo, User};
+
+/// What the gate gives out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UserData<'r, 'a> {
+    /// The user.
+    pub(crate) user: &'r User<'a>,
+    /// Where the device is; where that is not said, the user's home.
+    pub(crate) geo: &'r Geo<'a>,
+    /// The city in `geo`.
+    pub(crate) city: &'r str,
+}
+
+impl<'a> BidRequest<'a> {
+    /// The user-level data, where the request gives a basis to read it.
+    pub(crate) fn user_data(&self) -> Option<UserData<'_, 'a>> {
+        if !self.may_read_user() {
+            return None;
+        }
+        let home_only = self.device.geo.country.is_empty() && !self.user.geo.country.is_empty();
+        let geo = if home_only { &self.user.geo } else { &self.device.geo };
+        Some(UserData { user: &self.user, geo, city: &geo.city })
+    }
+
+    /// Whether the request gives a basis to read user-level data.
+    pub fn may_read_user(&self) -> bool {
+        let (regs, ext) = (&self.regs.object, &self.regs.object.ext.object);
+        let malformed = self.regs.malformed || regs.ext.malformed;
+        let raised = [regs.coppa, regs.gdpr, ext.gdpr, ext.gpc, self.device.lmt, self.device.dnt]
+            .iter()
+            .any(|signal| matches!(signal, Signal::Raised | Signal::Malformed));
+        // Nobody sends a consent string where consent is not needed, unless they say so.
+        let consent = self.user.consent.0 || self.user.ext.consent.0;
+        let gdpr_excluded = regs.gdpr.max(ext.gdpr) == Signal::Lowered;
+        let opted_out = regs.us_privacy.max(ext.us_privacy) >= UsPrivacy::OptedOut;
+        let gpp = regs.gpp.0 || regs.gpp_sid.0 || ext.gpp.0 || ext.gpp_sid.0;
+        !(malformed || raised || (consent && !gdpr_excluded) || opted_out || gpp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parse;
+
+    fn may(members: &str) -> bool {
+        let body = format!(r#"{{"id":"1","imp":[{{"id":"1"}}]{members}}}"#);
+        parse(body.as_bytes()).unwrap().may_read_user()
+    }
+
+    #[test]
+    fn silence_and_explicit_permission_give_a_basis() {
+        for members in [
+            "",
+            r#","regs":null"#,
+            r#","regs":{"coppa":0,"gdpr":0,"ext":{"gdpr":0,"us_privacy":"1YNN","gpc":"0"}}"#,
+            r#","regs":{"us_privacy":"1---"}"#,
+            r#","regs":{"us_privacy":"","gpp":"","gpp_sid":[ ]},"user":{"consent":"","ext":{"consent":null}}"#,
+            r#","regs":{"gdpr":"0"},"user":{"consent":"CPc"}"#,
+            r#","device":{"lmt":0,"dnt":false}"#,
+        ] {
+            assert!(may(members), "{members}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_table_withholds() {
+        for members in [
+            r#","regs":{"coppa":1}"#,
+            r#","regs":{"coppa":true}"#,
+            r#","regs":{"gdpr":1}"#,
+            r#","regs":{"gdpr":1.0}"#,
+            r#","regs":{"gdpr":"1"}"#,
+            r#","regs":{"gdpr":2}"#,
+            r#","regs":{"gdpr":"maybe"}"#,
+            r#","regs":{"gdpr":{}}"#,
+            r#","regs":{"gdpr":1e999}"#,
+            r#","regs":{"ext":{"gdpr":1}}"#,
+            r#","regs":{"gdpr":0,"ext":{"gdpr":1}}"#,
+            r#","regs":{"ext":{"gpc":"1"}}"#,
+            r#","user":{"consent":"CPc"}"#,
+            r#","user":{"ext":{"consent":"CPc"}}"#,
+            r#","regs":{"us_privacy":"1YYN"}"#,
+            r#","regs":{"us_privacy":"1nyn"}"#,
+            r#","regs":{"us_privacy":"1"}"#,
+            r#","regs":{"us_privacy":"2YNN"}"#,
+            r#","regs":{"us_privacy":1}"#,
+            r#","regs":{"ext":{"us_privacy":"1-Y-"}}"#,
+            r#","regs":{"gpp":"DBAA"}"#,
+            r#","regs":{"gpp_sid":[7]}"#,
+            r#","regs":{"gpp_sid":7}"#,
+            r#","regs":{"ext":{"gpp":"DBAA"}}"#,
+            r#","regs":{"ext":{"gpp_sid":[2]}}"#,
+            r#","device":{"lmt":1}"#,
+            r#","device":{"dnt":true}"#,
+            r#","device":{"dnt":"yes"}"#,
+            r#","regs":"malformed""#,
+            r#","regs":[]"#,
+            r#","regs":{"ext":"malformed"}"#,
+        ] {
+            assert!(!may(members), "{members}");
+        }
+    }
+
+    #[test]
+    fn a_signal_that_comes_twice_counts_as_the_stricter() {
+        assert!(!may(r#","regs":{"gdpr":1,"gdpr":0}"#));
+        assert!(!may(r#","regs":{"gdpr":1},"regs":{}"#));
+        assert!(!may(r#","regs":{"coppa":1},"regs":null"#));
+        assert!(!may(r#","device":{"lmt":1},"device":{"lmt":0}"#));
+        assert!(!may(r#","regs":{"us_privacy":"1YYN","us_privacy":"1---"}"#));
+    }
+}

@@ -1,0 +1,250 @@
+//! Bid responses (OpenRTB 2.6 section 4.2), appended to a buffer as they are made.
+
+use haggle_domain::{CpmMicros, Size};
+
+use crate::escape::push_json;
+use crate::markup::BannerMarkup;
+
+/// AdCOM 1.0 markup type of a banner.
+const MARKUP_BANNER: &str = "1";
+
+/// What the response says besides its bids.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    /// The request's id.
+    pub request_id: &'a str,
+    /// Our id for the response, sent as `bidid`.
+    pub response_id: &'a str,
+    /// Of all prices, ISO 4217.
+    pub currency: &'a str,
+    /// Our seat at the exchange.
+    pub seat: &'a str,
+}
+
+/// One bid (section 4.2.3). Empty text is left out. Macros in the addresses are left for the exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Bid<'a> {
+    /// Our id for the bid.
+    pub id: &'a str,
+    /// The imp it is for.
+    pub imp_id: &'a str,
+    /// Written as an exact decimal.
+    pub price: CpmMicros,
+    /// Win notice.
+    pub nurl: &'a str,
+    /// Billing notice.
+    pub burl: &'a str,
+    /// Loss notice.
+    pub lurl: &'a str,
+    /// What is shown.
+    pub markup: BannerMarkup<'a>,
+    /// The advertiser's domain.
+    pub adomain: &'a str,
+    /// The campaign's id.
+    pub cid: &'a str,
+    /// The creative's id.
+    pub crid: &'a str,
+    /// IAB content categories of the ad.
+    pub cat: &'a [String],
+    /// How many seconds may pass between the bid and the impression.
+    pub exp: u32,
+}
+
+/// Writes one response. Without [`ResponseWriter::finish`] it is cut short.
+#[derive(Debug)]
+#[must_use = "the response is complete only after `finish`"]
+pub struct ResponseWriter<'o> {
+    out: &'o mut Vec<u8>,
+    seat: &'o str,
+    bids: usize,
+}
+
+impl<'o> ResponseWriter<'o> {
+    /// Appends the head of a response to `out`.
+    pub fn new(out: &'o mut Vec<u8>, head: &ResponseHead<'o>) -> Self {
+        out.extend_from_slice(b"{\"id\":\"");
+        push_json(out, head.request_id);
+        push_member(out, "bidid", head.response_id);
+        push_member(out, "cur", head.currency);
+        out.extend_from_slice(b"\",\"seatbid\":[");
+        Self { out, seat: head.seat, bids: 0 }
+    }
+
+    /// Appends one bid.
+    pub fn bid(&mut self, bid: &Bid<'_>) {
+        let out = &mut *self.out;
+        if self.bids == 0 {
+            out.extend_from_slice(b"{\"seat\":\"");
+            push_json(out, self.seat);
+            out.extend_from_slice(b"\",\"bid\":[");
+        } else {
+            out.push(b',');
+        }
+        self.bids += 1;
+        out.extend_from_slice(b"{\"id\":\"");
+        push_json(out, bid.id);
+        out.extend_from_slice(b"\",\"impid\":\"");
+        push_json(out, bid.imp_id);
+        out.extend_from_slice(b"\",\"price\":");
+        push_price(out, bid.price);
+        out.extend_from_slice(b",\"adm\":\"");
+        bid.markup.write(out);
+        push_member(out, "nurl", bid.nurl);
+        push_member(out, "burl", bid.burl);
+        push_member(out, "lurl", bid.lurl);
+        push_member(out, "cid", bid.cid);
+        push_member(out, "crid", bid.crid);
+        out.push(b'"');
+        if !bid.adomain.is_empty() {
+            out.extend_from_slice(b",\"adomain\":[\"");
+            push_json(out, bid.adomain);
+            out.extend_from_slice(b"\"]");
+        }
+        for (index, category) in bid.cat.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b",\"cat\":[\"" } else { b",\"" });
+            push_json(out, category);
+            out.push(b'"');
+        }
+        if !bid.cat.is_empty() {
+            out.push(b']');
+        }
+        let Size { width, height } = bid.markup.size;
+        push_number(out, "w", u32::from(width));
+        push_number(out, "h", u32::from(height));
+        push_number(out, "exp", bid.exp);
+        out.extend_from_slice(b",\"mtype\":");
+        out.extend_from_slice(MARKUP_BANNER.as_bytes());
+        out.push(b'}');
+    }
+
+    /// Completes the response. One without bids is well-formed; exchanges prefer an empty answer (HTTP 204) to it.
+    pub fn finish(self) {
+        self.out.extend_from_slice(if self.bids == 0 { b"]}" } else { b"]}]}" });
+    }
+}
+
+/// Ends the text before and begins the next, leaving its end open; nothing for an empty text.
+fn push_member(out: &mut Vec<u8>, key: &str, text: &str) {
+    if !text.is_empty() {
+        out.extend_from_slice(b"\",\"");
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        push_json(out, text);
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, key: &str, value: u32) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// An exact decimal, without zeros at its end.
+fn push_price(out: &mut Vec<u8>, price: CpmMicros) {
+    let magnitude = price.0.unsigned_abs();
+    if price.0 < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(magnitude / 1_000_000).as_bytes());
+    let mut fraction = magnitude % 1_000_000;
+    if fraction == 0 {
+        return;
+    }
+    out.push(b'.');
+    let mut place = 100_000;
+    while fraction > 0 {
+        // One digit, so the cast loses nothing.
+        out.push(b'0' + (fraction / place) as u8);
+        fraction %= place;
+        place /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn bid<'a>(text: &'a str, cat: &'a [String], price: CpmMicros) -> Bid<'a> {
+        Bid {
+            id: text,
+            imp_id: text,
+            price,
+            nurl: text,
+            burl: text,
+            lurl: text,
+            markup: BannerMarkup {
+                click_url: "https://click.test/?a=1&b=2",
+                image_url: "https://cdn.test/a.png",
+                title: "Tom's \"big\" <sale>",
+                size: Size { width: 300, height: 250 },
+                impression_url: "https://track.test/i?p=${AUCTION_PRICE}",
+            },
+            adomain: text,
+            cid: text,
+            crid: text,
+            cat,
+            exp: 300,
+        }
+    }
+
+    fn written(head: &ResponseHead<'_>, bids: &[Bid<'_>]) -> Value {
+        let mut out = b"kept ".to_vec();
+        let mut writer = ResponseWriter::new(&mut out, head);
+        for bid in bids {
+            writer.bid(bid);
+        }
+        writer.finish();
+        serde_json::from_slice(out.strip_prefix(b"kept ").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_response_reads_back() {
+        let head = ResponseHead { request_id: "r", response_id: "b", currency: "USD", seat: "s" };
+        let cat = ["IAB18".to_owned(), "IAB22-3".to_owned()];
+        let adm = concat!(
+            r#"<a href="https://click.test/?a=1&amp;b=2" target="_blank" rel="noopener">"#,
+            r#"<img src="https://cdn.test/a.png" width="300" height="250" alt="Tom&#39;s &quot;big&quot; &lt;sale&gt;"></a>"#,
+            r#"<img src="https://track.test/i?p=${AUCTION_PRICE}" width="1" height="1" alt="" style="position:absolute">"#
+        );
+        let full = json!({
+            "id": "x", "impid": "x", "price": 1.25, "adm": adm, "nurl": "x", "burl": "x", "lurl": "x", "adomain": ["x"],
+            "cid": "x", "crid": "x", "cat": ["IAB18", "IAB22-3"], "w": 300, "h": 250, "exp": 300, "mtype": 1
+        });
+        let bare = json!({"id": "", "impid": "", "price": 0, "adm": adm, "w": 300, "h": 250, "exp": 300, "mtype": 1});
+        assert_eq!(
+            written(&head, &[bid("x", &cat, CpmMicros(1_250_000)), bid("", &[], CpmMicros::ZERO)]),
+            json!({"id": "r", "bidid": "b", "cur": "USD", "seatbid": [{"seat": "s", "bid": [full, bare]}]})
+        );
+        assert_eq!(written(&head, &[]), json!({"id": "r", "bidid": "b", "cur": "USD", "seatbid": []}));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_reads_back(text in any::<String>(), cat in prop::collection::vec(any::<String>(), 0..3)) {
+            let head = ResponseHead { request_id: &text, response_id: &text, currency: "EUR", seat: &text };
+            let response = written(&head, &[bid(&text, &cat, CpmMicros(1))]);
+            prop_assert_eq!(&response["id"], &json!(text));
+            prop_assert_eq!(&response["seatbid"][0]["seat"], &json!(text));
+            let sent = &response["seatbid"][0]["bid"][0];
+            prop_assert_eq!(&sent["impid"], &json!(text));
+            if !text.is_empty() {
+                prop_assert_eq!(&response["bidid"], &json!(text));
+                for member in ["nurl", "burl", "lurl", "cid", "crid"] {
+                    prop_assert_eq!(&sent[member], &json!(text));
+                }
+                prop_assert_eq!(&sent["adomain"], &json!([text]));
+            }
+            prop_assert_eq!(sent.get("cat").cloned().unwrap_or(json!([])), json!(cat));
+        }
+
+        #[test]
+        fn prices_are_exact(micros in any::<i64>()) {
+            let mut out = Vec::new();
+            push_price(&mut out, CpmMicros(micros));
+            prop_assert_eq!(String::from_utf8(out).unwrap(), CpmMicros(micros).to_string());
+        }
+    }
+}

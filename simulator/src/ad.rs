@@ -1,0 +1,41 @@
+//! What the bidder under test answered, as the world sees it.
+
+use haggle_domain::CpmMicros;
+
+/// A bid as it stands in a bid response.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SimBid {
+    /// `bid.impid`.
+    pub imp_id: String,
+    /// `bid.price`.
+    pub price: CpmMicros,
+    /// `bid.crid`.
+    pub creative_id: String,
+    /// `bid.adomain`.
+    pub advertiser_domains: Vec<String>,
+    /// `bid.cat`.
+    pub categories: Vec<String>,
+    /// `bid.w`.
+    pub width: u16,
+    /// `bid.h`.
+    pub height: u16,
+    /// Whether `bid.adm` is there.
+    pub has_markup: bool,
+}
+
+/// An ad that was shown: what it advertises decides who clicks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SimAd {
+    /// The campaign's id.
+    pub campaign_id: String,
+    /// The creative's id; how appealing it is follows from it.
+    pub creative_id: String,
+    /// The campaign's first IAB content category, or a word for what it sells.
+    pub category: String,
+    /// Where a click leads: a product word in its path says what exactly is sold.
+    pub landing: String,
+    /// Width of the creative.
+    pub width: u16,
+    /// Height of the creative.
+    pub height: u16,
+}

@@ -1,0 +1,195 @@
+//! The command line.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::clock::WallClock;
+use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
+use crate::demo;
+use crate::exit::{Exit, ExitError};
+use crate::ledger;
+use crate::server::{Node, Stopped, journal_exit};
+
+/// A self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
+#[derive(Debug, Parser)]
+#[command(name = "haggle", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the bidder against a simulated exchange for one campaign day, live.
+    Demo(demo::DemoArgs),
+    /// Run the bidder.
+    Serve(ServeArgs),
+    /// Check or explain the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check the money.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The settings' file; without it config/haggle.toml, or where there is none, the built-in one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsLayer,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check everything and say what is wrong; starts nothing.
+    Validate(ServeArgs),
+    /// Show every setting's value and where it comes from.
+    Explain(ServeArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Replay the journal and check that settled + reserved + unspent = budget for every campaign.
+    Verify {
+        /// The data folder of a node that is not running.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
+}
+
+/// Runs the program; its exit code says how it ended.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve(&args),
+        Command::Config(ConfigCommand::Validate(args)) => {
+            config::explain::validate(&config::load(args.config.as_deref(), &args.settings))
+                .map_err(|errors| ExitError::new(Exit::Configuration, errors))
+                .and_then(print)
+        }
+        Command::Config(ConfigCommand::Explain(args)) => {
+            load(&args).and_then(|loaded| print(config::explain::explain(&loaded)))
+        }
+        Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.message);
+            error.exit.into()
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone (`| head`) is not an error.
+pub(crate) fn print(text: impl AsRef<str>) -> Result<(), ExitError> {
+    let mut out = std::io::stdout().lock();
+    let written = out
+        .write_all(text.as_ref().as_bytes())
+        .and_then(|()| if text.as_ref().ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+        .and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(ExitError::new(Exit::IoFailed, format!("cannot write the output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes an error's message to standard error.
+fn complain(message: &str) {
+    // Nowhere is left to report that standard error cannot be written.
+    let _ = writeln!(std::io::stderr().lock(), "haggle: {message}");
+}
+
+fn load(args: &ServeArgs) -> Result<Loaded, ExitError> {
+    Ok(config::load(args.config.as_deref(), &args.settings)?)
+}
+
+/// Sends log lines to standard error.
+pub(crate) fn start_logging(settings: &Settings) {
+    let filter = EnvFilter::try_new(&settings.log).unwrap_or_default();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(BoxMakeWriter::new(std::io::stderr));
+    match settings.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn serve(args: &ServeArgs) -> Result<(), ExitError> {
+    let loaded = load(args)?;
+    start_logging(&loaded.settings);
+    actix_rt::System::new().block_on(async {
+        let signals = signals()?;
+        let file = loaded.file.clone();
+        let node = Node::start(loaded, Arc::new(WallClock::new())).await?;
+        node.ready().await;
+        tracing::info!(
+            address = %node.address,
+            admin = %node.admin_address,
+            campaigns = node.state.campaigns.len(),
+            config = file,
+            "serving"
+        );
+        let stopped = tokio::select! {
+            () = signals => Stopped::Asked,
+            error = node.failed() => Stopped::Journal(error),
+        };
+        if matches!(stopped, Stopped::Asked) {
+            tracing::info!("stopping: no new bids, settling what is open");
+        }
+        let closed = node.stop().await;
+        match (stopped, closed) {
+            (Stopped::Journal(error), _) | (Stopped::Asked, Err(error)) => {
+                Err(ExitError::new(journal_exit(&error), error))
+            }
+            (Stopped::Asked, Ok(())) => {
+                tracing::info!("stopped");
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Completes on SIGTERM or Ctrl-C. Registered before anything else, so that an early signal is not lost.
+pub(crate) fn signals() -> Result<impl Future<Output = ()>, ExitError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        signal(kind).map_err(|error| ExitError::new(Exit::Internal, format!("cannot listen for signals: {error}")))
+    };
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}
+
+fn verify(data: &std::path::Path) -> Result<(), ExitError> {
+    let show = std::io::stderr().is_terminal();
+    let mut shown = 0;
+    let table = ledger::verify(data, |offset, end| {
+        if show && offset >= shown + 100_000 {
+            shown = offset;
+            // Progress only; see `complain`.
+            let _ = write!(std::io::stderr().lock(), "\rreplaying: {offset} of {end}");
+        }
+    });
+    if shown > 0 {
+        let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+    }
+    print(table?)
+}

@@ -1,0 +1,219 @@
+//! One campaign's file.
+
+use haggle_domain::time::Zone;
+use haggle_domain::{
+    Budget, Campaign, CampaignKey, CpmMicros, Creative, Flight, Goal, Micros, Pacing, Size, Tag, Timestamp,
+};
+use toml::de::DeValue;
+
+use super::address::{domain, https_url};
+use super::document::{Document, Node, Table};
+use super::exchange::Exchange;
+use super::words::{category, identifier, label, money};
+use super::{dayparts, predicates};
+
+/// Return on ad spend beyond this is a slip.
+const HIGHEST_ROAS: f64 = 10_000.0;
+
+/// A campaign, and its targeting as a person would say it.
+pub(super) struct Read {
+    pub(super) campaign: Campaign,
+    pub(super) targeting: String,
+}
+
+/// Reads one file; what is wrong with it is left in `document`.
+pub(super) fn read<'a>(
+    document: &'a Document<'a>,
+    entries: &'a toml::de::DeTable<'a>,
+    exchanges: &[Exchange],
+) -> Option<Read> {
+    let mut root = document.root(entries);
+    let id = root.need("id", "\"spring-hiking\"").and_then(|node| node.read(identifier));
+    let name = root.need("name", "\"Hiking boots, spring\"").and_then(|node| node.read(label));
+    let advertiser_domain =
+        root.need("advertiser_domain", "\"shop.example\"").and_then(|node| node.read(domain));
+    let categories = root.need("categories", "[\"IAB20\"]").and_then(|node| categories(&node));
+    let zone = root.get("timezone").map_or(Some(Zone::default()), |node| node.read(time_zone));
+    let pacing = root.get("pacing").map_or(Some(Pacing::default()), |node| {
+        node.choice(&[("even", Pacing::Even), ("asap", Pacing::Asap)])
+    });
+    let max_bid = root.need("max_bid_cpm", "\"12.00\"").and_then(|node| money::<CpmMicros>(&node));
+    let goal = root.need("goal", "{ cpc = { max = \"0.60\" } }").and_then(|node| goal(&node));
+    let budget = root.need("budget", "{ daily = \"40.00\" }").and_then(|node| budget(&node));
+    let always = Flight { start: Timestamp::default(), end: Timestamp::MAX };
+    let flight = root.get("flight").map_or(Some(always), |node| flight(&node, always));
+    let dayparts = root.get("dayparts").map_or(Some(Vec::new()), |node| dayparts::read_all(&node));
+    let targeting = root
+        .get("targeting")
+        .map_or_else(|| Some(Default::default()), |node| predicates::read(&node, exchanges));
+    let creatives = root
+        .need("creatives", "a [[creatives]] table with id, width, height, image, landing and title")
+        .and_then(|node| creatives(&node));
+    root.finish();
+
+    let (id, (targeting, summary)) = (id?, targeting?);
+    let campaign = Campaign {
+        key: CampaignKey::of(&id),
+        id,
+        name: name?,
+        advertiser_domain: advertiser_domain?,
+        categories: categories?,
+        goal: goal?,
+        budget: budget?,
+        flight: flight?,
+        pacing: pacing?,
+        zone: zone?,
+        dayparts: dayparts?,
+        targeting,
+        max_bid: max_bid?,
+        creatives: creatives?,
+    };
+    Some(Read { campaign, targeting: summary })
+}
+
+fn categories(node: &Node<'_>) -> Option<Vec<String>> {
+    let list = node.list()?;
+    if list.is_empty() {
+        node.fail("is empty; exchanges want to know what an ad is about, write it like [\"IAB20\"]");
+        return None;
+    }
+    let read: Vec<_> = list.iter().map(|node| node.read(category)).collect();
+    read.into_iter().collect()
+}
+
+fn time_zone(text: &str) -> Result<Zone, String> {
+    Zone::named(text).ok_or_else(|| {
+        format!("{text:?} is not a time zone; write its IANA name, like \"America/New_York\" or \"UTC\"")
+    })
+}
+
+fn goal(node: &Node<'_>) -> Option<Goal> {
+    let mut table = node.table()?;
+    if table.len() != 1 {
+        table.fail("must have exactly one of cpm, cpc, cpa and roas; write it like { cpc = { max = \"0.60\" } }");
+        return None;
+    }
+    // Asking for all four tells the table what it may hold.
+    let kinds = [table.get("cpm"), table.get("cpc"), table.get("cpa"), table.get("roas")];
+    table.finish();
+    let [cpm, cpc, cpa, roas] = kinds;
+    if let Some(mut inner) = cpm.and_then(|node| node.table()) {
+        let price = inner.need("price", "\"4.00\"").and_then(|node| money(&node));
+        inner.finish();
+        return Some(Goal::Cpm { price: price? });
+    }
+    if let Some(mut inner) = cpc.and_then(|node| node.table()) {
+        let max = inner.need("max", "\"0.60\"").and_then(|node| money(&node));
+        inner.finish();
+        return Some(Goal::Cpc { max: max? });
+    }
+    if let Some(mut inner) = cpa.and_then(|node| node.table()) {
+        let target = inner.need("target", "\"18.00\"").and_then(|node| money(&node));
+        inner.finish();
+        return Some(Goal::Cpa { target: target? });
+    }
+    let mut inner = roas?.table()?;
+    let target = inner.need("target", "4.0").and_then(|node| ratio(&node));
+    let order_value = inner.need("order_value", "\"70.00\"").and_then(|node| money(&node));
+    inner.finish();
+    Some(Goal::Roas { target: target?, order_value: order_value? })
+}
+
+/// Revenue ÷ spend: no money, so a plain number.
+fn ratio(node: &Node<'_>) -> Option<f64> {
+    let number = match node.value() {
+        DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+        DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+        _ => None,
+    };
+    let found = number.filter(|number| *number > 0.0 && *number <= HIGHEST_ROAS);
+    if found.is_none() {
+        node.fail(format!("must be a number above 0 and at most {HIGHEST_ROAS}, without quotes, like 4.0"));
+    }
+    found
+}
+
+fn budget(node: &Node<'_>) -> Option<Budget> {
+    let mut table = node.table()?;
+    let daily_node = table.get("daily");
+    let total_node = table.get("total");
+    if daily_node.is_none() && total_node.is_none() {
+        table.fail("has neither daily nor total; write it like { daily = \"40.00\", total = \"400.00\" }");
+        table.finish();
+        return None;
+    }
+    table.finish();
+    let amount = |node: &Option<Node<'_>>| match node {
+        Some(node) => money::<Micros>(node).map(Some),
+        None => Some(None),
+    };
+    let (daily, total) = (amount(&daily_node), amount(&total_node));
+    let (daily, total) = (daily?, total?);
+    if let (Some(daily), Some(total)) = (daily, total)
+        && total < daily
+    {
+        total_node?.fail(format!("{total} is less than one day's {daily}; raise it, or lower daily"));
+        return None;
+    }
+    Some(Budget { daily, total })
+}
+
+fn flight(node: &Node<'_>, always: Flight) -> Option<Flight> {
+    let mut table = node.table()?;
+    let start = table.get("start").map_or(Some(always.start), |node| instant(&node));
+    let end_node = table.get("end");
+    let end = end_node.as_ref().map_or(Some(always.end), instant);
+    table.finish();
+    let (start, end) = (start?, end?);
+    if end <= start {
+        let problem = format!("the flight ends ({end}) before it begins ({start}); swap or correct them");
+        match end_node {
+            Some(node) => node.fail(problem),
+            None => node.fail(problem),
+        }
+        return None;
+    }
+    Some(Flight { start, end })
+}
+
+/// RFC 3339, as a text or as TOML's own date and time.
+fn instant(node: &Node<'_>) -> Option<Timestamp> {
+    if let DeValue::Datetime(datetime) = node.value() {
+        let read = datetime.to_string().parse::<Timestamp>();
+        return read.map_err(|problem| node.fail(problem)).ok();
+    }
+    node.read(str::parse)
+}
+
+fn creatives(node: &Node<'_>) -> Option<Vec<Creative>> {
+    let list = node.list()?;
+    if list.is_empty() || list.len() > 64 {
+        node.fail(format!("has {} creatives, must have 1 to 64", list.len()));
+        return None;
+    }
+    let mut seen: Vec<Tag> = Vec::new();
+    let read: Vec<_> = list.iter().map(|node| creative(node.table()?, &mut seen)).collect();
+    read.into_iter().collect()
+}
+
+fn creative(mut table: Table<'_>, seen: &mut Vec<Tag>) -> Option<Creative> {
+    let id_node = table.need("id", "\"boots-300x250-a\"");
+    let id = id_node.as_ref().and_then(|node| node.read(identifier));
+    let mut side = |key, example| table.need(key, example).and_then(|node| node.integer(1..=10_000));
+    let (width, height) = (side("width", "300"), side("height", "250"));
+    let image = table
+        .need("image", "\"https://cdn.shop.example/boots.jpg\"")
+        .and_then(|node| node.read(https_url));
+    let landing = table.need("landing", "\"https://shop.example/boots\"").and_then(|node| node.read(https_url));
+    let title = table.need("title", "\"Boots for spring trails\"").and_then(|node| node.read(label));
+    table.finish();
+    let id = id?;
+    let tag = Tag::of(&id);
+    if seen.contains(&tag) {
+        id_node?.fail(format!("{id:?} is another creative's id too (letters' case is ignored); choose another"));
+        return None;
+    }
+    seen.push(tag);
+    let size = Size { width: u16::try_from(width?).ok()?, height: u16::try_from(height?).ok()? };
+    Some(Creative { id, tag, size, image: image?, landing: landing?, title: title? })
+}

@@ -1,0 +1,70 @@
+//! What `haggle config validate` and `haggle config explain` print.
+
+use std::fmt::Write as _;
+
+use haggle_domain::{Budget, Campaign, Goal};
+
+use super::{ConfigErrors, Loaded};
+
+/// One line that says all is well; `Err` prints every error.
+pub fn validate(loaded: &Result<Loaded, ConfigErrors>) -> Result<String, String> {
+    match loaded {
+        Ok(loaded) => {
+            Ok(format!("ok: {} exchanges, {} campaigns", loaded.exchanges.len(), loaded.campaigns.len()))
+        }
+        Err(errors) => Err(errors.to_string()),
+    }
+}
+
+/// Every setting with its value, where that comes from and what it is for; then exchanges and campaigns. No
+/// secret is in it: of the event key only the file's name.
+pub fn explain(loaded: &Loaded) -> String {
+    let mut out = format!("configuration: {}\n\n", loaded.file);
+    let rows = loaded.sources.iter().map(|effective| {
+        let setting = effective.setting;
+        [setting.key.to_owned(), effective.value.clone(), effective.source.to_string(), setting.help.to_owned()]
+    });
+    table(&mut out, &rows.collect::<Vec<_>>());
+    out.push_str("\nexchanges\n");
+    let rows = loaded.exchanges.iter().map(|exchange| {
+        [format!("  {}", exchange.name), format!("billed on {}", exchange.bill_on.as_str())]
+    });
+    table(&mut out, &rows.collect::<Vec<_>>());
+    out.push_str("\ncampaigns\n");
+    let currency = loaded.settings.currency.as_str();
+    let rows = loaded.campaigns.iter().zip(&loaded.targeting).map(|(campaign, targeting)| {
+        let targeting = if targeting.is_empty() { "everyone".to_owned() } else { targeting.clone() };
+        [format!("  {}", campaign.id), goal(campaign), budget(campaign.budget, currency), targeting]
+    });
+    table(&mut out, &rows.collect::<Vec<_>>());
+    out
+}
+
+fn goal(campaign: &Campaign) -> String {
+    match campaign.goal {
+        Goal::Cpm { price } => format!("cpm {price}"),
+        Goal::Cpc { max } => format!("cpc up to {max}"),
+        Goal::Cpa { target } => format!("cpa {target}"),
+        Goal::Roas { target, order_value } => format!("roas {target} at {order_value} an order"),
+    }
+}
+
+fn budget(budget: Budget, currency: &str) -> String {
+    let daily = budget.daily.map(|amount| format!("{amount} {currency} a day"));
+    let total = budget.total.map(|amount| format!("{amount} {currency} in total"));
+    [daily, total].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Columns as wide as their widest cell.
+fn table<const N: usize>(out: &mut String, rows: &[[String; N]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+}

@@ -1,0 +1,194 @@
+//! Configuration: settings, exchanges and campaigns, from a file, the environment and the command line.
+//!
+//! Everything is checked before anything starts, and everything that is wrong is reported at once.
+
+mod address;
+mod built_in;
+mod campaign;
+mod countries;
+mod dayparts;
+mod document;
+mod duration;
+mod error;
+mod exchange;
+pub mod explain;
+mod files;
+mod flags;
+mod predicates;
+mod settings;
+mod value;
+mod words;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use haggle_domain::{Campaign, CampaignKey};
+
+use document::Document;
+use settings::Resolved;
+
+pub use error::{ConfigError, ConfigErrors, Source};
+pub use exchange::{BillOn, Exchange};
+pub use files::Secret;
+pub use flags::SettingsLayer;
+pub use settings::{Effective, SETTINGS, Setting, Settings};
+pub use value::{LogFormat, Workers};
+
+/// Where the file is looked for when none is named.
+const USUAL_FILE: &str = "config/haggle.toml";
+/// What the embedded files are called in messages.
+const BUILT_IN: &str = "built-in haggle.toml";
+
+/// A configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The server's settings; paths are as they are to be opened.
+    pub settings: Settings,
+    /// The content of `event_key_file`, where one is set.
+    pub event_key: Option<Secret>,
+    /// Who may ask.
+    pub exchanges: Vec<Exchange>,
+    /// What to advertise, in order of the files' names.
+    pub campaigns: Vec<Campaign>,
+    /// Each campaign's targeting as a person would say it, in the order of `campaigns`.
+    pub targeting: Vec<String>,
+    /// Each setting's value and where it comes from.
+    pub sources: Vec<Effective>,
+    /// The file that was read, or that it was the built-in one.
+    pub file: String,
+}
+
+/// Reads `config_path`; without one `config/haggle.toml`, or where that is not there either, the built-in
+/// configuration. `given` wins over the file.
+pub fn load(config_path: Option<&Path>, given: &SettingsLayer) -> Result<Loaded, ConfigErrors> {
+    let usual = Path::new(USUAL_FILE);
+    match config_path.or_else(|| usual.exists().then_some(usual)) {
+        Some(path) => {
+            let text = files::text(path)?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            check(&path.display().to_string(), &text, Some(folder), given)
+        }
+        None => load_built_in(given),
+    }
+}
+
+/// Reads the configuration that is inside the program.
+pub fn load_built_in(given: &SettingsLayer) -> Result<Loaded, ConfigErrors> {
+    check(BUILT_IN, built_in::SETTINGS, None, given)
+}
+
+/// The built-in campaigns' files: names and texts.
+pub fn built_in_campaigns() -> &'static [(&'static str, &'static str)] {
+    built_in::CAMPAIGNS
+}
+
+/// `folder` is what paths in the file are relative to; none for the built-in file.
+fn check(
+    name: &str,
+    text: &str,
+    folder: Option<&Path>,
+    given: &SettingsLayer,
+) -> Result<Loaded, ConfigErrors> {
+    let entries = document::parse(name, text).map_err(ConfigErrors)?;
+    let document = Document::new(name, text);
+    let mut root = document.root(&entries);
+    let Resolved { settings, mut effective, mut problems } = Settings::resolve(given, &mut root);
+    let said = |key: &str| effective.iter().find(|effective| effective.setting.key == key);
+    let exchanges = exchange::read_all(&mut root, said("currency").map(|effective| effective.value.as_str()));
+    root.finish();
+    problems.extend(document.into_problems());
+    if let Some(settings) = &settings {
+        problems.extend(settings::check_together(settings, &effective));
+    }
+
+    // A path that the file or the default says is relative to the file; another to where it was typed.
+    let beside = |effective: &Effective| {
+        folder.filter(|_| matches!(effective.source, Source::File { .. } | Source::Default))
+    };
+    let resolved = |effective: &Effective, path: &Path| match beside(effective) {
+        Some(folder) => folder.join(path),
+        None => path.to_owned(),
+    };
+    let mut event_key = None;
+    let key_file = settings.as_ref().and_then(|settings| settings.event_key_file.as_deref());
+    let key_path = said("event_key_file").zip(key_file).map(|(effective, path)| resolved(effective, path));
+    if let Some((effective, path)) = said("event_key_file").zip(key_path.as_ref()) {
+        match files::secret(path) {
+            Ok(secret) => event_key = Some(secret),
+            Err(problem) => problems.push(about(effective, problem)),
+        }
+    }
+    // Campaigns are checked even where some setting is wrong, so that one run shows everything.
+    let mut campaigns_path = None;
+    let mut texts = Vec::new();
+    if let Some(effective) = said("campaigns") {
+        if folder.is_none() && matches!(effective.source, Source::Default | Source::File { .. }) {
+            texts = built_in_campaigns()
+                .iter()
+                .map(|(name, text)| (format!("built-in {name}"), (*text).to_owned()))
+                .collect();
+        } else {
+            let path = resolved(effective, Path::new(&effective.value));
+            texts = files::campaigns(&path, effective, &mut problems);
+            campaigns_path = Some(path);
+        }
+    }
+    let (campaigns, targeting) = read_campaigns(&texts, &exchanges, &mut problems);
+    let Some(mut settings) = settings.filter(|_| problems.is_empty()) else {
+        return Err(ConfigErrors(problems));
+    };
+
+    for effective in &mut effective {
+        match (effective.setting.key, &campaigns_path, &key_path) {
+            ("campaigns", Some(path), _) | ("event_key_file", _, Some(path)) => {
+                effective.value = path.display().to_string();
+            }
+            ("campaigns", None, _) => "built in".clone_into(&mut effective.value),
+            _ => {}
+        }
+    }
+    settings.campaigns = campaigns_path.unwrap_or(settings.campaigns);
+    settings.event_key_file = key_path;
+    let file = name.to_owned();
+    Ok(Loaded { settings, event_key, exchanges, campaigns, targeting, sources: effective, file })
+}
+
+fn about(effective: &Effective, problem: String) -> ConfigError {
+    ConfigError { source: effective.source.clone(), key: effective.setting.key.to_owned(), problem }
+}
+
+fn read_campaigns(
+    files: &[(String, String)],
+    exchanges: &[Exchange],
+    problems: &mut Vec<ConfigError>,
+) -> (Vec<Campaign>, Vec<String>) {
+    let mut campaigns: Vec<Campaign> = Vec::new();
+    let mut targeting = Vec::new();
+    let mut keys: HashMap<CampaignKey, &str> = HashMap::new();
+    for (name, text) in files {
+        let entries = match document::parse(name, text) {
+            Ok(entries) => entries,
+            Err(errors) => {
+                problems.extend(errors);
+                continue;
+            }
+        };
+        let document = Document::new(name, text);
+        let read = campaign::read(&document, &entries, exchanges);
+        problems.extend(document.into_problems());
+        let Some(read) = read else { continue };
+        if let Some(first) = keys.insert(read.campaign.key, name) {
+            problems.push(ConfigError {
+                source: Source::File { name: name.clone(), line: None },
+                key: "id".to_owned(),
+                problem: format!(
+                    "{:?} is the id of {first} too (letters' case is ignored); choose another",
+                    read.campaign.id
+                ),
+            });
+        }
+        campaigns.push(read.campaign);
+        targeting.push(read.targeting);
+    }
+    (campaigns, targeting)
+}

@@ -1,0 +1,157 @@
+//! Prometheus metrics. Every name is in one list here, which dashboards and alerts are checked against; the
+//! counters behind the names are in [`Metrics`].
+
+mod counters;
+mod outcomes;
+
+pub use counters::{CampaignMetrics, Counter, HeadMetrics, Metrics};
+pub use outcomes::{Head, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises, while the program runs.
+    Counter,
+    /// Goes both ways.
+    Gauge,
+    /// Counts of durations by size: `_bucket`, `_sum` and `_count`.
+    Histogram,
+}
+
+macro_rules! metrics {
+    ($( $(#[doc = $help:literal])+ $variant:ident = $kind:ident $name:literal [$($label:literal),*]; )+) => {
+        /// Every metric.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Metric { $( $(#[doc = $help])+ $variant, )+ }
+
+        impl Metric {
+            /// Every metric, in the order of the list.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name that Prometheus sees.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// What it says.
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($help),+).trim_ascii()),+ }
+            }
+
+            /// How it behaves.
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind),+ }
+            }
+
+            /// Its labels, in the order of the list.
+            pub const fn labels(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$($label),*]),+ }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Bid requests, by exchange and how they were answered.
+    BidRequests = Counter "haggle_bid_requests_total" ["exchange", "outcome"];
+    /// Imps of well-formed requests; each ends in one bid or one no-bid.
+    Imps = Counter "haggle_imps_total" [];
+    /// Bids made.
+    Bids = Counter "haggle_bids_total" ["campaign"];
+    /// Imps without a bid, by reason.
+    NoBids = Counter "haggle_no_bids_total" ["reason"];
+    /// From a bid request's last byte read to its answer, in seconds.
+    BidDuration = Histogram "haggle_bid_duration_seconds" [];
+    /// Notices, by kind and what became of them.
+    Notices = Counter "haggle_notices_total" ["kind", "outcome"];
+    /// Auctions won, by win notices.
+    Wins = Counter "haggle_wins_total" ["campaign"];
+    /// Ads shown.
+    Impressions = Counter "haggle_impressions_total" ["campaign"];
+    /// Ads clicked.
+    Clicks = Counter "haggle_clicks_total" ["campaign"];
+    /// Orders that followed from a click.
+    Conversions = Counter "haggle_conversions_total" ["campaign"];
+    /// What those orders brought, in millionths of the currency.
+    RevenueMicros = Counter "haggle_revenue_micros_total" ["campaign"];
+    /// Budget opened so far and not lapsed, in millionths of the currency.
+    BudgetMicros = Gauge "haggle_budget_micros" ["campaign"];
+    /// Money settled by bills, in millionths of the currency.
+    SpendMicros = Gauge "haggle_spend_micros" ["campaign"];
+    /// Money that open bids hold, in millionths of the currency.
+    ReservedMicros = Gauge "haggle_reserved_micros" ["campaign"];
+    /// Money in the open lease that bids can take, in millionths of the currency.
+    AvailableMicros = Gauge "haggle_available_micros" ["campaign"];
+    /// The share of an impression's value that pacing lets be bid.
+    PacingMultiplier = Gauge "haggle_pacing_multiplier" ["campaign"];
+    /// Restarts of a campaign's actor after a panic.
+    CampaignRestarts = Counter "haggle_campaign_restarts_total" ["campaign"];
+    /// 1 while a campaign's actor stays down because it kept panicking.
+    CampaignBreakerOpen = Gauge "haggle_campaign_breaker_open" ["campaign"];
+    /// Messages turned away because a campaign's mailbox was full.
+    MailboxFull = Counter "haggle_mailbox_full_total" ["campaign"];
+    /// Commits the journal acknowledged.
+    JournalCommits = Counter "haggle_journal_commits_total" [];
+    /// Records the journal made durable.
+    JournalRecords = Counter "haggle_journal_records_total" [];
+    /// Syncs to disk; commits that arrive together share one.
+    JournalSyncs = Counter "haggle_journal_syncs_total" [];
+    /// Commits turned away because the journal's queue was full.
+    JournalQueueFull = Counter "haggle_journal_queue_full_total" [];
+    /// The offset up to which the journal is durable.
+    JournalDurableOffset = Gauge "haggle_journal_durable_offset" [];
+    /// The version of the model that bids are made with.
+    ModelVersion = Gauge "haggle_model_version" [];
+    /// Examples a model has learned from.
+    ModelExamples = Counter "haggle_model_examples_total" ["head"];
+    /// Recent mean log loss of a model's predictions before it learned from them.
+    ModelLogLoss = Gauge "haggle_model_log_loss" ["head"];
+    /// The same of always predicting the average rate; a model that learns is below it.
+    ModelBaselineLogLoss = Gauge "haggle_model_baseline_log_loss" ["head"];
+    /// Journal records the learner has not read yet.
+    LearnerLag = Gauge "haggle_learner_lag_records" [];
+    /// Users whose behaviour is kept.
+    Profiles = Gauge "haggle_profiles" [];
+    /// The shop's events about users, by what became of them.
+    ProfileEvents = Counter "haggle_profile_events_total" ["outcome"];
+    /// 1 while the node takes bid requests.
+    Ready = Gauge "haggle_ready" [];
+    /// Broken rules of the ledger; anything above 0 is a defect.
+    InvariantViolations = Counter "haggle_invariant_violations_total" ["invariant"];
+}
+
+impl Metric {
+    /// The metric behind a name in a query, where `_bucket`, `_sum` and `_count` belong to a histogram.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|metric| {
+            name.strip_prefix(metric.name()).is_some_and(|rest| match metric.kind() {
+                Kind::Histogram => ["_bucket", "_sum", "_count"].contains(&rest),
+                Kind::Counter | Kind::Gauge => rest.is_empty(),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in Metric::ALL {
+            assert!(metric.name().starts_with("haggle_"), "{metric:?}");
+            assert_eq!(metric.kind() == Kind::Counter, metric.name().ends_with("_total"), "{metric:?}");
+            assert!(!metric.help().is_empty() && !metric.help().starts_with(' '), "{metric:?}");
+            let same = Metric::ALL.iter().filter(|other| other.name() == metric.name());
+            assert_eq!(same.count(), 1, "{metric:?}");
+        }
+    }
+
+    #[test]
+    fn a_histograms_series_are_its_own() {
+        assert_eq!(Metric::named("haggle_bid_duration_seconds_bucket"), Some(Metric::BidDuration));
+        assert_eq!(Metric::named("haggle_bid_duration_seconds"), None);
+        assert_eq!(Metric::named("haggle_imps_total_sum"), None);
+        assert_eq!(Metric::named("haggle_imps_total"), Some(Metric::Imps));
+    }
+}

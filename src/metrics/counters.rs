@@ -1,0 +1,390 @@
+//! The counters behind the names. Each label combination is resolved once, at start, so that counting on the bid
+//! path is one atomic addition.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use haggle_domain::NoBidReason;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use super::{Head, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+
+/// From 50 µs, a fast bid, to 100 ms, the usual deadline.
+const BUCKETS: [f64; 12] =
+    [50e-6, 100e-6, 200e-6, 350e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
+
+/// A counter that is counted here or, with [`Counter::raise_to`], follows a total that is counted elsewhere.
+#[derive(Debug)]
+pub struct Counter {
+    inner: IntCounter,
+    followed: AtomicU64,
+}
+
+impl Counter {
+    fn new(inner: IntCounter) -> Self {
+        Self { inner, followed: AtomicU64::new(0) }
+    }
+
+    /// One more.
+    pub fn inc(&self) {
+        self.inner.inc();
+    }
+
+    /// `count` more.
+    pub fn add(&self, count: u64) {
+        self.inner.inc_by(count);
+    }
+
+    /// The total elsewhere is now `total`. Scrapes at the same moment count each step once.
+    pub fn raise_to(&self, total: u64) {
+        let before = self.followed.fetch_max(total, Ordering::Relaxed);
+        self.inner.inc_by(total.saturating_sub(before));
+    }
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.inner.get()
+    }
+}
+
+/// What is counted for one campaign.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each field is documented at the `Metric` of its name")]
+pub struct CampaignMetrics {
+    pub bids: Counter,
+    pub wins: Counter,
+    pub impressions: Counter,
+    pub clicks: Counter,
+    pub conversions: Counter,
+    pub revenue_micros: Counter,
+    pub budget_micros: IntGauge,
+    pub spend_micros: IntGauge,
+    pub reserved_micros: IntGauge,
+    pub available_micros: IntGauge,
+    pub pacing_multiplier: Gauge,
+    pub restarts: Counter,
+    pub breaker_open: IntGauge,
+    pub mailbox_full: Counter,
+}
+
+/// What is counted for one head of the model.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each field is documented at the `Metric` of its name")]
+pub struct HeadMetrics {
+    pub examples: Counter,
+    pub log_loss: Gauge,
+    pub baseline_log_loss: Gauge,
+}
+
+/// Everything that is counted. Exchanges, campaigns and invariants are addressed by their position in the lists
+/// that were given to [`Metrics::new`].
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each field is documented at the `Metric` of its name")]
+pub struct Metrics {
+    registry: Registry,
+    bid_requests: Vec<Counter>,
+    no_bids: Vec<Counter>,
+    notices: Vec<Counter>,
+    profile_events: Vec<Counter>,
+    heads: Vec<HeadMetrics>,
+    campaigns: Vec<CampaignMetrics>,
+    invariant_violations: Vec<Counter>,
+    pub imps: Counter,
+    pub bid_duration: Histogram,
+    pub journal_commits: Counter,
+    pub journal_records: Counter,
+    pub journal_syncs: Counter,
+    pub journal_queue_full: Counter,
+    pub journal_durable_offset: IntGauge,
+    pub model_version: IntGauge,
+    pub learner_lag: IntGauge,
+    pub profiles: IntGauge,
+    pub ready: IntGauge,
+}
+
+impl Metrics {
+    /// Counters for these exchanges, campaigns and invariants, by name.
+    pub fn new(exchanges: &[&str], campaigns: &[&str], invariants: &[&str]) -> Result<Self, prometheus::Error> {
+        let maker = Maker(Registry::new());
+        let requests = maker.counters(Metric::BidRequests)?;
+        let mut bid_requests = Vec::new();
+        for exchange in exchanges {
+            for outcome in RequestOutcome::ALL {
+                bid_requests.push(pick(&requests, &[exchange, outcome.as_str()])?);
+            }
+        }
+        let kinds = maker.counters(Metric::Notices)?;
+        let mut notices = Vec::new();
+        for kind in NoticeKind::ALL {
+            for outcome in NoticeOutcome::ALL {
+                notices.push(pick(&kinds, &[kind.as_str(), outcome.as_str()])?);
+            }
+        }
+        let reasons = NoBidReason::ALL.iter().map(|reason| reason.as_str());
+        let profile_outcomes = ProfileOutcome::ALL.iter().map(|outcome| outcome.as_str());
+        Ok(Self {
+            bid_requests,
+            notices,
+            no_bids: maker.counters_of(Metric::NoBids, reasons)?,
+            profile_events: maker.counters_of(Metric::ProfileEvents, profile_outcomes)?,
+            invariant_violations: maker
+                .counters_of(Metric::InvariantViolations, invariants.iter().copied())?,
+            heads: maker.heads()?,
+            campaigns: maker.campaigns(campaigns)?,
+            imps: maker.counter(Metric::Imps)?,
+            bid_duration: maker.histogram(Metric::BidDuration)?,
+            journal_commits: maker.counter(Metric::JournalCommits)?,
+            journal_records: maker.counter(Metric::JournalRecords)?,
+            journal_syncs: maker.counter(Metric::JournalSyncs)?,
+            journal_queue_full: maker.counter(Metric::JournalQueueFull)?,
+            journal_durable_offset: maker.gauge(Metric::JournalDurableOffset)?,
+            model_version: maker.gauge(Metric::ModelVersion)?,
+            learner_lag: maker.gauge(Metric::LearnerLag)?,
+            profiles: maker.gauge(Metric::Profiles)?,
+            ready: maker.gauge(Metric::Ready)?,
+            registry: maker.0,
+        })
+    }
+
+    /// A bid request of an exchange was answered.
+    pub fn bid_request(&self, exchange: usize, outcome: RequestOutcome) {
+        let first = exchange.saturating_mul(RequestOutcome::COUNT);
+        count(&self.bid_requests, first.saturating_add(outcome.index()));
+    }
+
+    /// An imp got no bid.
+    pub fn no_bid(&self, reason: NoBidReason) {
+        count(&self.no_bids, reason.index());
+    }
+
+    /// How many imps got no bid for this reason.
+    pub fn no_bids(&self, reason: NoBidReason) -> u64 {
+        self.no_bids.get(reason.index()).map_or(0, Counter::get)
+    }
+
+    /// A notice came in.
+    pub fn notice(&self, kind: NoticeKind, outcome: NoticeOutcome) {
+        count(&self.notices, kind.index() * NoticeOutcome::COUNT + outcome.index());
+    }
+
+    /// A shop's event came in.
+    pub fn profile_event(&self, outcome: ProfileOutcome) {
+        count(&self.profile_events, outcome.index());
+    }
+
+    /// An invariant has been broken `total` times so far.
+    pub fn invariant_violations(&self, invariant: usize, total: u64) {
+        if let Some(counter) = self.invariant_violations.get(invariant) {
+            counter.raise_to(total);
+        }
+    }
+
+    /// A campaign's counters.
+    pub fn campaign(&self, campaign: usize) -> Option<&CampaignMetrics> {
+        self.campaigns.get(campaign)
+    }
+
+    /// A head's counters.
+    pub fn head(&self, head: Head) -> Option<&HeadMetrics> {
+        self.heads.get(head.index())
+    }
+
+    /// Everything, in Prometheus's text format.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+fn count(counters: &[Counter], index: usize) {
+    if let Some(counter) = counters.get(index) {
+        counter.inc();
+    }
+}
+
+fn pick(counters: &IntCounterVec, labels: &[&str]) -> Result<Counter, prometheus::Error> {
+    counters.get_metric_with_label_values(labels).map(Counter::new)
+}
+
+/// Makes what the list of metrics declares.
+struct Maker(Registry);
+
+impl Maker {
+    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn opts(metric: Metric) -> Opts {
+        Opts::new(metric.name(), metric.help())
+    }
+
+    fn counter(&self, metric: Metric) -> Result<Counter, prometheus::Error> {
+        self.register(IntCounter::with_opts(Self::opts(metric))?).map(Counter::new)
+    }
+
+    fn counters(&self, metric: Metric) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Self::opts(metric), metric.labels())?)
+    }
+
+    fn counters_of<'v>(
+        &self,
+        metric: Metric,
+        values: impl Iterator<Item = &'v str>,
+    ) -> Result<Vec<Counter>, prometheus::Error> {
+        let counters = self.counters(metric)?;
+        values.map(|value| pick(&counters, &[value])).collect()
+    }
+
+    fn gauge(&self, metric: Metric) -> Result<IntGauge, prometheus::Error> {
+        self.register(IntGauge::with_opts(Self::opts(metric))?)
+    }
+
+    fn gauges(&self, metric: Metric) -> Result<IntGaugeVec, prometheus::Error> {
+        self.register(IntGaugeVec::new(Self::opts(metric), metric.labels())?)
+    }
+
+    fn float_gauges(&self, metric: Metric) -> Result<GaugeVec, prometheus::Error> {
+        self.register(GaugeVec::new(Self::opts(metric), metric.labels())?)
+    }
+
+    fn histogram(&self, metric: Metric) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts::from(Self::opts(metric)).buckets(BUCKETS.to_vec());
+        self.register(Histogram::with_opts(opts)?)
+    }
+
+    fn heads(&self) -> Result<Vec<HeadMetrics>, prometheus::Error> {
+        let examples = self.counters(Metric::ModelExamples)?;
+        let log_loss = self.float_gauges(Metric::ModelLogLoss)?;
+        let baseline = self.float_gauges(Metric::ModelBaselineLogLoss)?;
+        let head = |head: &Head| {
+            let label = &[head.as_str()];
+            Ok(HeadMetrics {
+                examples: pick(&examples, label)?,
+                log_loss: log_loss.get_metric_with_label_values(label)?,
+                baseline_log_loss: baseline.get_metric_with_label_values(label)?,
+            })
+        };
+        Head::ALL.iter().map(head).collect()
+    }
+
+    fn campaigns(&self, ids: &[&str]) -> Result<Vec<CampaignMetrics>, prometheus::Error> {
+        let bids = self.counters(Metric::Bids)?;
+        let wins = self.counters(Metric::Wins)?;
+        let impressions = self.counters(Metric::Impressions)?;
+        let clicks = self.counters(Metric::Clicks)?;
+        let conversions = self.counters(Metric::Conversions)?;
+        let revenue = self.counters(Metric::RevenueMicros)?;
+        let budget = self.gauges(Metric::BudgetMicros)?;
+        let spend = self.gauges(Metric::SpendMicros)?;
+        let reserved = self.gauges(Metric::ReservedMicros)?;
+        let available = self.gauges(Metric::AvailableMicros)?;
+        let multiplier = self.float_gauges(Metric::PacingMultiplier)?;
+        let restarts = self.counters(Metric::CampaignRestarts)?;
+        let breaker = self.gauges(Metric::CampaignBreakerOpen)?;
+        let mailbox = self.counters(Metric::MailboxFull)?;
+        let campaign = |id: &&str| {
+            let label = &[*id];
+            Ok(CampaignMetrics {
+                bids: pick(&bids, label)?,
+                wins: pick(&wins, label)?,
+                impressions: pick(&impressions, label)?,
+                clicks: pick(&clicks, label)?,
+                conversions: pick(&conversions, label)?,
+                revenue_micros: pick(&revenue, label)?,
+                budget_micros: budget.get_metric_with_label_values(label)?,
+                spend_micros: spend.get_metric_with_label_values(label)?,
+                reserved_micros: reserved.get_metric_with_label_values(label)?,
+                available_micros: available.get_metric_with_label_values(label)?,
+                pacing_multiplier: multiplier.get_metric_with_label_values(label)?,
+                restarts: pick(&restarts, label)?,
+                breaker_open: breaker.get_metric_with_label_values(label)?,
+                mailbox_full: pick(&mailbox, label)?,
+            })
+        };
+        ids.iter().map(campaign).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::proto::MetricType;
+
+    use super::*;
+    use crate::metrics::Kind;
+
+    fn metrics() -> Metrics {
+        Metrics::new(&["alder", "birch"], &["boots", "lamps"], &["overdrawn"]).unwrap()
+    }
+
+    #[test]
+    fn what_is_listed_is_registered_with_its_kind_and_labels() {
+        let families = metrics().registry.gather();
+        assert_eq!(families.len(), Metric::ALL.len());
+        for family in families {
+            let found = Metric::ALL.iter().find(|metric| metric.name() == family.name());
+            let metric = *found.unwrap_or_else(|| panic!("{} is not listed", family.name()));
+            let kind = match family.get_field_type() {
+                MetricType::COUNTER => Kind::Counter,
+                MetricType::GAUGE => Kind::Gauge,
+                _ => Kind::Histogram,
+            };
+            assert_eq!(kind, metric.kind(), "{metric:?}");
+            assert_eq!(family.help(), metric.help());
+            for series in family.get_metric() {
+                let labels: Vec<_> = series.get_label().iter().map(|label| label.name()).collect();
+                assert_eq!(labels, metric.labels(), "{metric:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_accessor_counts_its_own_series() {
+        let metrics = metrics();
+        metrics.bid_request(1, RequestOutcome::TooLarge);
+        metrics.no_bid(NoBidReason::Pacing);
+        metrics.notice(NoticeKind::Bill, NoticeOutcome::Capped);
+        metrics.profile_event(ProfileOutcome::Unauthorized);
+        metrics.head(Head::Conversion).unwrap().log_loss.set(0.25);
+        metrics.campaign(1).unwrap().spend_micros.set(1_500_000);
+        metrics.invariant_violations(0, 2);
+        // Beyond the lists nothing is counted and nothing breaks.
+        metrics.bid_request(usize::MAX, RequestOutcome::Bid);
+        metrics.invariant_violations(9, 1);
+        assert!(metrics.campaign(2).is_none());
+        let text = metrics.render().unwrap();
+        for line in [
+            "haggle_bid_requests_total{exchange=\"birch\",outcome=\"too_large\"} 1",
+            "haggle_bid_requests_total{exchange=\"alder\",outcome=\"too_large\"} 0",
+            "haggle_no_bids_total{reason=\"pacing\"} 1",
+            "haggle_notices_total{kind=\"bill\",outcome=\"capped\"} 1",
+            "haggle_notices_total{kind=\"loss\",outcome=\"capped\"} 0",
+            "haggle_profile_events_total{outcome=\"unauthorized\"} 1",
+            "haggle_model_log_loss{head=\"conversion\"} 0.25",
+            "haggle_spend_micros{campaign=\"lamps\"} 1500000",
+            "haggle_invariant_violations_total{invariant=\"overdrawn\"} 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_followed_total_is_counted_once() {
+        let metrics = metrics();
+        for total in [5, 5, 9, 7] {
+            metrics.journal_syncs.raise_to(total);
+        }
+        assert_eq!(metrics.journal_syncs.get(), 9);
+    }
+
+    #[test]
+    fn durations_fall_into_their_buckets() {
+        let metrics = metrics();
+        metrics.bid_duration.observe(80e-6);
+        let text = metrics.render().unwrap();
+        assert!(text.contains("haggle_bid_duration_seconds_bucket{le=\"0.00005\"} 0"), "{text}");
+        assert!(text.contains("haggle_bid_duration_seconds_bucket{le=\"0.0001\"} 1"), "{text}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The server: wires configuration, journal, actors and HTTP together, and takes them apart again.
+
+mod admin;
+mod bid;
+mod events;
+mod node;
+mod notice;
+mod state;
+mod urls;
+
+pub use node::{Node, StartError, Stopped, journal_exit};
+pub use urls::CLICK_PARAMETER;
+pub use state::{CampaignHandle, State};

@@ -1,0 +1,403 @@
+//! One node: starts in an order in which nothing is half-done when something fails, and stops in one in which nothing
+//! is lost.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, AsyncContext, Context, Supervised};
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use haggle_actors::audience::Audience;
+use haggle_actors::books::Books;
+use haggle_actors::campaign::{
+    CampaignActor, CampaignDeps, CampaignSettings, Drain, InjectPanic, RecoveryError, recover_all,
+};
+use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
+use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
+use haggle_actors::ledger::Violation;
+use haggle_actors::supervisor::{RestartPolicy, Supervision, supervise};
+use haggle_domain::{Clock, Micros};
+use haggle_learning::{JoinerSettings, Trainer};
+use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
+use tokio::sync::oneshot;
+
+use super::state::{CampaignHandle, State};
+use super::{admin, bid, events, notice};
+use crate::config::{Loaded, Settings};
+use crate::exit::{Exit, ExitError};
+use crate::metrics::Metrics;
+use crate::token::{KeyError, Sealer};
+
+/// Impressions and clicks that wait for their labels, at most; then the oldest is labelled early.
+const MOST_PENDING_LABELS: usize = 2_000_000;
+/// Real time between two turns of the learner.
+const LEARNER_TURN: Duration = Duration::from_millis(100);
+/// How long actors are waited for when the node stops.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Connections that a worker serves at once; more wait in the system's backlog.
+const MOST_CONNECTIONS: usize = 8192;
+
+/// Why a node did not start. Nothing was changed but, at most, an empty data folder made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with --{flag}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// What sets it.
+        flag: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder {path}: {error}")]
+    DataFolder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The token key cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The books cannot be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// Something that should not happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<StartError> for ExitError {
+    fn from(error: StartError) -> Self {
+        let exit = match &error {
+            StartError::Bind { .. } => Exit::AddressUnavailable,
+            StartError::DataFolder { .. } => Exit::CannotCreate,
+            StartError::Journal(error) => journal_exit(error),
+            StartError::Key(_) => Exit::IoFailed,
+            StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
+            StartError::Recovery(RecoveryError::Violation { .. }) => Exit::JournalDamaged,
+            StartError::Internal(_) => Exit::Internal,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// The exit code that belongs to a journal's error.
+pub fn journal_exit(error: &JournalError) -> Exit {
+    match error {
+        JournalError::Locked { .. } => Exit::DataLocked,
+        JournalError::TailDamaged { .. }
+        | JournalError::MarkDamaged { .. }
+        | JournalError::Corrupt { .. }
+        | JournalError::WrongFormat { .. } => Exit::JournalDamaged,
+        JournalError::NotWritable { .. } => Exit::CannotCreate,
+        _ => Exit::IoFailed,
+    }
+}
+
+/// Why a running node stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// It was asked to.
+    Asked,
+    /// Its journal failed.
+    Journal(JournalError),
+}
+
+/// A running node.
+pub struct Node {
+    /// What its handlers see.
+    pub state: web::Data<State>,
+    /// Where bids and notices are served.
+    pub address: SocketAddr,
+    /// Where metrics and health are served.
+    pub admin_address: SocketAddr,
+    servers: Vec<ServerHandle>,
+    learner: Addr<LearnerActor>,
+    arbiters: Vec<Arbiter>,
+}
+
+fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let error = |error| StartError::Bind { address, flag, error };
+    let listener = TcpListener::bind(address).map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    Ok((listener, bound))
+}
+
+/// Starts supervised actors on an arbiter of their own; gives their addresses.
+async fn start_actors<A>(actors: Vec<(A, Arc<Supervision>)>) -> Result<(Arbiter, Vec<Addr<A>>), StartError>
+where
+    A: Actor<Context = Context<A>> + Supervised + Send + 'static,
+{
+    let arbiter = Arbiter::new();
+    let (sender, receiver) = oneshot::channel();
+    arbiter.spawn_fn(move || {
+        let mut addresses = Vec::with_capacity(actors.len());
+        for (actor, supervision) in actors {
+            let context = Context::new();
+            addresses.push(context.address());
+            let context = context.into_future(actor);
+            actix_rt::spawn(async move {
+                let complain = || tracing::error!("an actor panicked; it is restarted");
+                supervise(context, RestartPolicy::default(), &supervision, complain).await;
+            });
+        }
+        // The receiver is gone only if the start was given up.
+        let _ = sender.send(addresses);
+    });
+    let addresses = receiver.await.map_err(|_| StartError::Internal("the actors' thread did not start".into()))?;
+    Ok((arbiter, addresses))
+}
+
+impl Node {
+    /// Starts: ports, journal, key, recovery, actors, then serving. Must run inside an actix system.
+    ///
+    /// With port 0 the system chooses one, and `public_url` follows it.
+    pub async fn start(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let Loaded { mut settings, event_key, exchanges, campaigns, .. } = loaded;
+        let (listener, address) = bind(settings.listen, "listen")?;
+        let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
+        if settings.listen.port() == 0 {
+            settings.public_url = format!("http://{address}");
+        }
+        std::fs::create_dir_all(&settings.data)
+            .map_err(|error| StartError::DataFolder { path: settings.data.clone(), error })?;
+        let options = JournalOptions { capacity: settings.journal_queue, ..JournalOptions::default() };
+        let journal: Arc<dyn Journal> = Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
+        let sealer = Sealer::open_or_create(&settings.data.join("token.key"))?;
+        let mut books = recover_all(&*journal)?;
+
+        let catalog =
+            Arc::new(Catalog::new(campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect()));
+        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
+            version: 0,
+            salt: 0,
+            scorer: Arc::new(Scorer::new(Trainer::default().snapshot(), &catalog)),
+            catalog: Arc::clone(&catalog),
+            market: Arc::new(Market::default()),
+        }));
+        let audience = Arc::new(Audience::new(settings.max_profiles));
+        let learner_report = Arc::new(ArcSwapOption::empty());
+        let learner_supervision = Arc::new(Supervision::default());
+        let learner = LearnerActor::new(LearnerDeps {
+            snapshot: Arc::clone(&snapshot),
+            audience: Arc::clone(&audience),
+            journal: Arc::clone(&journal),
+            clock: Arc::clone(&clock),
+            turn: LEARNER_TURN,
+            checkpoint_turns: turns(settings.checkpoint_interval, LEARNER_TURN),
+            joiner: JoinerSettings {
+                click_window: settings.click_window,
+                order_window: settings.order_window,
+                capacity: MOST_PENDING_LABELS,
+            },
+            report: Arc::clone(&learner_report),
+            supervision: Arc::clone(&learner_supervision),
+        });
+        let (learner_arbiter, mut learners) = start_actors(vec![(learner, learner_supervision)]).await?;
+        let learner =
+            learners.pop().ok_or_else(|| StartError::Internal("the learner did not start".into()))?;
+
+        let deps: Vec<CampaignDeps> =
+            catalog.entries().iter().map(|entry| campaign_deps(entry, &settings, &journal, &clock)).collect();
+        let actors = deps
+            .iter()
+            .map(|deps| {
+                let books = books.remove(&deps.campaign.key).unwrap_or_default();
+                (CampaignActor::new(deps.clone(), books), Arc::clone(&deps.supervision))
+            })
+            .collect();
+        warn_of_unconfigured(&books);
+        let (campaign_arbiter, addresses) = start_actors::<CampaignActor>(actors).await?;
+        let campaigns: Vec<CampaignHandle> = deps
+            .into_iter()
+            .zip(addresses)
+            .map(|(deps, address)| CampaignHandle {
+                id: deps.campaign.id.clone(),
+                key: deps.campaign.key,
+                address,
+                report: deps.report,
+                supervision: deps.supervision,
+            })
+            .collect();
+
+        let exchange_names: Vec<&str> = exchanges.iter().map(|exchange| exchange.name.as_str()).collect();
+        let campaign_ids: Vec<&str> = campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
+        let metrics = Metrics::new(&exchange_names, &campaign_ids, &Violation::ALL.map(Violation::as_str))
+            .map_err(|error| StartError::Internal(error.to_string()))?;
+        let state = web::Data::new(State::new(
+            settings,
+            exchanges,
+            event_key,
+            snapshot,
+            audience,
+            campaigns,
+            learner_report,
+            sealer,
+            metrics,
+            clock,
+            journal,
+        ));
+        let servers = vec![serve(&state, listener)?, serve_admin(&state, admin_listener)?];
+        let arbiters = vec![campaign_arbiter, learner_arbiter];
+        Ok(Self { state, address, admin_address, servers, learner, arbiters })
+    }
+
+    /// Waits until every campaign's actor has shown itself once.
+    pub async fn ready(&self) {
+        while self.state.ready().is_err() && self.state.journal.failure().is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Makes a campaign's actor panic; false if there is no such campaign.
+    pub fn inject_panic(&self, campaign: &str) -> bool {
+        let found = self.state.campaigns.iter().find(|handle| handle.id == campaign);
+        if let Some(handle) = found {
+            handle.address.do_send(InjectPanic);
+        }
+        found.is_some()
+    }
+
+    /// Waits for the journal's failure.
+    pub async fn failed(&self) -> JournalError {
+        let mut failures = self.state.journal.failures();
+        loop {
+            if let Some(error) = failures.borrow_and_update().clone() {
+                return error;
+            }
+            if failures.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Stops: no more bids at once; notices until nothing is reserved or `drain` has passed; then the leases are taken
+    /// back, checkpoints are kept and the journal is closed.
+    pub async fn stop(self) -> Result<(), JournalError> {
+        let state = &self.state;
+        state.draining.store(true, Ordering::Relaxed);
+        let mut waited = Duration::ZERO;
+        let step = Duration::from_millis(20);
+        let reserved = || {
+            state.campaigns.iter().any(|campaign| {
+                campaign.report.load().as_ref().is_some_and(|report| report.reserved > Micros::ZERO)
+            })
+        };
+        // One tick first, so that what is reserved is known as of now.
+        tokio::time::sleep(state.settings.tick.min(state.settings.drain)).await;
+        while waited < state.settings.drain && reserved() && state.journal.failure().is_none() {
+            tokio::time::sleep(step).await;
+            waited += step;
+        }
+        for server in &self.servers {
+            server.stop(true).await;
+        }
+        let mut drained = Vec::new();
+        for campaign in &state.campaigns {
+            let (done, wait) = oneshot::channel();
+            campaign.address.do_send(Drain { done });
+            drained.push((&campaign.id, wait));
+        }
+        for (campaign, wait) in drained {
+            if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+                tracing::warn!(campaign, "its actor did not confirm the stop; what it leased is released later");
+            }
+        }
+        let (done, wait) = oneshot::channel();
+        self.learner.do_send(FinalCheckpoint { done });
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            tracing::warn!("the learner did not confirm the stop; it will replay what it has not kept");
+        }
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        let journal = Arc::clone(&state.journal);
+        let closed = tokio::task::spawn_blocking(move || journal.close()).await;
+        closed.unwrap_or(Ok(()))
+    }
+}
+
+fn turns(interval: Duration, turn: Duration) -> u32 {
+    u32::try_from(interval.as_micros() / turn.as_micros().max(1)).unwrap_or(u32::MAX).max(1)
+}
+
+fn campaign_deps(
+    entry: &Entry,
+    settings: &Settings,
+    journal: &Arc<dyn Journal>,
+    clock: &Arc<dyn Clock>,
+) -> CampaignDeps {
+    CampaignDeps {
+        campaign: Arc::clone(&entry.campaign),
+        live: Arc::clone(&entry.live),
+        settings: CampaignSettings {
+            notice_timeout: settings.notice_timeout,
+            lease_duration: settings.lease_duration,
+            click_expiry: settings.click_expiry,
+            conversion_window: settings.conversion_window,
+        },
+        journal: Arc::clone(journal),
+        clock: Arc::clone(clock),
+        tick: settings.tick,
+        checkpoint_ticks: turns(settings.checkpoint_interval, settings.tick),
+        mailbox: settings.mailbox,
+        report: Arc::default(),
+        supervision: Arc::default(),
+    }
+}
+
+fn warn_of_unconfigured(books: &std::collections::HashMap<haggle_domain::CampaignKey, Books>) {
+    for id in books.values().filter_map(|books| books.id.as_deref()) {
+        tracing::warn!(campaign = id, "in the journal but not configured: its notices are answered 410");
+    }
+}
+
+fn serve(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
+    let settings = &state.settings;
+    let (limit, workers, drain) = (settings.max_body_bytes, settings.workers.0, settings.drain);
+    let data = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(data.clone())
+            .app_data(web::PayloadConfig::new(limit))
+            .configure(bid::configure)
+            .configure(notice::configure)
+            .configure(events::configure)
+    })
+    .workers(workers)
+    .max_connections(MOST_CONNECTIONS)
+    .client_request_timeout(Duration::from_secs(5))
+    .keep_alive(Duration::from_secs(60))
+    .shutdown_timeout(drain.as_secs().max(1))
+    .disable_signals()
+    .listen(listener)
+    .map_err(|error| StartError::Internal(error.to_string()))?
+    .run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok(handle)
+}
+
+fn serve_admin(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
+    let data = state.clone();
+    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(admin::configure))
+        .workers(1)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .listen(listener)
+        .map_err(|error| StartError::Internal(error.to_string()))?
+        .run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok(handle)
+}

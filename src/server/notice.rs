@@ -1,0 +1,226 @@
+//! Notices: what exchanges, browsers and shops tell about a bid.
+
+use actix::dev::SendError;
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use haggle_actors::campaign::{Deliver, Notice, Outcome};
+use haggle_domain::{CpmMicros, Decision, Micros, Tag};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::state::State;
+use super::urls::{self, landing};
+use crate::config::BillOn;
+use crate::metrics::{NoticeKind, NoticeOutcome};
+use crate::token::{Forged, TokenKind};
+
+/// A transparent GIF of one pixel.
+const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+
+/// No order brings more than this; a larger claim is an error, not revenue.
+const MOST_REVENUE: Micros = Micros::from_units(10_000_000);
+
+/// What the macros of win, billing and loss notices became.
+#[derive(Debug, Default, Deserialize)]
+pub struct Macros {
+    /// `${AUCTION_PRICE}`.
+    p: Option<String>,
+    /// `${AUCTION_MIN_TO_WIN}`.
+    m: Option<String>,
+}
+
+/// What a shop says of an order.
+#[derive(Debug, Default, Deserialize)]
+pub struct Order {
+    /// What it brought, as a decimal of the account's currency.
+    value: Option<String>,
+    /// The shop's id of it.
+    order: Option<String>,
+}
+
+/// Registers the notices' addresses.
+pub fn configure(service: &mut web::ServiceConfig) {
+    let path = |prefix: &str| format!("{prefix}{{token}}");
+    service
+        .route(&path(urls::WIN), web::get().to(win))
+        .route(&path(urls::WIN), web::post().to(win))
+        .route(&path(urls::BILL), web::get().to(bill))
+        .route(&path(urls::BILL), web::post().to(bill))
+        .route(&path(urls::LOSS), web::get().to(loss))
+        .route(&path(urls::LOSS), web::post().to(loss))
+        .route(&path(urls::IMPRESSION), web::get().to(impression))
+        .route(&path(urls::CLICK), web::get().to(click))
+        .route(&path(urls::CONVERSION), web::get().to(conversion))
+        .route(&path(urls::CONVERSION), web::post().to(conversion));
+}
+
+/// Hands a notice to its campaign's actor and waits until what it says is durable.
+async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
+    let Some(position) = state.position(notice.decision().bid.campaign) else {
+        return NoticeOutcome::UnknownCampaign;
+    };
+    let Some(handle) = state.campaigns.get(position) else { return NoticeOutcome::UnknownCampaign };
+    let (reply, answer) = oneshot::channel();
+    match handle.address.try_send(Deliver { notice, reply }) {
+        Ok(()) => {}
+        Err(SendError::Full(_)) => {
+            if let Some(metrics) = state.metrics.campaign(position) {
+                metrics.mailbox_full.inc();
+            }
+            return NoticeOutcome::Busy;
+        }
+        Err(SendError::Closed(_)) => return NoticeOutcome::Busy,
+    }
+    // No answer: the actor panicked, or the journal failed. Either way nothing was acknowledged.
+    match answer.await {
+        Ok(Outcome::Accepted) => NoticeOutcome::Accepted,
+        Ok(Outcome::Capped) => NoticeOutcome::Capped,
+        Ok(Outcome::Duplicate) => NoticeOutcome::Duplicate,
+        Ok(Outcome::Expired) => NoticeOutcome::Expired,
+        Ok(Outcome::Busy) | Err(_) => NoticeOutcome::Busy,
+    }
+}
+
+/// The answer to a notice that is not a click. Idempotent: a duplicate is answered like the first.
+fn answer(outcome: NoticeOutcome) -> HttpResponse {
+    match outcome {
+        NoticeOutcome::Accepted | NoticeOutcome::Duplicate | NoticeOutcome::Capped => {
+            HttpResponse::NoContent().finish()
+        }
+        NoticeOutcome::Forged => error(HttpResponse::Forbidden(), "not a genuine token for this notice"),
+        NoticeOutcome::Expired => error(HttpResponse::Gone(), "too late: the bid's reservation has ended"),
+        NoticeOutcome::BadPrice => error(
+            HttpResponse::BadRequest(),
+            "the price is not a plain decimal; is the macro ${AUCTION_PRICE} filled in?",
+        ),
+        NoticeOutcome::UnknownCampaign => error(HttpResponse::Gone(), "the campaign is not configured any more"),
+        NoticeOutcome::Busy => {
+            let mut response = HttpResponse::ServiceUnavailable();
+            response.insert_header((header::RETRY_AFTER, "1"));
+            error(response, "not now; send it again")
+        }
+    }
+}
+
+fn error(mut response: actix_web::HttpResponseBuilder, message: &str) -> HttpResponse {
+    response.json(serde_json::json!({ "error": message }))
+}
+
+fn open(state: &State, kind: TokenKind, token: &str) -> Result<Decision, Forged> {
+    state.sealer.open(kind, token)
+}
+
+/// Counts the outcome and answers.
+fn finish(state: &State, kind: NoticeKind, outcome: NoticeOutcome) -> HttpResponse {
+    state.metrics.notice(kind, outcome);
+    answer(outcome)
+}
+
+/// What it took to win, where the exchange filled the macro in with a price.
+fn min_to_win(macros: &Macros) -> Option<CpmMicros> {
+    let price = CpmMicros::parse_rounded_up(macros.m.as_deref()?).ok()?;
+    (price > CpmMicros::ZERO).then_some(price)
+}
+
+fn price(macros: &Macros) -> Option<CpmMicros> {
+    CpmMicros::parse_rounded_up(macros.p.as_deref()?).ok()
+}
+
+async fn win(state: web::Data<State>, token: web::Path<String>, macros: web::Query<Macros>) -> HttpResponse {
+    let kind = NoticeKind::Win;
+    let Ok(decision) = open(&state, TokenKind::Money, &token) else {
+        return finish(&state, kind, NoticeOutcome::Forged);
+    };
+    let Some(price) = price(&macros) else { return finish(&state, kind, NoticeOutcome::BadPrice) };
+    let bills = state
+        .exchanges
+        .iter()
+        .any(|exchange| exchange.key == decision.exchange && exchange.bill_on == BillOn::Nurl);
+    if bills {
+        let outcome = deliver(&state, Notice::Bill { decision: decision.clone(), price }).await;
+        state.metrics.notice(NoticeKind::Bill, outcome);
+        if !matches!(outcome, NoticeOutcome::Accepted | NoticeOutcome::Capped | NoticeOutcome::Duplicate) {
+            return finish(&state, kind, outcome);
+        }
+    }
+    let notice = Notice::Won { decision, price, min_to_win: min_to_win(&macros) };
+    let outcome = deliver(&state, notice).await;
+    finish(&state, kind, outcome)
+}
+
+async fn bill(state: web::Data<State>, token: web::Path<String>, macros: web::Query<Macros>) -> HttpResponse {
+    let kind = NoticeKind::Bill;
+    let Ok(decision) = open(&state, TokenKind::Money, &token) else {
+        return finish(&state, kind, NoticeOutcome::Forged);
+    };
+    let Some(price) = price(&macros) else { return finish(&state, kind, NoticeOutcome::BadPrice) };
+    let outcome = deliver(&state, Notice::Bill { decision, price }).await;
+    finish(&state, kind, outcome)
+}
+
+async fn loss(state: web::Data<State>, token: web::Path<String>, macros: web::Query<Macros>) -> HttpResponse {
+    let Ok(decision) = open(&state, TokenKind::Money, &token) else {
+        return finish(&state, NoticeKind::Loss, NoticeOutcome::Forged);
+    };
+    let outcome = deliver(&state, Notice::Lost { decision, min_to_win: min_to_win(&macros) }).await;
+    finish(&state, NoticeKind::Loss, outcome)
+}
+
+async fn impression(state: web::Data<State>, token: web::Path<String>) -> HttpResponse {
+    let outcome = match open(&state, TokenKind::Event, &token) {
+        Ok(decision) => deliver(&state, Notice::Impression { decision }).await,
+        Err(Forged) => NoticeOutcome::Forged,
+    };
+    state.metrics.notice(NoticeKind::Impression, outcome);
+    match outcome {
+        // The browser shows whatever comes, so it gets its pixel; the counters know better.
+        NoticeOutcome::Accepted | NoticeOutcome::Duplicate => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, "image/gif"))
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .body(PIXEL),
+        other => answer(other),
+    }
+}
+
+async fn click(state: web::Data<State>, token: web::Path<String>) -> HttpResponse {
+    let kind = NoticeKind::Click;
+    let Ok(decision) = open(&state, TokenKind::Event, &token) else {
+        return finish(&state, kind, NoticeOutcome::Forged);
+    };
+    // The page comes from the campaign, never from the request: no open redirect.
+    let page = state.snapshot.load().catalog.get(decision.bid.campaign).and_then(|entry| {
+        let creative = entry.campaign.creatives.get(usize::from(decision.creative))?;
+        Some(landing(&creative.landing, &token))
+    });
+    let Some(page) = page else { return finish(&state, kind, NoticeOutcome::UnknownCampaign) };
+    let outcome = deliver(&state, Notice::Click { decision }).await;
+    state.metrics.notice(kind, outcome);
+    // The user wants the page, whether the click counts or not.
+    HttpResponse::Found()
+        .insert_header((header::LOCATION, page))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish()
+}
+
+async fn conversion(
+    state: web::Data<State>,
+    token: web::Path<String>,
+    order: web::Query<Order>,
+) -> HttpResponse {
+    let kind = NoticeKind::Conversion;
+    let Ok(decision) = open(&state, TokenKind::Event, &token) else {
+        return finish(&state, kind, NoticeOutcome::Forged);
+    };
+    let revenue = match order.value.as_deref().map(str::parse::<Micros>) {
+        None => Micros::ZERO,
+        Some(Ok(value)) if (Micros::ZERO..=MOST_REVENUE).contains(&value) => value,
+        Some(_) => {
+            state.metrics.notice(kind, NoticeOutcome::BadPrice);
+            return error(HttpResponse::BadRequest(), "`value` is not an amount; write it like value=59.90");
+        }
+    };
+    let id = order.order.as_deref().filter(|id| !id.is_empty());
+    let order = id.map_or_else(|| Tag::of(&decision.bid.to_string()), Tag::of);
+    let outcome = deliver(&state, Notice::Conversion { decision, revenue, order }).await;
+    finish(&state, kind, outcome)
+}

@@ -1,0 +1,173 @@
+//! What every request handler can see.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix::Addr;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use haggle_actors::audience::Audience;
+use haggle_actors::campaign::{CampaignActor, CampaignReport};
+use haggle_actors::journal::Journal;
+use haggle_actors::learner::LearnerReport;
+use haggle_actors::ledger::Violation;
+use haggle_actors::supervisor::Supervision;
+use haggle_domain::{CampaignKey, Clock};
+use haggle_strategies::Snapshot;
+
+use crate::config::{Exchange, Secret, Settings};
+use crate::metrics::{Head, Metrics};
+use crate::token::Sealer;
+
+/// Shared by all workers.
+pub struct State {
+    /// The settings.
+    pub settings: Settings,
+    /// Who may ask, in the order of the metrics' labels.
+    pub exchanges: Vec<Exchange>,
+    /// What the shop's events must carry; none switches their endpoint off.
+    pub event_key: Option<Secret>,
+    /// What bids are decided on.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The users' profiles.
+    pub audience: Arc<Audience>,
+    /// The campaigns' actors, in the catalog's order.
+    pub campaigns: Vec<CampaignHandle>,
+    positions: HashMap<CampaignKey, usize>,
+    /// What the learner shows.
+    pub learner: Arc<ArcSwapOption<LearnerReport>>,
+    /// Seals and opens notice tokens.
+    pub sealer: Sealer,
+    /// Counters.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where events go.
+    pub journal: Arc<dyn Journal>,
+    /// It takes on no new money: it stops.
+    pub draining: AtomicBool,
+}
+
+/// One campaign's actor, from outside.
+pub struct CampaignHandle {
+    /// The configured id.
+    pub id: String,
+    /// The stable hash of the id.
+    pub key: CampaignKey,
+    /// Its mailbox.
+    pub address: Addr<CampaignActor>,
+    /// What it shows.
+    pub report: Arc<ArcSwapOption<CampaignReport>>,
+    /// What supervision knows of it.
+    pub supervision: Arc<Supervision>,
+}
+
+impl State {
+    /// The positions of the campaigns by key.
+    pub(super) fn positions(campaigns: &[CampaignHandle]) -> HashMap<CampaignKey, usize> {
+        campaigns.iter().enumerate().map(|(position, campaign)| (campaign.key, position)).collect()
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one place that brings the parts together")]
+    pub(super) fn new(
+        settings: Settings,
+        exchanges: Vec<Exchange>,
+        event_key: Option<Secret>,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        audience: Arc<Audience>,
+        campaigns: Vec<CampaignHandle>,
+        learner: Arc<ArcSwapOption<LearnerReport>>,
+        sealer: Sealer,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+        journal: Arc<dyn Journal>,
+    ) -> Self {
+        Self {
+            positions: Self::positions(&campaigns),
+            settings,
+            exchanges,
+            event_key,
+            snapshot,
+            audience,
+            campaigns,
+            learner,
+            sealer,
+            metrics,
+            clock,
+            journal,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The position of the campaign with this key.
+    pub fn position(&self, key: CampaignKey) -> Option<usize> {
+        self.positions.get(&key).copied()
+    }
+
+    /// Whether it takes on new money.
+    pub fn serving(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed) && self.journal.failure().is_none()
+    }
+
+    /// Whether it is fit for traffic, and if not, why.
+    pub fn ready(&self) -> Result<(), &'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("draining");
+        }
+        if self.journal.failure().is_some() {
+            return Err("the journal has stopped");
+        }
+        if self.campaigns.iter().any(|campaign| campaign.report.load().is_none()) {
+            return Err("campaigns are starting");
+        }
+        Ok(())
+    }
+
+    /// Brings the gauges up to date with what actors and journal show.
+    pub fn refresh_metrics(&self) {
+        let metrics = &self.metrics;
+        let mut violations = [0; Violation::ALL.len()];
+        for (position, handle) in self.campaigns.iter().enumerate() {
+            let Some(gauges) = metrics.campaign(position) else { continue };
+            gauges.restarts.raise_to(handle.supervision.restarts());
+            gauges.breaker_open.set(i64::from(handle.supervision.breaker_open()));
+            let Some(report) = handle.report.load_full() else { continue };
+            gauges.bids.raise_to(report.bids);
+            gauges.wins.raise_to(report.wins);
+            gauges.impressions.raise_to(report.impressions);
+            gauges.clicks.raise_to(report.clicks);
+            gauges.conversions.raise_to(report.conversions);
+            gauges.revenue_micros.raise_to(u64::try_from(report.revenue.0).unwrap_or(0));
+            gauges.budget_micros.set(report.budget.0);
+            gauges.spend_micros.set(report.settled.0);
+            gauges.reserved_micros.set(report.reserved.0);
+            gauges.available_micros.set(report.available.0);
+            gauges.pacing_multiplier.set(report.multiplier);
+            for (total, more) in violations.iter_mut().zip(report.violations) {
+                *total += more;
+            }
+        }
+        for (invariant, total) in violations.into_iter().enumerate() {
+            metrics.invariant_violations(invariant, total);
+        }
+        let journal = self.journal.stats();
+        metrics.journal_commits.raise_to(journal.commits);
+        metrics.journal_records.raise_to(journal.records);
+        metrics.journal_syncs.raise_to(journal.syncs);
+        metrics.journal_queue_full.raise_to(journal.dropped);
+        metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
+        metrics.ready.set(i64::from(self.ready().is_ok()));
+        if let Some(report) = self.learner.load_full() {
+            metrics.model_version.set(i64::try_from(report.model_version).unwrap_or(i64::MAX));
+            metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));
+            metrics.profiles.set(i64::try_from(report.profiles).unwrap_or(i64::MAX));
+            for (head, progress) in [(Head::Click, &report.click), (Head::Conversion, &report.conversion)] {
+                if let Some(gauges) = metrics.head(head) {
+                    gauges.examples.raise_to(progress.examples);
+                    gauges.log_loss.set(progress.mean_log_loss());
+                    gauges.baseline_log_loss.set(progress.mean_baseline_log_loss());
+                }
+            }
+        }
+    }
+}

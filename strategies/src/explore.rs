@@ -1,0 +1,218 @@
+//! Which creative to show: Thompson sampling (Thompson 1933; Chapelle, Li 2011) with exact propensities.
+//!
+//! Each creative's click rate has a Beta posterior. Thompson sampling shows a creative with the probability that it is
+//! the best one; here that probability is computed by integration when the posterior changes, off the bid path, and
+//! a bid draws from the table. So the logged propensity is exact, which off-policy evaluation needs, and a bid costs
+//! one comparison a creative.
+//!
+//! Creatives of different sizes rarely compete for one imp, so the contest has two levels: among the creatives of a
+//! size, and among the sizes that fit.
+
+use haggle_domain::{Draw, Size};
+use smallvec::SmallVec;
+use statrs::distribution::{Beta, Continuous, ContinuousCDF};
+
+/// No creative's probability within its size falls below this, so every logged decision has overlap.
+const LEAST: f64 = 0.02;
+/// Points of the integration over a posterior's support.
+const POINTS: usize = 192;
+
+/// Impressions and clicks of one creative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+pub struct ArmCounts {
+    /// Times shown.
+    #[n(0)]
+    pub impressions: u64,
+    /// Times clicked; at most `impressions` counts.
+    #[n(1)]
+    pub clicks: u64,
+}
+
+/// The probabilities with which a campaign's creatives are shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arms {
+    groups: SmallVec<[Group; 4]>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Group {
+    size: Size,
+    /// Weight among the sizes that fit.
+    weight: f64,
+    /// (position in the campaign's list, probability within the size); they sum to 1.
+    members: SmallVec<[(u16, f64); 4]>,
+}
+
+/// A creative that was drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drawn {
+    /// Position in the campaign's list.
+    pub creative: u16,
+    /// The probability with which it was drawn, in (0, 1].
+    pub propensity: f64,
+}
+
+impl Arms {
+    /// The probabilities that follow from the counts. `sizes` and `counts` have one entry a creative; missing
+    /// counts are zero. The prior is Beta(1, 60): most ads are clicked rarely.
+    pub fn thompson(sizes: &[Size], counts: &[ArmCounts]) -> Self {
+        let posteriors: Vec<(f64, f64)> = (0..sizes.len())
+            .map(|creative| {
+                let counts = counts.get(creative).copied().unwrap_or_default();
+                let clicks = counts.clicks.min(counts.impressions);
+                (1.0 + clicks as f64, 60.0 + (counts.impressions - clicks) as f64)
+            })
+            .collect();
+        let mut groups: SmallVec<[Group; 4]> = SmallVec::new();
+        for (creative, size) in sizes.iter().enumerate() {
+            let member = (u16::try_from(creative).unwrap_or(u16::MAX), 0.0);
+            match groups.iter_mut().find(|group| group.size == *size) {
+                Some(group) => group.members.push(member),
+                None => groups.push(Group { size: *size, weight: 0.0, members: SmallVec::from_iter([member]) }),
+            }
+        }
+        let overall = probability_best(&posteriors);
+        for group in &mut groups {
+            let of_group: Vec<_> =
+                group.members.iter().map(|(creative, _)| posteriors[usize::from(*creative)]).collect();
+            let mut best = probability_best(&of_group);
+            raise_to_least(&mut best);
+            for (member, probability) in group.members.iter_mut().zip(best) {
+                member.1 = probability;
+            }
+            let weight: f64 = group.members.iter().map(|(creative, _)| overall[usize::from(*creative)]).sum();
+            group.weight = weight.max(LEAST);
+        }
+        Self { groups }
+    }
+
+    /// Draws a creative that fits one of `allowed` (empty: any size) with a uniform number in `[0, 1)`.
+    pub fn draw(&self, allowed: &[Size], uniform: f64) -> Option<Drawn> {
+        let fits = |group: &&Group| allowed.is_empty() || allowed.contains(&group.size);
+        let total: f64 = self.groups.iter().filter(fits).map(|group| group.weight).sum();
+        let mut left = uniform * total;
+        let mut last = None;
+        for group in self.groups.iter().filter(fits) {
+            for (creative, probability) in &group.members {
+                let mass = group.weight * probability;
+                let drawn = Drawn { creative: *creative, propensity: mass / total };
+                if left < mass {
+                    return Some(drawn);
+                }
+                left -= mass;
+                last = Some(drawn);
+            }
+        }
+        // Rounding may leave a sliver at the end.
+        last
+    }
+}
+
+/// Draws with the stream that belongs to creatives.
+pub fn draw_creative(arms: &Arms, allowed: &[Size], draw: Draw, campaign: u64) -> Option<Drawn> {
+    arms.draw(allowed, draw.uniform(haggle_domain::draw::Stream::Creative, campaign))
+}
+
+/// For each Beta(α, β), the probability that it is the largest of all: ∫ fᵢ(x) ∏ⱼ Fⱼ(x) dx, by the midpoint rule
+/// over six standard deviations around the means, normalised to sum to 1.
+fn probability_best(posteriors: &[(f64, f64)]) -> Vec<f64> {
+    let even = || vec![1.0 / posteriors.len().max(1) as f64; posteriors.len()];
+    if posteriors.len() < 2 {
+        return even();
+    }
+    let mut betas = Vec::with_capacity(posteriors.len());
+    let (mut low, mut high) = (1.0f64, 0.0f64);
+    for &(alpha, beta) in posteriors {
+        let Ok(distribution) = Beta::new(alpha, beta) else { return even() };
+        let mean = alpha / (alpha + beta);
+        let deviation = (mean * (1.0 - mean) / (alpha + beta + 1.0)).sqrt();
+        low = low.min((mean - 6.0 * deviation).max(0.0));
+        high = high.max((mean + 6.0 * deviation).min(1.0));
+        betas.push(distribution);
+    }
+    let mut best = vec![0.0; betas.len()];
+    for point in 0..POINTS {
+        let x = low + (high - low) * (point as f64 + 0.5) / POINTS as f64;
+        let below: Vec<f64> = betas.iter().map(|beta| beta.cdf(x)).collect();
+        for (i, beta) in betas.iter().enumerate() {
+            let others: f64 = below.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, below)| below).product();
+            best[i] += beta.pdf(x) * others;
+        }
+    }
+    let total: f64 = best.iter().sum();
+    if !total.is_finite() || total <= 0.0 {
+        return even();
+    }
+    best.iter().map(|mass| mass / total).collect()
+}
+
+/// Lifts each probability to at least [`LEAST`] and scales the rest, so that they sum to 1.
+fn raise_to_least(probabilities: &mut [f64]) {
+    let spare = 1.0 - LEAST * probabilities.len() as f64;
+    if spare <= 0.0 {
+        let even = 1.0 / probabilities.len() as f64;
+        probabilities.fill(even);
+        return;
+    }
+    for probability in probabilities {
+        *probability = LEAST + spare * *probability;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const A: Size = Size { width: 300, height: 250 };
+    const B: Size = Size { width: 320, height: 50 };
+
+    fn counts(pairs: &[(u64, u64)]) -> Vec<ArmCounts> {
+        pairs.iter().map(|&(impressions, clicks)| ArmCounts { impressions, clicks }).collect()
+    }
+
+    #[test]
+    fn two_equal_arms_share_and_a_better_one_wins() {
+        let equal = probability_best(&[(5.0, 95.0), (5.0, 95.0)]);
+        assert!((equal[0] - 0.5).abs() < 1e-9);
+        let clear = probability_best(&[(51.0, 950.0), (11.0, 990.0)]);
+        assert!(clear[0] > 0.999, "{clear:?}");
+        // P(X > Y) = 1 - E[(1-X)^3] with 1-X ~ Beta(3,2): 1 - (3*4*5)/(5*6*7) = 5/7.
+        let known = probability_best(&[(2.0, 3.0), (1.0, 3.0)]);
+        assert!((known[0] - 5.0 / 7.0).abs() < 1e-3, "{known:?}");
+    }
+
+    #[test]
+    fn only_sizes_that_fit_are_drawn() {
+        let arms = Arms::thompson(&[A, A, B], &[]);
+        for i in 0..100 {
+            let uniform = f64::from(i) / 100.0;
+            assert_eq!(arms.draw(&[B], uniform), Some(Drawn { creative: 2, propensity: 1.0 }));
+            assert!(arms.draw(&[A], uniform).unwrap().creative < 2);
+        }
+        assert_eq!(arms.draw(&[Size { width: 1, height: 1 }], 0.3), None);
+        assert!(arms.draw(&[], 0.999_999).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn propensities_are_the_frequencies_with_which_creatives_are_drawn(
+            shown in proptest::collection::vec((0u64..2_000, 0u64..100), 1..6),
+        ) {
+            let sizes: Vec<_> = (0..shown.len()).map(|i| if i % 2 == 0 { A } else { B }).collect();
+            let arms = Arms::thompson(&sizes, &counts(&shown));
+            let draws = 20_000;
+            let mut seen = vec![(0u32, 0.0); sizes.len()];
+            for i in 0..draws {
+                let drawn = arms.draw(&[], f64::from(i) / f64::from(draws)).unwrap();
+                let entry = &mut seen[usize::from(drawn.creative)];
+                entry.0 += 1;
+                entry.1 = drawn.propensity;
+            }
+            for (count, propensity) in seen {
+                prop_assert!((f64::from(count) / f64::from(draws) - propensity).abs() < 1e-3);
+                prop_assert!(propensity > 0.0);
+            }
+        }
+    }
+}

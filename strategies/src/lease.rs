@@ -1,0 +1,186 @@
+//! The purse that bids pay from, without asking anybody.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam::utils::CachePadded;
+use haggle_domain::{Micros, Timestamp};
+
+/// In the purse of a closed lease. No amount reaches it: amounts are never negative.
+const CLOSED: i64 = i64::MIN;
+
+/// Money that a campaign's actor has set aside for bids of the next few minutes.
+///
+/// Any number of threads take from it with one compare-and-swap each; the campaign's actor alone tops it up and
+/// closes it. Closing swaps in a mark that no taker can get past, so the amount that comes back is exact: what was
+/// granted and did not come back was reserved by bids, and nobody has to remember which.
+#[derive(Debug)]
+pub struct Lease {
+    /// Durable number within the campaign; part of every bid's id.
+    number: u32,
+    /// When its reservations are released; its bids' tokens expire then too.
+    expires_at: Timestamp,
+    /// Money not yet taken, or [`CLOSED`].
+    purse: CachePadded<AtomicI64>,
+    /// The next bid's number.
+    next: AtomicU32,
+    /// A grant that is on its way to the journal. Locked while it moves into the purse, so that whoever does the books
+    /// sees the money in one place or the other. Bids never touch it.
+    promised: Mutex<Micros>,
+}
+
+impl Lease {
+    /// An open, empty lease.
+    pub fn new(number: u32, expires_at: Timestamp) -> Self {
+        Self {
+            number,
+            expires_at,
+            purse: CachePadded::new(AtomicI64::new(0)),
+            next: AtomicU32::new(0),
+            promised: Mutex::new(Micros::ZERO),
+        }
+    }
+
+    /// A lease that never had money: what a campaign has before its first grant.
+    pub fn closed() -> Self {
+        let lease = Self::new(0, Timestamp::default());
+        lease.purse.store(CLOSED, Ordering::Relaxed);
+        lease
+    }
+
+    /// The lease's number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// When reservations from it are released.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Takes `amount` out if it is there, and numbers the bid. `None` leaves the purse as it was.
+    pub fn take(&self, amount: Micros) -> Option<u32> {
+        if amount < Micros::ZERO {
+            return None;
+        }
+        // Relaxed is enough: the purse alone decides, and nothing else is published through it.
+        self.purse
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |purse| {
+                (purse != CLOSED && purse >= amount.0).then_some(purse.wrapping_sub(amount.0))
+            })
+            .ok()?;
+        Some(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Announces a grant. The lease must not be closed before [`Lease::keep_promise`].
+    pub fn promise(&self, amount: Micros) {
+        *self.lock() = amount;
+    }
+
+    /// Puts the announced grant in, once it is durable. A closed lease stays empty.
+    pub fn keep_promise(&self) {
+        let mut promised = self.lock();
+        let amount = std::mem::take(&mut *promised).0.max(0);
+        // A closed purse refuses.
+        let _ = self.purse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |purse| {
+            (purse != CLOSED).then(|| purse.saturating_add(amount))
+        });
+    }
+
+    /// What can be taken now, and what is announced.
+    pub fn holds(&self) -> (Micros, Micros) {
+        let promised = self.lock();
+        (self.available(), *promised)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Micros> {
+        self.promised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends it for bids and gives back what none took. Again: gives nothing.
+    pub fn close(&self) -> Micros {
+        match self.purse.swap(CLOSED, Ordering::AcqRel) {
+            CLOSED => Micros::ZERO,
+            rest => Micros(rest),
+        }
+    }
+
+    /// What can still be taken.
+    pub fn available(&self) -> Micros {
+        Micros(self.purse.load(Ordering::Relaxed).max(0))
+    }
+
+    /// Whether it takes no more bids.
+    pub fn is_closed(&self) -> bool {
+        self.purse.load(Ordering::Relaxed) == CLOSED
+    }
+
+    /// How many bids it has paid for.
+    pub fn bids(&self) -> u32 {
+        self.next.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    impl Lease {
+        fn top_up(&self, amount: Micros) {
+            self.promise(amount);
+            self.keep_promise();
+        }
+    }
+
+    #[test]
+    fn pays_until_empty_and_numbers_bids_without_gaps() {
+        let lease = Lease::new(3, Timestamp(9));
+        assert_eq!(lease.take(Micros(1)), None);
+        lease.promise(Micros(10));
+        assert_eq!((lease.take(Micros(1)), lease.holds()), (None, (Micros::ZERO, Micros(10))), "not durable yet");
+        lease.keep_promise();
+        assert_eq!(lease.take(Micros(6)), Some(0));
+        assert_eq!(lease.take(Micros(6)), None);
+        assert_eq!(lease.take(Micros(4)), Some(1));
+        assert_eq!(lease.take(Micros(-1)), None, "a negative bid would put money in");
+        assert_eq!((lease.available(), lease.bids()), (Micros::ZERO, 2));
+    }
+
+    #[test]
+    fn a_closed_lease_neither_pays_nor_takes() {
+        let lease = Lease::new(1, Timestamp(9));
+        lease.top_up(Micros(10));
+        assert_eq!(lease.close(), Micros(10));
+        assert_eq!(lease.close(), Micros::ZERO);
+        assert_eq!(lease.take(Micros::ZERO), None);
+        lease.top_up(Micros(1));
+        assert!(lease.is_closed() && Lease::closed().is_closed());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn taken_and_returned_equal_granted_under_contention(
+            grants in proptest::collection::vec(0i64..5_000, 1..20),
+            price in 1i64..50,
+        ) {
+            let lease = Lease::new(1, Timestamp(9));
+            let granted: i64 = grants.iter().sum();
+            let (taken, returned) = std::thread::scope(|scope| {
+                let takers: Vec<_> = (0..3).map(|_| scope.spawn(|| {
+                    let mut taken = 0;
+                    while !lease.is_closed() {
+                        if lease.take(Micros(price)).is_some() { taken += price; }
+                    }
+                    taken
+                })).collect();
+                for grant in &grants { lease.top_up(Micros(*grant)); }
+                let returned = lease.close();
+                (takers.into_iter().map(|taker| taker.join().unwrap()).sum::<i64>(), returned)
+            });
+            prop_assert_eq!(taken + returned.0, granted);
+            prop_assert_eq!(i64::from(lease.bids()) * price, taken);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What it takes to win: the distribution of the price to beat, per exchange, from notices that say it.
+
+use haggle_domain::{CpmMicros, ExchangeKey};
+
+/// Buckets of the price axis, evenly spaced in the logarithm from [`LOWEST`] to [`HIGHEST`].
+const BUCKETS: usize = 96;
+/// Currency units per thousand impressions.
+const LOWEST: f64 = 0.01;
+const HIGHEST: f64 = 200.0;
+/// Pseudo-observations spread over all buckets, so that an unknown market shades mildly instead of wildly.
+const PRIOR: f64 = 24.0;
+/// Weight that an observation keeps per later one: a memory of some 20,000 auctions.
+const MEMORY: f64 = 1.0 - 1.0 / 20_000.0;
+
+/// How often a price would have won on one exchange.
+#[derive(Clone, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
+pub struct WinCurve {
+    #[n(0)]
+    counts: [f64; BUCKETS],
+    #[n(1)]
+    observed: u64,
+}
+
+impl Default for WinCurve {
+    fn default() -> Self {
+        Self { counts: [PRIOR / BUCKETS as f64; BUCKETS], observed: 0 }
+    }
+}
+
+/// The upper edge of a bucket, in currency units per thousand.
+fn edge(bucket: usize) -> f64 {
+    LOWEST * (HIGHEST / LOWEST).powf((bucket + 1) as f64 / BUCKETS as f64)
+}
+
+impl WinCurve {
+    /// Notes that `min_to_win` would have just won an auction.
+    pub fn observe(&mut self, min_to_win: CpmMicros) {
+        let price = min_to_win.to_f64().clamp(LOWEST, HIGHEST);
+        let position = (price / LOWEST).ln() / (HIGHEST / LOWEST).ln() * BUCKETS as f64;
+        let bucket = (position.ceil() as usize).saturating_sub(1).min(BUCKETS - 1);
+        for count in &mut self.counts {
+            *count *= MEMORY;
+        }
+        self.counts[bucket] += 1.0;
+        self.observed += 1;
+    }
+
+    /// How many auctions were seen.
+    pub fn observed(&self) -> u64 {
+        self.observed
+    }
+
+    /// The bid that maximises (value − bid) × P(win at bid): for first-price auctions. Units per thousand; at most
+    /// `value`, and zero for a value that is not above zero.
+    pub fn best_bid(&self, value: f64) -> f64 {
+        if value.is_nan() || value <= 0.0 {
+            return 0.0;
+        }
+        let total: f64 = self.counts.iter().sum();
+        let (mut below, mut best, mut best_surplus) = (0.0, value, 0.0);
+        for (bucket, count) in self.counts.iter().enumerate() {
+            let bid = edge(bucket);
+            if bid > value {
+                break;
+            }
+            below += count;
+            let surplus = (value - bid) * below / total;
+            if surplus > best_surplus {
+                (best, best_surplus) = (bid, surplus);
+            }
+        }
+        best
+    }
+}
+
+/// The win curves of all exchanges seen.
+#[derive(Clone, Debug, Default, PartialEq, minicbor::Encode, minicbor::Decode)]
+pub struct Market {
+    #[n(0)]
+    curves: Vec<(ExchangeKey, WinCurve)>,
+}
+
+impl Market {
+    /// Notes what would have just won an auction on an exchange.
+    pub fn observe(&mut self, exchange: ExchangeKey, min_to_win: CpmMicros) {
+        match self.curves.iter_mut().find(|(key, _)| *key == exchange) {
+            Some((_, curve)) => curve.observe(min_to_win),
+            None => {
+                let mut curve = WinCurve::default();
+                curve.observe(min_to_win);
+                self.curves.push((exchange, curve));
+            }
+        }
+    }
+
+    /// The curve of an exchange, if it was ever seen.
+    pub fn curve(&self, exchange: ExchangeKey) -> Option<&WinCurve> {
+        self.curves.iter().find(|(key, _)| *key == exchange).map(|(_, curve)| curve)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn learns_to_bid_just_above_a_known_price() {
+        let mut curve = WinCurve::default();
+        for _ in 0..5_000 {
+            curve.observe(CpmMicros(2_000_000));
+        }
+        let bid = curve.best_bid(10.0);
+        assert!((2.0..2.4).contains(&bid), "{bid}");
+        assert!(curve.best_bid(1.0) <= 1.0, "never above the value");
+    }
+
+    #[test]
+    fn surplus_is_near_that_of_the_best_fixed_bid_in_hindsight() {
+        // Log-normal-like prices from a fixed set: e^-0.7 … e^2.1.
+        let prices: Vec<f64> = (0..1000).map(|i| (f64::from(i % 29) / 10.0 - 0.7).exp()).collect();
+        let mut curve = WinCurve::default();
+        for price in &prices {
+            curve.observe(CpmMicros::from_f64_rounded_down(*price));
+        }
+        let surplus = |bid: f64| -> f64 { prices.iter().filter(|p| **p <= bid).map(|_| 6.0 - bid).sum() };
+        let best = (1..600).map(|b| surplus(f64::from(b) / 100.0)).fold(0.0, f64::max);
+        assert!(surplus(curve.best_bid(6.0)) >= 0.95 * best);
+    }
+
+    proptest! {
+        #[test]
+        fn a_bid_is_finite_and_never_above_the_value(
+            seen in proptest::collection::vec(-5i64..1_000_000_000_000, 0..200),
+            value in proptest::num::f64::ANY,
+        ) {
+            let mut curve = WinCurve::default();
+            for price in seen { curve.observe(CpmMicros(price)); }
+            let bid = curve.best_bid(value);
+            prop_assert!(bid == 0.0 || bid <= value);
+        }
+    }
+}

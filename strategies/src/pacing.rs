@@ -1,0 +1,235 @@
+//! Spreading a day's budget over the day.
+//!
+//! Two means work together. The *plan* bounds: by a moment of the day no more than the plan's share of the budget (and
+//! a little slack) may be out. The *multiplier* steers: it scales bids down while spend runs ahead of what the rest of
+//! the day can bear, so that money goes to the impressions that are worth most for it instead of to the first.
+
+use haggle_domain::{Campaign, Micros, Pacing, Timestamp};
+
+/// The least multiplier: a campaign never stops probing what it could buy.
+const LEAST: f64 = 0.05;
+/// Seconds over which observed spend is smoothed.
+const MEMORY_S: f64 = 1200.0;
+/// How fast the multiplier moves, in e-foldings an hour at full error.
+const GAIN_PER_HOUR: f64 = 3.0;
+/// A plan step this long (in seconds of the day) may always be spent ahead.
+const SLACK_S: f64 = 1200.0;
+
+/// One day of a campaign: which of its minutes are for bidding.
+#[derive(Clone, Debug)]
+pub struct DayPlan {
+    start: Timestamp,
+    end: Timestamp,
+    /// Biddable minutes before each hour of the day, and in total at the end (up to 25 hours and a bit).
+    minutes_before: Vec<u32>,
+}
+
+impl DayPlan {
+    /// The plan for the advertiser's day that holds `now`.
+    pub fn of(campaign: &Campaign, now: Timestamp) -> Self {
+        let (start, end) = campaign.zone.day_bounds(now);
+        let minutes = end.since(start).as_secs() / 60;
+        let biddable = |minute: u64| {
+            let at = start + std::time::Duration::from_secs(minute * 60);
+            campaign.flight.contains(at) && in_daypart(campaign, at)
+        };
+        let mut before = 0;
+        let mut minutes_before = Vec::with_capacity(minutes as usize + 1);
+        for minute in 0..minutes {
+            minutes_before.push(before);
+            before += u32::from(biddable(minute));
+        }
+        minutes_before.push(before);
+        Self { start, end, minutes_before }
+    }
+
+    /// When the day ends.
+    pub fn end(&self) -> Timestamp {
+        self.end
+    }
+
+    /// The share of the day's biddable time that has passed at `now`, in 0..=1; 1 if there is none at all.
+    pub fn share(&self, now: Timestamp) -> f64 {
+        let total = f64::from(self.minutes_before.last().copied().unwrap_or(0));
+        if total <= 0.0 {
+            return 1.0;
+        }
+        let position = now.since(self.start).as_secs_f64() / 60.0;
+        let minute = position.floor();
+        let index = (minute as usize).min(self.minutes_before.len() - 1);
+        let here = f64::from(self.minutes_before[index]);
+        let next = f64::from(*self.minutes_before.get(index + 1).unwrap_or(&self.minutes_before[index]));
+        ((here + (next - here) * (position - minute)) / total).clamp(0.0, 1.0)
+    }
+}
+
+/// Whether a moment lies in the campaign's hours.
+pub fn in_daypart(campaign: &Campaign, now: Timestamp) -> bool {
+    if campaign.dayparts.is_empty() {
+        return true;
+    }
+    let local = campaign.zone.local(now);
+    campaign.dayparts.iter().any(|daypart| daypart.contains(local))
+}
+
+/// The controller of one campaign's day.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pacer {
+    multiplier: f64,
+    /// Spend per second, smoothed; currency units.
+    rate: f64,
+    last: Option<(Timestamp, Micros)>,
+}
+
+impl Default for Pacer {
+    fn default() -> Self {
+        // Starting low costs minutes; starting high costs the morning's budget.
+        Self { multiplier: 0.5, rate: 0.0, last: None }
+    }
+}
+
+impl Pacer {
+    /// The multiplier for bids now.
+    pub fn multiplier(&self, pacing: Pacing) -> f64 {
+        match pacing {
+            Pacing::Even => self.multiplier,
+            Pacing::Asap => 1.0,
+        }
+    }
+
+    /// Steers by what was spent since the last call. `spent` is the day's spend so far, `budget` the day's budget.
+    pub fn tick(&mut self, now: Timestamp, plan: &DayPlan, spent: Micros, budget: Micros) {
+        let Some((last, last_spent)) = self.last.replace((now, spent)) else { return };
+        let seconds = now.since(last).as_secs_f64();
+        if seconds <= 0.0 {
+            self.last = Some((last, last_spent));
+            return;
+        }
+        let keep = (-seconds / MEMORY_S).exp();
+        let current = (spent - last_spent).to_f64().max(0.0) / seconds;
+        self.rate = self.rate * keep + current * (1.0 - keep);
+        let share_left = 1.0 - plan.share(now);
+        // How much biddable time the coming second has is how far the plan moves in it.
+        let ahead = std::time::Duration::from_secs(60);
+        let share_per_second = (plan.share(now + ahead) - plan.share(now)) / 60.0;
+        if share_per_second <= 0.0 || share_left <= 0.0 {
+            return;
+        }
+        let left = budget.minus_or_zero(spent).to_f64();
+        let wanted = left / share_left * share_per_second;
+        let error = if wanted > 0.0 { ((wanted - self.rate) / wanted).clamp(-1.0, 1.0) } else { -1.0 };
+        let step = GAIN_PER_HOUR * error * (seconds / 3600.0).min(0.25);
+        self.multiplier = (self.multiplier * step.exp()).clamp(LEAST, 1.0);
+    }
+
+    /// How much of the day's budget may be out (spent, and expected to be spent from what is reserved) by now.
+    pub fn allowance(pacing: Pacing, now: Timestamp, plan: &DayPlan, budget: Micros) -> Micros {
+        match pacing {
+            Pacing::Asap => budget,
+            Pacing::Even => {
+                let ahead = std::time::Duration::from_secs_f64(SLACK_S);
+                budget.share_rounded_down(plan.share(now + ahead))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use haggle_domain::*;
+
+    use super::*;
+
+    pub(crate) fn campaign(dayparts: Vec<Daypart>) -> Campaign {
+        Campaign {
+            id: "boots".into(),
+            key: CampaignKey::of("boots"),
+            name: "Boots".into(),
+            advertiser_domain: "shop.example".into(),
+            categories: vec!["IAB20".into()],
+            goal: Goal::Cpc { max: Micros(500_000) },
+            budget: Budget { daily: Some(Micros::from_units(24)), total: None },
+            flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
+            pacing: Pacing::Even,
+            zone: Default::default(),
+            dayparts,
+            targeting: Targeting::default(),
+            max_bid: CpmMicros(20_000_000),
+            creatives: vec![Creative {
+                id: "a".into(),
+                tag: Tag::of("a"),
+                size: Size { width: 300, height: 250 },
+                image: "https://cdn.shop.example/a.jpg".into(),
+                landing: "https://shop.example/a".into(),
+                title: "A".into(),
+            }],
+        }
+    }
+
+    fn hour(hour: u64) -> Timestamp {
+        "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap() + Duration::from_secs(hour * 3600)
+    }
+
+    #[test]
+    fn the_plan_counts_only_biddable_hours() {
+        let all_day = DayPlan::of(&campaign(vec![]), hour(5));
+        assert!((all_day.share(hour(6)) - 0.25).abs() < 1e-9);
+        assert!((all_day.share(hour(24)) - 1.0).abs() < 1e-9);
+        let evening =
+            DayPlan::of(&campaign(vec![Daypart { weekdays: 1, from_minute: 1200, to_minute: 1440 }]), hour(5));
+        assert!(evening.share(hour(20)) < 1e-9);
+        assert!((evening.share(hour(22)) - 0.5).abs() < 1e-9);
+        let tuesday =
+            DayPlan::of(&campaign(vec![Daypart { weekdays: 2, from_minute: 0, to_minute: 1440 }]), hour(5));
+        assert!((tuesday.share(hour(1)) - 1.0).abs() < 1e-9);
+    }
+
+    /// Spend follows bids: a market in which the multiplier buys proportionally.
+    fn spend_a_day(full_rate_per_hour: impl Fn(u64) -> f64, budget: f64) -> (Vec<f64>, f64) {
+        let plan = DayPlan::of(&campaign(vec![]), hour(0));
+        let budget_micros = Micros((budget * 1e6) as i64);
+        let (mut pacer, mut spent, mut by_hour) = (Pacer::default(), 0.0, vec![]);
+        for step in 0..24 * 60 {
+            let now = hour(0) + Duration::from_secs(step * 60);
+            let allowed = Pacer::allowance(Pacing::Even, now, &plan, budget_micros).to_f64();
+            let wish = full_rate_per_hour(step / 60) / 60.0 * pacer.multiplier(Pacing::Even);
+            spent += wish.min((allowed - spent).max(0.0));
+            pacer.tick(now, &plan, Micros((spent * 1e6) as i64), budget_micros);
+            if step % 60 == 59 {
+                by_hour.push(spent);
+            }
+        }
+        (by_hour, spent)
+    }
+
+    #[test]
+    fn even_pacing_spends_evenly_when_the_market_could_take_ten_times_the_budget() {
+        let (by_hour, spent) = spend_a_day(|_| 10.0, 24.0);
+        assert!(spent > 23.5 && spent <= 24.0, "{spent}");
+        for (hour, spent) in by_hour.iter().enumerate() {
+            assert!((spent - (hour as f64 + 1.0)).abs() < 1.0, "hour {hour}: {spent}");
+        }
+    }
+
+    #[test]
+    fn even_pacing_lets_go_when_the_market_is_thin() {
+        let (_, spent) = spend_a_day(|_| 0.5, 24.0);
+        assert!(spent > 10.0, "half a unit an hour was to be had, {spent} bought");
+    }
+
+    #[test]
+    fn even_pacing_follows_a_market_that_peaks_in_the_evening() {
+        let (_, spent) = spend_a_day(|hour| if hour >= 18 { 8.0 } else { 1.2 }, 24.0);
+        assert!(spent > 22.0 && spent <= 24.0, "{spent}");
+    }
+
+    #[test]
+    fn asap_allows_everything_at_once() {
+        let plan = DayPlan::of(&campaign(vec![]), hour(0));
+        let budget = Micros::from_units(24);
+        assert_eq!(Pacer::allowance(Pacing::Asap, hour(0), &plan, budget), budget);
+        assert!((Pacer::default().multiplier(Pacing::Asap) - 1.0).abs() < 1e-9);
+    }
+}

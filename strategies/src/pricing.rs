@@ -1,0 +1,64 @@
+//! From what an impression is worth to what is bid for it.
+
+use haggle_domain::{AuctionType, CpmMicros, Goal, Micros};
+use haggle_learning::Prediction;
+
+use crate::market::WinCurve;
+
+/// What a thousand such impressions are worth to the campaign, in currency units.
+///
+/// `order_value` is the mean revenue of an order as far as it is known.
+pub fn value(goal: &Goal, prediction: &Prediction, order_value: Micros) -> f64 {
+    let click = f64::from(prediction.click);
+    let order = click * f64::from(prediction.conversion);
+    1000.0
+        * match goal {
+            Goal::Cpm { price } => price.to_f64() / 1000.0,
+            Goal::Cpc { max } => click * max.to_f64(),
+            Goal::Cpa { target } => order * target.to_f64(),
+            Goal::Roas { target, .. } => order * order_value.to_f64() / target,
+        }
+}
+
+/// The bid for an impression of that value: scaled by the pacing multiplier, shaded where the winner pays its own
+/// bid, and never above `max_bid`. In a second-price auction the value itself is the best bid (Vickrey 1961).
+pub fn bid(
+    value: f64,
+    multiplier: f64,
+    auction: AuctionType,
+    curve: Option<&WinCurve>,
+    max_bid: CpmMicros,
+) -> CpmMicros {
+    let paced = value * multiplier;
+    let shaded = match (auction, curve) {
+        (AuctionType::First, Some(curve)) => curve.best_bid(paced),
+        (AuctionType::First, None) => WinCurve::default().best_bid(paced),
+        (AuctionType::SecondPlus, _) => paced,
+    };
+    CpmMicros::from_f64_rounded_down(shaded).min(max_bid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_goal_has_its_value() {
+        let prediction = Prediction { click: 0.02, conversion: 0.1 };
+        let worth = |goal| value(&goal, &prediction, Micros::from_units(80));
+        let near = |actual: f64, wanted: f64| assert!((actual - wanted).abs() < 1e-4, "{actual} {wanted}");
+        near(worth(Goal::Cpm { price: CpmMicros(3_000_000) }), 3.0);
+        near(worth(Goal::Cpc { max: Micros(500_000) }), 10.0);
+        near(worth(Goal::Cpa { target: Micros::from_units(20) }), 40.0);
+        near(worth(Goal::Roas { target: 4.0, order_value: Micros::ZERO }), 40.0);
+    }
+
+    #[test]
+    fn second_price_is_truthful_and_first_price_is_not() {
+        let max = CpmMicros(50_000_000);
+        assert_eq!(bid(8.0, 0.5, AuctionType::SecondPlus, None, max), CpmMicros(4_000_000));
+        assert!(bid(8.0, 1.0, AuctionType::First, None, max) < CpmMicros(8_000_000));
+        assert_eq!(bid(800.0, 1.0, AuctionType::SecondPlus, None, max), max);
+        assert_eq!(bid(f64::NAN, 1.0, AuctionType::First, None, max), CpmMicros::ZERO);
+    }
+}
