@@ -1,6 +1,12 @@
 //! What a user sees of the configuration: what is shipped loads, who wins, and what each mistake is told as.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -103,9 +109,19 @@ fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
         ("name =", "naem =", "naem", "unknown key; did you mean name?"),
         ("pacing = \"even\"", "colour = 1", "colour", "unknown key; the keys here are id, name"),
         ("pacing = \"even\"", "pacing = \"slow\"", "pacing", "\"slow\" is none of \"even\", \"asap\""),
-        ("daily = \"40.00\"", "daily = \"-40.00\"", "budget.daily", "-40.00 is negative; write an amount above zero"),
+        (
+            "daily = \"40.00\"",
+            "daily = \"-40.00\"",
+            "budget.daily",
+            "-40.00 is negative; write an amount above zero",
+        ),
         ("daily = \"40.00\"", "daily = \"0\"", "budget.daily", "is zero"),
-        ("daily = \"40.00\"", "daily = 40.5", "budget.daily", "money is written as text, so that no rounding touches it; quote it: \"40.5\""),
+        (
+            "daily = \"40.00\"",
+            "daily = 40.5",
+            "budget.daily",
+            "money is written as text, so that no rounding touches it; quote it: \"40.5\"",
+        ),
         ("daily = \"40.00\"", "daily = 40", "budget.daily", "quote it: \"40\""),
         ("daily = \"40.00\"", "daily = \"forty\"", "budget.daily", "\"forty\" is not a decimal amount"),
         ("daily = \"40.00\"", "daily = \"1.0000001\"", "budget.daily", "more than 6 digits"),
@@ -113,29 +129,89 @@ fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
         ("{ daily = \"40.00\", total = \"400.00\" }", "{}", "budget", "has neither daily nor total"),
         ("max_bid_cpm = \"12.00\"", "max_bid_cpm = \"0.00\"", "max_bid_cpm", "is zero"),
         ("max = \"0.60\"", "max = \"-1\"", "goal.cpc.max", "is negative"),
-        ("{ cpc = { max = \"0.60\" } }", "{ roas = { target = 0.0, order_value = \"70.00\" } }", "goal.roas.target", "must be a number above 0"),
-        ("{ cpc = { max = \"0.60\" } }", "{ roas = { target = \"4\", order_value = \"70.00\" } }", "goal.roas.target", "without quotes"),
-        ("{ cpc = { max = \"0.60\" } }", "{ cpc = { max = \"1\" }, cpm = { price = \"1\" } }", "goal", "must have exactly one of"),
-        ("{ cpc = { max = \"0.60\" } }", "{ cpx = { max = \"1\" } }", "goal.cpx", "unknown key; did you mean cpm?"),
-        ("end = \"2027-12-31T00:00:00Z\"", "end = \"2025-12-31T00:00:00Z\"", "flight.end", "the flight ends (2025-12-31T00:00:00Z) before it begins (2026-01-01T00:00:00Z)"),
-        ("end = \"2027-12-31T00:00:00Z\"", "end = \"soon\"", "flight.end", "\"soon\" is not a time; write it like"),
-        ("\"USA\"", "\"US\"", "targeting.all[0].country[0]", "\"US\" has two letters, but bid requests name countries with three; write \"USA\""),
+        (
+            "{ cpc = { max = \"0.60\" } }",
+            "{ roas = { target = 0.0, order_value = \"70.00\" } }",
+            "goal.roas.target",
+            "must be a number above 0",
+        ),
+        (
+            "{ cpc = { max = \"0.60\" } }",
+            "{ roas = { target = \"4\", order_value = \"70.00\" } }",
+            "goal.roas.target",
+            "without quotes",
+        ),
+        (
+            "{ cpc = { max = \"0.60\" } }",
+            "{ cpc = { max = \"1\" }, cpm = { price = \"1\" } }",
+            "goal",
+            "must have exactly one of",
+        ),
+        (
+            "{ cpc = { max = \"0.60\" } }",
+            "{ roass = { max = \"1\" } }",
+            "goal.roass",
+            "unknown key; did you mean roas?",
+        ),
+        (
+            "end = \"2027-12-31T00:00:00Z\"",
+            "end = \"2025-12-31T00:00:00Z\"",
+            "flight.end",
+            "the flight ends (2025-12-31T00:00:00Z) before it begins (2026-01-01T00:00:00Z)",
+        ),
+        (
+            "end = \"2027-12-31T00:00:00Z\"",
+            "end = \"soon\"",
+            "flight.end",
+            "\"soon\" is not a time; write it like",
+        ),
+        (
+            "\"USA\"",
+            "\"US\"",
+            "targeting.all[0].country[0]",
+            "\"US\" has two letters, but bid requests name countries with three; write \"USA\"",
+        ),
         ("\"USA\"", "\"Canada\"", "targeting.all[0].country[0]", "is not a country"),
         ("\"phone\"", "\"fridge\"", "targeting.all[1].device[0]", "\"fridge\" is none of \"phone\""),
         ("[\"fr\"]", "[\"french\"]", "targeting.none[3].language[0]", "two-letter ISO 639-1"),
         ("[\"fr\"]", "[]", "targeting.none[3].language", "is empty, so it would never hold"),
-        ("{ exchange = [\"one\"] }", "{ exchange = [\"two\"] }", "targeting.none[1].exchange[0]", "\"two\" is no configured exchange; there are: one"),
-        ("{ os = [\"tizen\"] }", "{ os = [\"a\"], city = [\"b\"] }", "targeting.none[2]", "has 2 keys, must have one"),
+        (
+            "{ exchange = [\"one\"] }",
+            "{ exchange = [\"two\"] }",
+            "targeting.none[1].exchange[0]",
+            "\"two\" is no configured exchange; there are: one",
+        ),
+        (
+            "{ os = [\"tizen\"] }",
+            "{ os = [\"a\"], city = [\"b\"] }",
+            "targeting.none[2]",
+            "has 2 keys, must have one",
+        ),
         ("{ os = [\"tizen\"] }", "{ oss = [\"a\"] }", "targeting.none[2].oss", "did you mean os?"),
         ("did = \"viewed\"", "did = \"seen\"", "targeting.any[1].behaviour.did", "\"seen\" is none of"),
-        ("within = \"7d\"", "within = \"7\"", "targeting.any[1].behaviour.within", "\"7\" has no unit; write \"7ms\""),
+        (
+            "within = \"7d\"",
+            "within = \"7\"",
+            "targeting.any[1].behaviour.within",
+            "\"7\" has no unit; write \"7ms\"",
+        ),
         ("within = \"7d\"", "within = \"0d\"", "targeting.any[1].behaviour.within", "is zero"),
-        ("within = \"7d\"", "within = \"7d\", at_least = 0", "targeting.any[1].behaviour.at_least", "is 0, must be a whole number from 1"),
+        (
+            "within = \"7d\"",
+            "within = \"7d\", at_least = 0",
+            "targeting.any[1].behaviour.at_least",
+            "is 0, must be a whole number from 1",
+        ),
         ("from = \"06:00\"", "from = \"24:00\"", "dayparts[0].to", "is not after from"),
         ("to = \"24:00\"", "to = \"24:01\"", "dayparts[0].to", "is not a time of day"),
         ("\"mon-fri\"", "\"workdays\"", "dayparts[0].days", "does not name days"),
         ("America/New_York", "New York", "timezone", "is not a time zone; write its IANA name"),
-        ("[\"IAB20\"]\ntimezone", "[\"outdoor\"]\ntimezone", "categories[0]", "is not an IAB content category"),
+        (
+            "[\"IAB20\"]\ntimezone",
+            "[\"outdoor\"]\ntimezone",
+            "categories[0]",
+            "is not an IAB content category",
+        ),
         ("\"shop.example\"", "\"https://shop.example\"", "advertiser_domain", "is not a domain"),
         ("id = \"spring-hiking\"", "id = \"spring hiking\"", "id", "use 1 to 64 letters, digits, - and _"),
         ("width = 300", "width = 0", "creatives[0].width", "is 0, must be a whole number from 1 to 10000"),
@@ -147,7 +223,8 @@ fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
     for (from, to, key, says) in mistakes {
         let told = campaign_error(from, to);
         let changed = GOOD.replacen(from, to, 1);
-        let line = told.lines().find(|line| line.contains(says)).unwrap_or_else(|| panic!("{says:?} not in {told}"));
+        let line =
+            told.lines().find(|line| line.contains(says)).unwrap_or_else(|| panic!("{says:?} not in {told}"));
         assert!(line.contains(&format!(": {key}: ")), "{key:?} not in {line}");
         let number: usize = line.split(':').nth(1).and_then(|part| part.parse().ok()).expect("a line number");
         assert!(line.starts_with("campaigns/0.toml:"), "{line}");
@@ -161,11 +238,16 @@ fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
 #[test]
 fn what_is_missing_is_named() {
     let told = load(SERVER, &[""]).expect_err("nothing is there");
-    for key in ["id", "name", "advertiser_domain", "categories", "max_bid_cpm", "goal", "budget", "creatives"] {
-        assert!(told.contains(&format!("campaigns/0.toml: {key}: is missing; add {key} = ")), "{key} not in\n{told}");
+    for key in ["id", "name", "advertiser_domain", "categories", "max_bid_cpm", "goal", "budget", "creatives"]
+    {
+        assert!(
+            told.contains(&format!("campaigns/0.toml: {key}: is missing; add {key} = ")),
+            "{key} not in\n{told}"
+        );
     }
     assert!(campaign_error("[[creatives]]", "[[creative]]").contains("unknown key; did you mean creatives?"));
-    let none = GOOD.split("[[creatives]]").next().unwrap().replace("[targeting]", "creatives = []\n[targeting]");
+    let none =
+        GOOD.split("[[creatives]]").next().unwrap().replace("[targeting]", "creatives = []\n[targeting]");
     assert!(load(SERVER, &[&none]).expect_err("no creative").contains("has 0 creatives, must have 1 to 64"));
 }
 
@@ -177,14 +259,18 @@ fn ids_are_unique_whatever_their_case() {
     let told = load(SERVER, &[&format!("{GOOD}[[creatives]]{creative}")]).expect_err("twice");
     assert!(told.contains("creatives[1].id: \"boots-300x250-a\" is another creative's id too"), "{told}");
     let told = load(&format!("{SERVER}{}", SERVER.replace("one", "ONE")), &[]).expect_err("twice");
-    assert!(told.contains("haggle.toml:5: exchange[1].name: \"ONE\" is another exchange's name too"), "{told}");
+    assert!(
+        told.contains("haggle.toml:5: exchange[1].name: \"ONE\" is another exchange's name too"),
+        "{told}"
+    );
 }
 
 #[test]
 fn every_mistake_of_every_file_is_reported_at_once() {
     let server = format!("listen = \"here\"\ntick = 100\nnotice_timout = \"1h\"\n{SERVER}");
-    let told = load(&server, &["= nonsense", &GOOD.replace("\"USA\"", "\"US\"").replace("\"40.00\"", "\"-1\"")])
-        .expect_err("mistakes");
+    let told =
+        load(&server, &["= nonsense", &GOOD.replace("\"USA\"", "\"US\"").replace("\"40.00\"", "\"-1\"")])
+            .expect_err("mistakes");
     let lines: Vec<_> = told.lines().collect();
     for says in [
         "haggle.toml:1: listen: \"here\" is not an address and port; write it like \"127.0.0.1:8080\"",
@@ -218,6 +304,7 @@ fn each_mistake_in_the_settings_is_told() {
         ("admin_listen = \"0.0.0.0:9090\"", "admin_listen: 0.0.0.0:9090 can be reached from other machines"),
         ("admin_listen = \"127.0.0.1:8080\"", "127.0.0.1:8080 is listen's address too"),
         ("click_window = \"2d\"", "click_window: 2d is longer than click_expiry = 1d"),
+        ("order_window = \"31d\"", "order_window: 31d is longer than conversion_window = 30d"),
         ("tick = \"5s\"\nlease_duration = \"1s\"", "tick: 5s is longer than lease_duration = 1s"),
         ("seat = \"\"", "seat: is empty; leave it out for the default"),
         ("campaigns = \"nowhere\"", "campaigns: the directory nowhere cannot be read"),
@@ -229,7 +316,10 @@ fn each_mistake_in_the_settings_is_told() {
     for (server, says) in [
         ("", "haggle.toml: exchange: is missing; add exchange = "),
         ("[[exchange]]\nname = \"one\"\n", "haggle.toml:1: exchange[0].bill_on: is missing"),
-        ("[[exchange]]\nname = \"o/e\"\nbill_on = \"burl\"", "haggle.toml:2: exchange[0].name: \"o/e\" is not an id"),
+        (
+            "[[exchange]]\nname = \"o/e\"\nbill_on = \"burl\"",
+            "haggle.toml:2: exchange[0].name: \"o/e\" is not an id",
+        ),
         ("[[exchange]]\nname = \"one\"\nbill_on = \"lurl\"", "\"lurl\" is none of \"burl\", \"nurl\""),
         (
             "[[exchange]]\nname = \"one\"\nbill_on = \"nurl\"\ncurrency = \"EUR\"",
@@ -239,8 +329,11 @@ fn each_mistake_in_the_settings_is_told() {
         let told = load(server, &[]).expect_err(server);
         assert!(told.contains(says), "{says:?} not in {told}");
     }
-    assert!(load(&format!("admin_listen = \"0.0.0.0:9090\"\nadmin_allow_remote = true\n{SERVER}"), &[]).is_ok());
-    let missing = config::load(Some(Path::new("no/such.toml")), &SettingsLayer::default()).expect_err("missing");
+    assert!(
+        load(&format!("admin_listen = \"0.0.0.0:9090\"\nadmin_allow_remote = true\n{SERVER}"), &[]).is_ok()
+    );
+    let missing =
+        config::load(Some(Path::new("no/such.toml")), &SettingsLayer::default()).expect_err("missing");
     assert!(missing.to_string().starts_with("no/such.toml: cannot be read: "), "{missing}");
 }
 
@@ -302,6 +395,7 @@ fn a_flag_wins_over_a_variable_over_the_file_over_the_default() {
 fn every_setting_is_a_flag_and_a_variable_with_help() {
     let mut command = <Cli as clap::CommandFactory>::command();
     let help = command.render_long_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for setting in SETTINGS {
         for part in [setting.flag, setting.variable, setting.help] {
             assert!(help.contains(part), "{part} not in\n{help}");
@@ -316,7 +410,8 @@ fn every_setting_is_a_flag_and_a_variable_with_help() {
 
 #[test]
 fn wrong_flags_and_variables_are_told_by_their_names() {
-    let told = load_with(SERVER, &[], &SettingsLayer::default().with("max_body_bytes", "1kB")).expect_err("wrong");
+    let told =
+        load_with(SERVER, &[], &SettingsLayer::default().with("max_body_bytes", "1kB")).expect_err("wrong");
     assert_eq!(told, "--max-body-bytes: max_body_bytes: \"1kB\" is not a whole number");
 }
 
@@ -331,7 +426,10 @@ fn paths_in_a_file_are_beside_it_and_typed_ones_are_not() {
     assert_eq!(loaded.event_key.as_ref().unwrap().expose(), "a-long-random-text-for-the-test");
     let typed = SettingsLayer::default().with("campaigns", "campaigns-that-are-elsewhere");
     let told = config::load(Some(&file), &typed).expect_err("not there").to_string();
-    assert!(told.starts_with("--campaigns: campaigns: the directory campaigns-that-are-elsewhere cannot be read"), "{told}");
+    assert!(
+        told.starts_with("--campaigns: campaigns: the directory campaigns-that-are-elsewhere cannot be read"),
+        "{told}"
+    );
     assert!(!format!("{loaded:?}{}", explain::explain(&loaded)).contains("a-long-random-text"));
     fs::write(dir.path().join("event.key"), "short\n").unwrap();
     let told = config::load(Some(&file), &SettingsLayer::default()).expect_err("short").to_string();
@@ -402,10 +500,52 @@ fn explain_names_value_source_and_purpose_and_each_campaign() {
 /// Text near the real thing, so that more than the first check is reached.
 fn nearly_toml() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
-        "id", "goal", "budget", "daily", "targeting", "all", "creatives", "flight", "dayparts", "exchange", "name",
-        "listen", "tick", "behaviour", "within", "country", "=", "=", "=", "{", "}", "[", "]", "[[", "]]", "\n", "\n",
-        ",", ".", "\"", "\"x\"", "\"-1\"", "\"99999999999999999999\"", "\"24:00\"", "\"9999-99-99T00:00:00Z\"", "1.5",
-        "-9223372036854775809", "0xffffffffffffffffff", "true", "1979-05-27", "'", "#", "inf", "\u{0}", "é", "\"7d\"",
+        "id",
+        "goal",
+        "budget",
+        "daily",
+        "targeting",
+        "all",
+        "creatives",
+        "flight",
+        "dayparts",
+        "exchange",
+        "name",
+        "listen",
+        "tick",
+        "behaviour",
+        "within",
+        "country",
+        "=",
+        "=",
+        "=",
+        "{",
+        "}",
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "\n",
+        "\n",
+        ",",
+        ".",
+        "\"",
+        "\"x\"",
+        "\"-1\"",
+        "\"99999999999999999999\"",
+        "\"24:00\"",
+        "\"9999-99-99T00:00:00Z\"",
+        "1.5",
+        "-9223372036854775809",
+        "0xffffffffffffffffff",
+        "true",
+        "1979-05-27",
+        "'",
+        "#",
+        "inf",
+        "\u{0}",
+        "é",
+        "\"7d\"",
     ]);
     prop::collection::vec(words, 0..60).prop_map(|words| words.join(" "))
 }

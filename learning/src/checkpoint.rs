@@ -1,165 +1,272 @@
-//! A trainer as bytes: what a restart goes on from.
+//! A trainer on disk.
 //!
-//! Inside the envelope, little-endian: for each head its progress, its offset, and four tables; for each table how many
-//! pages were ever written, then each page's number and rows. Untouched pages are not kept.
+//! Little-endian, in an [`envelope`]. For each of the two heads, click first: `u64` examples, `u64` positives, `f64`
+//! log loss, `f64` baseline log loss, `f32` offset, `f32` its squares; then for each of the two sides, request first:
+//! `u32` pages of the table, `u32` pages that follow, and these in rising order: `u32` number, `u64` bits of the rows
+//! that follow, and for each of these 9 `f32` of parameters and 9 of squares. What was never touched is not written.
 
-use crate::envelope::{Kind, Reader, open, seal};
+use crate::envelope::{self, Kind, Reader};
 use crate::error::ModelError;
 use crate::progress::Progress;
-use crate::table::{Page, Row, Table};
+use crate::rates;
+use crate::table::{PAGE_ROWS, Row, Table};
 use crate::trainer::{HeadTrainer, Trainer};
 
-const KIND: Kind = Kind { magic: *b"HAGTRAIN", format: 1, name: "trainer checkpoint" };
+const KIND: Kind = Kind { magic: *b"HAGGLEMT", format: 1, name: "model" };
+
+const CUT: ModelError = ModelError::Invalid("the saved model ends before its parameters do");
 
 impl Trainer {
-    /// Appends the trainer's whole state to `out`.
+    /// Appends all that is needed to go on learning as if nothing had happened.
     pub fn save(&self, out: &mut Vec<u8>) {
         let mut payload = Vec::new();
         for head in [&self.click, &self.conversion] {
-            save_head(head, &mut payload);
+            write_head(head, &mut payload);
         }
-        seal(&KIND, &payload, out);
+        envelope::seal(&KIND, &payload, out);
     }
 
-    /// Goes on from what [`Trainer::save`] wrote.
-    ///
-    /// # Errors
-    ///
-    /// The bytes are cut short, altered, of another kind or of another version.
+    /// Reads what [`Trainer::save`] wrote. Anything cut, altered, of another layout or out of range is refused.
     pub fn load(bytes: &[u8]) -> Result<Self, ModelError> {
-        let mut reader = Reader(open(&KIND, bytes)?);
+        let mut reader = Reader(envelope::open(&KIND, bytes)?);
         let mut trainer = Self::default();
         for head in [&mut trainer.click, &mut trainer.conversion] {
-            load_head(head, &mut reader).ok_or(ModelError::Invalid("a field is out of range"))?;
+            read_head(&mut reader, head)?;
         }
-        if reader.0.is_empty() { Ok(trainer) } else { Err(ModelError::Invalid("a field is out of range")) }
+        if !reader.0.is_empty() {
+            return Err(ModelError::Invalid("the saved model goes on after its end"));
+        }
+        Ok(trainer)
     }
 }
 
-fn save_head(head: &HeadTrainer, out: &mut Vec<u8>) {
-    let progress = &head.progress;
-    out.extend_from_slice(&progress.examples.to_le_bytes());
-    out.extend_from_slice(&progress.positives.to_le_bytes());
-    out.extend_from_slice(&progress.log_loss.to_le_bytes());
-    out.extend_from_slice(&progress.baseline_log_loss.to_le_bytes());
+fn write_head(head: &HeadTrainer, out: &mut Vec<u8>) {
+    out.extend_from_slice(&head.progress.examples.to_le_bytes());
+    out.extend_from_slice(&head.progress.positives.to_le_bytes());
+    out.extend_from_slice(&head.progress.log_loss.to_le_bytes());
+    out.extend_from_slice(&head.progress.baseline_log_loss.to_le_bytes());
     out.extend_from_slice(&head.offset.to_le_bytes());
     out.extend_from_slice(&head.offset_squares.to_le_bytes());
-    for table in [&head.head.request, &head.head.ad, &head.request_squares, &head.ad_squares] {
-        save_table(table, out);
-    }
+    write_table(&head.head.request, &head.request_squares, out);
+    write_table(&head.head.ad, &head.ad_squares, out);
 }
 
-fn load_head(head: &mut HeadTrainer, reader: &mut Reader<'_>) -> Option<()> {
-    head.progress = Progress {
-        examples: reader.u64()?,
-        positives: reader.u64()?,
-        log_loss: finite(reader.f64()?)?,
-        baseline_log_loss: finite(reader.f64()?)?,
+fn read_head(reader: &mut Reader<'_>, head: &mut HeadTrainer) -> Result<(), ModelError> {
+    let progress = Progress {
+        examples: reader.u64().ok_or(CUT)?,
+        positives: reader.u64().ok_or(CUT)?,
+        log_loss: reader.f64().ok_or(CUT)?,
+        baseline_log_loss: reader.f64().ok_or(CUT)?,
     };
-    let [offset, offset_squares] = [reader.f32()?, reader.f32()?];
-    head.offset = offset.is_finite().then_some(offset)?;
-    head.offset_squares = offset_squares.is_finite().then_some(offset_squares)?;
-    for table in
-        [&mut head.head.request, &mut head.head.ad, &mut head.request_squares, &mut head.ad_squares]
+    let loss = |sum: f64| sum.is_finite() && sum >= 0.0;
+    if progress.positives > progress.examples || !loss(progress.log_loss) || !loss(progress.baseline_log_loss)
     {
-        load_table(table, reader)?;
+        return Err(ModelError::Invalid("the saved model's progress is impossible"));
     }
+    head.progress = progress;
+    head.offset = parameter(reader)?;
+    head.offset_squares = square(reader)?;
     head.set_bias();
-    Some(())
+    read_table(reader, &mut head.head.request, &mut head.request_squares)?;
+    read_table(reader, &mut head.head.ad, &mut head.ad_squares)
 }
 
-fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
-}
-
-fn save_table(table: &Table, out: &mut Vec<u8>) {
-    let written: Vec<usize> = table.written().collect();
-    out.extend_from_slice(&(written.len() as u32).to_le_bytes());
-    for number in written {
-        let Some(page) = table.page(number) else { continue };
+fn write_table(parameters: &Table, squares: &Table, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(parameters.len() as u32).to_le_bytes());
+    // The squares of a touched row are written whenever its parameters are, so one table's pages are both's.
+    let pages: Vec<usize> = parameters.written().collect();
+    out.extend_from_slice(&(pages.len() as u32).to_le_bytes());
+    for number in pages {
+        let (Some(values), Some(sums)) = (parameters.page(number), squares.page(number)) else { continue };
+        let touched = |row: usize| values[row] != Row::ZERO || sums[row] != Row::ZERO;
+        let bits = (0..PAGE_ROWS).filter(|row| touched(*row)).fold(0u64, |bits, row| bits | 1 << row);
         out.extend_from_slice(&(number as u32).to_le_bytes());
-        for row in page {
-            for value in std::iter::once(&row.linear).chain(&row.factors) {
-                out.extend_from_slice(&value.to_le_bytes());
+        out.extend_from_slice(&bits.to_le_bytes());
+        for row in (0..PAGE_ROWS).filter(|row| bits >> row & 1 == 1) {
+            for part in [&values[row], &sums[row]] {
+                out.extend_from_slice(&part.linear.to_le_bytes());
+                part.factors.iter().for_each(|factor| out.extend_from_slice(&factor.to_le_bytes()));
             }
         }
     }
 }
 
-fn load_table(table: &mut Table, reader: &mut Reader<'_>) -> Option<()> {
-    let pages = reader.u32()? as usize;
-    if pages > table.len() {
-        return None;
+fn read_table(
+    reader: &mut Reader<'_>,
+    parameters: &mut Table,
+    squares: &mut Table,
+) -> Result<(), ModelError> {
+    if reader.u32().ok_or(CUT)? as usize != parameters.len() {
+        return Err(ModelError::Invalid("the saved model's tables have another size"));
     }
+    let pages = reader.u32().ok_or(CUT)?;
+    let mut next = 0;
+    // Pages rise and each must lie in the table, so a lying count ends here and allocates nothing.
     for _ in 0..pages {
-        let page = table.page_mut(reader.u32()? as usize)?;
-        load_page(page, reader)?;
-    }
-    Some(())
-}
-
-fn load_page(page: &mut Page, reader: &mut Reader<'_>) -> Option<()> {
-    for row in page {
-        *row = Row::ZERO;
-        for value in std::iter::once(&mut row.linear).chain(&mut row.factors) {
-            let read = reader.f32()?;
-            *value = read.is_finite().then_some(read)?;
+        let number = reader.u32().ok_or(CUT)? as usize;
+        let bits = reader.u64().ok_or(CUT)?;
+        if number < next {
+            return Err(ModelError::Invalid("the saved model's pages are out of order"));
+        }
+        next = number + 1;
+        let (Some(values), Some(sums)) = (parameters.page_mut(number), squares.page_mut(number)) else {
+            return Err(ModelError::Invalid("the saved model has a page outside its table"));
+        };
+        for row in (0..PAGE_ROWS).filter(|row| bits >> row & 1 == 1) {
+            values[row] = read_row(reader, parameter)?;
+            sums[row] = read_row(reader, square)?;
         }
     }
-    Some(())
+    Ok(())
+}
+
+fn read_row(
+    reader: &mut Reader<'_>,
+    value: fn(&mut Reader<'_>) -> Result<f32, ModelError>,
+) -> Result<Row, ModelError> {
+    let mut row = Row { linear: value(reader)?, ..Row::ZERO };
+    for factor in &mut row.factors {
+        *factor = value(reader)?;
+    }
+    Ok(row)
+}
+
+fn parameter(reader: &mut Reader<'_>) -> Result<f32, ModelError> {
+    let value = reader.f32().ok_or(CUT)?;
+    // False for NaN too.
+    if value.abs() <= rates::LIMIT {
+        Ok(value)
+    } else {
+        Err(ModelError::Invalid("a saved parameter is out of range"))
+    }
+}
+
+fn square(reader: &mut Reader<'_>) -> Result<f32, ModelError> {
+    let value = reader.f32().ok_or(CUT)?;
+    if value.is_finite() && value >= 0.0 {
+        Ok(value)
+    } else {
+        Err(ModelError::Invalid("a saved sum of squares is out of range"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use proptest::prelude::*;
 
-    use super::*;
+    fn lesson(i: u32) -> ([u32; 3], [u32; 2], bool) {
+        let request = [i.wrapping_mul(2_654_435_761) >> 8, (14 << 18) + i % 12, i % 7];
+        (request, [(32 << 18) + i % 6, (33 << 18) + i % 11], (i * 7 + i % 12).is_multiple_of(31))
+    }
 
-    fn trained() -> Trainer {
+    fn trained(examples: u32) -> Trainer {
         let mut trainer = Trainer::default();
-        for i in 0..500u32 {
-            trainer.learn_click(&[i % 50 * 977, i % 7], &[i % 6], i % 9 == 0);
-            trainer.learn_conversion(&[i % 50 * 977], &[i % 6], i % 4 == 0);
+        for i in 0..examples {
+            let (request, ad, label) = lesson(i);
+            trainer.learn_click(&request, &ad, label);
+            if label {
+                trainer.learn_conversion(&request, &ad, i.is_multiple_of(4));
+            }
         }
         trainer
     }
 
-    #[test]
-    fn a_restored_trainer_goes_on_exactly_where_the_saved_one_was() {
-        let mut trainer = trained();
+    fn saved(trainer: &Trainer) -> Vec<u8> {
         let mut bytes = Vec::new();
         trainer.save(&mut bytes);
-        let mut restored = Trainer::load(&bytes).unwrap();
-        assert_eq!(restored.click_progress(), trainer.click_progress());
-        for i in 0..200u32 {
-            let (request, ad) = ([i % 50 * 977, i % 7], [i % 6]);
-            let (a, b) = (trainer.learn_click(&request, &ad, i % 5 == 0), restored.learn_click(&request, &ad, i % 5 == 0));
-            assert_eq!(a.to_bits(), b.to_bits());
-            let (a, b) = (trainer.learn_conversion(&request, &ad, true), restored.learn_conversion(&request, &ad, true));
-            assert_eq!(a.to_bits(), b.to_bits());
-        }
+        bytes
     }
 
     #[test]
-    fn a_lying_count_allocates_nothing() {
-        let mut payload = vec![0; 2 * 8 + 2 * 8 + 2 * 4];
-        payload.extend_from_slice(&u32::MAX.to_le_bytes());
-        let mut bytes = Vec::new();
-        seal(&KIND, &payload, &mut bytes);
-        assert!(matches!(Trainer::load(&bytes), Err(ModelError::Invalid(_))));
+    fn a_resumed_trainer_goes_on_to_the_bit() {
+        let mut original = trained(400);
+        let bytes = saved(&original);
+        let mut resumed = Trainer::load(&bytes).unwrap();
+        assert_eq!(saved(&resumed), bytes);
+        for i in 400..600 {
+            let (request, ad, label) = lesson(i);
+            let (a, b) =
+                (original.learn_click(&request, &ad, label), resumed.learn_click(&request, &ad, label));
+            assert_eq!(a.to_bits(), b.to_bits());
+        }
+        assert_eq!(original.click_progress(), resumed.click_progress());
+        assert_eq!(original.version(), resumed.version());
+        assert_eq!(saved(&original), saved(&resumed));
     }
 
+    #[test]
+    fn only_what_was_touched_is_written() {
+        let untrained = saved(&Trainer::default()).len();
+        assert!(untrained < 200, "{untrained} bytes");
+        let mut one = Trainer::default();
+        one.learn_click(&[1, 2], &[3], true);
+        // Two pages on one side (here the same one), one on the other; 72 bytes a row.
+        assert_eq!(saved(&one).len(), untrained + 2 * 12 + 3 * 72);
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        let bytes = saved(&trained(50));
+        assert!(matches!(Trainer::load(b""), Err(ModelError::NotOurs("model"))));
+        assert!(matches!(
+            Trainer::load(b"something else entirely, of some length"),
+            Err(ModelError::NotOurs(_))
+        ));
+        assert!(matches!(Trainer::load(&bytes[..bytes.len() - 1]), Err(ModelError::Length { .. })));
+        let mut newer = bytes.clone();
+        newer[8] = 2;
+        assert_eq!(Trainer::load(&newer).err(), Some(ModelError::Format { found: 2, readable: 1 }));
+        let mut altered = bytes.clone();
+        *altered.last_mut().unwrap() ^= 1;
+        assert_eq!(Trainer::load(&altered).err(), Some(ModelError::Checksum));
+    }
+
+    /// Where the payload begins.
+    const PAYLOAD: usize = 28;
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn cut_or_altered_bytes_are_refused(cut in 0.0f64..1.0, at in 0.0f64..1.0, bit in 0u8..8) {
-            let mut bytes = Vec::new();
-            trained().save(&mut bytes);
-            let cut = (cut * bytes.len() as f64) as usize;
-            prop_assert!(Trainer::load(&bytes[..cut]).is_err());
-            let at = (at * bytes.len() as f64) as usize;
-            bytes[at] ^= 1 << bit;
+        fn altered_bytes_are_refused(at: prop::sample::Index, bit in 0u8..8, cut: prop::sample::Index) {
+            let bytes = saved(&trained(40));
+            let mut altered = bytes.clone();
+            altered[at.index(bytes.len())] ^= 1 << bit;
+            prop_assert!(Trainer::load(&altered).is_err());
+            prop_assert!(Trainer::load(&bytes[..cut.index(bytes.len())]).is_err());
+        }
+
+        /// Behind a right checksum too, bytes are either refused or give a trainer that predicts and learns.
+        #[test]
+        fn a_forged_payload_never_panics_nor_gives_nan(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            cut: Option<prop::sample::Index>,
+        ) {
+            let bytes = saved(&trained(40));
+            let mut payload = bytes[PAYLOAD..].to_vec();
+            for (at, value) in changes {
+                let at = at.index(payload.len());
+                payload[at] = value;
+            }
+            if let Some(cut) = cut {
+                payload.truncate(cut.index(payload.len()));
+            }
+            let mut forged = Vec::new();
+            envelope::seal(&KIND, &payload, &mut forged);
+            if let Ok(mut trainer) = Trainer::load(&forged) {
+                for i in 0..40 {
+                    let (request, ad, label) = lesson(i);
+                    let p = trainer.learn_click(&request, &ad, label);
+                    prop_assert!((1e-6..=1.0 - 1e-6).contains(&p));
+                }
+            }
+        }
+
+        #[test]
+        fn noise_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(Trainer::load(&bytes).is_err());
+            let mut forged = Vec::new();
+            envelope::seal(&KIND, &bytes, &mut forged);
+            prop_assert!(Trainer::load(&forged).is_err() || bytes.len() > 100);
         }
     }
 }

@@ -7,7 +7,9 @@ pub enum ModelError {
     #[error("this is no saved {0}; name the right file, or remove it and learn again from the journal")]
     NotOurs(&'static str),
     /// Written by another version of the program, in another layout.
-    #[error("saved in format {found}, this program reads {readable}; remove it and learn again from the journal")]
+    #[error(
+        "saved in format {found}, this program reads {readable}; remove it and learn again from the journal"
+    )]
     Format {
         /// What the bytes say.
         found: u32,
@@ -15,7 +17,9 @@ pub enum ModelError {
         readable: u32,
     },
     /// Shorter or longer than the header says.
-    #[error("{found} bytes where the header says {expected}; restore a copy, or learn again from the journal")]
+    #[error(
+        "{found} bytes where the header says {expected}; restore a copy, or learn again from the journal"
+    )]
     Length {
         /// How many there are after the header.
         found: u64,
@@ -23,7 +27,9 @@ pub enum ModelError {
         expected: u64,
     },
     /// The checksum is another one.
-    #[error("the checksum does not match, so the bytes were altered; restore a copy, or learn again from the journal")]
+    #[error(
+        "the checksum does not match, so the bytes were altered; restore a copy, or learn again from the journal"
+    )]
     Checksum,
     /// The checksum holds, but what it covers makes no sense.
     #[error("{0}; remove the saved state and learn again from the journal")]

@@ -10,17 +10,19 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use haggle_domain::{Behaviour, BehaviourKind, Campaign, Context, DeviceKind, Opportunity, Profile, Tag, Timestamp};
+use haggle_domain::{
+    Behaviour, BehaviourKind, Campaign, Context, DeviceKind, Opportunity, Profile, Tag, Timestamp,
+};
 use smallvec::SmallVec;
 
-/// A request's features, in the order of the fields; at most 24, so never on the heap.
-pub type RequestFeatures = SmallVec<[u32; 24]>;
+/// A request's features, in the order of the fields; at most 26, so never on the heap.
+pub type RequestFeatures = SmallVec<[u32; 32]>;
 
 /// An ad's features, in the order of the fields.
 pub type AdFeatures = SmallVec<[u32; 8]>;
 
 /// How many interests count: the first different ones, in the request's order.
-const INTERESTS: usize = 4;
+const INTERESTS: usize = 8;
 /// How many of a user's behaviours count: the most recent ones.
 const BEHAVIOURS: usize = 3;
 /// How many of a campaign's categories count.
@@ -234,7 +236,7 @@ mod tests {
     fn the_fullest_request_fits_without_the_heap() {
         let (context, opportunity, profile) = full();
         let features = request_features(&context, &opportunity, Some(&profile), Timestamp(0));
-        assert_eq!(features.len(), 22);
+        assert_eq!(features.len(), 26);
         assert!(!features.spilled());
         assert!(features.iter().all(|feature| *feature < 1 << 24));
         let order: Vec<u32> = features.iter().map(|feature| feature >> HASH_BITS).collect();
@@ -247,8 +249,8 @@ mod tests {
         assert_eq!(index(Field::Campaign, 1), GOLDEN_CAMPAIGN);
         assert_ne!(index(Field::Region, 5) & 0x3_ffff, index(Field::City, 5) & 0x3_ffff);
     }
-    const GOLDEN_COUNTRY: u32 = 0;
-    const GOLDEN_CAMPAIGN: u32 = 0;
+    const GOLDEN_COUNTRY: u32 = 299_349;
+    const GOLDEN_CAMPAIGN: u32 = 8465346;
 
     #[test]
     fn without_a_basis_the_profile_changes_nothing() {
@@ -256,7 +258,7 @@ mod tests {
         context.user = None;
         let without = request_features(&context, &opportunity, None, Timestamp(0));
         assert_eq!(request_features(&context, &opportunity, Some(&profile), Timestamp(0)), without);
-        assert_eq!(without.len(), 18);
+        assert_eq!(without.len(), 22);
     }
 
     #[test]
@@ -273,14 +275,16 @@ mod tests {
         assert_ne!(of(&after, now)[0], before[0]);
         assert_eq!(of(&after, now)[1..], before[..2]);
         // The same shopper a week later: the same acts, but other features.
-        assert!(of(&profile, now + Duration::from_hours(200)).iter().all(|feature| !before.contains(feature)));
+        assert!(
+            of(&profile, now + Duration::from_hours(200)).iter().all(|feature| !before.contains(feature))
+        );
     }
 
     #[test]
     fn any_time_gives_features() {
         let (context, opportunity, profile) = full();
         for now in [Timestamp(i64::MIN), Timestamp(-1), Timestamp::MAX] {
-            assert_eq!(request_features(&context, &opportunity, Some(&profile), now).len(), 22);
+            assert_eq!(request_features(&context, &opportunity, Some(&profile), now).len(), 26);
         }
         // 1969-12-31 23:59:59.999999 is in hour 23.
         let features = request_features(&context, &opportunity, None, Timestamp(-1));

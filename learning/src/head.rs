@@ -58,8 +58,8 @@ pub(crate) fn initial(index: u32) -> [f32; LANES] {
 
 /// The probability of a score; never NaN, whatever the score.
 pub(crate) fn probability(score: f32) -> f32 {
-    // `max` takes the other operand for NaN, so a NaN would come out as the least.
-    (1.0 / (1.0 + (-score).exp())).max(LEAST).min(MOST)
+    // Not a number can only come of a bug; then nothing is expected, so nothing is bid.
+    if score.is_nan() { LEAST } else { (1.0 / (1.0 + (-score).exp())).clamp(LEAST, MOST) }
 }
 
 impl Head {

@@ -13,7 +13,7 @@ mod envelope;
 mod error;
 mod features;
 mod head;
-mod joiner;
+mod labels;
 mod model;
 mod progress;
 mod rates;
@@ -22,7 +22,7 @@ mod trainer;
 
 pub use error::ModelError;
 pub use features::{AdFeatures, RequestFeatures, ad_features, request_features};
-pub use joiner::{Example, ExampleKind, JoinerSettings, LabelJoiner};
+pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
 pub use model::{AdPart, Model, Prediction, RequestPart};
 pub use progress::Progress;
 pub use trainer::Trainer;

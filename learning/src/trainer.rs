@@ -143,7 +143,8 @@ fn step_row(row: &mut Row, squares: &mut Row, slope: f32, met: &[f32; LANES], ra
 fn step(parameter: &mut f32, squares: &mut f32, gradient: f32, rate: f32, caution: f32) {
     let gradient = gradient.clamp(-1.0, 1.0);
     *squares += gradient * gradient;
-    *parameter = (*parameter - rate * gradient / (*squares + caution).sqrt()).clamp(-rates::LIMIT, rates::LIMIT);
+    *parameter =
+        (*parameter - rate * gradient / (*squares + caution).sqrt()).clamp(-rates::LIMIT, rates::LIMIT);
 }
 
 #[cfg(test)]
@@ -189,7 +190,7 @@ mod tests {
         ) {
             let mut trainer = Trainer::default();
             for (a, b, label) in lessons {
-                let (request, ad) = ([a, b, a ^ 9], [b % 64, 32 << 18 | b % 4]);
+                let (request, ad) = ([a, b, a ^ 9], [b % 64, (32 << 18) + b % 4]);
                 let model = trainer.snapshot();
                 let copy = model.clone();
                 let expected = model.predict(&model.request_part(&request), &model.ad_part(&ad));

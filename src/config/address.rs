@@ -83,12 +83,18 @@ mod tests {
         for right in ["https://shop.example", "https://cdn.shop.example:8443/a%20b.jpg?x=1#y"] {
             assert!(https_url(right).is_ok(), "{right:?}");
         }
-        for wrong in
-            ["http://shop.example/", "https://", "https://a b.example", "https://a.example/\"x", "https://a.example:0"]
-        {
+        for wrong in [
+            "http://shop.example/",
+            "https://",
+            "https://a b.example",
+            "https://a.example/\"x",
+            "https://a.example:0",
+        ] {
             assert!(https_url(wrong).is_err(), "{wrong:?}");
         }
-        for right in ["http://127.0.0.1:8080", "http://[::1]:8080", "https://bid.example/rtb", "http://localhost"] {
+        for right in
+            ["http://127.0.0.1:8080", "http://[::1]:8080", "https://bid.example/rtb", "http://localhost"]
+        {
             assert!(base_url(right).is_ok(), "{right:?}");
         }
         for wrong in ["http://a/", "ftp://a", "http://", "https://a?x", "http://[::1", "http://a:99999"] {

@@ -90,7 +90,9 @@ fn time_zone(text: &str) -> Result<Zone, String> {
 fn goal(node: &Node<'_>) -> Option<Goal> {
     let mut table = node.table()?;
     if table.len() != 1 {
-        table.fail("must have exactly one of cpm, cpc, cpa and roas; write it like { cpc = { max = \"0.60\" } }");
+        table.fail(
+            "must have exactly one of cpm, cpc, cpa and roas; write it like { cpc = { max = \"0.60\" } }",
+        );
         return None;
     }
     // Asking for all four tells the table what it may hold.
@@ -201,16 +203,17 @@ fn creative(mut table: Table<'_>, seen: &mut Vec<Tag>) -> Option<Creative> {
     let id = id_node.as_ref().and_then(|node| node.read(identifier));
     let mut side = |key, example| table.need(key, example).and_then(|node| node.integer(1..=10_000));
     let (width, height) = (side("width", "300"), side("height", "250"));
-    let image = table
-        .need("image", "\"https://cdn.shop.example/boots.jpg\"")
-        .and_then(|node| node.read(https_url));
-    let landing = table.need("landing", "\"https://shop.example/boots\"").and_then(|node| node.read(https_url));
+    let image =
+        table.need("image", "\"https://cdn.shop.example/boots.jpg\"").and_then(|node| node.read(https_url));
+    let landing =
+        table.need("landing", "\"https://shop.example/boots\"").and_then(|node| node.read(https_url));
     let title = table.need("title", "\"Boots for spring trails\"").and_then(|node| node.read(label));
     table.finish();
     let id = id?;
     let tag = Tag::of(&id);
     if seen.contains(&tag) {
-        id_node?.fail(format!("{id:?} is another creative's id too (letters' case is ignored); choose another"));
+        id_node?
+            .fail(format!("{id:?} is another creative's id too (letters' case is ignored); choose another"));
         return None;
     }
     seen.push(tag);

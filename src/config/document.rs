@@ -72,10 +72,7 @@ impl<'a> Document<'a> {
     }
 
     fn source(&self, span: Option<&Range<usize>>) -> Source {
-        Source::File {
-            name: self.name.to_owned(),
-            line: span.map(|span| line_of(self.text, span.start)),
-        }
+        Source::File { name: self.name.to_owned(), line: span.map(|span| line_of(self.text, span.start)) }
     }
 
     fn fail(&self, span: Option<&Range<usize>>, key: &str, problem: String) {
@@ -127,7 +124,11 @@ impl<'a> Node<'a> {
         let found = number.filter(|number| range.contains(number));
         if found.is_none() {
             let shown = number.map_or_else(|| kind(self.value).to_owned(), |number| number.to_string());
-            self.fail(format!("is {shown}, must be a whole number from {} to {}", range.start(), range.end()));
+            self.fail(format!(
+                "is {shown}, must be a whole number from {} to {}",
+                range.start(),
+                range.end()
+            ));
         }
         found
     }
@@ -239,13 +240,13 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// The known word at most two edits away, if any.
+/// The known word that differs in few letters, if any.
 fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     if word.len() > 64 {
         return None;
     }
     let (edits, near) = known.iter().map(|candidate| (edits(word, candidate), *candidate)).min()?;
-    (edits <= 2 && edits < near.len()).then_some(near)
+    (edits <= (near.len() / 2).min(2)).then_some(near)
 }
 
 /// Levenshtein's distance, a row at a time.

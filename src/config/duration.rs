@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Ten years: longer is a slip, and sums with a timestamp stay far from its end.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
@@ -12,12 +11,16 @@ const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let not = || format!("{text:?} is not a span of time; write it like \"250ms\", \"10s\", \"5m\", \"1h\" or \"7d\"");
+    let not = || {
+        format!("{text:?} is not a span of time; write it like \"250ms\", \"10s\", \"5m\", \"1h\" or \"7d\"")
+    };
     if number.is_empty() {
         return Err(not());
     }
     if unit.is_empty() {
-        return Err(format!("{text:?} has no unit; write \"{number}ms\", \"{number}s\", \"{number}m\", \"{number}h\" or \"{number}d\""));
+        return Err(format!(
+            "{text:?} has no unit; write \"{number}ms\", \"{number}s\", \"{number}m\", \"{number}h\" or \"{number}d\""
+        ));
     }
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(not)?;
     number

@@ -22,13 +22,19 @@ pub fn explain(loaded: &Loaded) -> String {
     let mut out = format!("configuration: {}\n\n", loaded.file);
     let rows = loaded.sources.iter().map(|effective| {
         let setting = effective.setting;
-        [setting.key.to_owned(), effective.value.clone(), effective.source.to_string(), setting.help.to_owned()]
+        [
+            setting.key.to_owned(),
+            effective.value.clone(),
+            effective.source.to_string(),
+            setting.help.to_owned(),
+        ]
     });
     table(&mut out, &rows.collect::<Vec<_>>());
     out.push_str("\nexchanges\n");
-    let rows = loaded.exchanges.iter().map(|exchange| {
-        [format!("  {}", exchange.name), format!("billed on {}", exchange.bill_on.as_str())]
-    });
+    let rows = loaded
+        .exchanges
+        .iter()
+        .map(|exchange| [format!("  {}", exchange.name), format!("billed on {}", exchange.bill_on.as_str())]);
     table(&mut out, &rows.collect::<Vec<_>>());
     out.push_str("\ncampaigns\n");
     let currency = loaded.settings.currency.as_str();

@@ -38,8 +38,9 @@ pub(super) fn text(path: &Path) -> Result<String, ConfigErrors> {
         let source = Source::File { name: path.display().to_string(), line };
         ConfigErrors(vec![ConfigError { source, key: String::new(), problem }])
     };
-    let bytes = fs::read(path)
-        .map_err(|error| fail(None, format!("cannot be read: {error}; check the path and its permissions")))?;
+    let bytes = fs::read(path).map_err(|error| {
+        fail(None, format!("cannot be read: {error}; check the path and its permissions"))
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         let line = good.filter(|byte| **byte == b'\n').count() + 1;

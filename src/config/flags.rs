@@ -38,7 +38,7 @@ impl clap::Args for SettingsLayer {
                 .env(setting.variable)
                 .hide_env_values(true)
                 .value_name(setting.placeholder)
-                .help(setting.help_with_default)
+                .help(if setting.default.is_empty() { setting.help } else { setting.help_with_default })
                 .help_heading("Settings");
             if setting.bare {
                 arg.num_args(0..=1).require_equals(true).default_missing_value("true")

@@ -143,7 +143,9 @@ fn behaviour(node: &Node<'_>) -> Option<(Predicate, String)> {
     let what = table.need("what", "\"boots\"").and_then(|node| node.read(word));
     let within = table.need("within", "\"7d\"").and_then(|node| {
         node.read(|text| match duration::parse(text)? {
-            span if span.is_zero() => Err("is zero, so it would never hold; write a span like \"7d\"".to_owned()),
+            span if span.is_zero() => {
+                Err("is zero, so it would never hold; write a span like \"7d\"".to_owned())
+            }
             span => Ok(span),
         })
     });

@@ -49,11 +49,7 @@ const fn renamed<const N: usize>(prefix: &str, key: &str, from: u8, to: u8, uppe
     let mut out = [0; N];
     let mut at = 0;
     while at < N {
-        let byte = if at < prefix.len() {
-            prefix.as_bytes()[at]
-        } else {
-            key.as_bytes()[at - prefix.len()]
-        };
+        let byte = if at < prefix.len() { prefix.as_bytes()[at] } else { key.as_bytes()[at - prefix.len()] };
         out[at] = if byte == from {
             to
         } else if upper {
@@ -122,7 +118,7 @@ macro_rules! settings {
 settings! {
     /// Where exchanges' requests and notices are served.
     listen: SocketAddr = "127.0.0.1:8080";
-    /// Where metrics, health and administration are served.
+    /// Where metrics and health are served.
     admin_listen: SocketAddr = "127.0.0.1:9090";
     /// Allow admin_listen to be reachable from other machines.
     admin_allow_remote: bool = "false";
@@ -191,9 +187,9 @@ fn short(seat: &str) -> Result<(), String> {
 }
 
 fn log_directives(directives: &str) -> Result<(), String> {
-    tracing_subscriber::EnvFilter::try_new(directives)
-        .map(|_| ())
-        .map_err(|error| format!("{directives:?}: {error}; write it like \"info\" or \"info,haggle_actors=debug\""))
+    tracing_subscriber::EnvFilter::try_new(directives).map(|_| ()).map_err(|error| {
+        format!("{directives:?}: {error}; write it like \"info\" or \"info,haggle_actors=debug\"")
+    })
 }
 
 /// What came out of the layers.
@@ -211,11 +207,7 @@ struct Layers<'l, 'd> {
 }
 
 impl Layers<'_, '_> {
-    fn resolve<T: Value>(
-        &mut self,
-        setting: &'static Setting,
-        checks: &[&Check<T>],
-    ) -> Option<T> {
+    fn resolve<T: Value>(&mut self, setting: &'static Setting, checks: &[&Check<T>]) -> Option<T> {
         // The file's value is checked even where a flag covers it: without the flag it would stop a start.
         let read = |text: &str, source: &Source, problems: &mut Vec<ConfigError>| {
             let checked = T::parse(text).and_then(|value| {
@@ -233,9 +225,10 @@ impl Layers<'_, '_> {
             let value = scalar(&node).and_then(|text| read(&text, &source, &mut self.problems));
             (value, source)
         });
-        let given = self.given.get(setting.key).map(|(text, source)| {
-            (read(text, source, &mut self.problems), source.clone())
-        });
+        let given = self
+            .given
+            .get(setting.key)
+            .map(|(text, source)| (read(text, source, &mut self.problems), source.clone()));
         let (value, source) = given.or(from_file).unwrap_or_else(|| {
             (read(setting.default, &Source::Default, &mut self.problems), Source::Default)
         });
@@ -278,7 +271,7 @@ pub(super) fn check_together(settings: &Settings, effective: &[Effective]) -> Ve
         fail(
             "admin_listen",
             format!(
-                "{} can be reached from other machines, and whoever reaches it can pause campaigns; \
+                "{} can be reached from other machines, and budgets and spend stand there for all to read; \
                  use a loopback address such as 127.0.0.1:9090, or set admin_allow_remote = true",
                 settings.admin_listen
             ),
@@ -300,6 +293,7 @@ pub(super) fn check_together(settings: &Settings, effective: &[Effective]) -> Ve
     };
     ordered(("tick", settings.tick), ("lease_duration", settings.lease_duration));
     ordered(("click_window", settings.click_window), ("click_expiry", settings.click_expiry));
+    ordered(("order_window", settings.order_window), ("conversion_window", settings.conversion_window));
     problems
 }
 

@@ -173,10 +173,7 @@ impl Value for LogFormat {
 }
 
 /// The check that a value lies in a range.
-pub(super) fn within<T: Value + PartialOrd>(
-    low: T,
-    high: T,
-) -> impl Fn(&T) -> Result<(), String> {
+pub(super) fn within<T: Value + PartialOrd>(low: T, high: T) -> impl Fn(&T) -> Result<(), String> {
     move |value| {
         if *value >= low && *value <= high {
             Ok(())

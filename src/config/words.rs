@@ -73,7 +73,9 @@ pub(super) fn language(text: &str) -> Result<String, String> {
 /// Any word that a request may hold.
 pub(super) fn word(text: &str) -> Result<String, String> {
     if text.is_empty() || text.trim() != text || text.len() > 256 {
-        Err(format!("{text:?} is empty, padded with spaces or longer than 256 bytes, so nothing would match it"))
+        Err(format!(
+            "{text:?} is empty, padded with spaces or longer than 256 bytes, so nothing would match it"
+        ))
     } else {
         Ok(text.to_owned())
     }

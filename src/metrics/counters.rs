@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use haggle_domain::NoBidReason;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::{Head, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
@@ -107,7 +107,11 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counters for these exchanges, campaigns and invariants, by name.
-    pub fn new(exchanges: &[&str], campaigns: &[&str], invariants: &[&str]) -> Result<Self, prometheus::Error> {
+    pub fn new(
+        exchanges: &[&str],
+        campaigns: &[&str],
+        invariants: &[&str],
+    ) -> Result<Self, prometheus::Error> {
         let maker = Maker(Registry::new());
         let requests = maker.counters(Metric::BidRequests)?;
         let mut bid_requests = Vec::new();

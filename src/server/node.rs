@@ -55,7 +55,7 @@ pub enum StartError {
         error: std::io::Error,
     },
     /// The data folder cannot be made.
-    #[error("cannot make the data folder {path}: {error}")]
+    #[error("cannot make the data folder {path}: {error}; choose another with --data")]
     DataFolder {
         /// Which.
         path: PathBuf,

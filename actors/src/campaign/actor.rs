@@ -253,7 +253,10 @@ impl Handler<Drain> for CampaignActor {
     fn handle(&mut self, message: Drain, context: &mut Self::Context) {
         if let Some(machine) = self.machine.as_mut() {
             let Ok(permit) = self.deps.journal.try_reserve() else {
-                context.notify_later(message, Duration::from_millis(10));
+                // A journal that has failed never has room again; dropping the message tells whoever waits.
+                if self.deps.journal.failure().is_none() {
+                    context.notify_later(message, Duration::from_millis(10));
+                }
                 return;
             };
             let mut effects = Effects::default();

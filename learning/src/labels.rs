@@ -173,7 +173,8 @@ impl LabelJoiner {
     ///
     /// The bytes are damaged; nothing has changed.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), ModelError> {
-        let (impressions, clicks): (Queue, Queue) = minicbor::decode(bytes).map_err(|_| ModelError::Invalid("a field is out of range"))?;
+        let (impressions, clicks): (Queue, Queue) =
+            minicbor::decode(bytes).map_err(|_| ModelError::Invalid("a field is out of range"))?;
         let indexed = |mut queue: Queue| {
             queue.until = queue.waiting.keys().map(|(until, bid)| (*bid, *until)).collect();
             queue
