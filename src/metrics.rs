@@ -96,7 +96,7 @@ metrics! {
     JournalRecords = Counter "haggle_journal_records_total" [];
     /// Syncs to disk; commits that arrive together share one.
     JournalSyncs = Counter "haggle_journal_syncs_total" [];
-    /// Commits turned away because the journal's queue was full.
+    /// Records of the sampled bid log that were dropped because the journal had no room.
     JournalQueueFull = Counter "haggle_journal_queue_full_total" [];
     /// The offset up to which the journal is durable.
     JournalDurableOffset = Gauge "haggle_journal_durable_offset" [];

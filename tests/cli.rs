@@ -476,7 +476,7 @@ fn a_full_disk_stops_the_program_and_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
-    let Some(small) = SmallDisk::mount(&disk, "size=4m") else {
+    let Some(small) = SmallDisk::mount(&disk, "size=2m") else {
         eprintln!("skipped: this user may not mount a small filesystem to fill");
         return;
     };

@@ -16,7 +16,7 @@ static DAY: Mutex<()> = Mutex::new(());
 const SECONDS: u32 = 12;
 const QPS: u32 = 400;
 
-/// The shipped configuration in `folder`, with a budget for the lamps that so short a run can spend.
+/// The shipped configuration in `folder`, and a campaign like the lamps' with a budget that so short a run can spend.
 fn configured(folder: &Path) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let campaigns = folder.join("config/campaigns");
@@ -26,10 +26,16 @@ fn configured(folder: &Path) {
         let path = entry.unwrap().path();
         fs::copy(&path, campaigns.join(path.file_name().unwrap())).unwrap();
     }
-    let lamps = campaigns.join("lamp-flash-sale.toml");
-    let text = fs::read_to_string(&lamps).unwrap();
-    assert!(text.contains("daily = \"1.20\""));
-    fs::write(&lamps, text.replace("daily = \"1.20\"", "daily = \"0.30\"")).unwrap();
+    let mut small = fs::read_to_string(campaigns.join("lamp-flash-sale.toml")).unwrap();
+    for (from, to) in [
+        ("id = \"lamp-flash-sale\"", "id = \"last-lamps\""),
+        ("cpm = { price = \"3.20\" }", "cpm = { price = \"3.60\" }"),
+        ("daily = \"1.20\"", "daily = \"0.15\""),
+    ] {
+        assert!(small.contains(from), "the lamps' campaign has changed: {small}");
+        small = small.replace(from, to);
+    }
+    fs::write(campaigns.join("last-lamps.toml"), small).unwrap();
 }
 
 fn haggle(folder: &Path, arguments: &[&str]) -> String {
@@ -114,9 +120,9 @@ fn a_day_adds_up() {
 
     check_money(&summary);
     assert!(campaigns(&summary).iter().all(|campaign| count(campaign, "spend_micros") > 0), "{summary}");
-    let lamps = campaign(&summary, "lamp-flash-sale");
+    let lamps = campaign(&summary, "last-lamps");
     let (spend, budget) = (count(lamps, "spend_micros"), count(lamps, "budget_micros"));
-    assert_eq!(budget, 300_000);
+    assert_eq!(budget, 150_000);
     assert!(spend * 100 > budget * 95 && spend <= budget, "its small budget is spent and kept: {lamps}");
 }
 

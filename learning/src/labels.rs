@@ -107,7 +107,7 @@ impl Queue {
 }
 
 /// Joins impressions with clicks and clicks with orders. Deterministic: examples come in the order of their deadlines,
-/// late ones at once.
+/// late ones at once. Whoever feeds it drops duplicates and calls [`LabelJoiner::advance`] before each event.
 #[derive(Debug)]
 pub struct LabelJoiner {
     settings: JoinerSettings,

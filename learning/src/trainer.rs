@@ -115,11 +115,12 @@ impl HeadTrainer {
 
     fn learn_request(&mut self, features: &[u32], request: &Part, ad: &Part, slope: f32) {
         let both: [f32; LANES] = std::array::from_fn(|lane| request.factors[lane] + ad.factors[lane]);
+        let rate = rates::request_factor(features);
         for index in features {
             let row = self.head.request.row_mut(*index);
             // The derivative by a factor is the sum of all factors it meets: everyone's but its own.
             let met = std::array::from_fn(|lane| both[lane] - row.factors[lane]);
-            step_row(row, self.request_squares.row_mut(*index), slope, &met, rates::request_factor(*index));
+            step_row(row, self.request_squares.row_mut(*index), slope, &met, rate(*index));
         }
     }
 

@@ -181,11 +181,11 @@ fn clicks_are_learned_within_thousands_of_impressions() {
             all.mean_baseline_log_loss(),
             part * 100.0
         );
-        assert!(part > 0.2, "seed {seed}: only {part:.2} of the gap to the truth was closed");
+        assert!(part > 0.5, "seed {seed}: only {part:.2} of the gap to the truth was closed");
         closed.push(part);
     }
     let mean = closed.iter().sum::<f64>() / closed.len() as f64;
-    assert!(mean > 0.35, "{closed:?}");
+    assert!(mean > 0.6, "{closed:?}");
 }
 
 #[test]

@@ -47,7 +47,9 @@ impl View {
 
     /// Gives the lines back, blank, for what is printed next.
     pub fn close(mut self) -> std::io::Result<()> {
-        self.terminal.clear()
+        let top = self.terminal.get_frame().area().as_position();
+        self.terminal.clear()?;
+        self.terminal.set_cursor_position(top)
     }
 }
 
@@ -100,7 +102,7 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>) {
 }
 
 fn campaign_table<'a>(picture: &Picture<'a>) -> Table<'a> {
-    let header = ["campaign", "spend of budget", "", "pace", "bids", "wins", "clicks", "orders", "CTR", "ROAS", ""];
+    let header = ["campaign", "spent", "of budget", "pace", "bids", "wins", "clicks", "orders", "CTR", "ROAS", ""];
     let rows = picture.summary.campaigns.iter().zip(&picture.pacing).map(|(campaign, (multiplier, state))| {
         let (spent, budget) = (campaign.spend_micros.to_f64(), campaign.budget_micros.to_f64());
         let share = if budget > 0.0 { spent / budget } else { 0.0 };

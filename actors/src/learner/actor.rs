@@ -129,7 +129,6 @@ impl LearnerActor {
                 }
             }
         }
-        machine.advance(self.deps.clock.now());
         self.publish();
         self.turns = self.turns.wrapping_add(1);
         if self.turns.is_multiple_of(self.deps.checkpoint_turns.max(1)) {
@@ -173,13 +172,14 @@ impl LearnerActor {
 
     /// Keeps what was learned. Refused for lack of room, it is due again at the next round.
     fn checkpoint(&mut self, with_profiles: bool) {
-        let Some(machine) = self.machine.as_ref() else { return };
+        let Some(machine) = self.machine.as_mut() else { return };
         if self.saved != machine.learned()
             && self.deps.journal.put_checkpoint(MODEL, machine.learned(), machine.save()).is_ok()
         {
             self.saved = machine.learned();
         }
         if with_profiles {
+            machine.forget(self.deps.clock.now());
             // As above: the next round tries again.
             let _ = self.deps.journal.put_checkpoint(PROFILES, machine.profiled(), machine.audience().save());
         }

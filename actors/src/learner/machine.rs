@@ -109,6 +109,9 @@ impl LearnerMachine {
             return;
         }
         self.learned = offset + 1;
+        // Time is what the journal says, and windows close before the record counts: so a replay labels exactly like
+        // the first reading did.
+        self.learn(record.at);
         match &record.event {
             Event::Impression { decision } => self.joiner.impression(decision, record.at),
             Event::Click { decision } => self.joiner.click(decision, record.at),
@@ -117,13 +120,12 @@ impl LearnerMachine {
             | Event::Lost { exchange, min_to_win: Some(price), .. } => self.market.observe(*exchange, *price),
             _ => {}
         }
-        // Time as the journal tells it, so that a replay labels alike.
+        // What came after its window is taught at once.
         self.learn(record.at);
     }
 
-    /// Labels what has waited long enough.
-    pub fn advance(&mut self, now: Timestamp) {
-        self.learn(now);
+    /// Forgets users who have long done nothing.
+    pub fn forget(&mut self, now: Timestamp) {
         self.audience.forget(now - PROFILE_MEMORY);
     }
 
