@@ -69,7 +69,7 @@ enum LedgerCommand {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve(&args),
         Command::Config(ConfigCommand::Validate(args)) => {
             config::explain::validate(&config::load(args.config.as_deref(), &args.settings))
@@ -167,7 +167,8 @@ fn serve(args: &ServeArgs) -> Result<(), ExitError> {
 pub(crate) fn signals() -> Result<impl Future<Output = ()>, ExitError> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
-        signal(kind).map_err(|error| ExitError::new(Exit::Internal, format!("cannot listen for signals: {error}")))
+        signal(kind)
+            .map_err(|error| ExitError::new(Exit::Internal, format!("cannot listen for signals: {error}")))
     };
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {

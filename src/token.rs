@@ -50,7 +50,9 @@ pub enum KeyError {
         error: io::Error,
     },
     /// The file holds something else.
-    #[error("{0} is not a token key (32 bytes): restore it from a backup, or delete it to make a new one, which voids every open notice")]
+    #[error(
+        "{0} is not a token key (32 bytes): restore it from a backup, or delete it to make a new one, which voids every open notice"
+    )]
     Malformed(PathBuf),
     /// The system gives no randomness.
     #[error("the system gives no randomness: {0}")]

@@ -99,19 +99,21 @@ impl Serving {
     fn start(folder: &Path, more: &[&str]) -> Self {
         let mut command = haggle(folder, &serve_arguments(more));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let log = BufReader::new(child.stderr.take().unwrap());
+        // Held from here on, so that it ends with the test, however that ends.
+        let mut serving = Self { child, log, address: String::new(), admin: String::new() };
         let mut seen = String::new();
         loop {
             let mut line = String::new();
-            let read = log.read_line(&mut line).unwrap();
+            let read = serving.log.read_line(&mut line).unwrap();
             assert!(read > 0, "it ended before it served: {seen}");
             if line.contains(" serving ") {
                 let field = |name: &str| {
                     let value = line.split_whitespace().find_map(|word| word.strip_prefix(name));
                     value.unwrap_or_else(|| panic!("{line}")).to_owned()
                 };
-                let (address, admin) = (field("address="), field("admin="));
-                return Self { child, log, address, admin };
+                (serving.address, serving.admin) = (field("address="), field("admin="));
+                return serving;
             }
             seen.push_str(&line);
         }

@@ -226,7 +226,12 @@ async fn shop_events_need_the_key_and_reach_the_profile() {
     let good = r#"[{"user":"user-1","did":"viewed","what":"boots"}]"#;
     assert_eq!(send("wrong", good).await, StatusCode::UNAUTHORIZED);
     let key = "a-key-for-the-tests-only";
-    for bad in ["{", "[{}]", r#"[{"user":"","did":"viewed","what":"x"}]"#, r#"[{"user":"u","did":"ate","what":"x"}]"#] {
+    for bad in [
+        "{",
+        "[{}]",
+        r#"[{"user":"","did":"viewed","what":"x"}]"#,
+        r#"[{"user":"u","did":"ate","what":"x"}]"#,
+    ] {
         assert_eq!(send(key, bad).await, StatusCode::BAD_REQUEST, "{bad}");
     }
     assert_eq!(send(key, good).await, StatusCode::NO_CONTENT);

@@ -17,11 +17,7 @@ fn impression(number: u32) -> Record {
     let campaign = CampaignKey::of("spring-shoes");
     let at = Timestamp(1_790_000_000_000_000 + i64::from(number));
     let decision = Decision {
-        bid: BidId {
-            campaign,
-            lease: number / 5000,
-            number: number % 5000,
-        },
+        bid: BidId { campaign, lease: number / 5000, number: number % 5000 },
         at,
         expires_at: Timestamp(at.0 + 600_000_000),
         ceiling: CpmMicros(3_250_000),
@@ -32,15 +28,9 @@ fn impression(number: u32) -> Record {
         click_probability: 0.004,
         value: CpmMicros(4_100_000),
         user: Some(UserKey(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-        features: (1..=20)
-            .map(|field: u32| field.wrapping_mul(0x9e37_79b9))
-            .collect(),
+        features: (1..=20).map(|field: u32| field.wrapping_mul(0x9e37_79b9)).collect(),
     };
-    Record {
-        at,
-        campaign,
-        event: Event::Impression { decision },
-    }
+    Record { at, campaign, event: Event::Impression { decision } }
 }
 
 /// Until the last of [`EVENTS`] is durable, in commits of `size` records.
@@ -49,9 +39,8 @@ fn produce(journal: &EmbeddedJournal, size: u32) {
         for producer in 0..PRODUCERS {
             scope.spawn(move || {
                 for commit in 0..EVENTS / PRODUCERS / size {
-                    let records = (0..size)
-                        .map(|record| impression(producer + commit * size + record))
-                        .collect();
+                    let records =
+                        (0..size).map(|record| impression(producer + commit * size + record)).collect();
                     let permit = loop {
                         match journal.try_reserve() {
                             Ok(permit) => break permit,
@@ -64,17 +53,13 @@ fn produce(journal: &EmbeddedJournal, size: u32) {
         }
     });
     let (sender, durable) = channel();
-    journal
-        .barrier(Box::new(move |result| sender.send(result).unwrap()))
-        .unwrap();
+    journal.barrier(Box::new(move |result| sender.send(result).unwrap())).unwrap();
     durable.recv().unwrap().unwrap();
 }
 
 fn journal(c: &mut Criterion) {
     let mut group = c.benchmark_group("journal");
-    group
-        .sample_size(20)
-        .throughput(Throughput::Elements(u64::from(EVENTS)));
+    group.sample_size(20).throughput(Throughput::Elements(u64::from(EVENTS)));
     for size in [1, 8] {
         let dir = tempfile::tempdir().unwrap();
         let journal = EmbeddedJournal::open(dir.path(), &JournalOptions::default()).unwrap();

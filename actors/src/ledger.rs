@@ -163,7 +163,8 @@ impl Ledger {
             Event::LeaseGranted { lease, amount, expires_at } => self.grant(lease, amount, expires_at)?,
             Event::LeaseReturned { lease, amount, .. } => {
                 non_negative(amount)?;
-                let book = self.leases.get_mut(&lease).filter(|book| !book.closed).ok_or(Violation::UnknownLease)?;
+                let book =
+                    self.leases.get_mut(&lease).filter(|book| !book.closed).ok_or(Violation::UnknownLease)?;
                 if amount > book.held() {
                     return Err(Violation::LeaseOverdrawn);
                 }

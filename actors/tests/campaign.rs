@@ -1,5 +1,7 @@
 //! The campaign machine on virtual time, against a market that this file plays.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,8 +176,7 @@ fn the_budget_is_spent_to_the_end_and_no_further_and_then_the_campaign_stops() {
 
 #[test]
 fn a_total_budget_bounds_the_days() {
-    let budget =
-        Budget { daily: Some(Micros::from_units(2)), total: Some(Micros::from_units(3)) };
+    let budget = Budget { daily: Some(Micros::from_units(2)), total: Some(Micros::from_units(3)) };
     let mut rig = Rig::new(campaign(budget, Pacing::Asap));
     let price = CpmMicros(10_000_000);
     for _ in 0..4 * 24 * 6 {

@@ -34,16 +34,9 @@ fn reads_what_was_acknowledged(open: &Open) {
         assert_eq!(journal.durable_end(), 2 * number + 2);
     }
     for reopened in [false, true] {
-        let journal = if reopened {
-            open(dir.path())
-        } else {
-            Arc::clone(&journal)
-        };
+        let journal = if reopened { open(dir.path()) } else { Arc::clone(&journal) };
         assert_eq!(numbers(&*journal).unwrap(), (0..200).collect::<Vec<_>>());
-        assert_eq!(
-            journal.read_from(150, 2).unwrap(),
-            [(150, record(150)), (151, record(151))]
-        );
+        assert_eq!(journal.read_from(150, 2).unwrap(), [(150, record(150)), (151, record(151))]);
         assert_eq!(replay(&*journal, 190).count(), 10);
         for beyond in [200, 201, u64::MAX] {
             assert_eq!(journal.read_from(beyond, 10), Ok(vec![]));
@@ -60,11 +53,7 @@ fn answers_in_order(open: &Open) {
     for number in 0..500u64 {
         let (sender, ask) = (sender.clone(), Arc::downgrade(&journal));
         // Every third is a barrier. Each sees its own records durable already.
-        let records = if number % 3 == 0 {
-            vec![]
-        } else {
-            vec![record(number)]
-        };
+        let records = if number % 3 == 0 { vec![] } else { vec![record(number)] };
         let end = number - number / 3;
         let callback = move |result: Result<(), JournalError>| {
             let durable = ask.upgrade().map_or(u64::MAX, |journal| journal.durable_end());
@@ -74,10 +63,7 @@ fn answers_in_order(open: &Open) {
     }
     wait(&*journal).unwrap();
     let answers: Vec<_> = receiver.try_iter().collect();
-    assert_eq!(
-        answers,
-        (0..500).map(|number| (number, Ok(()), true)).collect::<Vec<_>>()
-    );
+    assert_eq!(answers, (0..500).map(|number| (number, Ok(()), true)).collect::<Vec<_>>());
     journal.close().unwrap();
 }
 
@@ -124,11 +110,7 @@ fn keeps_checkpoints(open: &Open) {
     let journal = open(dir.path());
     commit(&*journal, (0..9).map(record).collect(), None);
     let big: Vec<u8> = (0..100_000u32).map(|i| (i / 7) as u8).collect();
-    let states = [
-        ("campaign/a", 3, vec![1, 2, 3]),
-        ("campaign/ab", 4, vec![]),
-        ("model", 5, big.clone()),
-    ];
+    let states = [("campaign/a", 3, vec![1, 2, 3]), ("campaign/ab", 4, vec![]), ("model", 5, big.clone())];
     for (name, offset, bytes) in &states {
         journal.put_checkpoint(name, *offset, big.clone()).unwrap();
         journal.put_checkpoint(name, *offset, bytes.clone()).unwrap();
@@ -138,11 +120,7 @@ fn keeps_checkpoints(open: &Open) {
         assert_eq!(journal.put_checkpoint(bad, 0, vec![]), Err(Refused::BadName));
     }
     for reopened in [false, true] {
-        let journal = if reopened {
-            open(dir.path())
-        } else {
-            Arc::clone(&journal)
-        };
+        let journal = if reopened { open(dir.path()) } else { Arc::clone(&journal) };
         for (name, offset, bytes) in &states {
             let kept = journal.checkpoint(name).unwrap().unwrap();
             assert_eq!((&*kept.name, kept.offset, &kept.bytes), (*name, *offset, bytes));
@@ -150,10 +128,7 @@ fn keeps_checkpoints(open: &Open) {
         assert_eq!(journal.checkpoint("campaign").unwrap(), None);
         let names = |prefix| {
             let found = journal.checkpoints(prefix).unwrap();
-            found
-                .into_iter()
-                .map(|checkpoint| checkpoint.name)
-                .collect::<Vec<_>>()
+            found.into_iter().map(|checkpoint| checkpoint.name).collect::<Vec<_>>()
         };
         assert_eq!(names("campaign/"), ["campaign/a", "campaign/ab"]);
         assert_eq!(names(""), ["campaign/a", "campaign/ab", "model"]);
@@ -189,10 +164,7 @@ fn refuses_after_closing(open: &Open) {
     assert_eq!(journal.put_checkpoint("state", 0, vec![]), Err(Refused::Stopped));
     let (on_durable, answered) = answer();
     early.commit(vec![record(50)], Some(on_durable));
-    assert_eq!(
-        answered.recv_timeout(PATIENCE).unwrap(),
-        Err(JournalError::Closed)
-    );
+    assert_eq!(answered.recv_timeout(PATIENCE).unwrap(), Err(JournalError::Closed));
     assert_eq!(journal.read_from(0, 1), Err(JournalError::Closed));
     assert_eq!((journal.close(), journal.failure()), (Ok(()), None));
     let again = open(dir.path());
@@ -203,11 +175,7 @@ fn refuses_after_closing(open: &Open) {
 fn survives_a_panicking_callback(open: &Open) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
-    commit(
-        &*journal,
-        vec![record(0)],
-        Some(Box::new(|_| std::panic::resume_unwind(Box::new("on purpose")))),
-    );
+    commit(&*journal, vec![record(0)], Some(Box::new(|_| std::panic::resume_unwind(Box::new("on purpose")))));
     commit_durably(&*journal, vec![record(1)]).unwrap();
     assert_eq!(numbers(&*journal).unwrap(), [0, 1]);
     journal.close().unwrap();
@@ -250,24 +218,16 @@ fn one_sync_serves_all_that_wait() {
 #[test]
 fn a_full_journal_refuses_and_drops_samples_first() {
     let dir = tempfile::tempdir().unwrap();
-    let options = JournalOptions {
-        capacity: 10,
-        ..JournalOptions::default()
-    };
+    let options = JournalOptions { capacity: 10, ..JournalOptions::default() };
     let journal = EmbeddedJournal::open(dir.path(), &options).unwrap();
     let release = hold(&journal);
-    let samples = (0..10)
-        .filter(|_| journal.try_append_unacknowledged(vec![record(0), record(0)]))
-        .count();
+    let samples = (0..10).filter(|_| journal.try_append_unacknowledged(vec![record(0), record(0)])).count();
     assert_eq!((samples, journal.stats().dropped), (5, 10));
     let permits: Vec<_> = (0..5).map(|_| journal.try_reserve().unwrap()).collect();
     assert_eq!(journal.try_reserve().err(), Some(Refused::Full));
     assert_eq!(journal.stats().waiting, 10);
     drop(permits);
-    assert!(
-        journal.try_reserve().is_ok(),
-        "a permit that is not used is free again"
-    );
+    assert!(journal.try_reserve().is_ok(), "a permit that is not used is free again");
     drop(release);
     wait(&journal).unwrap();
     assert_eq!(journal.stats().records, 10);
@@ -277,12 +237,7 @@ fn a_full_journal_refuses_and_drops_samples_first() {
 fn a_journal_has_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path()).unwrap();
-    assert_eq!(
-        open(dir.path()).err(),
-        Some(JournalError::Locked {
-            dir: dir.path().to_owned()
-        })
-    );
+    assert_eq!(open(dir.path()).err(), Some(JournalError::Locked { dir: dir.path().to_owned() }));
     journal.close().unwrap();
     open(dir.path()).unwrap().close().unwrap();
 }
@@ -311,10 +266,7 @@ fn dropping_writes_what_waits() {
 #[test]
 fn much_comes_back_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let options = JournalOptions {
-        memtable_bytes: 256 * 1024,
-        ..JournalOptions::default()
-    };
+    let options = JournalOptions { memtable_bytes: 256 * 1024, ..JournalOptions::default() };
     let journal = EmbeddedJournal::open(dir.path(), &options).unwrap();
     for start in (0..20_000).step_by(100) {
         commit(&journal, (start..start + 100).map(record).collect(), None);

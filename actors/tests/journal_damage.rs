@@ -48,16 +48,8 @@ fn what_was_acknowledged_survives_kill_9() {
         let journal = open(dir.path()).unwrap();
         let mut found = numbers(&journal).unwrap();
         found.sort_unstable();
-        let missing = acknowledged
-            .iter()
-            .filter(|number| found.binary_search(number).is_err())
-            .count();
-        assert_eq!(
-            missing,
-            0,
-            "of {} acknowledged, in round {round}",
-            acknowledged.len()
-        );
+        let missing = acknowledged.iter().filter(|number| found.binary_search(number).is_err()).count();
+        assert_eq!(missing, 0, "of {} acknowledged, in round {round}", acknowledged.len());
         journal.close().unwrap();
     }
 }
@@ -101,12 +93,7 @@ fn written(records: u64) -> (tempfile::TempDir, Vec<u8>) {
 
 fn cut_tail(dir: &Path, bytes: u64) {
     let (log, length) = write_ahead_log(dir);
-    File::options()
-        .write(true)
-        .open(log)
-        .unwrap()
-        .set_len(length - bytes)
-        .unwrap();
+    File::options().write(true).open(log).unwrap().set_len(length - bytes).unwrap();
 }
 
 #[test]
@@ -153,11 +140,7 @@ fn a_lost_tail_is_reported_until_it_is_accepted() {
     let (dir, _) = written(20);
     cut_tail(dir.path(), 1000);
     let lost = |error| match error {
-        Some(JournalError::TailDamaged {
-            have,
-            acknowledged: 20,
-            ..
-        }) if have > 10 && have < 20 => have,
+        Some(JournalError::TailDamaged { have, acknowledged: 20, .. }) if have > 10 && have < 20 => have,
         other => unreachable!("{other:?}"),
     };
     let have = lost(open(dir.path()).err());
@@ -173,11 +156,7 @@ fn a_lost_tail_is_reported_until_it_is_accepted() {
 fn a_lost_store_is_reported() {
     let (dir, _) = written(5);
     fs::remove_dir_all(dir.path().join("store")).unwrap();
-    let expected = JournalError::TailDamaged {
-        have: 0,
-        acknowledged: 5,
-        dir: dir.path().to_owned(),
-    };
+    let expected = JournalError::TailDamaged { have: 0, acknowledged: 5, dir: dir.path().to_owned() };
     assert_eq!(open(dir.path()).err(), Some(expected));
 }
 
@@ -206,11 +185,7 @@ fn no_flipped_bit_goes_unnoticed() {
 /// Opens what fjall holds, behind the journal's back.
 fn tamper(dir: &Path, keyspace: &str, tamper: impl FnOnce(&fjall::Keyspace) -> fjall::Result<()>) {
     let db = fjall::Database::builder(dir.join("store")).open().unwrap();
-    tamper(
-        &db.keyspace(keyspace, fjall::KeyspaceCreateOptions::default)
-            .unwrap(),
-    )
-    .unwrap();
+    tamper(&db.keyspace(keyspace, fjall::KeyspaceCreateOptions::default).unwrap()).unwrap();
     db.persist(fjall::PersistMode::SyncAll).unwrap();
 }
 
@@ -232,10 +207,7 @@ fn a_changed_or_missing_record_is_reported() {
         assert_eq!(journal.read_from(8, 100).unwrap().len(), 12);
         for from in [0, 7] {
             let read = journal.read_from(from, 100);
-            assert!(
-                matches!(read, Err(JournalError::Corrupt { offset: Some(7), .. })),
-                "{read:?}"
-            );
+            assert!(matches!(read, Err(JournalError::Corrupt { offset: Some(7), .. })), "{read:?}");
         }
     }
 }
@@ -268,19 +240,12 @@ fn a_checkpoint_ahead_of_the_log_is_reported_and_its_offsets_are_not_reused() {
     tamper(dir.path(), "journal", |records| {
         (15..20u64).try_for_each(|lost| records.remove(lost.to_be_bytes()))
     });
-    let lost = JournalError::TailDamaged {
-        have: 15,
-        acknowledged: 20,
-        dir: dir.path().to_owned(),
-    };
+    let lost = JournalError::TailDamaged { have: 15, acknowledged: 20, dir: dir.path().to_owned() };
     assert_eq!(open(dir.path()).err(), Some(lost));
     fs::remove_file(dir.path().join("mark")).unwrap();
     let journal = open(dir.path()).unwrap();
     commit_durably(&journal, vec![record(100)]).unwrap();
-    assert_eq!(
-        journal.read_from(14, 10).unwrap(),
-        [(14, record(14)), (20, record(100))]
-    );
+    assert_eq!(journal.read_from(14, 10).unwrap(), [(14, record(14)), (20, record(100))]);
     assert_eq!(journal.read_from(16, 1).unwrap(), [(20, record(100))]);
 }
 
@@ -291,12 +256,7 @@ fn a_garbled_mark_is_reported() {
     let good = fs::read(&mark).unwrap();
     for garbage in [vec![], vec![0; 32], good[..31].to_vec(), vec![0x5a; 500]] {
         fs::write(&mark, garbage).unwrap();
-        assert_eq!(
-            open(dir.path()).err(),
-            Some(JournalError::MarkDamaged {
-                dir: dir.path().to_owned()
-            })
-        );
+        assert_eq!(open(dir.path()).err(), Some(JournalError::MarkDamaged { dir: dir.path().to_owned() }));
     }
     let torn = [&[0xff; 16], &good[16..]].concat();
     fs::write(&mark, torn).unwrap();
@@ -307,11 +267,7 @@ fn a_garbled_mark_is_reported() {
 fn a_newer_format_is_named() {
     let (dir, _) = written(1);
     tamper(dir.path(), "meta", |meta| meta.insert("format", [2]));
-    let newer = JournalError::WrongFormat {
-        dir: dir.path().to_owned(),
-        found: "2".to_owned(),
-        known: 1,
-    };
+    let newer = JournalError::WrongFormat { dir: dir.path().to_owned(), found: "2".to_owned(), known: 1 };
     assert_eq!(open(dir.path()).err(), Some(newer));
 }
 
@@ -320,10 +276,7 @@ fn a_folder_that_cannot_be_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     let error = open(&dir.path().join("file/journal")).err();
-    assert!(
-        matches!(error, Some(JournalError::NotWritable { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(JournalError::NotWritable { .. })), "{error:?}");
 }
 
 /// A kill while the store is being made leaves a beginning, which is thrown away.
@@ -358,18 +311,12 @@ fn failing_background_work_stops_the_journal() {
     let (on_durable, answered) = answer();
     commit(&journal, (1..1000).map(record).collect(), Some(on_durable));
     answered.recv_timeout(PATIENCE).unwrap().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let failed = runtime.block_on(async { tokio::time::timeout(PATIENCE, failures.changed()).await });
     failed.expect("it notices").unwrap();
 
     let failure = journal.failure().unwrap();
-    assert!(
-        matches!(&failure, JournalError::Io { why, .. } if why.contains("background")),
-        "{failure}"
-    );
+    assert!(matches!(&failure, JournalError::Io { why, .. } if why.contains("background")), "{failure}");
     assert_eq!(journal.try_reserve().err(), Some(Refused::Stopped));
     let (on_durable, answered) = answer();
     permit.commit(vec![record(1000)], Some(on_durable));
@@ -383,18 +330,12 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(at: &Path, options: &str) -> Option<Self> {
         let at = at.to_owned();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(&at)
-            .output();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&at).output();
         mount.is_ok_and(|mount| mount.status.success()).then(|| Self(at))
     }
 
     fn enlarge(&self) {
-        let mount = Command::new("mount")
-            .args(["-o", "remount,size=64m"])
-            .arg(&self.0)
-            .status();
+        let mount = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
         assert!(mount.unwrap().success());
     }
 }
@@ -421,9 +362,7 @@ fn a_full_disk_stops_the_journal_and_loses_nothing() {
             Err(error) => break error,
         }
     };
-    let full = JournalError::DiskFull {
-        dir: dir.path().to_owned(),
-    };
+    let full = JournalError::DiskFull { dir: dir.path().to_owned() };
     assert_eq!((&failure, journal.failure().as_ref()), (&full, Some(&full)));
     assert!(acknowledged >= 1000, "{acknowledged}");
     assert_eq!(journal.close(), Err(full));

@@ -29,7 +29,9 @@ fn stable_hash(space: u64, text: &str) -> u64 {
 ///
 /// Words are compared and hashed into features far more often than they are read, so they become numbers where
 /// they enter, once. Letters' case is ignored. What kind of word it is stands in the type of the field.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
 #[cbor(transparent)]
 pub struct Tag(#[n(0)] pub u64);
 
@@ -49,7 +51,9 @@ impl Tag {
 }
 
 /// A campaign, by the stable hash of its id. The configuration refuses two campaigns with one key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
 #[cbor(transparent)]
 pub struct CampaignKey(#[n(0)] pub u64);
 
@@ -67,7 +71,9 @@ impl fmt::Display for CampaignKey {
 }
 
 /// An exchange, by the stable hash of its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
 #[cbor(transparent)]
 pub struct ExchangeKey(#[n(0)] pub u64);
 
@@ -79,7 +85,9 @@ impl ExchangeKey {
 }
 
 /// A person's browser or device, by a keyed hash of what the exchange calls it; the raw id is never kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
 #[cbor(transparent)]
 pub struct UserKey(#[n(0)] pub u64);
 
@@ -94,7 +102,9 @@ impl UserKey {
 ///
 /// Leases are numbered durably per campaign before they are spent from, so an id never comes twice, not after a
 /// crash either, and nothing has to be remembered to make the next one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
 pub struct BidId {
     /// The campaign that bids.
     #[n(0)]

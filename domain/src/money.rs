@@ -19,15 +19,39 @@ const SCALE_DIGITS: usize = 6;
 const MAX_PARSED: i64 = 1_000_000_000_000 * SCALE;
 
 /// An amount of money in millionths of the account's currency. May be negative (a difference).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
-#[derive(serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    minicbor::Encode,
+    minicbor::Decode,
+    serde::Serialize,
+)]
 #[serde(transparent)]
 #[cbor(transparent)]
 pub struct Micros(#[n(0)] pub i64);
 
 /// A price for a thousand impressions, in millionths of the account's currency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
-#[derive(serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    minicbor::Encode,
+    minicbor::Decode,
+    serde::Serialize,
+)]
 #[serde(transparent)]
 #[cbor(transparent)]
 pub struct CpmMicros(#[n(0)] pub i64);

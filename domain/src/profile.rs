@@ -75,8 +75,10 @@ impl Profile {
         let mut profile = Self::default();
         for behaviour in behaviours {
             profile.note(behaviour.did, behaviour.what, behaviour.last);
-            if let Some(kept) =
-                profile.behaviours.iter_mut().find(|kept| (kept.did, kept.what) == (behaviour.did, behaviour.what))
+            if let Some(kept) = profile
+                .behaviours
+                .iter_mut()
+                .find(|kept| (kept.did, kept.what) == (behaviour.did, behaviour.what))
             {
                 kept.count = behaviour.count;
             }

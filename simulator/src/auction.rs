@@ -79,12 +79,7 @@ pub(crate) fn run(request: &SimRequest, bid: Option<&SimBid>) -> AuctionOutcome 
         (Some(price), AuctionType::SecondPlus) => price.min(request.floor),
     };
     let Some(bid) = bid else {
-        return AuctionOutcome {
-            won: false,
-            clearing: to_rival,
-            min_to_win,
-            loss: None,
-        };
+        return AuctionOutcome { won: false, clearing: to_rival, min_to_win, loss: None };
     };
     let loss = objection(request, bid).or((bid.price < min_to_win).then_some(LossReason::HigherBid));
     let clearing = match (loss, request.auction) {
@@ -96,12 +91,7 @@ pub(crate) fn run(request: &SimRequest, bid: Option<&SimBid>) -> AuctionOutcome 
         }
         (Some(_), _) => to_rival,
     };
-    AuctionOutcome {
-        won: loss.is_none(),
-        clearing,
-        min_to_win,
-        loss,
-    }
+    AuctionOutcome { won: loss.is_none(), clearing, min_to_win, loss }
 }
 
 /// What is wrong with a bid before prices are compared with rivals'.
@@ -109,18 +99,12 @@ fn objection(request: &SimRequest, bid: &SimBid) -> Option<LossReason> {
     let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
     // A blocked tier-one category blocks what is below it.
     let blocks = |blocked: &str, category: &str| {
-        same(blocked, category)
-            || category
-                .split_once('-')
-                .is_some_and(|(tier, _)| same(blocked, tier))
+        same(blocked, category) || category.split_once('-').is_some_and(|(tier, _)| same(blocked, tier))
     };
-    let blocked_category = bid.categories.iter().any(|category| {
-        request
-            .hidden
-            .bcat
-            .iter()
-            .any(|blocked| blocks(blocked, category))
-    });
+    let blocked_category = bid
+        .categories
+        .iter()
+        .any(|category| request.hidden.bcat.iter().any(|blocked| blocks(blocked, category)));
     let blocked_advertiser = bid
         .advertiser_domains
         .iter()
@@ -130,21 +114,12 @@ fn objection(request: &SimRequest, bid: &SimBid) -> Option<LossReason> {
         (bid.price <= CpmMicros::ZERO, LossReason::MissingBidPrice),
         (!bid.has_markup, LossReason::MissingMarkup),
         (bid.creative_id.is_empty(), LossReason::MissingCreativeId),
-        (
-            bid.advertiser_domains.is_empty(),
-            LossReason::InvalidAdvertiserDomain,
-        ),
+        (bid.advertiser_domains.is_empty(), LossReason::InvalidAdvertiserDomain),
         (request.hidden.sizes.is_empty(), LossReason::IncorrectFormat),
-        (
-            !request.hidden.sizes.contains(&(bid.width, bid.height)),
-            LossReason::SizeNotAllowed,
-        ),
+        (!request.hidden.sizes.contains(&(bid.width, bid.height)), LossReason::SizeNotAllowed),
         (blocked_advertiser, LossReason::AdvertiserExcluded),
         (blocked_category, LossReason::CategoryExcluded),
         (bid.price < request.floor, LossReason::BelowFloor),
     ];
-    checks
-        .into_iter()
-        .find(|(wrong, _)| *wrong)
-        .map(|(_, reason)| reason)
+    checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, reason)| reason)
 }

@@ -26,14 +26,7 @@ const fn aisle(
     popularity: f64,
     basket: f64,
 ) -> Aisle {
-    Aisle {
-        word,
-        title,
-        iab,
-        products,
-        popularity,
-        basket,
-    }
+    Aisle { word, title, iab, products, popularity, basket }
 }
 
 pub(crate) const AISLE_COUNT: usize = 8;
@@ -75,41 +68,22 @@ impl Advertised {
     /// The most particular thing that can be read from the ad: a product word in the landing page's path or the
     /// category, else an aisle's word, else the IAB category, else the IAB category's tier above.
     pub(crate) fn by(ad: &SimAd) -> Self {
-        let path = ad
-            .landing
-            .split_once("://")
-            .map_or(ad.landing.as_str(), |(_, rest)| rest);
+        let path = ad.landing.split_once("://").map_or(ad.landing.as_str(), |(_, rest)| rest);
         let path = path.split_once('/').map_or("", |(_, path)| path);
-        let words: Vec<&str> = path
-            .split(['/', '?', '&', '=', '#', '.'])
-            .chain([ad.category.as_str()])
-            .collect();
+        let words: Vec<&str> =
+            path.split(['/', '?', '&', '=', '#', '.']).chain([ad.category.as_str()]).collect();
         let named = |word: &str| words.iter().any(|given| given.eq_ignore_ascii_case(word));
         for (aisle, facts) in AISLES.iter().enumerate() {
             if let Some(item) = facts.products.iter().position(|product| named(product)) {
-                return Self {
-                    aisle: Some(aisle),
-                    product: Some(Product { aisle, item }),
-                };
+                return Self { aisle: Some(aisle), product: Some(Product { aisle, item }) };
             }
         }
-        let tier_one = |code: &str| {
-            code.split_once('-')
-                .map_or(code.to_owned(), |(tier, _)| tier.to_owned())
-        };
+        let tier_one = |code: &str| code.split_once('-').map_or(code.to_owned(), |(tier, _)| tier.to_owned());
         let aisle = AISLES
             .iter()
             .position(|facts| named(facts.word))
-            .or_else(|| {
-                AISLES
-                    .iter()
-                    .position(|facts| facts.iab.eq_ignore_ascii_case(&ad.category))
-            })
-            .or_else(|| {
-                AISLES
-                    .iter()
-                    .position(|facts| tier_one(facts.iab) == tier_one(&ad.category))
-            });
+            .or_else(|| AISLES.iter().position(|facts| facts.iab.eq_ignore_ascii_case(&ad.category)))
+            .or_else(|| AISLES.iter().position(|facts| tier_one(facts.iab) == tier_one(&ad.category)));
         Self { aisle, product: None }
     }
 }
@@ -119,32 +93,16 @@ mod tests {
     use super::*;
 
     fn advertised(category: &str, landing: &str) -> (Option<&'static str>, Option<&'static str>) {
-        let ad = SimAd {
-            category: category.into(),
-            landing: landing.into(),
-            ..SimAd::default()
-        };
+        let ad = SimAd { category: category.into(), landing: landing.into(), ..SimAd::default() };
         let found = Advertised::by(&ad);
-        (
-            found.aisle.map(|aisle| AISLES[aisle].word),
-            found.product.map(Product::word),
-        )
+        (found.aisle.map(|aisle| AISLES[aisle].word), found.product.map(Product::word))
     }
 
     #[test]
     fn an_ad_sells_what_its_landing_page_or_category_says() {
-        assert_eq!(
-            advertised("IAB20", "https://fernway.example/boots"),
-            (Some("hiking"), Some("boots"))
-        );
-        assert_eq!(
-            advertised("IAB20-9", "https://fernway.example/sale?x=1"),
-            (Some("camping"), None)
-        );
-        assert_eq!(
-            advertised("IAB17-21", "https://fernway.example/"),
-            (Some("running"), None)
-        );
+        assert_eq!(advertised("IAB20", "https://fernway.example/boots"), (Some("hiking"), Some("boots")));
+        assert_eq!(advertised("IAB20-9", "https://fernway.example/sale?x=1"), (Some("camping"), None));
+        assert_eq!(advertised("IAB17-21", "https://fernway.example/"), (Some("running"), None));
         assert_eq!(advertised("Lamps", ""), (Some("decor"), Some("lamps")));
         assert_eq!(advertised("IAB13", "https://bank.example/loans"), (None, None));
         assert_eq!(advertised("", ""), (None, None));

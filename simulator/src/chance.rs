@@ -49,11 +49,7 @@ impl Chance {
 
     /// Uniform in `0..count`; 0 where `count` is 0.
     pub(crate) fn index(&mut self, count: usize) -> usize {
-        if count == 0 {
-            0
-        } else {
-            self.0.random_range(0..count)
-        }
+        if count == 0 { 0 } else { self.0.random_range(0..count) }
     }
 
     /// A member of a table that is not empty.

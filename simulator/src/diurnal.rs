@@ -29,18 +29,12 @@ mod tests {
 
     #[test]
     fn a_days_mean_is_one_and_the_evening_is_busiest() {
-        let shares: Vec<f64> = (0..1440)
-            .map(|minute| traffic_share(Timestamp(minute * 60_000_000)))
-            .collect();
+        let shares: Vec<f64> =
+            (0..1440).map(|minute| traffic_share(Timestamp(minute * 60_000_000))).collect();
         let mean = shares.iter().sum::<f64>() / 1440.0;
         assert!((mean - 1.0).abs() < 1e-9, "mean {mean}");
         assert!(shares.iter().all(|share| (0.25..BUSIEST).contains(share)));
-        let busiest = (0..1440)
-            .max_by(|a, b| shares[*a].total_cmp(&shares[*b]))
-            .unwrap();
-        assert!(
-            (18 * 60..22 * 60).contains(&busiest),
-            "busiest at minute {busiest}"
-        );
+        let busiest = (0..1440).max_by(|a, b| shares[*a].total_cmp(&shares[*b])).unwrap();
+        assert!((18 * 60..22 * 60).contains(&busiest), "busiest at minute {busiest}");
     }
 }

@@ -20,9 +20,7 @@ pub(crate) struct Inventory {
 impl Inventory {
     /// The aisle that the content is about, if any.
     pub(crate) fn aisle(&self) -> Option<usize> {
-        AISLES
-            .iter()
-            .position(|aisle| self.keywords.contains(&aisle.word))
+        AISLES.iter().position(|aisle| self.keywords.contains(&aisle.word))
     }
 }
 
@@ -34,15 +32,7 @@ const fn site(
     quality: f64,
     popularity: f64,
 ) -> Inventory {
-    Inventory {
-        domain,
-        name,
-        app: false,
-        categories,
-        keywords,
-        quality,
-        popularity,
-    }
+    Inventory { domain, name, app: false, categories, keywords, quality, popularity }
 }
 
 const fn app(
@@ -53,15 +43,7 @@ const fn app(
     quality: f64,
     popularity: f64,
 ) -> Inventory {
-    Inventory {
-        domain,
-        name,
-        app: true,
-        categories,
-        keywords,
-        quality,
-        popularity,
-    }
+    Inventory { domain, name, app: true, categories, keywords, quality, popularity }
 }
 
 // One line each, so that it reads as a table.
@@ -119,26 +101,14 @@ mod tests {
     fn every_aisle_has_a_site_and_an_app_and_every_device_a_placement() {
         for aisle in 0..AISLES.len() {
             for app in [false, true] {
-                assert!(
-                    INVENTORY
-                        .iter()
-                        .any(|place| place.app == app && place.aisle() == Some(aisle))
-                );
+                assert!(INVENTORY.iter().any(|place| place.app == app && place.aisle() == Some(aisle)));
             }
         }
-        for (app, device) in [
-            (false, COMPUTER),
-            (false, PHONE),
-            (false, TABLET),
-            (true, PHONE),
-            (true, TABLET),
-        ] {
+        for (app, device) in
+            [(false, COMPUTER), (false, PHONE), (false, TABLET), (true, PHONE), (true, TABLET)]
+        {
             let place = INVENTORY.iter().find(|place| place.app == app).unwrap();
-            assert!(
-                PLACEMENTS
-                    .iter()
-                    .any(|placement| placement.weight_on(place, device) > 0.0)
-            );
+            assert!(PLACEMENTS.iter().any(|placement| placement.weight_on(place, device) > 0.0));
         }
     }
 }

@@ -146,11 +146,7 @@ impl Person {
         let mut keywords = Vec::new();
         for (aisle, taste) in tastes.iter_mut().enumerate() {
             let favourite = favourites[aisle];
-            *taste = if favourite {
-                chance.between(0.7, 1.6)
-            } else {
-                -0.4 + 0.25 * chance.normal()
-            };
+            *taste = if favourite { chance.between(0.7, 1.6) } else { -0.4 + 0.25 * chance.normal() };
             if chance.hit(if favourite { 0.85 } else { 0.05 }) {
                 segments.push(aisle);
             }

@@ -65,11 +65,7 @@ mod tests {
     #[test]
     fn every_city_loves_an_aisle_of_the_shop() {
         for city in &CITIES {
-            assert!(
-                AISLES.iter().any(|aisle| aisle.word == city.loves),
-                "{}",
-                city.name
-            );
+            assert!(AISLES.iter().any(|aisle| aisle.word == city.loves), "{}", city.name);
         }
     }
 }

@@ -69,15 +69,10 @@ pub(crate) fn make(
     let place = surf(chance, person);
     let placement =
         &PLACEMENTS[chance.weighted(&PLACEMENTS.map(|it| it.weight_on(place, person.device.kind)))];
-    let steps = (placement.floor * place.quality * chance.between(0.7, 1.3) * 20.0)
-        .round()
-        .max(1.0) as i64;
+    let steps = (placement.floor * place.quality * chance.between(0.7, 1.3) * 20.0).round().max(1.0) as i64;
     let floor = CpmMicros(steps * 50_000);
-    let (exchange, auction) = if chance.hit(0.5) {
-        ("alder", AuctionType::First)
-    } else {
-        ("birch", AuctionType::SecondPlus)
-    };
+    let (exchange, auction) =
+        if chance.hit(0.5) { ("alder", AuctionType::First) } else { ("birch", AuctionType::SecondPlus) };
     let id = format!("{:016x}{number:08x}", chance.bits());
     let video_only = chance.hit(0.02);
     let foreign_currency = chance.hit(0.015);
@@ -145,11 +140,7 @@ pub(crate) fn make(
             hour: hour(now),
             recent,
             rival,
-            sizes: if video_only {
-                Vec::new()
-            } else {
-                placement.sizes.to_vec()
-            },
+            sizes: if video_only { Vec::new() } else { placement.sizes.to_vec() },
             bcat,
             badv,
         },
@@ -167,14 +158,8 @@ pub(crate) fn make(
 /// Where a user is when the request is made: somewhere popular, or about what they like.
 fn surf(chance: &mut Chance, person: &Person) -> &'static Inventory {
     let weights = INVENTORY.each_ref().map(|place| {
-        let interest = place
-            .aisle()
-            .map_or(1.0, |aisle| (0.9 * person.tastes[aisle]).exp());
-        if place.app && person.device.kind == COMPUTER {
-            0.0
-        } else {
-            place.popularity * interest
-        }
+        let interest = place.aisle().map_or(1.0, |aisle| (0.9 * person.tastes[aisle]).exp());
+        if place.app && person.device.kind == COMPUTER { 0.0 } else { place.popularity * interest }
     });
     &INVENTORY[chance.weighted(&weights)]
 }
@@ -207,11 +192,7 @@ fn tappiness(place: &Inventory) -> f64 {
 }
 
 fn banner(placement: &Placement) -> Value {
-    let format: Vec<Value> = placement
-        .sizes
-        .iter()
-        .map(|(w, h)| json!({ "w": w, "h": h }))
-        .collect();
+    let format: Vec<Value> = placement.sizes.iter().map(|(w, h)| json!({ "w": w, "h": h })).collect();
     json!({
         "format": format,
         "pos": placement.position,

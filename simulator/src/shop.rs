@@ -40,12 +40,8 @@ pub(crate) struct Recent {
     pub(crate) at: Timestamp,
 }
 
-const KINDS: [BehaviourKind; 4] = [
-    BehaviourKind::Viewed,
-    BehaviourKind::Carted,
-    BehaviourKind::Bought,
-    BehaviourKind::Searched,
-];
+const KINDS: [BehaviourKind; 4] =
+    [BehaviourKind::Viewed, BehaviourKind::Carted, BehaviourKind::Bought, BehaviourKind::Searched];
 const VIEWED: u8 = 0;
 const CARTED: u8 = 1;
 const BOUGHT: u8 = 2;
@@ -122,19 +118,9 @@ impl Shop {
         viewed: Timestamp,
         bought: Option<Timestamp>,
     ) {
-        self.planned.insert(Act {
-            at: viewed,
-            person,
-            product,
-            kind: VIEWED,
-        });
+        self.planned.insert(Act { at: viewed, person, product, kind: VIEWED });
         if let Some(at) = bought {
-            self.planned.insert(Act {
-                at,
-                person,
-                product,
-                kind: BOUGHT,
-            });
+            self.planned.insert(Act { at, person, product, kind: BOUGHT });
         }
     }
 
@@ -147,11 +133,7 @@ impl Shop {
         if memory.len() >= REMEMBERED {
             memory.remove(0);
         }
-        memory.push(Recent {
-            kind,
-            product: act.product,
-            at: act.at,
-        });
+        memory.push(Recent { kind, product: act.product, at: act.at });
         if person.basis == Basis::Given {
             self.told.push(ShopEvent {
                 user_id: person.shop_id.clone(),
@@ -183,17 +165,9 @@ impl Shop {
             *weight = (1.6 * taste).exp();
         }
         let aisle = chance.weighted(&weights);
-        let product = Product {
-            aisle,
-            item: chance.index(AISLES[aisle].products.len()),
-        };
+        let product = Product { aisle, item: chance.index(AISLES[aisle].products.len()) };
         let mut act = |chance: &mut Chance, product: Product, kind: u8| {
-            self.planned.insert(Act {
-                at,
-                person: index,
-                product,
-                kind,
-            });
+            self.planned.insert(Act { at, person: index, product, kind });
             at = Timestamp(at.0.saturating_add((chance.between(15.0, 150.0) * 1e6) as i64));
         };
         if chance.hit(0.3) {
@@ -201,10 +175,7 @@ impl Shop {
         }
         act(chance, product, VIEWED);
         while chance.hit(0.4) {
-            let other = Product {
-                aisle,
-                item: chance.index(AISLES[aisle].products.len()),
-            };
+            let other = Product { aisle, item: chance.index(AISLES[aisle].products.len()) };
             act(chance, other, VIEWED);
         }
         if chance.hit(0.25) {
@@ -219,11 +190,7 @@ impl Shop {
 /// A moment of the day, as likely as the traffic is dense (rejection sampling, von Neumann 1951).
 fn time_of_day(chance: &mut Chance, midnight: Timestamp) -> Timestamp {
     loop {
-        let at = Timestamp(
-            midnight
-                .0
-                .saturating_add((chance.uniform() * DAY_MICROS as f64) as i64),
-        );
+        let at = Timestamp(midnight.0.saturating_add((chance.uniform() * DAY_MICROS as f64) as i64));
         if chance.uniform() * BUSIEST < traffic_share(at) {
             return at;
         }

@@ -151,11 +151,7 @@ pub(crate) fn draw(chance: &mut Chance, request: &SimRequest, ad: &SimAd, now: T
     let later = |from: Timestamp, seconds: f64| {
         Timestamp(from.0.saturating_add((seconds * 1e6).clamp(0.0, 1e12) as i64))
     };
-    let nothing = Aftermath {
-        rendered: false,
-        click: None,
-        order: None,
-    };
+    let nothing = Aftermath { rendered: false, click: None, order: None };
     // Every draw is made whatever the ones before gave, so that two ads for one request compare like with like.
     let (shown, clicks, buys) = (chance.uniform(), chance.uniform(), chance.uniform());
     let click_delay = chance.lognormal(12.0, 0.9).clamp(1.0, 300.0);
@@ -167,10 +163,7 @@ pub(crate) fn draw(chance: &mut Chance, request: &SimRequest, ad: &SimAd, now: T
         return nothing;
     }
     if clicks >= click_probability(hidden, ad, advertised) {
-        return Aftermath {
-            rendered: true,
-            ..nothing
-        };
+        return Aftermath { rendered: true, ..nothing };
     }
     let clicked = later(now, click_delay);
     let order = (buys < order_probability(hidden, advertised)).then(|| Order {
@@ -178,9 +171,5 @@ pub(crate) fn draw(chance: &mut Chance, request: &SimRequest, ad: &SimAd, now: T
         at: later(clicked, order_delay),
         value: Micros(cents * 10_000),
     });
-    Aftermath {
-        rendered: true,
-        click: Some(clicked),
-        order,
-    }
+    Aftermath { rendered: true, click: Some(clicked), order }
 }

@@ -25,11 +25,7 @@ pub struct WorldSettings {
 
 impl Default for WorldSettings {
     fn default() -> Self {
-        Self {
-            users: 5000,
-            visits_a_day: 0.25,
-            history_days: 1,
-        }
+        Self { users: 5000, visits_a_day: 0.25, history_days: 1 }
     }
 }
 
@@ -49,29 +45,15 @@ pub struct World {
 impl World {
     /// The world of this seed, in the day of `start`.
     pub fn new(seed: u64, start: Timestamp, settings: WorldSettings) -> Self {
-        let people: Vec<Person> = (0..settings.users.max(1))
-            .map(|index| Person::new(seed, index))
-            .collect();
+        let people: Vec<Person> = (0..settings.users.max(1)).map(|index| Person::new(seed, index)).collect();
         let mut total = 0.0;
         let mut reach = Vec::with_capacity(people.len());
         for person in &people {
             total += person.activity;
             reach.push(total);
         }
-        let shop = Shop::new(
-            seed,
-            settings.visits_a_day,
-            people.len(),
-            start,
-            settings.history_days,
-        );
-        Self {
-            seed,
-            people,
-            reach,
-            shop,
-            requests: 0,
-        }
+        let shop = Shop::new(seed, settings.visits_a_day, people.len(), start, settings.history_days);
+        Self { seed, people, reach, shop, requests: 0 }
     }
 
     /// The next bid request, sent at `now`. Times must not go backwards.
@@ -82,19 +64,9 @@ impl World {
         let mut chance = Chance::new(self.seed, Use::Request, number, 0);
         let rivals = Chance::new(self.seed, Use::Rivals, number, 0);
         let target = chance.uniform() * self.reach.last().copied().unwrap_or_default();
-        let index = self
-            .reach
-            .partition_point(|sum| *sum <= target)
-            .min(self.people.len() - 1);
+        let index = self.reach.partition_point(|sum| *sum <= target).min(self.people.len() - 1);
         let recent = self.shop.recent(index).to_vec();
-        request::make(
-            &mut chance,
-            rivals,
-            number,
-            (index, &self.people[index]),
-            recent,
-            now,
-        )
+        request::make(&mut chance, rivals, number, (index, &self.people[index]), recent, now)
     }
 
     /// Runs the auction of a request, with our bid or without one.
@@ -109,8 +81,7 @@ impl World {
         let aftermath = truth::draw(&mut chance, request, ad, now);
         if let (Some(click), Some(product)) = (aftermath.click, Advertised::by(ad).product) {
             let bought = aftermath.order.as_ref().map(|order| order.at);
-            self.shop
-                .visit_by_ad(request.hidden.person, product, click, bought);
+            self.shop.visit_by_ad(request.hidden.person, product, click, bought);
         }
         aftermath
     }

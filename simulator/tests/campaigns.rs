@@ -23,15 +23,9 @@ use serde_json::Value;
 
 fn campaigns() -> Vec<toml::Table> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/campaigns");
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths
-        .iter()
-        .map(|path| std::fs::read_to_string(path).unwrap().parse().unwrap())
-        .collect()
+    paths.iter().map(|path| std::fs::read_to_string(path).unwrap().parse().unwrap()).collect()
 }
 
 fn text<'a>(table: &'a toml::Table, key: &str) -> &'a str {
@@ -39,9 +33,7 @@ fn text<'a>(table: &'a toml::Table, key: &str) -> &'a str {
 }
 
 fn amount(value: &toml::Value) -> f64 {
-    value
-        .as_str()
-        .map_or_else(|| value.as_float().unwrap(), |text| text.parse().unwrap())
+    value.as_str().map_or_else(|| value.as_float().unwrap(), |text| text.parse().unwrap())
 }
 
 fn size(creative: &toml::Table) -> (u16, u16) {
@@ -50,11 +42,7 @@ fn size(creative: &toml::Table) -> (u16, u16) {
 }
 
 fn creatives(campaign: &toml::Table) -> impl Iterator<Item = &toml::Table> {
-    campaign["creatives"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|creative| creative.as_table().unwrap())
+    campaign["creatives"].as_array().unwrap().iter().map(|creative| creative.as_table().unwrap())
 }
 
 fn ad(campaign: &toml::Table, creative: &toml::Table) -> SimAd {
@@ -80,11 +68,7 @@ struct Seen {
 impl Seen {
     fn of(body: &Value) -> Self {
         let basis = body["regs"]["gdpr"] != 1 && body["device"]["lmt"] != 1 && body["device"]["dnt"] != 1;
-        let place = if body["app"].is_object() {
-            &body["app"]
-        } else {
-            &body["site"]
-        };
+        let place = if body["app"].is_object() { &body["app"] } else { &body["site"] };
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let list = |value: &Value| word(value).split(',').map(str::to_owned).collect::<Vec<_>>();
         let mut interests = list(&place["keywords"]);
@@ -100,11 +84,7 @@ impl Seen {
             _ => "tablet",
         };
         let geo = &body["device"]["geo"];
-        let inventory = if body["app"].is_object() {
-            &place["bundle"]
-        } else {
-            &place["domain"]
-        };
+        let inventory = if body["app"].is_object() { &place["bundle"] } else { &place["domain"] };
         let words = HashMap::from([
             ("country", vec![word(&geo["country"])]),
             ("region", vec![word(&geo["region"])]),
@@ -114,10 +94,7 @@ impl Seen {
             ("device", vec![device.to_owned()]),
             ("interest", interests),
         ]);
-        Self {
-            user: basis.then(|| word(&body["user"]["buyeruid"])),
-            words,
-        }
+        Self { user: basis.then(|| word(&body["user"]["buyeruid"])), words }
     }
 
     fn holds(&self, predicate: &toml::Value, audience: &Audience) -> bool {
@@ -130,23 +107,15 @@ impl Seen {
                 .is_some_and(|user| audience.contains(&(user.clone(), act("did"), act("what"))));
         }
         let wanted = wanted.as_array().unwrap();
-        let words = self
-            .words
-            .get(kind.as_str())
-            .expect("a predicate that this test knows");
-        wanted.iter().any(|wanted| {
-            words
-                .iter()
-                .any(|word| word.eq_ignore_ascii_case(wanted.as_str().unwrap()))
-        })
+        let words = self.words.get(kind.as_str()).expect("a predicate that this test knows");
+        wanted
+            .iter()
+            .any(|wanted| words.iter().any(|word| word.eq_ignore_ascii_case(wanted.as_str().unwrap())))
     }
 
     fn matches(&self, campaign: &toml::Table, audience: &Audience) -> bool {
         let part = |name: &str| {
-            campaign["targeting"]
-                .get(name)
-                .and_then(toml::Value::as_array)
-                .map_or(&[][..], Vec::as_slice)
+            campaign["targeting"].get(name).and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice)
         };
         let holds = |predicate: &toml::Value| self.holds(predicate, audience);
         part("all").iter().all(holds)
@@ -217,11 +186,7 @@ fn run_day(count: u32) -> (f64, HashMap<String, Tally>) {
             let tally = tallies.entry(text(campaign, "id").to_owned()).or_default();
             tally.matched += 1;
             let daily = amount(&campaign["budget"]["daily"]);
-            let plan = if text(campaign, "pacing") == "asap" {
-                daily
-            } else {
-                daily * passed
-            };
+            let plan = if text(campaign, "pacing") == "asap" { daily } else { daily * passed };
             if tally.spent >= plan {
                 if tally.spent >= daily {
                     tally.spent_out_at.get_or_insert(passed * 24.0);
@@ -243,11 +208,7 @@ fn run_day(count: u32) -> (f64, HashMap<String, Tally>) {
         let Some((value, campaign, ad)) = best else {
             continue;
         };
-        let shade = if request.auction == AuctionType::First {
-            0.75
-        } else {
-            1.0
-        };
+        let shade = if request.auction == AuctionType::First { 0.75 } else { 1.0 };
         let price = CpmMicros::from_f64_rounded_down(value * shade);
         if price < request.floor {
             continue;
@@ -302,25 +263,14 @@ fn a_demo_day_keeps_every_campaign_busy_and_runs_small_budgets_out() {
         );
     }
     assert_eq!(tallies.len(), 6, "every campaign matches something");
-    assert!(
-        (0.25..0.75).contains(&bid_share),
-        "bid on {bid_share} of the requests"
-    );
+    assert!((0.25..0.75).contains(&bid_share), "bid on {bid_share} of the requests");
     for (id, tally) in &tallies {
         assert!(tally.impressions >= 100, "{id} showed {} ads", tally.impressions);
         assert!(tally.clicks >= 5, "{id} got {} clicks", tally.clicks);
     }
-    let flash = tallies["lamp-flash-sale"]
-        .spent_out_at
-        .expect("the flash sale's budget runs out");
-    assert!(
-        (2.0..18.0).contains(&flash),
-        "the flash sale ran out at {flash} o'clock"
-    );
-    assert!(
-        tallies["europe-lights"].spent > 0.5,
-        "the small even budget is nearly spent"
-    );
+    let flash = tallies["lamp-flash-sale"].spent_out_at.expect("the flash sale's budget runs out");
+    assert!((2.0..18.0).contains(&flash), "the flash sale ran out at {flash} o'clock");
+    assert!(tallies["europe-lights"].spent > 0.5, "the small even budget is nearly spent");
     let orders: u32 = tallies.values().map(|tally| tally.orders).sum();
     assert!(orders >= 8, "{orders} orders");
 }
@@ -329,15 +279,7 @@ fn a_demo_day_keeps_every_campaign_busy_and_runs_small_budgets_out() {
 fn the_examples_cover_what_they_teach_and_their_creatives_differ() {
     let campaigns = campaigns();
     assert_eq!(campaigns.len(), 6);
-    let goal = |campaign: &toml::Table| {
-        campaign["goal"]
-            .as_table()
-            .unwrap()
-            .keys()
-            .next()
-            .unwrap()
-            .clone()
-    };
+    let goal = |campaign: &toml::Table| campaign["goal"].as_table().unwrap().keys().next().unwrap().clone();
     let goals: HashSet<String> = campaigns.iter().map(goal).collect();
     assert_eq!(goals, ["cpm", "cpc", "cpa", "roas"].map(str::to_owned).into());
     assert!(campaigns.iter().any(|campaign| campaign.contains_key("dayparts")));
@@ -353,11 +295,7 @@ fn the_examples_cover_what_they_teach_and_their_creatives_differ() {
             .filter(|creative| size(creative) == (300, 250))
             .map(|creative| {
                 let ad = ad(campaign, creative);
-                requests
-                    .iter()
-                    .map(|it| world.truth().click_probability(it, &ad))
-                    .sum::<f64>()
-                    / 2000.0
+                requests.iter().map(|it| world.truth().click_probability(it, &ad)).sum::<f64>() / 2000.0
             })
             .collect();
         rates.sort_by(f64::total_cmp);

@@ -158,10 +158,10 @@ settings! {
     journal_queue: usize = "8192", within(64, 1 << 20);
     /// The share of bids that is logged.
     bid_log_sample: f64 = "0.01", within(0.0, 1.0);
-    /// How many users' behaviour is kept; the stalest make room.
+    /// How many users' behaviour is kept; once full, new users are turned away and counted.
     max_profiles: usize = "1000000", within(1, 100_000_000);
     /// What is logged: error, warn, info, debug, trace, or directives such as info,haggle_actors=debug.
-    log: String = "info", |directives: &String| log_directives(directives);
+    log: String = "info,actix_server=warn", |directives: &String| log_directives(directives);
     /// How log lines are written.
     log_format: LogFormat = "text";
     /// How long a stop waits for requests in progress.

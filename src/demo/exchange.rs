@@ -129,7 +129,8 @@ impl Exchange {
             tokio::time::sleep(BEAT).await;
             let now = monotonic();
             let at = self.deps.clock.now();
-            due += (now - last).as_secs_f64() * f64::from(self.deps.qps) * haggle_simulator::traffic_share(at);
+            due +=
+                (now - last).as_secs_f64() * f64::from(self.deps.qps) * haggle_simulator::traffic_share(at);
             last = now;
             while due >= 1.0 && !self.stopped() {
                 due -= 1.0;

@@ -41,7 +41,7 @@ const FRAME: Duration = Duration::from_millis(200);
 const FRAMES_PER_LINE: u32 = 25;
 
 /// Runs the demo.
-pub fn run(args: DemoArgs) -> Result<(), ExitError> {
+pub fn run(args: &DemoArgs) -> Result<(), ExitError> {
     let temporary;
     let data = match &args.data {
         Some(data) => data.as_path(),
@@ -52,7 +52,7 @@ pub fn run(args: DemoArgs) -> Result<(), ExitError> {
             temporary.path()
         }
     };
-    let loaded = configure(&args, data)?;
+    let loaded = configure(args, data)?;
     start_logging(&loaded.settings);
     for fault in &args.fault {
         if !loaded.campaigns.iter().any(|campaign| campaign.id == fault.campaign) {
@@ -62,7 +62,7 @@ pub fn run(args: DemoArgs) -> Result<(), ExitError> {
         }
     }
     let (start, end) = the_day(data)?;
-    let summary = actix_rt::System::new().block_on(play(&args, loaded, start, end))?;
+    let summary = actix_rt::System::new().block_on(play(args, loaded, start, end))?;
     if args.json {
         let json = serde_json::to_string(&summary)
             .map_err(|error| ExitError::new(Exit::Internal, format!("cannot write the summary: {error}")))?;
@@ -87,8 +87,9 @@ fn configure(args: &DemoArgs, data: &Path) -> Result<Loaded, ExitError> {
         .with("log", "warn");
     let mut loaded = config::load(None, &layer)?;
     let mut key = [0; 16];
-    entropy::fill(&mut key)
-        .map_err(|error| ExitError::new(Exit::Internal, format!("the system gives no randomness: {error}")))?;
+    entropy::fill(&mut key).map_err(|error| {
+        ExitError::new(Exit::Internal, format!("the system gives no randomness: {error}"))
+    })?;
     loaded.event_key = Some(Secret::new(key.iter().map(|byte| format!("{byte:02x}")).collect()));
     // The simulated exchanges: one bills when the ad is shown, the other with the win.
     loaded.exchanges = [("alder", BillOn::Burl), ("birch", BillOn::Nurl)]
@@ -99,8 +100,7 @@ fn configure(args: &DemoArgs, data: &Path) -> Result<Loaded, ExitError> {
 
 /// From when to when the run plays: a whole day, or what an earlier run on the same data left of it.
 fn the_day(data: &Path) -> Result<(Timestamp, Timestamp), ExitError> {
-    let first: Timestamp =
-        FIRST_DAY.parse().map_err(|error| ExitError::new(Exit::Internal, format!("{error}")))?;
+    let first: Timestamp = FIRST_DAY.parse().map_err(|error| ExitError::new(Exit::Internal, error))?;
     let folder = data.join("journal");
     let mut start = first;
     if folder.is_dir() {
@@ -119,7 +119,12 @@ fn the_day(data: &Path) -> Result<(Timestamp, Timestamp), ExitError> {
     Ok((end, Zone::default().day_bounds(end).1))
 }
 
-async fn play(args: &DemoArgs, loaded: Loaded, start: Timestamp, end: Timestamp) -> Result<Summary, ExitError> {
+async fn play(
+    args: &DemoArgs,
+    loaded: Loaded,
+    start: Timestamp,
+    end: Timestamp,
+) -> Result<Summary, ExitError> {
     let mut signals = std::pin::pin!(signals()?);
     let event_key = loaded.event_key.as_ref().map(|key| key.expose().to_owned()).unwrap_or_default();
     // The clock starts now; starting up is part of the day, and takes milliseconds.
@@ -196,7 +201,8 @@ struct Screen {
 impl Screen {
     fn new(node: &Node, clock: AcceleratedClock, start: Timestamp, end: Timestamp) -> Self {
         let metrics_url = format!("http://{}/metrics", node.admin_address);
-        let view = if std::io::stderr().is_terminal() { View::new(node.state.campaigns.len()).ok() } else { None };
+        let view =
+            if std::io::stderr().is_terminal() { View::new(node.state.campaigns.len()).ok() } else { None };
         let screen = Self { view, state: node.state.clone(), clock, start, end, metrics_url, frame: 0 };
         if screen.view.is_none() {
             screen.line(&format!("bidder on http://{}, metrics on {}", node.address, screen.metrics_url));
@@ -212,8 +218,8 @@ impl Screen {
     fn draw(&mut self, summary: &Summary) {
         let local = Zone::default().local(self.clock.now());
         let time = format!("{:02}:{:02}", local.minute_of_day / 60, local.minute_of_day % 60);
-        let progress =
-            self.clock.now().since(self.start).as_secs_f64() / self.end.since(self.start).as_secs_f64().max(1.0);
+        let progress = self.clock.now().since(self.start).as_secs_f64()
+            / self.end.since(self.start).as_secs_f64().max(1.0);
         let pacing = self
             .state
             .campaigns

@@ -102,32 +102,37 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>) {
 }
 
 fn campaign_table<'a>(picture: &Picture<'a>) -> Table<'a> {
-    let header = ["campaign", "spent", "of budget", "pace", "bids", "wins", "clicks", "orders", "CTR", "ROAS", ""];
-    let rows = picture.summary.campaigns.iter().zip(&picture.pacing).map(|(campaign, (multiplier, state))| {
-        let (spent, budget) = (campaign.spend_micros.to_f64(), campaign.budget_micros.to_f64());
-        let share = if budget > 0.0 { spent / budget } else { 0.0 };
-        let filled = (share * 12.0).round().clamp(0.0, 12.0) as usize;
-        let (word, color) = match state {
-            CampaignState::Active => ("bidding", Color::Green),
-            CampaignState::Paced => ("waiting", Color::Yellow),
-            CampaignState::Exhausted => ("spent", Color::Magenta),
-            CampaignState::Down => ("down", Color::Red),
-        };
-        let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-        Row::new([
-            Cell::from(campaign.id.clone()),
-            Cell::from(format!("{}{}", "█".repeat(filled), "░".repeat(12 - filled))),
-            Cell::from(format!("{spent:.2}/{budget:.2}")),
-            Cell::from(format!("{multiplier:.2}")),
-            Cell::from(campaign.bids.to_string()),
-            Cell::from(campaign.wins.to_string()),
-            Cell::from(campaign.clicks.to_string()),
-            Cell::from(campaign.conversions.to_string()),
-            Cell::from(format!("{:.1}%", 100.0 * ratio(campaign.clicks as f64, campaign.impressions as f64))),
-            Cell::from(format!("{:.1}", ratio(campaign.revenue_micros.to_f64(), spent))),
-            Cell::from(word).style(Style::default().fg(color)),
-        ])
-    });
+    let header =
+        ["campaign", "spent", "of budget", "pace", "bids", "wins", "clicks", "orders", "CTR", "ROAS", ""];
+    let rows =
+        picture.summary.campaigns.iter().zip(&picture.pacing).map(|(campaign, (multiplier, state))| {
+            let (spent, budget) = (campaign.spend_micros.to_f64(), campaign.budget_micros.to_f64());
+            let share = if budget > 0.0 { spent / budget } else { 0.0 };
+            let filled = (share * 12.0).round().clamp(0.0, 12.0) as usize;
+            let (word, color) = match state {
+                CampaignState::Active => ("bidding", Color::Green),
+                CampaignState::Paced => ("waiting", Color::Yellow),
+                CampaignState::Exhausted => ("spent", Color::Magenta),
+                CampaignState::Down => ("down", Color::Red),
+            };
+            let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+            Row::new([
+                Cell::from(campaign.id.clone()),
+                Cell::from(format!("{}{}", "█".repeat(filled), "░".repeat(12 - filled))),
+                Cell::from(format!("{spent:.2}/{budget:.2}")),
+                Cell::from(format!("{multiplier:.2}")),
+                Cell::from(campaign.bids.to_string()),
+                Cell::from(campaign.wins.to_string()),
+                Cell::from(campaign.clicks.to_string()),
+                Cell::from(campaign.conversions.to_string()),
+                Cell::from(format!(
+                    "{:.1}%",
+                    100.0 * ratio(campaign.clicks as f64, campaign.impressions as f64)
+                )),
+                Cell::from(format!("{:.1}", ratio(campaign.revenue_micros.to_f64(), spent))),
+                Cell::from(word).style(Style::default().fg(color)),
+            ])
+        });
     let widths = [18, 12, 12, 5, 7, 6, 6, 6, 6, 6, 8].map(Constraint::Length);
     Table::new(rows, widths).header(Row::new(header).style(Style::default().add_modifier(Modifier::BOLD)))
 }

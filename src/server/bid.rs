@@ -140,8 +140,12 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
         return None;
     }
     let mut out = Vec::with_capacity(2560 * bids.len());
-    let head =
-        ResponseHead { request_id: &request.id, response_id: "", currency: &settings.currency, seat: &settings.seat };
+    let head = ResponseHead {
+        request_id: &request.id,
+        response_id: "",
+        currency: &settings.currency,
+        seat: &settings.seat,
+    };
     let mut response = ResponseWriter::new(&mut out, &head);
     for (imp_id, committed) in &bids {
         write(state, exchange, &snapshot, imp_id, committed, &mut response, now);

@@ -9,5 +9,5 @@ mod state;
 mod urls;
 
 pub use node::{Node, StartError, Stopped, journal_exit};
-pub use urls::CLICK_PARAMETER;
 pub use state::{CampaignHandle, State};
+pub use urls::CLICK_PARAMETER;

@@ -154,7 +154,8 @@ where
         // The receiver is gone only if the start was given up.
         let _ = sender.send(addresses);
     });
-    let addresses = receiver.await.map_err(|_| StartError::Internal("the actors' thread did not start".into()))?;
+    let addresses =
+        receiver.await.map_err(|_| StartError::Internal("the actors' thread did not start".into()))?;
     Ok((arbiter, addresses))
 }
 
@@ -172,12 +173,14 @@ impl Node {
         std::fs::create_dir_all(&settings.data)
             .map_err(|error| StartError::DataFolder { path: settings.data.clone(), error })?;
         let options = JournalOptions { capacity: settings.journal_queue, ..JournalOptions::default() };
-        let journal: Arc<dyn Journal> = Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
+        let journal: Arc<dyn Journal> =
+            Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
         let sealer = Sealer::open_or_create(&settings.data.join("token.key"))?;
         let mut books = recover_all(&*journal)?;
 
-        let catalog =
-            Arc::new(Catalog::new(campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect()));
+        let catalog = Arc::new(Catalog::new(
+            campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect(),
+        ));
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot {
             version: 0,
             salt: 0,
@@ -310,7 +313,10 @@ impl Node {
         }
         for (campaign, wait) in drained {
             if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-                tracing::warn!(campaign, "its actor did not confirm the stop; what it leased is released later");
+                tracing::warn!(
+                    campaign,
+                    "its actor did not confirm the stop; what it leased is released later"
+                );
             }
         }
         let (done, wait) = oneshot::channel();

@@ -15,7 +15,8 @@ use crate::metrics::{NoticeKind, NoticeOutcome};
 use crate::token::{Forged, TokenKind};
 
 /// A transparent GIF of one pixel.
-const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+const PIXEL: &[u8] =
+    b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
 /// No order brings more than this; a larger claim is an error, not revenue.
 const MOST_REVENUE: Micros = Micros::from_units(10_000_000);
@@ -93,7 +94,9 @@ fn answer(outcome: NoticeOutcome) -> HttpResponse {
             HttpResponse::BadRequest(),
             "the price is not a plain decimal; is the macro ${AUCTION_PRICE} filled in?",
         ),
-        NoticeOutcome::UnknownCampaign => error(HttpResponse::Gone(), "the campaign is not configured any more"),
+        NoticeOutcome::UnknownCampaign => {
+            error(HttpResponse::Gone(), "the campaign is not configured any more")
+        }
         NoticeOutcome::Busy => {
             let mut response = HttpResponse::ServiceUnavailable();
             response.insert_header((header::RETRY_AFTER, "1"));

@@ -26,7 +26,8 @@ pub fn commit(
     let mut reason = ranking.reason;
     for candidate in &ranking.candidates {
         let Some(entry) = snapshot.catalog.entries().get(candidate.campaign) else { continue };
-        let reservation = if context.test { Some(Reservation::none()) } else { reserve(entry, candidate, now) };
+        let reservation =
+            if context.test { Some(Reservation::none()) } else { reserve(entry, candidate, now) };
         let Some(Reservation { lease, number, at, expires_at }) = reservation else {
             reason = NoBidReason::LeaseRaced;
             continue;

@@ -66,9 +66,10 @@ impl Arms {
         let mut groups: SmallVec<[Group; 4]> = SmallVec::new();
         for (creative, size) in sizes.iter().enumerate() {
             let member = (u16::try_from(creative).unwrap_or(u16::MAX), 0.0);
-            match groups.iter_mut().find(|group| group.size == *size) {
-                Some(group) => group.members.push(member),
-                None => groups.push(Group { size: *size, weight: 0.0, members: SmallVec::from_iter([member]) }),
+            if let Some(group) = groups.iter_mut().find(|group| group.size == *size) {
+                group.members.push(member);
+            } else {
+                groups.push(Group { size: *size, weight: 0.0, members: SmallVec::from_iter([member]) });
             }
         }
         let overall = probability_best(&posteriors);
@@ -135,7 +136,8 @@ fn probability_best(posteriors: &[(f64, f64)]) -> Vec<f64> {
         let x = low + (high - low) * (point as f64 + 0.5) / POINTS as f64;
         let below: Vec<f64> = betas.iter().map(|beta| beta.cdf(x)).collect();
         for (i, beta) in betas.iter().enumerate() {
-            let others: f64 = below.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, below)| below).product();
+            let others: f64 =
+                below.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, below)| below).product();
             best[i] += beta.pdf(x) * others;
         }
     }

@@ -138,7 +138,11 @@ mod tests {
         let lease = Lease::new(3, Timestamp(9));
         assert_eq!(lease.take(Micros(1)), None);
         lease.promise(Micros(10));
-        assert_eq!((lease.take(Micros(1)), lease.holds()), (None, (Micros::ZERO, Micros(10))), "not durable yet");
+        assert_eq!(
+            (lease.take(Micros(1)), lease.holds()),
+            (None, (Micros::ZERO, Micros(10))),
+            "not durable yet"
+        );
         lease.keep_promise();
         assert_eq!(lease.take(Micros(6)), Some(0));
         assert_eq!(lease.take(Micros(6)), None);

@@ -177,8 +177,10 @@ pub(crate) mod tests {
         let all_day = DayPlan::of(&campaign(vec![]), hour(5));
         assert!((all_day.share(hour(6)) - 0.25).abs() < 1e-9);
         assert!((all_day.share(hour(24)) - 1.0).abs() < 1e-9);
-        let evening =
-            DayPlan::of(&campaign(vec![Daypart { weekdays: 1, from_minute: 1200, to_minute: 1440 }]), hour(5));
+        let evening = DayPlan::of(
+            &campaign(vec![Daypart { weekdays: 1, from_minute: 1200, to_minute: 1440 }]),
+            hour(5),
+        );
         assert!(evening.share(hour(20)) < 1e-9);
         assert!((evening.share(hour(22)) - 0.5).abs() < 1e-9);
         let tuesday =

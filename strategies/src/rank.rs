@@ -88,8 +88,7 @@ pub fn rank(
         let prediction = model.predict(&request, ad);
         let live = &entry.live;
         let value = pricing::value(&entry.campaign.goal, &prediction, live.order_value());
-        let price =
-            pricing::bid(value, live.multiplier(), context.auction, curve, entry.campaign.max_bid);
+        let price = pricing::bid(value, live.multiplier(), context.auction, curve, entry.campaign.max_bid);
         if price < opportunity.floor || price <= CpmMicros::ZERO {
             ranking.reason = ranking.reason.max(NoBidReason::BelowFloor);
             continue;

@@ -1,4 +1,5 @@
 //! A node on free ports with one eager campaign, and a client for it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -120,9 +121,8 @@ impl Rig {
     /// Asks for a bid until there is one.
     pub async fn bid(&self, exchange: &str, id: &str) -> serde_json::Value {
         for _ in 0..100 {
-            let (status, body) = self
-                .post(&format!("/openrtb2/bid/{exchange}"), "application/json", &request(id))
-                .await;
+            let (status, body) =
+                self.post(&format!("/openrtb2/bid/{exchange}"), "application/json", &request(id)).await;
             if status == StatusCode::OK {
                 let response: serde_json::Value = serde_json::from_str(&body).unwrap();
                 return response["seatbid"][0]["bid"][0].clone();

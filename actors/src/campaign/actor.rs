@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture,
+};
 use arc_swap::ArcSwapOption;
 use haggle_domain::{Campaign, Clock, Record};
 use haggle_strategies::{CampaignLive, CampaignState};
@@ -49,7 +51,7 @@ pub struct CampaignDeps {
 pub struct CampaignActor {
     deps: CampaignDeps,
     /// Books recovered at the program's start; taken by the first life.
-    recovered: Option<Books>,
+    recovered: Option<Box<Books>>,
     /// None until its books are recovered.
     machine: Option<CampaignMachine>,
     ticks: u32,
@@ -84,14 +86,21 @@ pub struct InjectPanic;
 impl CampaignActor {
     /// An actor that goes on from the books recovered at the program's start.
     pub fn new(deps: CampaignDeps, recovered: Books) -> Self {
-        Self { deps, recovered: Some(recovered), machine: None, ticks: 0, dirty: false, draining: false }
+        Self {
+            deps,
+            recovered: Some(Box::new(recovered)),
+            machine: None,
+            ticks: 0,
+            dirty: false,
+            draining: false,
+        }
     }
 
     /// Begins a life from books: an own checkpoint first, then whatever the machine has to put right.
-    fn begin(&mut self, books: Books) -> Result<(), Books> {
+    fn begin(&mut self, books: Box<Books>) -> Result<(), Box<Books>> {
         let journal = &self.deps.journal;
         let Ok(permit) = journal.try_reserve() else { return Err(books) };
-        let bytes = minicbor::to_vec(&books).unwrap_or_default();
+        let bytes = minicbor::to_vec(&*books).unwrap_or_default();
         if journal.put_checkpoint_here(&checkpoint_name(self.deps.campaign.key), bytes).is_err() {
             return Err(books);
         }
@@ -101,7 +110,7 @@ impl CampaignActor {
             Arc::clone(&self.deps.campaign),
             Arc::clone(&self.deps.live),
             self.deps.settings,
-            books,
+            *books,
             now,
             &mut effects,
         ));
@@ -110,7 +119,12 @@ impl CampaignActor {
     }
 
     /// Journals the events as one commit; grants and the answer follow once they are durable.
-    fn carry_out(&mut self, permit: Permit, effects: Effects, reply: Option<(oneshot::Sender<Outcome>, Outcome)>) {
+    fn carry_out(
+        &mut self,
+        permit: Permit,
+        effects: Effects,
+        reply: Option<(oneshot::Sender<Outcome>, Outcome)>,
+    ) {
         if effects.events.is_empty() && reply.is_none() {
             return;
         }
@@ -189,7 +203,7 @@ impl CampaignActor {
             }
             let read = tokio::task::spawn_blocking(move || recover_one(&*journal, key)).await;
             match read {
-                Ok(Ok(books)) => Some(books),
+                Ok(Ok(books)) => Some(Box::new(books)),
                 Ok(Err(error)) => {
                     tracing::error!(campaign = %key, %error, "the campaign's books cannot be recovered");
                     None

@@ -106,8 +106,13 @@ impl CampaignMachine {
         if machine.books.id.as_deref() != Some(&machine.campaign.id) {
             machine.record(Event::Defined { id: machine.campaign.id.clone() }, now, effects);
         }
-        let open: Vec<u32> =
-            machine.books.ledger.leases().filter(|(_, book)| !book.is_closed()).map(|(number, _)| number).collect();
+        let open: Vec<u32> = machine
+            .books
+            .ledger
+            .leases()
+            .filter(|(_, book)| !book.is_closed())
+            .map(|(number, _)| number)
+            .collect();
         for lease in open {
             let (amount, bids) = if machine.lease.number() == lease {
                 (machine.lease.close(), machine.lease.bids())
@@ -196,6 +201,9 @@ impl CampaignMachine {
         self.adjust_budget(now, effects);
         self.pace(now);
         self.grant(now, effects);
+        if let Err(violation) = self.books.ledger.check() {
+            self.violations[violation as usize] += 1;
+        }
         self.publish();
     }
 
@@ -239,10 +247,8 @@ impl CampaignMachine {
 
     /// Applies an event and hands it on to be journalled; false if it breaks a rule, which is a defect here.
     fn record(&mut self, event: Event, now: Timestamp, effects: &mut Effects) -> bool {
-        let applied = self.books.apply(&event, now).and_then(|()| {
-            debug_assert_eq!(self.books.ledger.check(), Ok(()), "after {event:?}");
-            Ok(())
-        });
+        let applied = self.books.apply(&event, now);
+        debug_assert_eq!(self.books.ledger.check(), Ok(()), "after {event:?}");
         match applied {
             Ok(()) => {
                 effects.events.push(event);

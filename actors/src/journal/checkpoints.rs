@@ -45,18 +45,9 @@ impl Head {
         if bytes.len() != Self::BYTES {
             return None;
         }
-        let number = |at: usize| {
-            bytes
-                .get(at..at + 8)?
-                .first_chunk()
-                .copied()
-                .map(u64::from_le_bytes)
-        };
-        let head = Self {
-            offset: number(1)?,
-            length: usize::try_from(number(9)?).ok()?,
-            checksum: number(17)?,
-        };
+        let number = |at: usize| bytes.get(at..at + 8)?.first_chunk().copied().map(u64::from_le_bytes);
+        let head =
+            Self { offset: number(1)?, length: usize::try_from(number(9)?).ok()?, checksum: number(17)? };
         (bytes == head.encode(name)).then_some(head)
     }
 
@@ -75,15 +66,9 @@ impl Store {
         let Checkpoint { name, offset, bytes } = checkpoint;
         let key = chunk_key(name, 0);
         let old = self.checkpoints.get(&key).map_err(|error| self.failed(&error))?;
-        let old = old
-            .and_then(|bytes| Head::decode(name, &bytes))
-            .map_or(0, |head| chunks(head.length));
+        let old = old.and_then(|bytes| Head::decode(name, &bytes)).map_or(0, |head| chunks(head.length));
         let checksum = xxh3_64_with_seed(bytes, *offset);
-        let head = Head {
-            offset: *offset,
-            length: bytes.len(),
-            checksum,
-        };
+        let head = Head { offset: *offset, length: bytes.len(), checksum };
         batch.insert(&self.checkpoints, key, head.encode(name));
         for (number, chunk) in (1..).zip(bytes.chunks(CHUNK)) {
             batch.insert(&self.checkpoints, chunk_key(name, number), chunk);
@@ -111,11 +96,7 @@ impl Store {
         if bytes.len() != head.length || xxh3_64_with_seed(&bytes, head.offset) != head.checksum {
             return Err(damaged());
         }
-        Ok(Some(Checkpoint {
-            name: name.to_owned(),
-            offset: head.offset,
-            bytes,
-        }))
+        Ok(Some(Checkpoint { name: name.to_owned(), offset: head.offset, bytes }))
     }
 
     pub(super) fn checkpoints(&self, prefix: &str) -> Result<Vec<Checkpoint>, JournalError> {
@@ -140,10 +121,7 @@ impl Store {
             if !key.starts_with(prefix.as_bytes()) {
                 break;
             }
-            let name = key
-                .iter()
-                .position(|&byte| byte == NAME_END)
-                .and_then(|end| key.get(..end));
+            let name = key.iter().position(|&byte| byte == NAME_END).and_then(|end| key.get(..end));
             let name = name.and_then(|name| std::str::from_utf8(name).ok());
             let damaged = || self.corrupt(None, "a checkpoint is not what was written");
             let head = name.and_then(|name| Head::decode(name, &value).map(|head| (name, head)));

@@ -64,15 +64,9 @@ impl EmbeddedJournal {
             group_bytes: options.group_bytes,
             check_every: options.check_every,
         };
-        let thread = thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || writer.run());
+        let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| JournalError::io(dir, &error))?;
-        Ok(Self {
-            intake,
-            store: ArcSwapOption::new(Some(store)),
-            writer: Mutex::new(Some(thread)),
-        })
+        Ok(Self { intake, store: ArcSwapOption::new(Some(store)), writer: Mutex::new(Some(thread)) })
     }
 
     fn store(&self) -> Result<Arc<Store>, JournalError> {

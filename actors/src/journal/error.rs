@@ -104,15 +104,9 @@ impl JournalError {
             return Self::Locked { dir: dir.to_owned() };
         }
         if let fjall::Error::InvalidVersion(version) = error {
-            let found = version.map_or_else(
-                || "unknown to the store".to_owned(),
-                |v| format!("{v} of the store"),
-            );
-            return Self::WrongFormat {
-                dir: dir.to_owned(),
-                found,
-                known: super::store::FORMAT,
-            };
+            let found =
+                version.map_or_else(|| "unknown to the store".to_owned(), |v| format!("{v} of the store"));
+            return Self::WrongFormat { dir: dir.to_owned(), found, known: super::store::FORMAT };
         }
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(current) = cause {
@@ -121,11 +115,7 @@ impl JournalError {
             }
             cause = current.source();
         }
-        Self::Corrupt {
-            dir: dir.to_owned(),
-            offset: None,
-            what: error.to_string(),
-        }
+        Self::Corrupt { dir: dir.to_owned(), offset: None, what: error.to_string() }
     }
 
     fn by_kind(dir: &Path, kind: io::ErrorKind, why: String) -> Self {
@@ -136,11 +126,7 @@ impl JournalError {
             Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::NotADirectory | Kind::IsADirectory => {
                 Self::NotWritable { dir, why }
             }
-            Kind::UnexpectedEof | Kind::InvalidData => Self::Corrupt {
-                dir,
-                offset: None,
-                what: why,
-            },
+            Kind::UnexpectedEof | Kind::InvalidData => Self::Corrupt { dir, offset: None, what: why },
             _ => Self::Io { dir, why },
         }
     }
@@ -159,24 +145,14 @@ mod tests {
             let full = JournalError::DiskFull { dir: dir.to_owned() };
             assert_eq!(JournalError::io(dir, &io()), full);
             assert_eq!(JournalError::store(dir, &fjall::Error::Io(io())), full);
-            assert_eq!(
-                JournalError::store(dir, &fjall::Error::Storage(fjall::LsmError::Io(io()))),
-                full
-            );
+            assert_eq!(JournalError::store(dir, &fjall::Error::Storage(fjall::LsmError::Io(io()))), full);
         }
     }
 
     #[test]
     fn lost_records_are_named() {
-        let error = JournalError::TailDamaged {
-            have: 90,
-            acknowledged: 100,
-            dir: "/data".into(),
-        };
+        let error = JournalError::TailDamaged { have: 90, acknowledged: 100, dir: "/data".into() };
         let text = error.to_string();
-        assert!(
-            text.contains("10 records") && text.contains("delete /data/mark"),
-            "{text}"
-        );
+        assert!(text.contains("10 records") && text.contains("delete /data/mark"), "{text}");
     }
 }

@@ -46,9 +46,7 @@ pub(super) fn lost(offset: u64) -> Vec<u8> {
 
 /// The record of a frame; `None` where its loss was accepted.
 pub(super) fn decode(offset: u64, frame: &[u8]) -> Result<Option<Record>, FrameError> {
-    let (bytes, sum) = frame
-        .split_last_chunk::<CHECKSUM_BYTES>()
-        .ok_or(FrameError::Checksum)?;
+    let (bytes, sum) = frame.split_last_chunk::<CHECKSUM_BYTES>().ok_or(FrameError::Checksum)?;
     if *sum != checksum(offset, bytes) {
         return Err(FrameError::Checksum);
     }
@@ -62,9 +60,7 @@ pub(super) fn decode(offset: u64, frame: &[u8]) -> Result<Option<Record>, FrameE
 
 fn record(cbor: &[u8]) -> Result<Record, FrameError> {
     let mut decoder = minicbor::Decoder::new(cbor);
-    let record = decoder
-        .decode()
-        .map_err(|error| FrameError::Record(error.to_string()))?;
+    let record = decoder.decode().map_err(|error| FrameError::Record(error.to_string()))?;
     if decoder.position() == cbor.len() {
         Ok(record)
     } else {
@@ -83,28 +79,14 @@ mod tests {
     use super::*;
 
     fn decision() -> impl Strategy<Value = Decision> {
-        let ids = (
-            any::<[u64; 4]>(),
-            any::<[u32; 2]>(),
-            any::<u16>(),
-            proptest::option::of(any::<u64>()),
-        );
-        let rest = (
-            any::<[i64; 4]>(),
-            0f32..1.0,
-            0f32..1.0,
-            proptest::collection::vec(any::<u32>(), 0..32),
-        );
+        let ids = (any::<[u64; 4]>(), any::<[u32; 2]>(), any::<u16>(), proptest::option::of(any::<u64>()));
+        let rest = (any::<[i64; 4]>(), 0f32..1.0, 0f32..1.0, proptest::collection::vec(any::<u32>(), 0..32));
         (ids, rest).prop_map(
             |((keys, [lease, number], creative, user), (amounts, propensity, click, features))| {
                 let [campaign, exchange, model_version, _] = keys;
                 let [at, expires_at, ceiling, value] = amounts;
                 Decision {
-                    bid: BidId {
-                        campaign: CampaignKey(campaign),
-                        lease,
-                        number,
-                    },
+                    bid: BidId { campaign: CampaignKey(campaign), lease, number },
                     at: Timestamp(at),
                     expires_at: Timestamp(expires_at),
                     ceiling: CpmMicros(ceiling),
@@ -146,12 +128,7 @@ mod tests {
             }),
             (any::<u32>(), amount()).prop_map(|(lease, amount)| Event::LeaseExpired { lease, amount }),
             (bid(), amount(), amount(), any::<bool>()).prop_map(|(bid, reserved, charged, capped)| {
-                Event::Billed {
-                    bid,
-                    reserved,
-                    charged,
-                    capped,
-                }
+                Event::Billed { bid, reserved, charged, capped }
             }),
             (bid(), amount(), any::<(Option<i64>, i64, u64)>()).prop_map(
                 |(bid, reserved, (min, ceiling, from))| {

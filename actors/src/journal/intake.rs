@@ -74,15 +74,8 @@ impl Drop for Ack {
 
 /// What the writer is asked to do.
 pub(super) enum Order {
-    Commit {
-        records: Vec<Record>,
-        ack: Ack,
-    },
-    Checkpoint {
-        name: String,
-        offset: Option<u64>,
-        bytes: Vec<u8>,
-    },
+    Commit { records: Vec<Record>, ack: Ack },
+    Checkpoint { name: String, offset: Option<u64>, bytes: Vec<u8> },
     Close,
 }
 
@@ -152,14 +145,7 @@ impl Intake {
             dropped: AtomicU64::new(0),
             room: Arc::new(Semaphore::new(capacity)),
         };
-        (
-            Self {
-                orders,
-                capacity,
-                progress: Arc::new(progress),
-            },
-            receiver,
-        )
+        (Self { orders, capacity, progress: Arc::new(progress) }, receiver)
     }
 
     pub(super) fn progress(&self) -> &Arc<Progress> {
@@ -168,11 +154,9 @@ impl Intake {
 
     pub(super) fn try_reserve(&self) -> Result<Permit, Refused> {
         match Arc::clone(&self.progress.room).try_acquire_owned() {
-            Ok(place) => Ok(Permit {
-                orders: self.orders.clone(),
-                place,
-                progress: Arc::clone(&self.progress),
-            }),
+            Ok(place) => {
+                Ok(Permit { orders: self.orders.clone(), place, progress: Arc::clone(&self.progress) })
+            }
             Err(TryAcquireError::NoPermits) => Err(Refused::Full),
             Err(TryAcquireError::Closed) => Err(Refused::Stopped),
         }
@@ -186,9 +170,7 @@ impl Intake {
             permit.commit(records, None);
             return true;
         }
-        self.progress
-            .dropped
-            .fetch_add(records.len() as u64, Ordering::Relaxed);
+        self.progress.dropped.fetch_add(records.len() as u64, Ordering::Relaxed);
         false
     }
 
@@ -202,11 +184,7 @@ impl Intake {
             return Err(Refused::BadName);
         }
         let permit = self.try_reserve()?;
-        permit.send(Order::Checkpoint {
-            name: name.to_owned(),
-            offset,
-            bytes,
-        });
+        permit.send(Order::Checkpoint { name: name.to_owned(), offset, bytes });
         Ok(())
     }
 
@@ -214,10 +192,7 @@ impl Intake {
     pub(super) fn close(&self) {
         self.progress.room.close();
         // The writer is gone already: then there is nothing to close.
-        let _ = self.orders.send(Queued {
-            order: Order::Close,
-            _place: None,
-        });
+        let _ = self.orders.send(Queued { order: Order::Close, _place: None });
     }
 
     pub(super) fn stats(&self) -> JournalStats {
@@ -237,17 +212,11 @@ impl Permit {
     /// Hands the records over, to be written together or not at all, after everything that was handed over
     /// before. Without records, the callback comes when everything before is durable.
     pub fn commit(self, records: Vec<Record>, on_durable: Option<OnDurable>) {
-        self.send(Order::Commit {
-            records,
-            ack: Ack(on_durable),
-        });
+        self.send(Order::Commit { records, ack: Ack(on_durable) });
     }
 
     fn send(self, order: Order) {
-        let queued = Queued {
-            order,
-            _place: Some(self.place),
-        };
+        let queued = Queued { order, _place: Some(self.place) };
         if let Err(refused) = self.orders.send(queued)
             && let Order::Commit { ack, .. } = refused.into_inner().order
         {
@@ -272,9 +241,6 @@ mod tests {
         let late = intake.try_reserve().unwrap();
         drop(orders);
         late.commit(vec![], answer());
-        assert_eq!(
-            answers.try_iter().collect::<Vec<_>>(),
-            vec![Err(JournalError::Closed); 2]
-        );
+        assert_eq!(answers.try_iter().collect::<Vec<_>>(), vec![Err(JournalError::Closed); 2]);
     }
 }

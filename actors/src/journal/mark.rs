@@ -54,11 +54,7 @@ fn read_slot(bytes: &[u8]) -> Option<u64> {
 
 /// Makes a rename in `dir` durable.
 pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(dir)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 impl Mark {
@@ -72,9 +68,7 @@ impl Mark {
             Err(error) => return Err(error),
         };
         let newest = bytes.chunks(SLOT).take(2).filter_map(read_slot).max();
-        Ok(newest
-            .filter(|_| bytes.len() == 2 * SLOT)
-            .map_or(Found::Damaged, Found::At))
+        Ok(newest.filter(|_| bytes.len() == 2 * SLOT).map_or(Found::Damaged, Found::At))
     }
 
     /// Replaces the mark in `dir`.
@@ -90,8 +84,7 @@ impl Mark {
 
     /// Everything below `end` is about to be acknowledged.
     pub(super) fn advance(&mut self, end: u64) -> io::Result<()> {
-        self.file
-            .seek(SeekFrom::Start(if self.second { SLOT as u64 } else { 0 }))?;
+        self.file.seek(SeekFrom::Start(if self.second { SLOT as u64 } else { 0 }))?;
         self.file.write_all(&slot(end))?;
         self.second = !self.second;
         Ok(())

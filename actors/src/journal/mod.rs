@@ -61,8 +61,7 @@ pub trait Journal: Send + Sync {
 
     /// Calls back once everything that was committed before is durable.
     fn barrier(&self, on_durable: OnDurable) -> Result<(), Refused> {
-        self.try_reserve()
-            .map(|permit| permit.commit(Vec::new(), Some(on_durable)))
+        self.try_reserve().map(|permit| permit.commit(Vec::new(), Some(on_durable)))
     }
 
     /// Keeps a state that includes every record below `offset`. It is written after what was committed before.

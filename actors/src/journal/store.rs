@@ -42,12 +42,8 @@ impl Store {
     pub(super) fn open(dir: &Path, options: &JournalOptions) -> Result<(Self, Mark, u64), JournalError> {
         let io = |error: io::Error| JournalError::io(dir, &error);
         fs::create_dir_all(dir).map_err(io)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join("lock"))
-            .map_err(io)?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(io)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => JournalError::Locked { dir: dir.to_owned() },
             TryLockError::Error(error) => io(error),
@@ -89,15 +85,10 @@ impl Store {
     fn open_existing(dir: &Path, options: &JournalOptions, lock: File) -> Result<Self, JournalError> {
         // fjall asserts rather than reports some kinds of damage.
         let opened = catch_unwind(AssertUnwindSafe(|| database(&dir.join(STORE), options)));
-        let damaged = |what: &str| JournalError::Corrupt {
-            dir: dir.to_owned(),
-            offset: None,
-            what: what.to_owned(),
-        };
+        let damaged =
+            |what: &str| JournalError::Corrupt { dir: dir.to_owned(), offset: None, what: what.to_owned() };
         let failed = |error| JournalError::store(dir, &error);
-        let db = opened
-            .map_err(|_| damaged("the store cannot be recovered"))?
-            .map_err(failed)?;
+        let db = opened.map_err(|_| damaged("the store cannot be recovered"))?.map_err(failed)?;
         let keyspace = |name: &str| {
             if db.keyspace_exists(name) {
                 db.keyspace(name, || keyspace_options(options)).map_err(failed)
@@ -131,9 +122,9 @@ impl Store {
     /// Where the log ends, if that agrees with what was acknowledged.
     fn checked_end(&self, found: Found) -> Result<u64, JournalError> {
         let have = match self.records.last_key_value() {
-            Some(last) => self
-                .offset_of(&last.key().map_err(|error| self.failed(&error))?)?
-                .saturating_add(1),
+            Some(last) => {
+                self.offset_of(&last.key().map_err(|error| self.failed(&error))?)?.saturating_add(1)
+            }
             None => 0,
         };
         let mut included = 0;
@@ -143,17 +134,9 @@ impl Store {
         })?;
         // Without a mark the operator has accepted a loss, or there was none to accept.
         let marked = if let Found::At(marked) = found { marked } else { 0 };
-        let acknowledged = if found == Found::Missing {
-            0
-        } else {
-            marked.max(included)
-        };
+        let acknowledged = if found == Found::Missing { 0 } else { marked.max(included) };
         if acknowledged > have {
-            return Err(JournalError::TailDamaged {
-                have,
-                acknowledged,
-                dir: self.dir.clone(),
-            });
+            return Err(JournalError::TailDamaged { have, acknowledged, dir: self.dir.clone() });
         }
         if found == Found::Missing && have.max(included) > 0 {
             let forgotten = included.saturating_sub(have);
@@ -205,9 +188,7 @@ impl Store {
 
     /// Whether the store still works, its background threads too.
     pub(super) fn check(&self) -> Result<(), JournalError> {
-        self.db
-            .persist(PersistMode::Buffer)
-            .map_err(|error| self.failed(&error))
+        self.db.persist(PersistMode::Buffer).map_err(|error| self.failed(&error))
     }
 
     /// fjall holds a write until flushing and compaction catch up, for ever if their threads have failed. So the
@@ -251,27 +232,19 @@ impl Store {
     }
 
     fn offset_of(&self, key: &[u8]) -> Result<u64, JournalError> {
-        let bytes = key
-            .try_into()
-            .map_err(|_| self.corrupt(None, "a key is no offset"))?;
+        let bytes = key.try_into().map_err(|_| self.corrupt(None, "a key is no offset"))?;
         Ok(u64::from_be_bytes(bytes))
     }
 
     pub(super) fn corrupt(&self, offset: Option<u64>, what: &str) -> JournalError {
-        JournalError::Corrupt {
-            dir: self.dir.clone(),
-            offset,
-            what: what.to_owned(),
-        }
+        JournalError::Corrupt { dir: self.dir.clone(), offset, what: what.to_owned() }
     }
 
     fn bad_frame(&self, offset: u64, error: FrameError) -> JournalError {
         match error {
-            FrameError::Version(version) => JournalError::WrongFormat {
-                dir: self.dir.clone(),
-                found: version.to_string(),
-                known: FORMAT,
-            },
+            FrameError::Version(version) => {
+                JournalError::WrongFormat { dir: self.dir.clone(), found: version.to_string(), known: FORMAT }
+            }
             error => self.corrupt(Some(offset), &error.to_string()),
         }
     }

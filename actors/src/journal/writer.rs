@@ -74,20 +74,13 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let mut group = Group {
-                batch: self.store.batch(),
-                acks: Vec::new(),
-                orders: 0,
-                bytes: 0,
-                end: self.end,
-            };
+            let mut group =
+                Group { batch: self.store.batch(), acks: Vec::new(), orders: 0, bytes: 0, end: self.end };
             let gathered = self.gather(&mut group, first);
             let result = gathered.and_then(|last| self.write(group.batch, group.end).map(|()| last));
             let result = result.inspect_err(|error| self.progress.fail(error));
             let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
-            self.progress
-                .commits
-                .fetch_add(group.orders as u64, Ordering::Relaxed);
+            self.progress.commits.fetch_add(group.orders as u64, Ordering::Relaxed);
             for ack in group.acks {
                 ack.settle(outcome.clone());
             }
@@ -95,9 +88,7 @@ impl Writer {
                 break;
             }
         }
-        self.mark
-            .sync()
-            .map_err(|error| JournalError::io(self.store.dir(), &error))
+        self.mark.sync().map_err(|error| JournalError::io(self.store.dir(), &error))
     }
 
     /// Takes what is waiting, within bounds. Breaks when it was told to close.
@@ -115,11 +106,7 @@ impl Writer {
                 }
                 Order::Checkpoint { name, offset, bytes } => {
                     group.orders += 1;
-                    let checkpoint = Checkpoint {
-                        name,
-                        offset: offset.unwrap_or(group.end),
-                        bytes,
-                    };
+                    let checkpoint = Checkpoint { name, offset: offset.unwrap_or(group.end), bytes };
                     self.store.add_checkpoint(&mut group.batch, &checkpoint)?;
                     // It ends the group, because no batch may hold two of one name.
                     break;
@@ -143,9 +130,7 @@ impl Writer {
         self.progress.syncs.fetch_add(1, Ordering::Relaxed);
         self.progress.records.fetch_add(records, Ordering::Relaxed);
         if records > 0 {
-            self.mark
-                .advance(end)
-                .map_err(|error| JournalError::io(self.store.dir(), &error))?;
+            self.mark.advance(end).map_err(|error| JournalError::io(self.store.dir(), &error))?;
             self.end = end;
             self.progress.durable.send_replace(end);
         }

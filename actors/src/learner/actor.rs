@@ -98,7 +98,9 @@ impl LearnerActor {
         let mut machine = LearnerMachine::new(catalog, Arc::clone(&deps.audience), deps.joiner);
         for name in [MODEL, PROFILES] {
             let restored = match deps.journal.checkpoint(name) {
-                Ok(Some(checkpoint)) if name == MODEL => machine.restore(&checkpoint.bytes, checkpoint.offset),
+                Ok(Some(checkpoint)) if name == MODEL => {
+                    machine.restore(&checkpoint.bytes, checkpoint.offset)
+                }
                 Ok(Some(checkpoint)) => machine.restore_profiles(&checkpoint.bytes, checkpoint.offset),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error.to_string()),

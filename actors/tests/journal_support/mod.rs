@@ -21,11 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn record(number: u64) -> Record {
     let campaign = CampaignKey(number);
     let decision = Decision {
-        bid: BidId {
-            campaign,
-            lease: 7,
-            number: 3,
-        },
+        bid: BidId { campaign, lease: 7, number: 3 },
         at: Timestamp(1_790_000_000_000_000),
         expires_at: Timestamp(1_790_000_600_000_000),
         ceiling: CpmMicros(3_250_000),
@@ -36,24 +32,15 @@ pub(crate) fn record(number: u64) -> Record {
         click_probability: 0.004,
         value: CpmMicros(4_100_000),
         user: Some(UserKey(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
-        features: (0..20u32)
-            .map(|field| Tag::of(&field.to_string()).0 as u32)
-            .collect(),
+        features: (0..20u32).map(|field| Tag::of(&field.to_string()).0 as u32).collect(),
     };
-    Record {
-        at: Timestamp(1_790_000_001_000_000),
-        campaign,
-        event: Event::Impression { decision },
-    }
+    Record { at: Timestamp(1_790_000_001_000_000), campaign, event: Event::Impression { decision } }
 }
 
 /// A callback and where its answer arrives.
 pub(crate) fn answer() -> (OnDurable, Receiver<Result<(), JournalError>>) {
     let (sender, receiver) = channel();
-    (
-        Box::new(move |result| sender.send(result).unwrap_or(())),
-        receiver,
-    )
+    (Box::new(move |result| sender.send(result).unwrap_or(())), receiver)
 }
 
 /// Commits when there is a place.
@@ -109,19 +96,11 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
 
 /// The store's newest write-ahead log, and the length of what is written in it.
 pub(crate) fn write_ahead_log(dir: &Path) -> (PathBuf, u64) {
-    let logs = fs::read_dir(dir.join("store"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let logs = fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
     let logs = logs.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
-    let number = |path: &PathBuf| {
-        path.file_stem()
-            .and_then(|stem| stem.to_str()?.parse::<u64>().ok())
-    };
+    let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
     let log = logs.max_by_key(number).expect("the store has a log");
     let bytes = fs::read(&log).unwrap();
-    let written = bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     (log, written as u64)
 }

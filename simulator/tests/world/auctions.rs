@@ -10,10 +10,7 @@ use crate::{bid, day_of_requests, is_ordinary, start, world};
 fn prices_follow_the_exchanges_rules() {
     let mut world = world(7);
     let mut wins_at = [0; 6];
-    let requests: Vec<_> = day_of_requests(&mut world, 4000)
-        .into_iter()
-        .filter(is_ordinary)
-        .collect();
+    let requests: Vec<_> = day_of_requests(&mut world, 4000).into_iter().filter(is_ordinary).collect();
     for request in &requests {
         let needed = world.auction(request, None).min_to_win;
         assert!(needed >= request.floor);
@@ -22,14 +19,7 @@ fn prices_follow_the_exchanges_rules() {
         let below = world.auction(request, Some(&bid(request, CpmMicros(needed.0 - 1))));
         assert!(!below.won);
         let floored = needed == request.floor;
-        assert_eq!(
-            below.loss,
-            Some(if floored {
-                LossReason::BelowFloor
-            } else {
-                LossReason::HigherBid
-            })
-        );
+        assert_eq!(below.loss, Some(if floored { LossReason::BelowFloor } else { LossReason::HigherBid }));
         for (wins, units) in wins_at.iter_mut().zip([1, 2, 3, 4, 6, 12]) {
             let price = CpmMicros(units * 1_000_000);
             let outcome = world.auction(request, Some(&bid(request, price)));
@@ -44,21 +34,14 @@ fn prices_follow_the_exchanges_rules() {
     }
     assert!(wins_at.is_sorted(), "{wins_at:?}");
     let share = |wins: i32| f64::from(wins) / requests.len() as f64;
-    assert!(
-        (0.4..0.65).contains(&share(wins_at[1])),
-        "a bid of 2 wins {}",
-        share(wins_at[1])
-    );
+    assert!((0.4..0.65).contains(&share(wins_at[1])), "a bid of 2 wins {}", share(wins_at[1]));
     assert!(share(wins_at[5]) > 0.97);
 }
 
 #[test]
 fn a_malformed_bid_loses_with_the_specifications_code() {
     let mut world = world(7);
-    let request = day_of_requests(&mut world, 50)
-        .into_iter()
-        .find(is_ordinary)
-        .unwrap();
+    let request = day_of_requests(&mut world, 50).into_iter().find(is_ordinary).unwrap();
     let good = bid(&request, CpmMicros(90_000_000));
     assert!(world.auction(&request, Some(&good)).won);
     let lost = |change: fn(&mut SimBid)| {
@@ -75,15 +58,9 @@ fn a_malformed_bid_loses_with_the_specifications_code() {
     assert_eq!(lost(|bid| bid.price = CpmMicros(-5)), 9);
     assert_eq!(lost(|bid| bid.price = CpmMicros(1)), 100);
     assert_eq!(lost(|bid| bid.width = 1), 203);
-    assert_eq!(
-        lost(|bid| bid.advertiser_domains = vec!["Summit-Rival.example".into()]),
-        205
-    );
+    assert_eq!(lost(|bid| bid.advertiser_domains = vec!["Summit-Rival.example".into()]), 205);
     assert_eq!(lost(|bid| bid.categories = vec!["IAB25-3".into()]), 209);
-    let video = day_of_requests(&mut world, 1000)
-        .into_iter()
-        .find(|it| !is_ordinary(it))
-        .unwrap();
+    let video = day_of_requests(&mut world, 1000).into_iter().find(|it| !is_ordinary(it)).unwrap();
     assert_eq!(world.auction(&video, Some(&good)).loss.unwrap().code(), 204);
 }
 

@@ -57,12 +57,7 @@ fn ad(number: usize) -> SimAd {
 fn bid(request: &SimRequest, price: CpmMicros) -> SimBid {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
     let size = |side: &str| {
-        u16::try_from(
-            body["imp"][0]["banner"]["format"][0][side]
-                .as_u64()
-                .unwrap_or(300),
-        )
-        .unwrap()
+        u16::try_from(body["imp"][0]["banner"]["format"][0][side].as_u64().unwrap_or(300)).unwrap()
     };
     SimBid {
         imp_id: request.imp_id.clone(),

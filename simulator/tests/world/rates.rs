@@ -69,10 +69,7 @@ fn there_is_something_to_learn_and_the_request_shows_part_of_it() {
             let ad = ad(number % SOLD.len());
             let body = String::from_utf8_lossy(&request.body);
             let wanted = [format!("\"{}\"", ad.category), format!("{},", ad.campaign_id)];
-            (
-                truth.click_probability(request, &ad),
-                wanted.iter().any(|word| body.contains(word.as_str())),
-            )
+            (truth.click_probability(request, &ad), wanted.iter().any(|word| body.contains(word.as_str())))
         })
         .collect();
     let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
@@ -82,17 +79,9 @@ fn there_is_something_to_learn_and_the_request_shows_part_of_it() {
     let by_constant = mean(&all.iter().map(|p| log_loss(*p, constant)).collect::<Vec<_>>());
     let gap = 1.0 - by_truth / by_constant;
     assert!(gap > 0.08, "the truth beats the constant rate by {gap}");
-    let matching: Vec<f64> = rated
-        .iter()
-        .filter(|(_, shown)| *shown)
-        .map(|(p, _)| *p)
-        .collect();
+    let matching: Vec<f64> = rated.iter().filter(|(_, shown)| *shown).map(|(p, _)| *p).collect();
     assert!(matching.len() > 500);
-    assert!(
-        mean(&matching) > 1.7 * constant,
-        "matching {} of {constant}",
-        mean(&matching)
-    );
+    assert!(mean(&matching) > 1.7 * constant, "matching {} of {constant}", mean(&matching));
 }
 
 #[test]
@@ -124,23 +113,14 @@ fn what_a_user_did_in_the_shop_raises_the_rates() {
 #[test]
 fn a_campaign_that_the_shop_does_not_know_still_gets_clicks() {
     let mut world = world(7);
-    let foreign = SimAd {
-        category: "IAB13".into(),
-        creative_id: "loan".into(),
-        ..SimAd::default()
-    };
+    let foreign = SimAd { category: "IAB13".into(), creative_id: "loan".into(), ..SimAd::default() };
     let requests = day_of_requests(&mut world, 2000);
     let truth = world.truth();
-    let rate = requests
-        .iter()
-        .map(|it| truth.click_probability(it, &foreign))
-        .sum::<f64>()
-        / 2000.0;
+    let rate = requests.iter().map(|it| truth.click_probability(it, &foreign)).sum::<f64>() / 2000.0;
     assert!((0.008..0.045).contains(&rate), "{rate}");
-    assert!(requests.iter().all(|it| {
-        world
-            .after_win(it, &foreign, Timestamp::MAX)
-            .order
-            .is_none_or(|o| o.value.0 > 0)
-    }));
+    assert!(
+        requests
+            .iter()
+            .all(|it| { world.after_win(it, &foreign, Timestamp::MAX).order.is_none_or(|o| o.value.0 > 0) })
+    );
 }

@@ -30,23 +30,12 @@ fn what_follows_a_request_depends_on_no_other_call() {
     let mut forward = world(7);
     let requests = day_of_requests(&mut forward, 3000);
     let mut backward = world(7);
-    assert!(
-        day_of_requests(&mut backward, 3000)
-            .iter()
-            .zip(&requests)
-            .all(|(a, b)| a.body == b.body)
-    );
-    let aftermaths: Vec<_> = requests
-        .iter()
-        .enumerate()
-        .map(|(n, it)| forward.after_win(it, &ad(n), it.at))
-        .collect();
+    assert!(day_of_requests(&mut backward, 3000).iter().zip(&requests).all(|(a, b)| a.body == b.body));
+    let aftermaths: Vec<_> =
+        requests.iter().enumerate().map(|(n, it)| forward.after_win(it, &ad(n), it.at)).collect();
     for (number, request) in requests.iter().enumerate().rev() {
         let outcome = backward.auction(request, None);
-        assert_eq!(
-            backward.after_win(request, &ad(number), request.at),
-            aftermaths[number]
-        );
+        assert_eq!(backward.after_win(request, &ad(number), request.at), aftermaths[number]);
         assert_eq!(outcome, forward.auction(request, None));
     }
     assert!(aftermaths.iter().any(|it| it.click.is_some()));
@@ -66,11 +55,7 @@ fn shop_events_do_not_depend_on_how_often_they_are_fetched() {
     gathered.extend(often.next_shop_events(end));
     assert!(all == gathered);
     assert!(all.is_sorted_by_key(|event| event.at));
-    assert!(
-        (4000..16_000).contains(&all.len()),
-        "{} events in two days",
-        all.len()
-    );
+    assert!((4000..16_000).contains(&all.len()), "{} events in two days", all.len());
     let count = |kind| all.iter().filter(|event| event.kind == kind).count();
     assert!(count(BehaviourKind::Viewed) > count(BehaviourKind::Carted));
     assert!(count(BehaviourKind::Carted) > count(BehaviourKind::Bought));
@@ -79,11 +64,7 @@ fn shop_events_do_not_depend_on_how_often_they_are_fetched() {
 
 #[test]
 fn extreme_times_and_sizes_do_no_harm() {
-    let settings = WorldSettings {
-        users: 0,
-        visits_a_day: f64::NAN,
-        history_days: u32::MAX,
-    };
+    let settings = WorldSettings { users: 0, visits_a_day: f64::NAN, history_days: u32::MAX };
     for moment in [Timestamp::MAX, Timestamp(i64::MIN), Timestamp(0)] {
         let mut world = World::new(1, moment, settings);
         assert_eq!(world.next_request(moment).at, moment);

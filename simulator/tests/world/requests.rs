@@ -26,28 +26,14 @@ fn requests_are_openrtb_and_have_what_a_bidder_reads() {
             "the floor survives the float"
         );
         assert!(imp["tagid"].is_string());
-        assert_eq!(
-            body["at"],
-            if request.auction == AuctionType::First {
-                1
-            } else {
-                2
-            }
-        );
+        assert_eq!(body["at"], if request.auction == AuctionType::First { 1 } else { 2 });
         assert_eq!(body["tmax"], request.tmax_ms);
         assert!(body["site"].is_object() != body["app"].is_object());
-        let place = if body["app"].is_object() {
-            &body["app"]
-        } else {
-            &body["site"]
-        };
+        let place = if body["app"].is_object() { &body["app"] } else { &body["site"] };
         assert!(place["cat"][0].as_str().unwrap().starts_with("IAB"));
         assert!(place["publisher"]["id"].is_string() && place["keywords"].is_string());
         for field in ["ua", "os", "language", "ip"] {
-            assert!(
-                !body["device"][field].as_str().unwrap().is_empty(),
-                "device.{field}"
-            );
+            assert!(!body["device"][field].as_str().unwrap().is_empty(), "device.{field}");
         }
         assert_eq!(body["device"]["geo"]["country"].as_str().unwrap().len(), 3);
         assert!(body["user"]["id"].is_string());
@@ -61,28 +47,13 @@ fn requests_are_openrtb_and_have_what_a_bidder_reads() {
         second_price += u32::from(request.auction == AuctionType::SecondPlus);
         bytes += request.body.len();
     }
-    assert_eq!(
-        requests.iter().map(|it| &it.id).collect::<HashSet<_>>().len(),
-        requests.len()
-    );
-    assert!(
-        (240..400).contains(&without_basis),
-        "{without_basis} of 4000 without a basis"
-    );
-    assert!(
-        (80..240).contains(&odd),
-        "{odd} of 4000 that no banner bidder can take"
-    );
+    assert_eq!(requests.iter().map(|it| &it.id).collect::<HashSet<_>>().len(), requests.len());
+    assert!((240..400).contains(&without_basis), "{without_basis} of 4000 without a basis");
+    assert!((80..240).contains(&odd), "{odd} of 4000 that no banner bidder can take");
     assert!((800..2400).contains(&apps), "{apps} of 4000 in apps");
-    assert!(
-        (1850..2150).contains(&second_price),
-        "{second_price} of 4000 second-price"
-    );
+    assert!((1850..2150).contains(&second_price), "{second_price} of 4000 second-price");
     let mean = bytes / requests.len();
     assert!((1000..2000).contains(&mean), "{mean} bytes a request");
     let events = world.next_shop_events(start() + Duration::from_secs(86_400));
-    assert!(
-        events.iter().any(|event| shop_users.contains(&event.user_id)),
-        "the same users shop and surf"
-    );
+    assert!(events.iter().any(|event| shop_users.contains(&event.user_id)), "the same users shop and surf");
 }
