@@ -52,8 +52,14 @@ fn produce(journal: &EmbeddedJournal, size: u32) {
             });
         }
     });
-    let (sender, durable) = channel();
-    journal.barrier(Box::new(move |result| sender.send(result).unwrap())).unwrap();
+    // The queue may be full of the producers' commits: then ask again.
+    let durable = loop {
+        let (sender, durable) = channel();
+        if journal.barrier(Box::new(move |result| sender.send(result).unwrap())).is_ok() {
+            break durable;
+        }
+        std::thread::yield_now();
+    };
     durable.recv().unwrap().unwrap();
 }
 

@@ -1,11 +1,8 @@
 //! How well the model predicted what it had not yet learned.
 
-/// The prior counts as this many examples.
-const PRIOR_WEIGHT: f64 = 10.0;
-
 /// Progressive validation (Blum, Kalai, Langford 1999): every example is predicted before it is learned, so these
 /// sums since the start are an honest estimate on unseen data. The baseline is the rate so far, equally progressive
-/// and with the same prior as the model's bias: a model that knew nothing but the rate would do exactly as well.
+/// and smoothed by ten examples only.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
     /// Examples so far.
@@ -29,9 +26,9 @@ impl Progress {
         self.baseline_log_loss / self.examples.max(1) as f64
     }
 
-    /// The rate so far, smoothed toward `prior`; strictly between 0 and 1 if the prior is.
-    pub(crate) fn rate(&self, prior: f64) -> f64 {
-        (self.positives as f64 + prior * PRIOR_WEIGHT) / (self.examples as f64 + PRIOR_WEIGHT)
+    /// The rate so far, smoothed by `weight` examples at the rate `prior`; strictly between 0 and 1 if the prior is.
+    pub(crate) fn rate(&self, prior: f64, weight: f64) -> f64 {
+        (self.positives as f64 + prior * weight) / (self.examples as f64 + weight)
     }
 
     /// Counts an example that was predicted as `predicted` when the running rate was `rate`.

@@ -11,14 +11,24 @@ use crate::progress::Progress;
 use crate::rates;
 use crate::table::{LANES, Row, Table};
 
-/// What a click is taken to be worth knowing nothing: 1 % of impressions.
-const CLICK_PRIOR: f64 = 0.01;
-/// And an order: 3 % of clicks.
-const CONVERSION_PRIOR: f64 = 0.03;
+/// A rate that is believed before anything was seen, and how many examples it counts as.
+#[derive(Clone, Copy)]
+struct Prior {
+    rate: f64,
+    weight: f64,
+}
+
+/// Clicks of impressions. Hopeful and held on to: a new bidder whose first hundred impressions bring no click, which
+/// chance alone does now and then, must go on bidding, or it would never learn better.
+const CLICK_PRIOR: Prior = Prior { rate: 0.02, weight: 200.0 };
+/// Orders of clicks. See [`CLICK_PRIOR`].
+const CONVERSION_PRIOR: Prior = Prior { rate: 0.05, weight: 40.0 };
+/// The baseline's: weak, so that it follows the data from the start and is no easy opponent.
+const BASELINE_WEIGHT: f64 = 10.0;
 
 /// The parameters, what is known of how fast to change them, and how well they predicted.
 pub(crate) struct HeadTrainer {
-    prior: f64,
+    prior: Prior,
     pub(crate) head: Head,
     /// Sums of squared gradients of the parameters in the same place.
     pub(crate) request_squares: Table,
@@ -78,7 +88,7 @@ impl Trainer {
 }
 
 impl HeadTrainer {
-    fn new(prior: f64) -> Self {
+    fn new(prior: Prior) -> Self {
         let head = Head::new(0.0);
         let (request_squares, ad_squares) = (head.request.clone(), head.ad.clone());
         let mut trainer = Self {
@@ -96,7 +106,7 @@ impl HeadTrainer {
 
     /// Brings the bias in line with the running rate and the offset.
     pub(crate) fn set_bias(&mut self) {
-        let rate = self.progress.rate(self.prior);
+        let rate = self.progress.rate(self.prior.rate, self.prior.weight);
         self.head.bias = (rate / (1.0 - rate)).ln() as f32 + self.offset;
     }
 
@@ -104,7 +114,7 @@ impl HeadTrainer {
         let request_part = self.head.request_part(request);
         let ad_part = self.head.ad_part(ad);
         let predicted = probability(self.head.score(&request_part, &ad_part));
-        self.progress.note(f64::from(predicted), self.progress.rate(self.prior), label);
+        self.progress.note(f64::from(predicted), self.progress.rate(self.prior.rate, BASELINE_WEIGHT), label);
         let slope = predicted - if label { 1.0 } else { 0.0 };
         step(&mut self.offset, &mut self.offset_squares, slope, rates::BIAS, rates::BIAS_CAUTION);
         self.learn_request(request, &request_part, &ad_part, slope);
@@ -180,7 +190,7 @@ mod tests {
             trainer.learn_click(&[1, 2], &[3], true);
         }
         assert_eq!(predict(), before);
-        assert!((before.click - 0.01).abs() < 1e-6 && (before.conversion - 0.03).abs() < 1e-6);
+        assert!((before.click - 0.02).abs() < 1e-6 && (before.conversion - 0.05).abs() < 1e-6);
     }
 
     proptest! {

@@ -311,8 +311,15 @@ impl Node {
             campaign.address.do_send(Drain { done });
             drained.push((&campaign.id, wait));
         }
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
         for (campaign, wait) in drained {
-            if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            let confirmed = tokio::select! {
+                biased;
+                confirmed = wait => confirmed.is_ok(),
+                () = &mut patience => false,
+            };
+            if !confirmed {
                 tracing::warn!(
                     campaign,
                     "its actor did not confirm the stop; what it leased is released later"

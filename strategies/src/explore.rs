@@ -10,7 +10,7 @@
 
 use haggle_domain::{Draw, Size};
 use smallvec::SmallVec;
-use statrs::distribution::{Beta, Continuous, ContinuousCDF};
+use statrs::distribution::{Beta, Continuous};
 
 /// No creative's probability within its size falls below this, so every logged decision has overlap.
 const LEAST: f64 = 0.02;
@@ -131,14 +131,32 @@ fn probability_best(posteriors: &[(f64, f64)]) -> Vec<f64> {
         high = high.max((mean + 6.0 * deviation).min(1.0));
         betas.push(distribution);
     }
+    // Densities on one grid; a running sum of them is the distribution function, far cheaper than the incomplete beta
+    // function at every point, and normalising takes the grid's error out.
+    let width = (high - low) / POINTS as f64;
+    let densities: Vec<Vec<f64>> = betas
+        .iter()
+        .map(|beta| {
+            let density = |point: usize| beta.pdf(low + width * (point as f64 + 0.5));
+            let mut density: Vec<f64> = (0..POINTS).map(density).collect();
+            let mass: f64 = density.iter().sum();
+            density.iter_mut().for_each(|density| *density /= mass);
+            density
+        })
+        .collect();
+    let mut below = vec![0.0; betas.len()];
     let mut best = vec![0.0; betas.len()];
     for point in 0..POINTS {
-        let x = low + (high - low) * (point as f64 + 0.5) / POINTS as f64;
-        let below: Vec<f64> = betas.iter().map(|beta| beta.cdf(x)).collect();
-        for (i, beta) in betas.iter().enumerate() {
+        // Up to the middle of the cell.
+        let middle: Vec<f64> =
+            densities.iter().zip(&below).map(|(density, below)| below + density[point] / 2.0).collect();
+        for (i, density) in densities.iter().enumerate() {
             let others: f64 =
-                below.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, below)| below).product();
-            best[i] += beta.pdf(x) * others;
+                middle.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, middle)| middle).product();
+            best[i] += density[point] * others;
+        }
+        for (below, density) in below.iter_mut().zip(&densities) {
+            *below += density[point];
         }
     }
     let total: f64 = best.iter().sum();

@@ -1,5 +1,7 @@
 //! What it takes to win: the distribution of the price to beat, per exchange, from notices that say it.
 
+use std::sync::LazyLock;
+
 use haggle_domain::{CpmMicros, ExchangeKey};
 
 /// Buckets of the price axis, evenly spaced in the logarithm from [`LOWEST`] to [`HIGHEST`].
@@ -27,10 +29,11 @@ impl Default for WinCurve {
     }
 }
 
-/// The upper edge of a bucket, in currency units per thousand.
-fn edge(bucket: usize) -> f64 {
-    LOWEST * (HIGHEST / LOWEST).powf((bucket + 1) as f64 / BUCKETS as f64)
-}
+/// The upper edges of the buckets, in currency units per thousand. Worked out once: a power a bucket and candidate was
+/// most of a first-price ranking's time.
+static EDGES: LazyLock<[f64; BUCKETS]> = LazyLock::new(|| {
+    std::array::from_fn(|bucket| LOWEST * (HIGHEST / LOWEST).powf((bucket + 1) as f64 / BUCKETS as f64))
+});
 
 impl WinCurve {
     /// Notes that `min_to_win` would have just won an auction.
@@ -58,8 +61,7 @@ impl WinCurve {
         }
         let total: f64 = self.counts.iter().sum();
         let (mut below, mut best, mut best_surplus) = (0.0, value, 0.0);
-        for (bucket, count) in self.counts.iter().enumerate() {
-            let bid = edge(bucket);
+        for (&bid, count) in EDGES.iter().zip(&self.counts) {
             if bid > value {
                 break;
             }

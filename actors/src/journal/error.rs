@@ -108,6 +108,10 @@ impl JournalError {
                 version.map_or_else(|| "unknown to the store".to_owned(), |v| format!("{v} of the store"));
             return Self::WrongFormat { dir: dir.to_owned(), found, known: super::store::FORMAT };
         }
+        if matches!(error, fjall::Error::JournalRecovery(_)) {
+            let what = "a batch of records in the store's log does not match its checksum".to_owned();
+            return Self::Corrupt { dir: dir.to_owned(), offset: None, what };
+        }
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(current) = cause {
             if let Some(io) = current.downcast_ref::<io::Error>() {
