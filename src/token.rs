@@ -1,7 +1,7 @@
 //! The sealed tokens in notice URLs.
 //!
 //! XChaCha20-Poly1305. The nonce is 16 random bytes of this process and a counter, so it cannot repeat, not even after
-//! an old data folder was restored. The two kinds are told apart by the associated data: a token out of the ad's markup,
+//! an old data folder was restored. The kinds are told apart by the associated data: a token out of the ad's markup,
 //! which a browser sees, opens no money notice.
 
 use std::fs;
@@ -29,8 +29,10 @@ const MOST_FEATURES: usize = 64;
 pub enum TokenKind {
     /// Win, billing and loss notices: between the exchange and us. Carries what money needs.
     Money = 1,
-    /// Impression, click and conversion: seen by the user's browser. Carries what the learner needs, too.
+    /// Impression and click: in the markup, seen by the user's browser. Carries what the learner needs, too.
     Event = 2,
+    /// Conversion: given out with a click, so that markup alone reports no orders. Carries the same.
+    Order = 3,
 }
 
 /// The text is no token of that kind under this key.
@@ -189,7 +191,7 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         exchange: ExchangeKey(u64::from_le_bytes(take(bytes)?)),
         ..Decision::default()
     };
-    if kind == TokenKind::Event {
+    if kind != TokenKind::Money {
         decision.creative = u16::from_le_bytes(take(bytes)?);
         decision.propensity = f32::from_le_bytes(take(bytes)?);
         decision.model_version = u64::from_le_bytes(take(bytes)?);
@@ -249,7 +251,9 @@ mod tests {
     fn one_kind_does_not_open_as_the_other_and_no_key_opens_anothers() {
         let sealer = sealer();
         let event = sealer.seal(TokenKind::Event, &decision());
-        assert_eq!(sealer.open(TokenKind::Money, &event), Err(Forged));
+        for other in [TokenKind::Money, TokenKind::Order] {
+            assert_eq!(sealer.open(other, &event), Err(Forged));
+        }
         assert_eq!(Sealer::new([4; 32], [6; 16]).open(TokenKind::Event, &event), Err(Forged));
     }
 

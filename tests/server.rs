@@ -170,6 +170,9 @@ async fn impression_click_and_order_are_counted_once_each() {
     let order = |value: &str, id: &str| rig.url(&format!("/n/conv/{token}?value={value}&order={id}"));
     assert_eq!(rig.get(&order("59.90", "A1")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(rig.get(&order("59.90", "A1")).await.0, StatusCode::NO_CONTENT);
+    let shown = pixel.rsplit('/').next().unwrap();
+    let unclicked = rig.url(&format!("/n/conv/{shown}?value=59.90&order=A9"));
+    assert_eq!(rig.get(&unclicked).await.0, StatusCode::FORBIDDEN, "markup alone reports no orders");
     assert_eq!(rig.get(&order("-5", "A2")).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(rig.get(&order("1e12", "A3")).await.0, StatusCode::BAD_REQUEST);
     rig.settle().await;

@@ -245,6 +245,20 @@ fn a_lowered_budget_takes_back_what_is_not_out_yet() {
 }
 
 #[test]
+fn a_clock_set_back_brings_no_second_budget_for_the_day() {
+    let mut rig = Rig::new(campaign(daily(1), Pacing::Asap));
+    rig.tick(MINUTE * 60 * 24);
+    rig.tick(MINUTE);
+    let budget = rig.machine.report().budget;
+    let yesterday = rig.now - MINUTE * 60 * 30;
+    let live = Entry::new(Arc::clone(&rig.campaign)).live;
+    let mut second = Rig::start(rig.campaign, live, rig.journal, yesterday);
+    second.tick(MINUTE);
+    second.tick(MINUTE);
+    assert_eq!(second.machine.report().budget, budget);
+}
+
+#[test]
 fn clicks_and_orders_count_once_and_only_in_time() {
     let mut rig = Rig::new(campaign(daily(1), Pacing::Asap));
     rig.tick(MINUTE);

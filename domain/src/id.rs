@@ -84,7 +84,7 @@ impl ExchangeKey {
     }
 }
 
-/// A person's browser or device, by a keyed hash of what the exchange calls it; the raw id is never kept.
+/// A person's browser or device, by a stable hash of what the exchange calls it; the id itself is never kept.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
 )]

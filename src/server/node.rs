@@ -250,6 +250,14 @@ impl Node {
             clock,
             journal,
         ));
+        // Bids look at one flag, not at the journal.
+        let watched = state.clone();
+        let mut failures = watched.journal.failures();
+        actix_rt::spawn(async move {
+            // An error means that the journal was closed, which is a stop, too.
+            let _ = failures.wait_for(Option::is_some).await;
+            watched.draining.store(true, Ordering::Relaxed);
+        });
         let servers = vec![serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         Ok(Self { state, address, admin_address, servers, learner, arbiters })
@@ -274,13 +282,11 @@ impl Node {
     /// Waits for the journal's failure.
     pub async fn failed(&self) -> JournalError {
         let mut failures = self.state.journal.failures();
-        loop {
-            if let Some(error) = failures.borrow_and_update().clone() {
-                return error;
-            }
-            if failures.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let failure = failures.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+        match failure {
+            Some(error) => error,
+            // Closed without a failure: there is nothing to wait for.
+            None => std::future::pending().await,
         }
     }
 

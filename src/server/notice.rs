@@ -193,7 +193,7 @@ async fn click(state: web::Data<State>, token: web::Path<String>) -> HttpRespons
     // The page comes from the campaign, never from the request: no open redirect.
     let page = state.snapshot.load().catalog.get(decision.bid.campaign).and_then(|entry| {
         let creative = entry.campaign.creatives.get(usize::from(decision.creative))?;
-        Some(landing(&creative.landing, &token))
+        Some(landing(&creative.landing, &state.sealer.seal(TokenKind::Order, &decision)))
     });
     let Some(page) = page else { return finish(&state, kind, NoticeOutcome::UnknownCampaign) };
     let outcome = deliver(&state, Notice::Click { decision }).await;
@@ -211,7 +211,7 @@ async fn conversion(
     order: web::Query<Order>,
 ) -> HttpResponse {
     let kind = NoticeKind::Conversion;
-    let Ok(decision) = open(&state, TokenKind::Event, &token) else {
+    let Ok(decision) = open(&state, TokenKind::Order, &token) else {
         return finish(&state, kind, NoticeOutcome::Forged);
     };
     let revenue = match order.value.as_deref().map(str::parse::<Micros>) {

@@ -44,7 +44,7 @@ pub struct State {
     pub clock: Arc<dyn Clock>,
     /// Where events go.
     pub journal: Arc<dyn Journal>,
-    /// It takes on no new money: it stops.
+    /// It takes on no new money: it is told to stop, or its journal has failed.
     pub draining: AtomicBool,
 }
 
@@ -106,16 +106,16 @@ impl State {
 
     /// Whether it takes on new money.
     pub fn serving(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed) && self.journal.failure().is_none()
+        !self.draining.load(Ordering::Relaxed)
     }
 
     /// Whether it is fit for traffic, and if not, why.
     pub fn ready(&self) -> Result<(), &'static str> {
-        if self.draining.load(Ordering::Relaxed) {
-            return Err("draining");
-        }
         if self.journal.failure().is_some() {
             return Err("the journal has stopped");
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("draining");
         }
         if self.campaigns.iter().any(|campaign| campaign.report.load().is_none()) {
             return Err("campaigns are starting");

@@ -191,14 +191,22 @@ impl CampaignActor {
         let key = self.deps.campaign.key;
         let recovery = async move {
             // What the earlier life committed must be durable, and its grants carried out, before it is read.
-            let (done, durable) = oneshot::channel();
-            while journal.barrier(Box::new(|_| ())).is_err() && journal.failure().is_none() {
+            let durable = loop {
+                let (done, durable) = oneshot::channel();
+                let asked = journal.barrier(Box::new(move |result| {
+                    // Whoever waited has gone.
+                    let _ = done.send(result);
+                }));
+                if asked.is_ok() {
+                    break durable;
+                }
+                if journal.failure().is_some() {
+                    return None;
+                }
+                // No room: what waits is written in milliseconds.
                 tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            let barrier = journal.barrier(Box::new(move |result| {
-                let _ = done.send(result);
-            }));
-            if barrier.is_err() || !matches!(durable.await, Ok(Ok(()))) {
+            };
+            if !matches!(durable.await, Ok(Ok(()))) {
                 return None;
             }
             let read = tokio::task::spawn_blocking(move || recover_one(&*journal, key)).await;

@@ -292,7 +292,8 @@ impl CampaignMachine {
         if now >= self.plan.end() {
             self.plan = DayPlan::of(&self.campaign, now);
         }
-        if self.books.ledger.day() == Some(day) {
+        // A clock that was set back brings no day, and no day's money, a second time.
+        if self.books.ledger.day().is_some_and(|known| known >= day) {
             return;
         }
         self.close_lease(now, effects);
