@@ -129,7 +129,13 @@ async fn play(
     let event_key = loaded.event_key.as_ref().map(|key| key.expose().to_owned()).unwrap_or_default();
     // The clock starts now; starting up is part of the day, and takes milliseconds.
     let clock = AcceleratedClock::new(start, end, Duration::from_secs(args.seconds));
-    let node = Node::start(loaded, Arc::new(clock)).await?;
+    let node = Node::start(loaded, Arc::new(clock)).await.map_err(|error| match error {
+        StartError::Bind { address, error, .. } => ExitError::new(
+            Exit::AddressUnavailable,
+            format!("cannot listen on {address}: {error}; choose another with --port"),
+        ),
+        other => other.into(),
+    })?;
     node.ready().await;
     let tally = Arc::new(Tally::new().map_err(|error| ExitError::new(Exit::Internal, error))?);
     let stop = Arc::new(AtomicBool::new(false));
