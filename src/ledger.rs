@@ -16,7 +16,7 @@ use crate::server::StartError;
 /// and the books that a start would recover from checkpoints.
 pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String, ExitError> {
     let folder = data.join("journal");
-    if !folder.is_dir() {
+    if !folder.join("store").is_dir() {
         return Err(ExitError::new(
             Exit::IoFailed,
             format!("{} holds no journal; name the folder that was given as --data", data.display()),
@@ -51,7 +51,7 @@ pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String,
     }
     let differing: Vec<&str> = replayed
         .iter()
-        .filter(|(key, books)| recovered.get(key).is_some_and(|recovered| recovered.ledger != books.ledger))
+        .filter(|(key, books)| recovered.get(key).is_none_or(|recovered| recovered.ledger != books.ledger))
         .map(|(_, books)| books.id.as_deref().unwrap_or("(not defined)"))
         .collect();
     if !differing.is_empty() {

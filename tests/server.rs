@@ -78,7 +78,7 @@ async fn a_bill_counts_once_over_a_hundred_repeats_and_a_restart() {
     for _ in 0..50 {
         assert_eq!(rig.get(&burl).await.0, StatusCode::NO_CONTENT);
     }
-    assert_eq!(rig.get(&filled(&bid, "lurl", "")).await.0, StatusCode::NO_CONTENT, "too late to lose");
+    assert_eq!(rig.get(&filled(&bid, "lurl", "")).await.0, StatusCode::CONFLICT, "a billed bid cannot lose");
     assert_eq!(rig.spent().await, 1_234);
     rig.stop().await;
     let rig = Rig::start(folder.path(), &clock).await;
@@ -119,6 +119,64 @@ async fn a_notice_that_is_forged_altered_late_or_of_another_kind_never_charges()
     assert_eq!(status, StatusCode::FOUND);
     assert!(page.unwrap().starts_with("https://shop.example/landing?from=ad&haggle_click="));
     assert_eq!(rig.node.state.campaigns[0].report.load_full().unwrap().clicks, 0);
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_lost_bid_is_not_billed_shown_or_clicked_any_more_and_the_contradiction_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path());
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    let bid = rig.bid("demo", "lost").await;
+    for _ in 0..2 {
+        assert_eq!(rig.get(&filled(&bid, "lurl", "")).await.0, StatusCode::NO_CONTENT);
+    }
+    let (_, pixel) = links(&bid);
+    for url in [filled(&bid, "burl", "1"), filled(&bid, "nurl", "1"), pixel] {
+        assert_eq!(rig.get(&url).await.0, StatusCode::CONFLICT, "{url}");
+    }
+    assert_eq!(rig.spent().await, 0);
+    assert!(rig.metrics().await.contains(r#"haggle_notices_total{kind="bill",outcome="conflict"} 1"#));
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_campaign_that_is_renamed_still_settles_its_open_bids() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path());
+    let clock = HandClock::new();
+    let rig = Rig::start(folder.path(), &clock).await;
+    let bid = rig.bid("demo", "open").await;
+    let path = filled(&bid, "burl", "1.5").strip_prefix(&rig.url("")).unwrap().to_owned();
+    rig.stop().await;
+    let file = folder.path().join("campaigns/eager.toml");
+    let renamed = std::fs::read_to_string(&file).unwrap().replace("\"eager\"", "\"keen\"");
+    std::fs::write(&file, renamed).unwrap();
+    let rig = Rig::start(folder.path(), &clock).await;
+    assert_eq!(rig.get(&rig.url(&path)).await.0, StatusCode::NO_CONTENT);
+    rig.settle().await;
+    let report = |id: &str| {
+        let found = rig.node.state.campaigns.iter().find(|campaign| campaign.id == id).unwrap();
+        found.report.load_full().unwrap()
+    };
+    assert_eq!((report("eager").settled.0, report("keen").settled.0), (1_500, 0));
+    assert_eq!(report("eager").unleased.0, 0, "nothing is left to bid with");
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn one_click_brings_no_more_than_a_few_orders() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path());
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    let bid = rig.bid("demo", "clicked").await;
+    let (_, page) = rig.get(&links(&bid).0).await;
+    let token = page.unwrap().rsplit_once("haggle_click=").unwrap().1.to_owned();
+    let mut answers = Vec::new();
+    for order in 0..10 {
+        answers.push(rig.get(&rig.url(&format!("/n/conv/{token}?value=1&order={order}"))).await.0.as_u16());
+    }
+    assert_eq!(answers, [204, 204, 204, 204, 204, 204, 204, 204, 409, 409]);
     rig.stop().await;
 }
 

@@ -82,6 +82,9 @@ pub struct Books {
     /// Orders that were counted, and when they may be forgotten.
     #[n(5)]
     ordered: BTreeMap<Tag, Timestamp>,
+    /// How many orders each bid's click brought, and when the last one came.
+    #[n(6)]
+    orders: BTreeMap<(u32, u32), (Timestamp, u32)>,
 }
 
 impl Books {
@@ -128,8 +131,10 @@ impl Books {
                 self.stats.clicks += 1;
                 self.arm(decision.creative).clicks += 1;
             }
-            Event::Conversion { revenue, order, .. } => {
+            Event::Conversion { decision, revenue, order } => {
                 self.ordered.insert(*order, at);
+                let orders = self.orders.entry((decision.bid.lease, decision.bid.number)).or_default();
+                *orders = (at, orders.1.saturating_add(1));
                 self.stats.conversions += 1;
                 self.stats.revenue = self.stats.revenue.saturating_add(*revenue);
             }
@@ -176,10 +181,16 @@ impl Books {
         self.ordered.contains_key(&order)
     }
 
+    /// How many orders the bid's click brought.
+    pub fn orders_of(&self, bid: BidId) -> u32 {
+        self.orders.get(&(bid.lease, bid.number)).map_or(0, |(_, orders)| *orders)
+    }
+
     /// Forgets clicks and orders whose tokens no longer count. Not an event: it follows from time alone.
     pub fn forget(&mut self, now: Timestamp, click_expiry: Duration, conversion_window: Duration) {
         self.clicked.retain(|_, at| now.since(*at) <= click_expiry);
         self.ordered.retain(|_, at| now.since(*at) <= conversion_window);
+        self.orders.retain(|_, (at, _)| now.since(*at) <= conversion_window);
     }
 
     /// Bids of leases that nobody counted yet, as far as notices tell.
@@ -204,12 +215,14 @@ impl Books {
         Some(Micros(self.stats.resolved.0 / resolutions))
     }
 
-    /// The mean revenue of an order: what was configured weighs as much as ten orders.
+    /// The mean revenue of an order: what was configured weighs as much as ten orders. At most ten times what was
+    /// configured, because what orders bring is as their sender says.
     pub fn order_value(&self, configured: Micros) -> Micros {
         const PRIOR: i128 = 10;
         let orders = i128::from(self.stats.conversions) + PRIOR;
         let revenue = i128::from(self.stats.revenue.0) + i128::from(configured.0) * PRIOR;
-        Micros(i64::try_from(revenue / orders).unwrap_or(i64::MAX))
+        let mean = Micros(i64::try_from(revenue / orders).unwrap_or(i64::MAX));
+        mean.min(Micros(configured.0.saturating_mul(10)))
     }
 }
 

@@ -88,6 +88,20 @@ pub struct LeaseBook {
     /// Which of its bids are resolved.
     #[n(6)]
     bids: Bits,
+    /// Which of those lost.
+    #[n(7)]
+    lost: Bits,
+}
+
+/// How a bid's reservation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It waits for its notice.
+    Open,
+    /// It was billed.
+    Billed,
+    /// It was released by a loss notice.
+    Lost,
 }
 
 impl LeaseBook {
@@ -131,7 +145,7 @@ pub struct Ledger {
     settled_today: Micros,
     #[n(6)]
     leases: BTreeMap<u32, LeaseBook>,
-    /// The next lease's number.
+    /// No later lease has a number below this.
     #[n(7)]
     next_lease: u32,
     /// Billing notices that asked for more than the signed ceiling.
@@ -194,6 +208,9 @@ impl Ledger {
             }
             Event::Lost { bid, reserved, .. } => {
                 self.resolve(bid, reserved, Micros::ZERO)?;
+                if let Some(book) = self.leases.get_mut(&bid.lease) {
+                    book.lost.insert(bid.number);
+                }
                 self.unleased += reserved;
             }
             Event::Defined { .. }
@@ -218,12 +235,12 @@ impl Ledger {
             }
             book.granted += amount;
         } else {
-            if lease != self.next_lease {
+            if lease < self.next_lease {
                 return Err(Violation::UnknownLease);
             }
             let day = self.day.unwrap_or_default();
             self.leases.insert(lease, LeaseBook { granted: amount, expires_at, day, ..LeaseBook::default() });
-            self.next_lease += 1;
+            self.next_lease = lease.saturating_add(1);
         }
         self.unleased -= amount;
         Ok(())
@@ -245,9 +262,14 @@ impl Ledger {
         Ok(book.day)
     }
 
-    /// Whether the bid's reservation has ended already; `None` if its lease has expired.
-    pub fn is_resolved(&self, bid: BidId) -> Option<bool> {
-        self.leases.get(&bid.lease).map(|book| book.bids.contains(bid.number))
+    /// How the bid's reservation stands; `None` if its lease has expired.
+    pub fn resolution(&self, bid: BidId) -> Option<Resolution> {
+        let book = self.leases.get(&bid.lease)?;
+        Some(match (book.bids.contains(bid.number), book.lost.contains(bid.number)) {
+            (false, _) => Resolution::Open,
+            (true, false) => Resolution::Billed,
+            (true, true) => Resolution::Lost,
+        })
     }
 
     /// The budget so far: what was opened and did not lapse.
@@ -290,7 +312,7 @@ impl Ledger {
         self.leases.iter().map(|(number, book)| (*number, book))
     }
 
-    /// The number the next lease will have.
+    /// The least number the next lease may have.
     pub fn next_lease(&self) -> u32 {
         self.next_lease
     }
@@ -383,7 +405,6 @@ mod tests {
             (Event::BudgetOpened { day: 1, amount: Micros(-1) }, Violation::NegativeAmount),
             (Event::BudgetLapsed { amount: Micros(61) }, Violation::Overdrawn),
             (Event::LeaseGranted { lease: 0, amount: Micros(61), expires_at }, Violation::Overdrawn),
-            (Event::LeaseGranted { lease: 2, amount: Micros(1), expires_at }, Violation::UnknownLease),
             (Event::LeaseReturned { lease: 0, amount: Micros(11), bids: 0 }, Violation::LeaseOverdrawn),
             (Event::LeaseReturned { lease: 1, amount: Micros(0), bids: 0 }, Violation::UnknownLease),
             (Event::LeaseExpired { lease: 0, amount: Micros(9) }, Violation::LeaseOverdrawn),
@@ -404,7 +425,7 @@ mod tests {
         ledger.apply(&Event::LeaseReturned { lease: 0, amount: Micros(5), bids: 0 }).unwrap();
         ledger.apply(&Event::LeaseExpired { lease: 0, amount: Micros(25) }).unwrap();
         assert_eq!((ledger.leased(), ledger.unleased()), (Micros(0), Micros(90)));
-        assert_eq!(ledger.is_resolved(bid(0, 0)), None);
+        assert_eq!(ledger.resolution(bid(0, 0)), None);
         assert_eq!(ledger.apply(&billed(0, 0, 10, 10)), Err(Violation::UnknownLease));
         ledger.check().unwrap();
     }

@@ -45,6 +45,7 @@ pub struct Supervision {
     restarts: AtomicU64,
     in_a_row: AtomicU32,
     breaker_open: AtomicBool,
+    gone: AtomicBool,
 }
 
 impl Supervision {
@@ -56,6 +57,16 @@ impl Supervision {
     /// Whether it is being left alone after a storm of panics.
     pub fn breaker_open(&self) -> bool {
         self.breaker_open.load(Ordering::Relaxed)
+    }
+
+    /// Whether the actor cannot be started again in this process.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Said by an actor that cannot go on.
+    pub fn give_up(&self) {
+        self.gone.store(true, Ordering::Relaxed);
     }
 
     /// Said by the actor once it has worked for a while: the next panic is a first one again.

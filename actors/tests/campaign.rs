@@ -149,7 +149,7 @@ fn a_bill_counts_once_and_never_above_the_ceiling() {
     for _ in 0..100 {
         assert_eq!(rig.notice(bill(&a, CpmMicros(3_000_000))), Outcome::Duplicate);
     }
-    assert_eq!(rig.notice(lost(&a)), Outcome::Duplicate, "a billed bid cannot be released");
+    assert_eq!(rig.notice(lost(&a)), Outcome::Conflict, "a billed bid cannot be released");
     assert_eq!(rig.notice(bill(&b, CpmMicros(9_000_000_000))), Outcome::Capped);
     assert_eq!(rig.machine.report().settled, Micros(3_000 + 4_000));
     assert_eq!(rig.machine.report().capped, 1);

@@ -14,9 +14,9 @@ use std::str::FromStr;
 const SCALE: i64 = 1_000_000;
 const SCALE_DIGITS: usize = 6;
 
-/// The largest magnitude that parsing accepts: a trillion units. Sums of millions of them still fit an `i64`
-/// only below this, so larger inputs are refused where they enter.
-const MAX_PARSED: i64 = 1_000_000_000_000 * SCALE;
+/// The largest magnitude that parsing accepts: a billion units. Sums of thousands of such amounts fit an `i64`, so larger
+/// ones are refused where they enter.
+const MAX_PARSED: i64 = 1_000_000_000 * SCALE;
 
 /// An amount of money in millionths of the account's currency. May be negative (a difference).
 #[derive(
@@ -65,8 +65,8 @@ pub enum MoneyError {
     /// More than six digits after the point, where exactness was asked for.
     #[error("{0:?} has more than 6 digits after the point; money is kept in millionths")]
     TooPrecise(String),
-    /// Beyond a trillion units.
-    #[error("{0:?} is larger than a trillion")]
+    /// Beyond a billion units.
+    #[error("{0:?} is larger than a billion")]
     TooLarge(String),
 }
 
@@ -121,7 +121,7 @@ impl CpmMicros {
     }
 
     /// From a float price as OpenRTB sends a floor (currency units per thousand), rounded **up**, so that a
-    /// bid at the result satisfies the floor. `None` unless finite, non-negative and at most a trillion.
+    /// bid at the result satisfies the floor. `None` unless finite, non-negative and at most a billion.
     pub fn from_f64_rounded_up(units: f64) -> Option<Self> {
         let micros = units * SCALE as f64;
         if !(0.0..=MAX_PARSED as f64).contains(&micros) {
@@ -291,7 +291,7 @@ mod tests {
         for bad in ["", ".", "-", "1e3", "1,5", " 1", "0x1", "NaN", "inf", "--1", "1.2.3", "١"] {
             assert!(matches!(bad.parse::<Micros>(), Err(MoneyError::NotDecimal(_))), "{bad:?}");
         }
-        assert!(matches!("1000000000001".parse::<Micros>(), Err(MoneyError::TooLarge(_))));
+        assert!(matches!("1000000001".parse::<Micros>(), Err(MoneyError::TooLarge(_))));
         assert!(matches!("99999999999999999999999".parse::<Micros>(), Err(MoneyError::TooLarge(_))));
     }
 

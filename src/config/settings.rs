@@ -161,7 +161,7 @@ settings! {
     /// How many users' behaviour is kept; once full, new users are turned away and counted.
     max_profiles: usize = "1000000", within(1, 100_000_000);
     /// What is logged: error, warn, info, debug, trace, or directives such as info,haggle_actors=debug.
-    log: String = "info,actix_server=warn", |directives: &String| log_directives(directives);
+    log: String = "info,actix_server=warn,actix_http=off", |directives: &String| log_directives(directives);
     /// How log lines are written.
     log_format: LogFormat = "text";
     /// How long a stop waits for requests in progress.

@@ -105,11 +105,10 @@ fn the_day(data: &Path) -> Result<(Timestamp, Timestamp), ExitError> {
     let mut start = first;
     if folder.is_dir() {
         let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?;
-        let last = journal.durable_end().saturating_sub(1);
-        let records = journal.read_from(last, 1).map_err(StartError::from)?;
-        if let Some((_, record)) = records.first() {
-            start = start.max(record.at);
-        }
+        // Records lie in order but for what shops report late; the last thousand hold the latest time.
+        let tail = journal.durable_end().saturating_sub(1000);
+        let records = journal.read_from(tail, 1000).map_err(StartError::from)?;
+        start = records.iter().map(|(_, record)| record.at).fold(start, Timestamp::max);
         journal.close().map_err(StartError::from)?;
     }
     let (_, end) = Zone::default().day_bounds(start);

@@ -67,6 +67,8 @@ labels! {
         Accepted = "accepted",
         /// It had counted already.
         Duplicate = "duplicate",
+        /// It contradicts an earlier one, such as a bill after a loss.
+        Conflict = "conflict",
         /// Its token is not one of ours.
         Forged = "forged",
         /// It came too late.

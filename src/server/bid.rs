@@ -14,6 +14,7 @@ use haggle_strategies::commit::is_sampled;
 use haggle_strategies::{Committed, Ranking, Snapshot, commit, rank};
 use smallvec::SmallVec;
 
+use super::body::{self, BodyError};
 use super::state::State;
 use super::urls::NoticeUrls;
 use crate::clock::monotonic;
@@ -48,9 +49,8 @@ async fn bid(
     state: web::Data<State>,
     request: HttpRequest,
     exchange: web::Path<String>,
-    body: Result<web::Bytes, actix_web::Error>,
+    payload: web::Payload,
 ) -> HttpResponse {
-    let started = monotonic();
     let found = state.exchanges.iter().position(|known| known.name == *exchange);
     let Some(index) = found else {
         return refuse(
@@ -68,19 +68,18 @@ async fn bid(
             "send the request as application/json, not compressed",
         );
     }
-    let body = match body {
+    let body = match body::read(payload, state.settings.max_body_bytes).await {
         Ok(body) => body,
-        Err(error) if error.as_response_error().status_code().as_u16() == 413 => {
-            metrics.bid_request(index, RequestOutcome::TooLarge);
-            let limit = state.settings.max_body_bytes;
-            let why = format!("the body is larger than {limit} bytes");
-            return refuse(HttpResponse::PayloadTooLarge(), "too_large", &why);
-        }
         Err(error) => {
-            metrics.bid_request(index, RequestOutcome::Malformed);
-            return refuse(HttpResponse::BadRequest(), "unreadable_body", &error.to_string());
+            let (outcome, kind) = match error {
+                BodyError::TooLarge(_) => (RequestOutcome::TooLarge, "too_large"),
+                BodyError::TooSlow | BodyError::Broken(_) => (RequestOutcome::Malformed, "unreadable_body"),
+            };
+            metrics.bid_request(index, outcome);
+            return refuse(HttpResponse::build(error.status()), kind, &error.to_string());
         }
     };
+    let started = monotonic();
     let response = match haggle_openrtb::parse(&body) {
         Ok(request) => {
             let answer = decide(&state, &state.exchanges[index], &request, state.clock.now());

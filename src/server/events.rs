@@ -5,11 +5,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_domain::{BehaviourKind, CampaignKey, Event, Record, Tag, Timestamp, UserKey};
 use serde::Deserialize;
 
+use super::body;
 use super::state::State;
 use crate::metrics::ProfileOutcome;
 
 /// Events in one request, at most.
 const MOST: usize = 1000;
+/// Bytes in one request, at most.
+const MOST_BYTES: usize = 512 << 10;
 
 /// One thing that a user did.
 #[derive(Debug, Deserialize)]
@@ -53,7 +56,7 @@ fn authorised(state: &State, request: &HttpRequest) -> bool {
 }
 
 /// Takes a JSON array of events. All are noted, or none.
-async fn events(state: web::Data<State>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+async fn events(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let refuse = |mut response: actix_web::HttpResponseBuilder, outcome, message: &str| {
         state.metrics.profile_event(outcome);
         response.json(serde_json::json!({ "error": message }))
@@ -66,6 +69,13 @@ async fn events(state: web::Data<State>, request: HttpRequest, body: web::Bytes)
         };
         return refuse(HttpResponse::Unauthorized(), ProfileOutcome::Unauthorized, why);
     }
+    let body = match body::read(payload, MOST_BYTES).await {
+        Ok(body) => body,
+        Err(error) => {
+            let response = HttpResponse::build(error.status());
+            return refuse(response, ProfileOutcome::Malformed, &error.to_string());
+        }
+    };
     let events: Vec<ShopEvent> = match serde_json::from_slice(&body) {
         Ok(events) => events,
         Err(error) => {

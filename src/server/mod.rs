@@ -2,6 +2,7 @@
 
 mod admin;
 mod bid;
+mod body;
 mod events;
 mod node;
 mod notice;

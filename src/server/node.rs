@@ -1,28 +1,33 @@
 //! One node: starts in an order in which nothing is half-done when something fails, and stops in one in which nothing
 //! is lost.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, AsyncContext, Context, Supervised};
+use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    CampaignActor, CampaignDeps, CampaignSettings, Drain, InjectPanic, RecoveryError, recover_all,
+    CampaignActor, CampaignDeps, CampaignSettings, Drain, InjectPanic, RecoveryError, checkpoint_name,
+    recover_all,
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
 use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::{RestartPolicy, Supervision, supervise};
-use haggle_domain::{Clock, Micros};
+use haggle_domain::time::Zone;
+use haggle_domain::{
+    Budget, Campaign, CampaignKey, Clock, CpmMicros, Flight, Goal, Micros, Pacing, Targeting, Timestamp,
+};
 use haggle_learning::{JoinerSettings, Trainer};
-use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
+use haggle_strategies::{CampaignState, Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
 
 use super::state::{CampaignHandle, State};
@@ -133,22 +138,24 @@ fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketA
     Ok((listener, bound))
 }
 
+/// An actor, what supervision knows of it, and what is done right after a panic.
+type Supervised<A> = (A, Arc<Supervision>, Box<dyn Fn() + Send>);
+
 /// Starts supervised actors on an arbiter of their own; gives their addresses.
-async fn start_actors<A>(actors: Vec<(A, Arc<Supervision>)>) -> Result<(Arbiter, Vec<Addr<A>>), StartError>
+async fn start_actors<A>(actors: Vec<Supervised<A>>) -> Result<(Arbiter, Vec<Addr<A>>), StartError>
 where
-    A: Actor<Context = Context<A>> + Supervised + Send + 'static,
+    A: Actor<Context = Context<A>> + actix::Supervised + Send + 'static,
 {
     let arbiter = Arbiter::new();
     let (sender, receiver) = oneshot::channel();
     arbiter.spawn_fn(move || {
         let mut addresses = Vec::with_capacity(actors.len());
-        for (actor, supervision) in actors {
+        for (actor, supervision, on_panic) in actors {
             let context = Context::new();
             addresses.push(context.address());
             let context = context.into_future(actor);
             actix_rt::spawn(async move {
-                let complain = || tracing::error!("an actor panicked; it is restarted");
-                supervise(context, RestartPolicy::default(), &supervision, complain).await;
+                supervise(context, RestartPolicy::default(), &supervision, on_panic).await;
             });
         }
         // The receiver is gone only if the start was given up.
@@ -157,6 +164,48 @@ where
     let addresses =
         receiver.await.map_err(|_| StartError::Internal("the actors' thread did not start".into()))?;
     Ok((arbiter, addresses))
+}
+
+/// A campaign that is not configured any more but still has open bids: it bids no more and settles what comes.
+fn retired(id: &str) -> Campaign {
+    let over = Timestamp::default();
+    Campaign {
+        id: id.to_owned(),
+        key: CampaignKey::of(id),
+        name: id.to_owned(),
+        advertiser_domain: String::new(),
+        categories: Vec::new(),
+        goal: Goal::Cpm { price: CpmMicros::ZERO },
+        budget: Budget { daily: None, total: Some(Micros::ZERO) },
+        flight: Flight { start: over, end: over },
+        pacing: Pacing::Asap,
+        zone: Zone::default(),
+        dayparts: Vec::new(),
+        targeting: Targeting::default(),
+        max_bid: CpmMicros::ZERO,
+        creatives: Vec::new(),
+    }
+}
+
+/// The entries of campaigns that only the journal knows. Of those without open bids a checkpoint is kept, so that the
+/// next start does not replay everything since they were last configured.
+fn retired_entries(journal: &dyn Journal, books: &HashMap<CampaignKey, Books>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (key, books) in books {
+        let open = books.ledger.leases().next().is_some();
+        match books.id.as_deref() {
+            Some(id) if open => {
+                tracing::warn!(campaign = id, "not configured any more; settling its open bids");
+                entries.push(Entry::new(Arc::new(retired(id))));
+            }
+            _ => {
+                let bytes = minicbor::to_vec(books).unwrap_or_default();
+                // Refused, the next start replays a little more.
+                let _ = journal.put_checkpoint_here(&checkpoint_name(*key), bytes);
+            }
+        }
+    }
+    entries
 }
 
 impl Node {
@@ -206,21 +255,36 @@ impl Node {
             report: Arc::clone(&learner_report),
             supervision: Arc::clone(&learner_supervision),
         });
-        let (learner_arbiter, mut learners) = start_actors(vec![(learner, learner_supervision)]).await?;
+        let (learner_arbiter, mut learners) = start_actors(vec![(
+            learner,
+            learner_supervision,
+            Box::new(|| tracing::error!("the learner panicked; it is restarted")),
+        )])
+        .await?;
         let learner =
             learners.pop().ok_or_else(|| StartError::Internal("the learner did not start".into()))?;
 
+        let configured = |key: &CampaignKey| catalog.get(*key).is_some();
+        let unconfigured: HashMap<CampaignKey, Books> = books.extract_if(|key, _| !configured(key)).collect();
+        let retired = retired_entries(&*journal, &unconfigured);
+        books.extend(unconfigured);
+        let entries = catalog.entries().iter().chain(&retired);
         let deps: Vec<CampaignDeps> =
-            catalog.entries().iter().map(|entry| campaign_deps(entry, &settings, &journal, &clock)).collect();
+            entries.map(|entry| campaign_deps(entry, &settings, &journal, &clock)).collect();
         let actors = deps
             .iter()
-            .map(|deps| {
+            .map(|deps| -> Supervised<CampaignActor> {
                 let books = books.remove(&deps.campaign.key).unwrap_or_default();
-                (CampaignActor::new(deps.clone(), books), Arc::clone(&deps.supervision))
+                let (live, id) = (Arc::clone(&deps.live), deps.campaign.id.clone());
+                let on_panic = move || {
+                    // Nobody looks after its money now, so it takes no more bids.
+                    live.set_state(CampaignState::Down);
+                    tracing::error!(campaign = id, "a campaign's actor panicked; it is restarted");
+                };
+                (CampaignActor::new(deps.clone(), books), Arc::clone(&deps.supervision), Box::new(on_panic))
             })
             .collect();
-        warn_of_unconfigured(&books);
-        let (campaign_arbiter, addresses) = start_actors::<CampaignActor>(actors).await?;
+        let (campaign_arbiter, addresses) = start_actors(actors).await?;
         let campaigns: Vec<CampaignHandle> = deps
             .into_iter()
             .zip(addresses)
@@ -322,7 +386,8 @@ impl Node {
         for (campaign, wait) in drained {
             let confirmed = tokio::select! {
                 biased;
-                confirmed = wait => confirmed.is_ok(),
+                // With a failed journal nothing can be confirmed, and the exit says why.
+                confirmed = wait => confirmed.is_ok() || state.journal.failure().is_some(),
                 () = &mut patience => false,
             };
             if !confirmed {
@@ -375,20 +440,13 @@ fn campaign_deps(
     }
 }
 
-fn warn_of_unconfigured(books: &std::collections::HashMap<haggle_domain::CampaignKey, Books>) {
-    for id in books.values().filter_map(|books| books.id.as_deref()) {
-        tracing::warn!(campaign = id, "in the journal but not configured: its notices are answered 410");
-    }
-}
-
 fn serve(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
     let settings = &state.settings;
-    let (limit, workers, drain) = (settings.max_body_bytes, settings.workers.0, settings.drain);
+    let workers = settings.workers.0;
     let data = state.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
-            .app_data(web::PayloadConfig::new(limit))
             .configure(bid::configure)
             .configure(notice::configure)
             .configure(events::configure)
@@ -397,7 +455,7 @@ fn serve(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle
     .max_connections(MOST_CONNECTIONS)
     .client_request_timeout(Duration::from_secs(5))
     .keep_alive(Duration::from_secs(60))
-    .shutdown_timeout(drain.as_secs().max(1))
+    .shutdown_timeout(1)
     .disable_signals()
     .listen(listener)
     .map_err(|error| StartError::Internal(error.to_string()))?

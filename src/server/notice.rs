@@ -1,5 +1,7 @@
 //! Notices: what exchanges, browsers and shops tell about a bid.
 
+use std::time::Duration;
+
 use actix::dev::SendError;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
@@ -18,6 +20,8 @@ use crate::token::{Forged, TokenKind};
 const PIXEL: &[u8] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
+/// How long an answer is waited for; the sender may ask again.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// No order brings more than this; a larger claim is an error, not revenue.
 const MOST_REVENUE: Micros = Micros::from_units(10_000_000);
 
@@ -38,6 +42,9 @@ pub struct Order {
     /// The shop's id of it.
     order: Option<String>,
 }
+
+/// A query that may be unreadable, which is an answer of ours and not the framework's.
+type Query<T> = Result<web::Query<T>, actix_web::Error>;
 
 /// Registers the notices' addresses.
 pub fn configure(service: &mut web::ServiceConfig) {
@@ -61,6 +68,9 @@ async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
         return NoticeOutcome::UnknownCampaign;
     };
     let Some(handle) = state.campaigns.get(position) else { return NoticeOutcome::UnknownCampaign };
+    if handle.supervision.breaker_open() || handle.supervision.is_gone() {
+        return NoticeOutcome::Busy;
+    }
     let (reply, answer) = oneshot::channel();
     match handle.address.try_send(Deliver { notice, reply }) {
         Ok(()) => {}
@@ -72,11 +82,13 @@ async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
         }
         Err(SendError::Closed(_)) => return NoticeOutcome::Busy,
     }
-    // No answer: the actor panicked, or the journal failed. Either way nothing was acknowledged.
-    match answer.await {
+    // No answer: the actor panicked, or waits to be started again, or the journal failed. Nothing was acknowledged.
+    let Ok(answer) = tokio::time::timeout(PATIENCE, answer).await else { return NoticeOutcome::Busy };
+    match answer {
         Ok(Outcome::Accepted) => NoticeOutcome::Accepted,
         Ok(Outcome::Capped) => NoticeOutcome::Capped,
         Ok(Outcome::Duplicate) => NoticeOutcome::Duplicate,
+        Ok(Outcome::Conflict) => NoticeOutcome::Conflict,
         Ok(Outcome::Expired) => NoticeOutcome::Expired,
         Ok(Outcome::Busy) | Err(_) => NoticeOutcome::Busy,
     }
@@ -87,6 +99,9 @@ fn answer(outcome: NoticeOutcome) -> HttpResponse {
     match outcome {
         NoticeOutcome::Accepted | NoticeOutcome::Duplicate | NoticeOutcome::Capped => {
             HttpResponse::NoContent().finish()
+        }
+        NoticeOutcome::Conflict => {
+            error(HttpResponse::Conflict(), "this contradicts what was said of the bid before")
         }
         NoticeOutcome::Forged => error(HttpResponse::Forbidden(), "not a genuine token for this notice"),
         NoticeOutcome::Expired => error(HttpResponse::Gone(), "too late: the bid's reservation has ended"),
@@ -120,16 +135,16 @@ fn finish(state: &State, kind: NoticeKind, outcome: NoticeOutcome) -> HttpRespon
 }
 
 /// What it took to win, where the exchange filled the macro in with a price.
-fn min_to_win(macros: &Macros) -> Option<CpmMicros> {
-    let price = CpmMicros::parse_rounded_up(macros.m.as_deref()?).ok()?;
+fn min_to_win(macros: &Query<Macros>) -> Option<CpmMicros> {
+    let price = CpmMicros::parse_rounded_up(macros.as_ref().ok()?.m.as_deref()?).ok()?;
     (price > CpmMicros::ZERO).then_some(price)
 }
 
-fn price(macros: &Macros) -> Option<CpmMicros> {
-    CpmMicros::parse_rounded_up(macros.p.as_deref()?).ok()
+fn price(macros: &Query<Macros>) -> Option<CpmMicros> {
+    CpmMicros::parse_rounded_up(macros.as_ref().ok()?.p.as_deref()?).ok()
 }
 
-async fn win(state: web::Data<State>, token: web::Path<String>, macros: web::Query<Macros>) -> HttpResponse {
+async fn win(state: web::Data<State>, token: web::Path<String>, macros: Query<Macros>) -> HttpResponse {
     let kind = NoticeKind::Win;
     let Ok(decision) = open(&state, TokenKind::Money, &token) else {
         return finish(&state, kind, NoticeOutcome::Forged);
@@ -151,7 +166,7 @@ async fn win(state: web::Data<State>, token: web::Path<String>, macros: web::Que
     finish(&state, kind, outcome)
 }
 
-async fn bill(state: web::Data<State>, token: web::Path<String>, macros: web::Query<Macros>) -> HttpResponse {
+async fn bill(state: web::Data<State>, token: web::Path<String>, macros: Query<Macros>) -> HttpResponse {
     let kind = NoticeKind::Bill;
     let Ok(decision) = open(&state, TokenKind::Money, &token) else {
         return finish(&state, kind, NoticeOutcome::Forged);
@@ -161,7 +176,7 @@ async fn bill(state: web::Data<State>, token: web::Path<String>, macros: web::Qu
     finish(&state, kind, outcome)
 }
 
-async fn loss(state: web::Data<State>, token: web::Path<String>, macros: web::Query<Macros>) -> HttpResponse {
+async fn loss(state: web::Data<State>, token: web::Path<String>, macros: Query<Macros>) -> HttpResponse {
     let Ok(decision) = open(&state, TokenKind::Money, &token) else {
         return finish(&state, NoticeKind::Loss, NoticeOutcome::Forged);
     };
@@ -205,14 +220,17 @@ async fn click(state: web::Data<State>, token: web::Path<String>) -> HttpRespons
         .finish()
 }
 
-async fn conversion(
-    state: web::Data<State>,
-    token: web::Path<String>,
-    order: web::Query<Order>,
-) -> HttpResponse {
+async fn conversion(state: web::Data<State>, token: web::Path<String>, order: Query<Order>) -> HttpResponse {
     let kind = NoticeKind::Conversion;
     let Ok(decision) = open(&state, TokenKind::Order, &token) else {
         return finish(&state, kind, NoticeOutcome::Forged);
+    };
+    let Ok(order) = order else {
+        state.metrics.notice(kind, NoticeOutcome::BadPrice);
+        return error(
+            HttpResponse::BadRequest(),
+            "the query is unreadable; write it like value=59.90&order=ID",
+        );
     };
     let revenue = match order.value.as_deref().map(str::parse::<Micros>) {
         None => Micros::ZERO,

@@ -120,6 +120,12 @@ impl State {
         if self.campaigns.iter().any(|campaign| campaign.report.load().is_none()) {
             return Err("campaigns are starting");
         }
+        if self.campaigns.iter().any(|campaign| campaign.supervision.is_gone()) {
+            return Err("a campaign's actor is gone; see the log");
+        }
+        if self.learner.load().is_none() {
+            return Err("the model is loading");
+        }
         Ok(())
     }
 

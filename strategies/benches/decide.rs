@@ -103,7 +103,7 @@ fn campaign(number: usize) -> Campaign {
 
 /// A lease that no benchmark empties.
 fn rich_lease() -> Lease {
-    let lease = Lease::new(1, NOW + DAY);
+    let lease = Lease::new(1, NOW + DAY, NOW + DAY);
     lease.promise(Micros(i64::MAX / 2));
     lease.keep_promise();
     lease

@@ -71,8 +71,8 @@ impl Reservation {
 
 fn reserve(entry: &Entry, candidate: &Candidate, now: Timestamp) -> Option<Reservation> {
     let lease = entry.live.lease.load();
-    // An expired lease means that its actor is late: its tokens would be refused.
-    if now >= lease.expires_at() {
+    // Its actor is late: a bid now might not have time enough for its notice.
+    if now >= lease.closes_at() {
         return None;
     }
     let number = lease.take(candidate.cost)?;

@@ -18,6 +18,8 @@ const CLOSED: i64 = i64::MIN;
 pub struct Lease {
     /// Durable number within the campaign; part of every bid's id.
     number: u32,
+    /// When it takes no more bids, should nobody have closed it by then.
+    closes_at: Timestamp,
     /// When its reservations are released; its bids' tokens expire then too.
     expires_at: Timestamp,
     /// Money not yet taken, or [`CLOSED`].
@@ -30,10 +32,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// An open, empty lease.
-    pub fn new(number: u32, expires_at: Timestamp) -> Self {
+    /// An open, empty lease. Between `closes_at` and `expires_at` lies the time that its last bid's notice has.
+    pub fn new(number: u32, closes_at: Timestamp, expires_at: Timestamp) -> Self {
         Self {
             number,
+            closes_at,
             expires_at,
             purse: CachePadded::new(AtomicI64::new(0)),
             next: AtomicU32::new(0),
@@ -43,7 +46,7 @@ impl Lease {
 
     /// A lease that never had money: what a campaign has before its first grant.
     pub fn closed() -> Self {
-        let lease = Self::new(0, Timestamp::default());
+        let lease = Self::new(0, Timestamp::default(), Timestamp::default());
         lease.purse.store(CLOSED, Ordering::Relaxed);
         lease
     }
@@ -51,6 +54,11 @@ impl Lease {
     /// The lease's number.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// When it takes no more bids at the latest.
+    pub fn closes_at(&self) -> Timestamp {
+        self.closes_at
     }
 
     /// When reservations from it are released.
@@ -135,7 +143,7 @@ mod tests {
 
     #[test]
     fn pays_until_empty_and_numbers_bids_without_gaps() {
-        let lease = Lease::new(3, Timestamp(9));
+        let lease = Lease::new(3, Timestamp(5), Timestamp(9));
         assert_eq!(lease.take(Micros(1)), None);
         lease.promise(Micros(10));
         assert_eq!(
@@ -153,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_closed_lease_neither_pays_nor_takes() {
-        let lease = Lease::new(1, Timestamp(9));
+        let lease = Lease::new(1, Timestamp(5), Timestamp(9));
         lease.top_up(Micros(10));
         assert_eq!(lease.close(), Micros(10));
         assert_eq!(lease.close(), Micros::ZERO);
@@ -169,7 +177,7 @@ mod tests {
             grants in proptest::collection::vec(0i64..5_000, 1..20),
             price in 1i64..50,
         ) {
-            let lease = Lease::new(1, Timestamp(9));
+            let lease = Lease::new(1, Timestamp(5), Timestamp(9));
             let granted: i64 = grants.iter().sum();
             let (taken, returned) = std::thread::scope(|scope| {
                 let takers: Vec<_> = (0..3).map(|_| scope.spawn(|| {

@@ -225,7 +225,11 @@ impl CampaignActor {
         context.wait(recovery.into_actor(self).map(|books, actor, context| match books {
             Some(books) => actor.recovered = actor.begin(books).err(),
             // It stays down, visibly; the journal or its reader has said why.
-            None => context.stop(),
+            None => {
+                tracing::error!(campaign = actor.deps.campaign.id, "its actor is gone; restart the node");
+                actor.deps.supervision.give_up();
+                context.stop();
+            }
         }));
     }
 }
@@ -282,9 +286,14 @@ impl Handler<Drain> for CampaignActor {
                 return;
             };
             let mut effects = Effects::default();
-            machine.drain(self.deps.clock.now(), &mut effects);
+            self.draining = true;
+            let drained = machine.drain(self.deps.clock.now(), &mut effects);
             self.deps.report.store(Some(Arc::new(machine.report())));
             self.carry_out(permit, effects, None);
+            if !drained {
+                context.notify_later(message, Duration::from_millis(5));
+                return;
+            }
             self.checkpoint();
         }
         self.draining = true;

@@ -14,7 +14,10 @@ use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
 use super::message::{Notice, Outcome};
 use super::report::CampaignReport;
 use crate::books::Books;
-use crate::ledger::Violation;
+use crate::ledger::{Resolution, Violation};
+
+/// Orders that one click can bring. More are no shopping but somebody making them up.
+const MOST_ORDERS: u32 = 8;
 
 /// Spans that all campaigns share.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +72,9 @@ pub struct CampaignMachine {
     lease: Arc<Lease>,
     /// When it stops taking bids.
     rotate_at: Timestamp,
+    /// Leases are numbered from the second of the machine's start at least: after an old copy of the data was restored,
+    /// the numbers that the lost days used do not come again, nor do their bids' ids.
+    first_lease: u32,
     /// What bids took between the last two ticks.
     demand: Micros,
     taken_before: Micros,
@@ -98,6 +104,7 @@ impl CampaignMachine {
             pacer: Pacer::default(),
             plan,
             rotate_at: now,
+            first_lease: u32::try_from(now.0 / 1_000_000).unwrap_or(0),
             demand: Micros::ZERO,
             taken_before: Micros::ZERO,
             published_arms: Vec::new(),
@@ -138,12 +145,18 @@ impl CampaignMachine {
         if now >= expires_at {
             return Outcome::Expired;
         }
+        // An ad whose auction was lost was not shown, whoever says so.
+        let lost = self.books.ledger.resolution(bid) == Some(Resolution::Lost);
         let (event, outcome) = match notice {
+            Notice::Won { .. } | Notice::Impression { .. } | Notice::Click { .. } if lost => {
+                return Outcome::Conflict;
+            }
             Notice::Bill { decision, price } => {
-                match self.books.ledger.is_resolved(bid) {
+                match self.books.ledger.resolution(bid) {
                     None => return Outcome::Expired,
-                    Some(true) => return Outcome::Duplicate,
-                    Some(false) => {}
+                    Some(Resolution::Open) => {}
+                    Some(Resolution::Billed) => return Outcome::Duplicate,
+                    Some(Resolution::Lost) => return Outcome::Conflict,
                 }
                 let reserved = decision.ceiling.per_impression_rounded_up();
                 let asked = price.per_impression_rounded_up();
@@ -152,10 +165,11 @@ impl CampaignMachine {
                 (event, if capped { Outcome::Capped } else { Outcome::Accepted })
             }
             Notice::Lost { decision, min_to_win } => {
-                match self.books.ledger.is_resolved(bid) {
+                match self.books.ledger.resolution(bid) {
                     None => return Outcome::Expired,
-                    Some(true) => return Outcome::Duplicate,
-                    Some(false) => {}
+                    Some(Resolution::Open) => {}
+                    Some(Resolution::Lost) => return Outcome::Duplicate,
+                    Some(Resolution::Billed) => return Outcome::Conflict,
                 }
                 let reserved = decision.ceiling.per_impression_rounded_up();
                 let (ceiling, exchange) = (decision.ceiling, decision.exchange);
@@ -184,6 +198,9 @@ impl CampaignMachine {
                 if self.books.was_ordered(order) {
                     return Outcome::Duplicate;
                 }
+                if self.books.orders_of(bid) >= MOST_ORDERS {
+                    return Outcome::Conflict;
+                }
                 (Event::Conversion { decision, revenue, order }, Outcome::Accepted)
             }
         };
@@ -207,11 +224,12 @@ impl CampaignMachine {
         self.publish();
     }
 
-    /// Takes the open lease back, so that nothing is out but what bids reserved. For a clean stop.
-    pub fn drain(&mut self, now: Timestamp, effects: &mut Effects) {
+    /// Takes the open lease back, so that nothing is out but what bids reserved. For a clean stop. False while a grant
+    /// is on its way to it: then to be called again.
+    pub fn drain(&mut self, now: Timestamp, effects: &mut Effects) -> bool {
         self.close_lease(now, effects);
-        self.rotate_at = Timestamp::MAX;
         self.live.set_state(CampaignState::Down);
+        self.lease.is_closed()
     }
 
     /// The books, for a checkpoint.
@@ -385,9 +403,12 @@ impl CampaignMachine {
         }
         let opens = self.lease.is_closed();
         if opens {
-            let expires_at = now + self.settings.lease_duration + self.settings.notice_timeout;
-            self.lease = Arc::new(Lease::new(self.books.ledger.next_lease(), expires_at));
             self.rotate_at = now + self.settings.lease_duration;
+            // Should this actor stall, its last bids still have half of the notices' time.
+            let closes_at = self.rotate_at + self.settings.notice_timeout / 2;
+            let expires_at = self.rotate_at + self.settings.notice_timeout;
+            let number = self.books.ledger.next_lease().max(self.first_lease);
+            self.lease = Arc::new(Lease::new(number, closes_at, expires_at));
         }
         let (lease, expires_at) = (self.lease.number(), self.lease.expires_at());
         if self.record(Event::LeaseGranted { lease, amount, expires_at }, now, effects) {

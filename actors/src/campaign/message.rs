@@ -70,8 +70,11 @@ pub enum Outcome {
     Accepted,
     /// It counted at the signed ceiling, because it asked for more.
     Capped,
-    /// It (or, for a bill, a loss; for a loss, a bill) had come before; nothing changed.
+    /// It had come before; nothing changed.
     Duplicate,
+    /// It contradicts what came before (a bill after a loss, a loss after a bill, an impression of a lost bid, more orders
+    /// than a click can bring); nothing changed.
+    Conflict,
     /// It came too late; nothing changed.
     Expired,
     /// Not now: the actor or the journal has no room, or is starting. Nothing changed; it may come again.

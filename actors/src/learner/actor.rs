@@ -25,6 +25,8 @@ const CHUNK: usize = 2048;
 const CHUNKS: usize = 8;
 /// Checkpoints of the model between two of the profiles, which are large and change little.
 const PROFILES_EVERY: u32 = 6;
+/// So few profiles are written each time, to keep a start's replay short.
+const FEW_PROFILES: usize = 1000;
 
 /// What the learner works with.
 #[derive(Clone)]
@@ -73,6 +75,8 @@ pub struct LearnerActor {
     turns: u32,
     published: u64,
     saved: u64,
+    /// Behaviours in the last checkpoint of the profiles.
+    saved_behaviours: u64,
 }
 
 /// Catch up, keep a checkpoint of everything, and say so.
@@ -86,7 +90,7 @@ pub struct FinalCheckpoint {
 impl LearnerActor {
     /// To be started on an arbiter of its own.
     pub fn new(deps: LearnerDeps) -> Self {
-        Self { deps, machine: None, turns: 0, published: 0, saved: 0 }
+        Self { deps, machine: None, turns: 0, published: 0, saved: 0, saved_behaviours: 0 }
     }
 
     /// A machine with what the checkpoints hold. One that cannot be read costs a replay, nothing else.
@@ -182,8 +186,17 @@ impl LearnerActor {
         }
         if with_profiles {
             machine.forget(self.deps.clock.now());
-            // As above: the next round tries again.
-            let _ = self.deps.journal.put_checkpoint(PROFILES, machine.profiled(), machine.audience().save());
+            let behaviours = machine.behaviours();
+            // Many unchanged ones are not written again. Refused, they are due at the next round.
+            if (behaviours != self.saved_behaviours || machine.audience().len() < FEW_PROFILES)
+                && self
+                    .deps
+                    .journal
+                    .put_checkpoint(PROFILES, machine.profiled(), machine.audience().save())
+                    .is_ok()
+            {
+                self.saved_behaviours = behaviours;
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct LearnerMachine {
     learned: u64,
     /// Records below are in the profiles.
     profiled: u64,
+    /// Behaviours taken in.
+    behaviours: u64,
     /// Behaviours of new users that found no room.
     turned_away: u64,
 }
@@ -51,6 +53,7 @@ impl LearnerMachine {
             market: Market::default(),
             learned: 0,
             profiled: 0,
+            behaviours: 0,
             turned_away: 0,
         }
     }
@@ -102,6 +105,7 @@ impl LearnerMachine {
             self.profiled = offset + 1;
             if let Event::Behaviour { user, did, what } = record.event {
                 let noted = self.audience.note(user, did, what, record.at);
+                self.behaviours += 1;
                 self.turned_away += u64::from(!noted);
             }
         }
@@ -158,6 +162,11 @@ impl LearnerMachine {
     /// The users' profiles.
     pub fn audience(&self) -> &Audience {
         &self.audience
+    }
+
+    /// Behaviours taken in since the start.
+    pub fn behaviours(&self) -> u64 {
+        self.behaviours
     }
 
     /// Behaviours of new users that found no room.

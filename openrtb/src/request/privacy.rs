@@ -16,6 +16,7 @@
 //! | `regs.ext.gpc` | absent | 0 | 1, malformed |
 //! | `device.lmt`, `device.dnt` | absent | 0 | 1, malformed |
 //! | `regs`, `regs.ext` | absent, `null` | | neither object nor `null` |
+//! | `device.geo.country`, `user.geo.country` | absent, elsewhere | | where the GDPR or the like holds, without a `gdpr` of 0 |
 //!
 //! A signal that comes twice counts as the stricter of the two.
 
@@ -56,8 +57,51 @@ impl<'a> BidRequest<'a> {
         let gdpr_excluded = regs.gdpr.max(ext.gdpr) == Signal::Lowered;
         let opted_out = regs.us_privacy.max(ext.us_privacy) >= UsPrivacy::OptedOut;
         let gpp = regs.gpp.0 || regs.gpp_sid.0 || ext.gpp.0 || ext.gpp_sid.0;
-        !(malformed || raised || (consent && !gdpr_excluded) || opted_out || gpp)
+        let european = [&self.device.geo, &self.user.geo].iter().any(|geo| under_gdpr(&geo.country));
+        !(malformed || raised || ((consent || european) && !gdpr_excluded) || opted_out || gpp)
     }
+}
+
+/// The European Economic Area, the United Kingdom and Switzerland, as ISO 3166-1 alpha-3 (what OpenRTB asks for) and
+/// alpha-2 (what some send).
+const UNDER_GDPR: [(&str, &str); 32] = [
+    ("AUT", "AT"),
+    ("BEL", "BE"),
+    ("BGR", "BG"),
+    ("CHE", "CH"),
+    ("CYP", "CY"),
+    ("CZE", "CZ"),
+    ("DEU", "DE"),
+    ("DNK", "DK"),
+    ("ESP", "ES"),
+    ("EST", "EE"),
+    ("FIN", "FI"),
+    ("FRA", "FR"),
+    ("GBR", "GB"),
+    ("GRC", "GR"),
+    ("HRV", "HR"),
+    ("HUN", "HU"),
+    ("IRL", "IE"),
+    ("ISL", "IS"),
+    ("ITA", "IT"),
+    ("LIE", "LI"),
+    ("LTU", "LT"),
+    ("LUX", "LU"),
+    ("LVA", "LV"),
+    ("MLT", "MT"),
+    ("NLD", "NL"),
+    ("NOR", "NO"),
+    ("POL", "PL"),
+    ("PRT", "PT"),
+    ("ROU", "RO"),
+    ("SVK", "SK"),
+    ("SVN", "SI"),
+    ("SWE", "SE"),
+];
+
+fn under_gdpr(country: &str) -> bool {
+    let same = |code: &str| code.eq_ignore_ascii_case(country.trim());
+    UNDER_GDPR.iter().any(|(long, short)| same(long) || same(short))
 }
 
 #[cfg(test)]
@@ -79,6 +123,8 @@ mod tests {
             r#","regs":{"us_privacy":"","gpp":"","gpp_sid":[ ]},"user":{"consent":"","ext":{"consent":null}}"#,
             r#","regs":{"gdpr":"0"},"user":{"consent":"CPc"}"#,
             r#","device":{"lmt":0,"dnt":false}"#,
+            r#","device":{"geo":{"country":"USA"}}"#,
+            r#","device":{"geo":{"country":"DEU"}},"regs":{"gdpr":0}"#,
         ] {
             assert!(may(members), "{members}");
         }
@@ -99,6 +145,9 @@ mod tests {
             r#","regs":{"ext":{"gdpr":1}}"#,
             r#","regs":{"gdpr":0,"ext":{"gdpr":1}}"#,
             r#","regs":{"ext":{"gpc":"1"}}"#,
+            r#","device":{"geo":{"country":"DEU"}}"#,
+            r#","device":{"geo":{"country":"fr"}},"regs":{"coppa":0}"#,
+            r#","user":{"geo":{"country":"GBR"}}"#,
             r#","user":{"consent":"CPc"}"#,
             r#","user":{"ext":{"consent":"CPc"}}"#,
             r#","regs":{"us_privacy":"1YYN"}"#,
