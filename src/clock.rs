@@ -63,11 +63,6 @@ impl AcceleratedClock {
         Self { start, end: end - Duration::from_micros(1), origin: monotonic(), speed }
     }
 
-    /// Campaign seconds in a real one.
-    pub fn speed(&self) -> f64 {
-        self.speed
-    }
-
     /// How much real time remains until a moment of the campaign's time.
     pub fn real_until(&self, at: Timestamp) -> Duration {
         at.since(self.now()).div_f64(self.speed.max(1e-9))

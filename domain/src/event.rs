@@ -231,20 +231,3 @@ pub enum Event {
         what: Tag,
     },
 }
-
-impl Event {
-    /// Whether this moves money, and so must be durable before it is acknowledged.
-    pub fn is_money(&self) -> bool {
-        matches!(
-            self,
-            Self::Defined { .. }
-                | Self::BudgetOpened { .. }
-                | Self::BudgetLapsed { .. }
-                | Self::LeaseGranted { .. }
-                | Self::LeaseReturned { .. }
-                | Self::LeaseExpired { .. }
-                | Self::Billed { .. }
-                | Self::Lost { .. }
-        )
-    }
-}

@@ -15,7 +15,6 @@ mod markup;
 mod request;
 mod response;
 
-pub use domains::domain_is_blocked;
 pub use markup::BannerMarkup;
 pub use request::{
     Banner, BidRequest, Channel, Content, Device, Floor, Format, Geo, Imp, Presence, Publisher, RequestError,

@@ -19,13 +19,11 @@ const MEMORY: f64 = 1.0 - 1.0 / 20_000.0;
 pub struct WinCurve {
     #[n(0)]
     counts: [f64; BUCKETS],
-    #[n(1)]
-    observed: u64,
 }
 
 impl Default for WinCurve {
     fn default() -> Self {
-        Self { counts: [PRIOR / BUCKETS as f64; BUCKETS], observed: 0 }
+        Self { counts: [PRIOR / BUCKETS as f64; BUCKETS] }
     }
 }
 
@@ -45,12 +43,6 @@ impl WinCurve {
             *count *= MEMORY;
         }
         self.counts[bucket] += 1.0;
-        self.observed += 1;
-    }
-
-    /// How many auctions were seen.
-    pub fn observed(&self) -> u64 {
-        self.observed
     }
 
     /// The bid that maximises (value − bid) × P(win at bid): for first-price auctions. Units per thousand; at most
