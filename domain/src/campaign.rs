@@ -1,8 +1,8 @@
 //! What an advertiser asks for.
 
+use crate::creative::Creative;
 use crate::id::{CampaignKey, Tag};
 use crate::money::{CpmMicros, Micros};
-use crate::opportunity::Size;
 use crate::targeting::{Daypart, Targeting};
 use crate::time::{Timestamp, Zone};
 
@@ -17,8 +17,15 @@ pub struct Campaign {
     pub name: String,
     /// The advertiser's domain, sent as `adomain` and compared with `badv`.
     pub advertiser_domain: String,
-    /// IAB content categories of the ads, sent as `cat` and compared with `bcat`.
-    pub categories: Vec<String>,
+    /// What the ads are about, sent as `cat` and compared with `bcat`. At least one, of IAB's content taxonomy 1.0
+    /// first.
+    pub categories: Vec<Category>,
+    /// The advertised app's id in its store, sent as `bundle` and compared with `bapp`; empty for none.
+    pub app_bundle: String,
+    /// The language of the ads, ISO 639-1; empty where it does not matter.
+    pub language: String,
+    /// The deals it may buy under; empty for the open auction and any deal that asks nothing of the advertiser.
+    pub deals: Vec<Tag>,
     /// What the money should buy.
     pub goal: Goal,
     /// How much there is.
@@ -75,6 +82,15 @@ pub struct Budget {
     pub total: Option<Micros>,
 }
 
+/// One category, in one of the taxonomies that exchanges use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Category {
+    /// AdCOM 1.0, list of category taxonomies: 1 for IAB's content taxonomy 1.0.
+    pub taxonomy: u8,
+    /// The code in it, as `IAB20-9` or `596`.
+    pub code: String,
+}
+
 /// When a campaign runs: from `start` (inclusive) to `end` (exclusive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flight {
@@ -99,21 +115,4 @@ pub enum Pacing {
     Even,
     /// As soon as possible.
     Asap,
-}
-
-/// One ad. First cut: a banner image of one size.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Creative {
-    /// The configured id, sent as `crid`.
-    pub id: String,
-    /// The stable hash of `id`, a feature of the model.
-    pub tag: Tag,
-    /// In CSS pixels.
-    pub size: Size,
-    /// `https` address of the image.
-    pub image: String,
-    /// `https` address that a click leads to.
-    pub landing: String,
-    /// Alternative text.
-    pub title: String,
 }

@@ -4,6 +4,8 @@
 //! arrives as a [`Timestamp`], chance as a [`Draw`].
 
 pub mod campaign;
+pub mod codes;
+pub mod creative;
 pub mod draw;
 pub mod event;
 pub mod id;
@@ -14,12 +16,17 @@ pub mod reason;
 pub mod targeting;
 pub mod time;
 
-pub use campaign::{Budget, Campaign, Creative, Flight, Goal, Pacing};
+pub use campaign::{Budget, Campaign, Category, Flight, Goal, Pacing};
+pub use codes::Codes;
+pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage, Stream, Verification};
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
 pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
-pub use opportunity::{AuctionType, Context, DeviceKind, Opportunity, Size};
+pub use opportunity::{
+    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind, NativeSlot,
+    Opportunity, Pod, Quantity, Size, StreamSlot,
+};
 pub use profile::{Behaviour, BehaviourKind, Profile};
 pub use reason::NoBidReason;
 pub use targeting::{Daypart, Predicate, Targeting};

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::codes::Codes;
 use crate::id::{ExchangeKey, Tag, UserKey};
 use crate::money::CpmMicros;
 
@@ -31,12 +32,20 @@ pub struct Context {
     pub os: Tag,
     /// `device.language`.
     pub language: Tag,
-    /// Content categories and keywords of the page or app; with a basis, segments and keywords of the user.
+    /// Content categories and keywords of the page or app.
     pub interests: SmallVec<[Tag; 16]>,
+    /// Segments and keywords of the user; empty unless the basis allows to target.
+    pub segments: SmallVec<[Tag; 8]>,
     /// `bcat`: categories of ads that are not wanted.
     pub blocked_categories: SmallVec<[Tag; 8]>,
+    /// `cattax`: the taxonomy of `blocked_categories` (AdCOM 1.0, list of category taxonomies).
+    pub category_taxonomy: u8,
     /// `badv`: advertisers' domains that are not wanted.
     pub blocked_advertisers: SmallVec<[Tag; 8]>,
+    /// `bapp`: advertised apps that are not wanted.
+    pub blocked_apps: SmallVec<[Tag; 2]>,
+    /// `wlang`, `wlangb`: languages that an ad may be in; empty for any.
+    pub ad_languages: SmallVec<[Tag; 2]>,
     /// `wseat` names seats and ours is not among them, or `bseat` names ours.
     pub seat_blocked: bool,
     /// `test = 1`: answer, but never spend.
@@ -80,19 +89,215 @@ pub struct Size {
     pub height: u16,
 }
 
-/// One imp that could be bid on.
+/// One imp that could be bid on: at least one of the four formats is there.
 #[derive(Clone, Debug, Default)]
 pub struct Opportunity {
-    /// Sizes that fit, in the request's order; empty where any fits.
-    pub sizes: SmallVec<[Size; 8]>,
-    /// The least acceptable price, in the account's currency.
+    /// Offered as a banner.
+    pub banner: Option<BannerSlot>,
+    /// Offered as a video.
+    pub video: Option<StreamSlot>,
+    /// Offered as audio.
+    pub audio: Option<StreamSlot>,
+    /// Offered as a native ad.
+    pub native: Option<NativeSlot>,
+    /// The least acceptable price in the open auction, in the account's currency.
     pub floor: CpmMicros,
+    /// The deals that our seat may take part in.
+    pub deals: SmallVec<[Deal; 1]>,
+    /// `pmp.private_auction = 1`: no bid without a deal.
+    pub deals_only: bool,
     /// `tagid`: the placement.
     pub placement: Tag,
-    /// `banner.pos`, 0 where not said.
+    /// `pos` of the banner, else of the video, 0 where not said.
     pub position: u8,
     /// `instl = 1`.
     pub interstitial: bool,
     /// `secure = 1`: only `https` assets. Ours always are.
     pub secure: bool,
+    /// `rwdd = 1`: the user is rewarded for watching.
+    pub rewarded: bool,
+    /// How many impressions one play counts for, in millionths (`qty.multiplier`); one million where not said.
+    pub quantity: Quantity,
+    /// `exp`: within how many seconds the impression should come; 0 where not said.
+    pub expires_within: u32,
+}
+
+/// How many impressions one showing counts for, in millionths: out of home, a screen is seen by many, or by less than
+/// one on average (OpenRTB 2.6 section 3.2.31).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, minicbor::Encode, minicbor::Decode)]
+#[cbor(transparent)]
+pub struct Quantity(#[n(0)] pub u64);
+
+impl Quantity {
+    /// One impression.
+    pub const ONE: Self = Self(1_000_000);
+}
+
+impl Default for Quantity {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
+/// A private deal (OpenRTB 2.6 section 3.2.12).
+#[derive(Clone, Debug, Default)]
+pub struct Deal {
+    /// The deal's id, hashed.
+    pub key: Tag,
+    /// Its position in the imp's list, for who has to name it.
+    pub index: u16,
+    /// The least acceptable price, or the price itself where it is fixed; in the account's currency.
+    pub floor: CpmMicros,
+    /// How its price is set.
+    pub price: DealPrice,
+    /// `guar = 1`: what was agreed has to be bid on, if anything matches.
+    pub guaranteed: bool,
+    /// `wadomain`: advertisers that may use it; empty for all.
+    pub advertisers: SmallVec<[Tag; 2]>,
+}
+
+/// How a deal's price is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DealPrice {
+    /// By an auction of this type.
+    Auction(AuctionType),
+    /// It is the floor (`at = 3`).
+    #[default]
+    Fixed,
+}
+
+/// Room for a banner (section 3.2.6).
+#[derive(Clone, Debug, Default)]
+pub struct BannerSlot {
+    /// Sizes that fit, in the request's order; never empty.
+    pub sizes: SmallVec<[Size; 8]>,
+    /// The size is the most that fits, not the only one: an interstitial whose frame adapts.
+    pub at_most: bool,
+    /// `battr`: creative attributes that are not wanted.
+    pub blocked_attributes: Codes,
+    /// `btype`: banner types that are not wanted.
+    pub blocked_types: Codes,
+    /// `mimes`: media types that are wanted; empty for any.
+    pub mimes: SmallVec<[Tag; 4]>,
+    /// `api`: frameworks that the slot supports.
+    pub apis: Codes,
+}
+
+/// Room for a video (section 3.2.7) or for audio (section 3.2.8). Durations are in seconds.
+#[derive(Clone, Debug, Default)]
+pub struct StreamSlot {
+    /// `mimes`: media types that are wanted; never empty.
+    pub mimes: SmallVec<[Tag; 4]>,
+    /// `minduration`.
+    pub shortest: u32,
+    /// `maxduration`; `u32::MAX` where not said.
+    pub longest: u32,
+    /// `rqddurs`: the only durations that fit; empty for all between the two.
+    pub exactly: SmallVec<[u32; 4]>,
+    /// `protocols` (AdCOM 1.0, list of creative subtypes); empty where not said.
+    pub protocols: Codes,
+    /// `w` and `h` of a video's player; zero where not said.
+    pub size: Size,
+    /// `linearity`: 0 where not said, 1 in the stream, 2 over it.
+    pub linearity: u8,
+    /// `battr`: creative attributes that are not wanted.
+    pub blocked_attributes: Codes,
+    /// `api`: frameworks that the player supports.
+    pub apis: Codes,
+    /// `skip`: `Some(false)` where the player does not let anybody skip.
+    pub skippable: Option<bool>,
+    /// `minbitrate`, in kilobits per second; 0 where not said.
+    pub least_bitrate: u32,
+    /// `maxbitrate`, in kilobits per second; `u32::MAX` where not said.
+    pub most_bitrate: u32,
+    /// `durfloors`: floors of their own for some durations, in the account's currency.
+    pub duration_floors: SmallVec<[DurationFloor; 2]>,
+    /// `mincpmpersec`: the least price for each second, in the account's currency.
+    pub floor_per_second: CpmMicros,
+    /// The pod that it is part of, or is.
+    pub pod: Option<Pod>,
+}
+
+/// A floor for ads of some durations (section 3.2.35).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DurationFloor {
+    /// Seconds, inclusive.
+    pub shortest: u32,
+    /// Seconds, inclusive; `u32::MAX` for all above.
+    pub longest: u32,
+    /// The floor, in place of the imp's.
+    pub floor: CpmMicros,
+}
+
+/// An ad pod: a break in the content that several ads fill (section 7.6 of OpenRTB 2.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// `podid`, hashed; [`Tag::NONE`] for a pod of one imp alone.
+    pub id: Tag,
+    /// `poddur`: seconds that this imp's ads may fill together; 0 for one ad alone.
+    pub duration: u32,
+    /// `maxseq`: how many ads this imp takes; 1 for one ad alone, `u32::MAX` where only `poddur` bounds it.
+    pub most: u32,
+    /// `slotinpod`: which places in the pod are for sale; 0 any, 1 first, -1 last, 2 first or last.
+    pub slot: i8,
+}
+
+/// Room for a native ad (OpenRTB Native 1.2).
+#[derive(Clone, Debug, Default)]
+pub struct NativeSlot {
+    /// What the page wants, in its order; never empty.
+    pub assets: SmallVec<[NativeAsset; 8]>,
+    /// `battr`: creative attributes that are not wanted.
+    pub blocked_attributes: Codes,
+    /// `api`: frameworks that the page supports.
+    pub apis: Codes,
+    /// Whether an impression may be counted by an image (event 1, method 1 of `eventtrackers`, or none of those asked).
+    pub image_tracker: bool,
+    /// Whether a viewability script may be sent (event 1 or 2, method 2).
+    pub script_tracker: bool,
+    /// Whether the answer is by version 1.2: `eventtrackers` instead of `imptrackers`.
+    pub event_trackers: bool,
+}
+
+/// One part of a native ad that is asked for.
+#[derive(Clone, Debug)]
+pub struct NativeAsset {
+    /// Answered to.
+    pub id: i64,
+    /// No ad without it.
+    pub required: bool,
+    /// What it is.
+    pub kind: NativeKind,
+}
+
+/// What a part of a native ad is. Lengths of 0 mean "not said".
+#[derive(Clone, Debug)]
+pub enum NativeKind {
+    /// A title of at most this many characters.
+    Title {
+        /// `len`.
+        longest: u32,
+    },
+    /// A picture.
+    Image {
+        /// `type`: 1 icon, 3 main image; 0 where not said.
+        kind: u16,
+        /// `w` and `h`: the size wanted.
+        size: Size,
+        /// `wmin` and `hmin`: the least size.
+        least: Size,
+        /// `mimes`: media types that are wanted; empty for any.
+        mimes: SmallVec<[Tag; 4]>,
+    },
+    /// A film.
+    Video,
+    /// A text.
+    Data {
+        /// `type`: 1 sponsored by, 2 description, …
+        kind: u16,
+        /// `len`.
+        longest: u32,
+    },
+    /// Something of no kind that the specification knows.
+    Unknown,
 }
