@@ -10,8 +10,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice, Outcome};
 use haggle_domain::{
-    BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Flight, Goal, Micros, Pacing, Size,
-    Tag, Targeting, Timestamp,
+    BidId, Budget, Campaign, CampaignKey, Category, CpmMicros, Creative, Decision, Flight, Goal, Micros,
+    Pacing, Size, Targeting, Timestamp,
 };
 use haggle_strategies::{CampaignLive, Entry};
 
@@ -28,7 +28,10 @@ fn campaign() -> Campaign {
         key: CampaignKey::of("boots"),
         name: "Boots".into(),
         advertiser_domain: "shop.example".into(),
-        categories: vec!["IAB20".into()],
+        categories: vec![Category::iab("IAB20")],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros(500_000) },
         budget: Budget { daily: Some(Micros::from_units(10_000)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
@@ -38,13 +41,9 @@ fn campaign() -> Campaign {
         targeting: Targeting::default(),
         max_bid: CpmMicros(10_000_000),
         creatives: ["a", "b", "c", "d"]
-            .map(|id| Creative {
-                id: id.into(),
-                tag: Tag::of(id),
-                size: Size { width: 300, height: 250 },
-                image: "https://cdn.shop.example/a.jpg".into(),
-                landing: "https://shop.example/a".into(),
-                title: "A".into(),
+            .map(|id| {
+                let size = Size { width: 300, height: 250 };
+                Creative::banner(id, size, "https://cdn.shop.example/a.jpg", "https://shop.example/a", "A")
             })
             .to_vec(),
     }

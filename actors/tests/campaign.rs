@@ -28,7 +28,10 @@ fn campaign(budget: Budget, pacing: Pacing) -> Campaign {
         key: CampaignKey::of("boots"),
         name: "Boots".into(),
         advertiser_domain: "shop.example".into(),
-        categories: vec!["IAB20".into()],
+        categories: vec![Category::iab("IAB20")],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros(500_000) },
         budget,
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
@@ -37,14 +40,13 @@ fn campaign(budget: Budget, pacing: Pacing) -> Campaign {
         dayparts: vec![],
         targeting: Targeting::default(),
         max_bid: CpmMicros(10_000_000),
-        creatives: vec![Creative {
-            id: "a".into(),
-            tag: Tag::of("a"),
-            size: Size { width: 300, height: 250 },
-            image: "https://cdn.shop.example/a.jpg".into(),
-            landing: "https://shop.example/a".into(),
-            title: "A".into(),
-        }],
+        creatives: vec![Creative::banner(
+            "a",
+            Size { width: 300, height: 250 },
+            "https://cdn.shop.example/a.jpg",
+            "https://shop.example/a",
+            "A",
+        )],
     }
 }
 

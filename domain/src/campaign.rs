@@ -24,7 +24,7 @@ pub struct Campaign {
     pub app_bundle: String,
     /// The language of the ads, ISO 639-1; empty where it does not matter.
     pub language: String,
-    /// The deals it may buy under; empty for the open auction and any deal that asks nothing of the advertiser.
+    /// The ids of the deals that it may buy under, hashed. The open auction is always open to it.
     pub deals: Vec<Tag>,
     /// What the money should buy.
     pub goal: Goal,
@@ -89,6 +89,13 @@ pub struct Category {
     pub taxonomy: u8,
     /// The code in it, as `IAB20-9` or `596`.
     pub code: String,
+}
+
+impl Category {
+    /// Of IAB's content taxonomy 1.0.
+    pub fn iab(code: impl Into<String>) -> Self {
+        Self { taxonomy: 1, code: code.into() }
+    }
 }
 
 /// When a campaign runs: from `start` (inclusive) to `end` (exclusive).

@@ -128,6 +128,19 @@ pub struct Verification {
 }
 
 impl Creative {
+    /// A linked image with nothing special to it.
+    pub fn banner(id: &str, size: Size, image: &str, landing: &str, title: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            tag: Tag::of(id),
+            landing: landing.to_owned(),
+            title: title.to_owned(),
+            attributes: Codes::NONE,
+            verification: None,
+            ad: Ad::Banner { size, image: image.to_owned() },
+        }
+    }
+
     /// Which format it is in.
     pub fn format(&self) -> Format {
         match self.ad {

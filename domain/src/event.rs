@@ -7,6 +7,7 @@
 use crate::id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
 use crate::money::{CpmMicros, Micros};
 use crate::profile::BehaviourKind;
+use crate::terms::Terms;
 use crate::time::Timestamp;
 
 /// One line of the journal.
@@ -36,7 +37,7 @@ pub struct Decision {
     /// Until when a billing or loss notice counts: then the reservation is released.
     #[n(2)]
     pub expires_at: Timestamp,
-    /// The price that was bid; no notice can charge more.
+    /// What a thousand such bids can cost at most, in the account's currency; no notice can charge more.
     #[n(3)]
     pub ceiling: CpmMicros,
     /// Who asked.
@@ -63,6 +64,10 @@ pub struct Decision {
     /// The request's features, hashed, one a field, in the model's order.
     #[n(11)]
     pub features: Vec<u32>,
+    /// What the exchange's prices mean for this bid.
+    #[n(12)]
+    #[cbor(default)]
+    pub terms: Terms,
 }
 
 /// What happened. The first group moves money: replaying it gives the ledger. The second teaches.

@@ -3,31 +3,38 @@
 //! Everything here is plain data and pure functions. There is no I/O, no clock and no random generator: time
 //! arrives as a [`Timestamp`], chance as a [`Draw`].
 
+pub mod basis;
 pub mod campaign;
 pub mod codes;
 pub mod creative;
 pub mod draw;
 pub mod event;
+pub mod fit;
 pub mod id;
 pub mod money;
 pub mod opportunity;
 pub mod profile;
+pub mod rates;
 pub mod reason;
 pub mod targeting;
+pub mod terms;
 pub mod time;
 
+pub use basis::{Basis, BasisSource};
 pub use campaign::{Budget, Campaign, Category, Flight, Goal, Pacing};
 pub use codes::Codes;
 pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage, Stream, Verification};
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
 pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
-pub use money::{CpmMicros, Micros, MoneyError};
+pub use money::{CpmMicros, Micros, MoneyError, Rate};
 pub use opportunity::{
-    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind, NativeSlot,
-    Opportunity, Pod, Quantity, Size, StreamSlot,
+    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind,
+    NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
 };
 pub use profile::{Behaviour, BehaviourKind, Profile};
+pub use rates::Rates;
 pub use reason::NoBidReason;
 pub use targeting::{Daypart, Predicate, Targeting};
+pub use terms::Terms;
 pub use time::{Clock, Timestamp};

@@ -2,9 +2,10 @@
 
 use smallvec::SmallVec;
 
+use crate::basis::Basis;
 use crate::codes::Codes;
 use crate::id::{ExchangeKey, Tag, UserKey};
-use crate::money::CpmMicros;
+use crate::money::{CpmMicros, Rate};
 
 /// What all imps of a request share. Words are [`Tag`]s; [`Tag::NONE`] where the request is silent.
 #[derive(Clone, Debug, Default)]
@@ -13,9 +14,13 @@ pub struct Context {
     pub exchange: ExchangeKey,
     /// How the price is set.
     pub auction: AuctionType,
-    /// The user, where the request gives a legal basis to know them; otherwise `None`, and then nothing
-    /// user-level stands in any other field either.
+    /// The user, where the request gives a basis to target them; otherwise `None`, and then nothing user-level stands in
+    /// any other field either.
     pub user: Option<UserKey>,
+    /// What may be done with what is known of the user.
+    pub basis: Basis,
+    /// The currency that we bid in: units of the account's for one of it.
+    pub rate: Rate,
     /// Country, ISO 3166-1 alpha-3.
     pub country: Tag,
     /// Region.
@@ -35,7 +40,7 @@ pub struct Context {
     /// Content categories and keywords of the page or app.
     pub interests: SmallVec<[Tag; 16]>,
     /// Segments and keywords of the user; empty unless the basis allows to target.
-    pub segments: SmallVec<[Tag; 8]>,
+    pub segments: SmallVec<[Tag; 16]>,
     /// `bcat`: categories of ads that are not wanted.
     pub blocked_categories: SmallVec<[Tag; 8]>,
     /// `cattax`: the taxonomy of `blocked_categories` (AdCOM 1.0, list of category taxonomies).
@@ -154,6 +159,10 @@ pub struct Deal {
     pub guaranteed: bool,
     /// `wadomain`: advertisers that may use it; empty for all.
     pub advertisers: SmallVec<[Tag; 2]>,
+    /// `durfloors`: floors of their own for some durations, in the account's currency.
+    pub duration_floors: SmallVec<[DurationFloor; 2]>,
+    /// `mincpmpersec`: the least price for each second, in the account's currency.
+    pub floor_per_second: CpmMicros,
 }
 
 /// How a deal's price is set.
@@ -181,6 +190,13 @@ pub struct BannerSlot {
     pub mimes: SmallVec<[Tag; 4]>,
     /// `api`: frameworks that the slot supports.
     pub apis: Codes,
+}
+
+impl BannerSlot {
+    /// Room for these sizes, and no more said.
+    pub fn of(sizes: impl IntoIterator<Item = Size>) -> Self {
+        Self { sizes: sizes.into_iter().collect(), ..Self::default() }
+    }
 }
 
 /// Room for a video (section 3.2.7) or for audio (section 3.2.8). Durations are in seconds.

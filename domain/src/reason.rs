@@ -1,82 +1,93 @@
 //! Why an imp got no bid: one closed list, so that bids and reasons sum exactly to the imps seen.
 
-/// Why an imp got no bid. Where several campaigns refused for different reasons, the one that came furthest
-/// speaks for the imp; the order here is the order of the stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum NoBidReason {
+macro_rules! reasons {
+    ($( $(#[doc = $help:literal])+ $variant:ident = $name:literal => $code:literal, )+) => {
+        /// Why an imp got no bid. Where several campaigns refused for different reasons, the one that came furthest
+        /// speaks for the imp; the order here is the order of the stages.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum NoBidReason { $( $(#[doc = $help])+ $variant, )+ }
+
+        impl NoBidReason {
+            /// Every reason, in the order of the stages.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in metrics and reports.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The code of `nbr` (OpenRTB 2.6, list of no-bid reason codes in AdCOM 1.0). The list has none for what a
+            /// bidder decides on its own business's grounds; those are 0.
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$variant => $code),+ }
+            }
+        }
+    };
+}
+
+reasons! {
     /// The imp itself breaks the specification (no format, no id, …).
-    InvalidImp = 0,
+    InvalidImp = "invalid_imp" => 2,
     /// None of the offered formats is one we make.
-    UnsupportedFormat,
-    /// The floor's currency is not the account's.
-    UnsupportedCurrency,
+    UnsupportedFormat = "unsupported_format" => 0,
+    /// No price of ours can be said in a currency that the request takes.
+    UnsupportedCurrency = "unsupported_currency" => 0,
     /// `wseat`/`bseat` keep us out.
-    SeatBlocked,
-    /// No campaign is running at all.
-    NoCampaigns,
-    /// No campaign's flight or daypart holds now.
-    OutsideFlight,
-    /// No running campaign's targeting matches.
-    TargetingMismatch,
-    /// `bcat` or `badv` exclude what matched.
-    BrandSafety,
-    /// No creative of what matched fits the imp.
-    CreativeSize,
-    /// The campaign's actor is down and its breaker open.
-    CampaignDown,
-    /// The budget is spent.
-    BudgetExhausted,
-    /// The budget's plan says: not yet.
-    Pacing,
-    /// What matched is worth less than the floor.
-    BelowFloor,
-    /// The lease ran out between ranking and reserving.
-    LeaseRaced,
+    SeatBlocked = "seat_blocked" => 0,
+    /// A web spider that says so.
+    KnownSpider = "known_spider" => 3,
+    /// Traffic that looks made by a machine.
+    SuspectedBot = "suspected_bot" => 4,
+    /// Traffic from a data centre or proxy.
+    DataCentre = "data_centre" => 5,
+    /// A device that no ad of ours is made for.
+    UnsupportedDevice = "unsupported_device" => 6,
+    /// The site, app, publisher or seller is on a block list, or not on an allow list.
+    BlockedPublisher = "blocked_publisher" => 7,
+    /// The publisher's ads.txt is not known.
+    SellerUnknown = "seller_unknown" => 11,
+    /// The publisher's ads.txt does not authorise the seller.
+    SellerUnauthorised = "seller_unauthorised" => 12,
+    /// The supply chain is not complete.
+    IncompleteChain = "incomplete_chain" => 16,
+    /// A node of the supply chain is blocked or not what it says it is.
+    BlockedChain = "blocked_chain" => 17,
     /// The node is draining or its journal has failed, so it takes on no new money.
-    NotServing,
+    NotServing = "not_serving" => 1,
+    /// No campaign is running at all.
+    NoCampaigns = "no_campaigns" => 0,
+    /// No campaign's flight or daypart holds now.
+    OutsideFlight = "outside_flight" => 0,
+    /// No running campaign's targeting matches.
+    TargetingMismatch = "targeting_mismatch" => 0,
+    /// What matched asks what the user did, and there is no basis to look.
+    NoBasis = "no_basis" => 8,
+    /// `bcat`, `badv`, `bapp` or `wlang` exclude what matched.
+    BrandSafety = "brand_safety" => 0,
+    /// Only deals are wanted, and what matched has none of them.
+    NoDeal = "no_deal" => 0,
+    /// No creative of what matched fits the imp.
+    CreativeMismatch = "creative_mismatch" => 0,
+    /// The campaign's actor is down and its breaker open.
+    CampaignDown = "campaign_down" => 1,
+    /// The budget is spent.
+    BudgetExhausted = "budget_exhausted" => 0,
+    /// The budget's plan says: not yet.
+    Pacing = "pacing" => 0,
+    /// What matched is worth less than the floor.
+    BelowFloor = "below_floor" => 0,
+    /// The pod has an ad of the same advertiser or category already, or no time left.
+    PodSeparation = "pod_separation" => 0,
+    /// The lease ran out between ranking and reserving.
+    LeaseRaced = "lease_raced" => 1,
+    /// Another candidate was better. Of campaigns alone, never of an imp.
+    Outranked = "outranked" => 0,
 }
 
 impl NoBidReason {
-    /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 15] = [
-        Self::InvalidImp,
-        Self::UnsupportedFormat,
-        Self::UnsupportedCurrency,
-        Self::SeatBlocked,
-        Self::NoCampaigns,
-        Self::OutsideFlight,
-        Self::TargetingMismatch,
-        Self::BrandSafety,
-        Self::CreativeSize,
-        Self::CampaignDown,
-        Self::BudgetExhausted,
-        Self::Pacing,
-        Self::BelowFloor,
-        Self::LeaseRaced,
-        Self::NotServing,
-    ];
-
-    /// The name in metrics and reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidImp => "invalid_imp",
-            Self::UnsupportedFormat => "unsupported_format",
-            Self::UnsupportedCurrency => "unsupported_currency",
-            Self::SeatBlocked => "seat_blocked",
-            Self::NoCampaigns => "no_campaigns",
-            Self::OutsideFlight => "outside_flight",
-            Self::TargetingMismatch => "targeting_mismatch",
-            Self::BrandSafety => "brand_safety",
-            Self::CreativeSize => "creative_size",
-            Self::CampaignDown => "campaign_down",
-            Self::BudgetExhausted => "budget_exhausted",
-            Self::Pacing => "pacing",
-            Self::BelowFloor => "below_floor",
-            Self::LeaseRaced => "lease_raced",
-            Self::NotServing => "not_serving",
-        }
-    }
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
 
     /// The position in [`NoBidReason::ALL`], for arrays of counters.
     pub const fn index(self) -> usize {
@@ -94,6 +105,13 @@ mod tests {
             assert_eq!(reason.index(), index);
         }
         let names: std::collections::HashSet<_> = NoBidReason::ALL.iter().map(|r| r.as_str()).collect();
-        assert_eq!(names.len(), NoBidReason::ALL.len());
+        assert_eq!(names.len(), NoBidReason::COUNT);
+    }
+
+    #[test]
+    fn codes_are_of_the_specifications_list() {
+        assert!(NoBidReason::ALL.iter().all(|reason| reason.code() <= 17));
+        assert_eq!(NoBidReason::KnownSpider.code(), 3);
+        assert_eq!(NoBidReason::BlockedChain.code(), 17);
     }
 }

@@ -5,7 +5,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use haggle_domain::{
-    BehaviourKind, Context, DeviceKind, ExchangeKey, Opportunity, Profile, Size, Tag, Timestamp, UserKey,
+    BannerSlot, BehaviourKind, Context, DeviceKind, ExchangeKey, Opportunity, Profile, Size, Tag, Timestamp,
+    UserKey,
 };
 use haggle_learning::{AdPart, Prediction, RequestFeatures, Trainer, request_features};
 
@@ -31,7 +32,7 @@ fn request(n: u64) -> (Context, Opportunity, Profile) {
         ..Context::default()
     };
     let opportunity = Opportunity {
-        sizes: [Size { width: 300, height: 250 }].into_iter().collect(),
+        banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
         placement: word(20, 50_000),
         position: 1,
         ..Opportunity::default()

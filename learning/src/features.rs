@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use haggle_domain::{
-    Behaviour, BehaviourKind, Campaign, Context, DeviceKind, Opportunity, Profile, Tag, Timestamp,
+    Ad, Behaviour, BehaviourKind, Campaign, Context, DeviceKind, Opportunity, Profile, Size, Tag, Timestamp,
 };
 use smallvec::SmallVec;
 
@@ -115,7 +115,7 @@ pub fn request_features(
     };
     word(Field::Os, context.os);
     word(Field::Language, context.language);
-    if let Some(size) = opportunity.sizes.first() {
+    if let Some(size) = slot_size(opportunity) {
         features.push(index(Field::Size, size_value(size.width, size.height)));
     }
     if opportunity.position != 0 {
@@ -125,7 +125,7 @@ pub fn request_features(
     features.push(index(Field::Hour, hours.rem_euclid(24).unsigned_abs()));
     features.push(index(Field::Weekday, hours.div_euclid(24).rem_euclid(7).unsigned_abs()));
     let mut interests = 0;
-    for tag in context.interests.iter().filter(|tag| tag.is_some()) {
+    for tag in context.interests.iter().chain(&context.segments).filter(|tag| tag.is_some()) {
         let feature = index(Field::Interest, tag.0);
         if interests < INTERESTS && !features.contains(&feature) {
             features.push(feature);
@@ -169,13 +169,21 @@ pub fn ad_features(campaign: &Campaign, creative: usize) -> AdFeatures {
     if advertiser.is_some() {
         features.push(index(Field::Advertiser, advertiser.0));
     }
-    for category in campaign.categories.iter().take(CATEGORIES) {
-        features.push(index(Field::Category, Tag::of(category).0));
+    // One taxonomy says it all, and codes of two would clash.
+    for category in campaign.categories.iter().filter(|category| category.taxonomy == 1).take(CATEGORIES) {
+        features.push(index(Field::Category, Tag::of(&category.code).0));
     }
-    if let Some(creative) = creative {
-        features.push(index(Field::AdSize, size_value(creative.size.width, creative.size.height)));
+    if let Some(Ad::Banner { size, .. }) = creative.map(|creative| &creative.ad) {
+        features.push(index(Field::AdSize, size_value(size.width, size.height)));
     }
     features
+}
+
+/// The first size of a banner, else that of a video's player.
+fn slot_size(opportunity: &Opportunity) -> Option<Size> {
+    let banner = opportunity.banner.as_ref().and_then(|slot| slot.sizes.first().copied());
+    banner
+        .or_else(|| opportunity.video.as_ref().map(|slot| slot.size).filter(|size| *size != Size::default()))
 }
 
 /// Numbers of our own, so that the order of the domain's variants may change.
@@ -202,7 +210,7 @@ fn behaviour_number(did: BehaviourKind) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use haggle_domain::{ExchangeKey, Size, UserKey};
+    use haggle_domain::{BannerSlot, ExchangeKey, UserKey};
 
     fn full() -> (Context, Opportunity, Profile) {
         let context = Context {
@@ -220,7 +228,10 @@ mod tests {
             ..Context::default()
         };
         let opportunity = Opportunity {
-            sizes: [Size { width: 300, height: 250 }].into_iter().collect(),
+            banner: Some(BannerSlot {
+                sizes: [Size { width: 300, height: 250 }].into_iter().collect(),
+                ..BannerSlot::default()
+            }),
             placement: Tag::of("top"),
             position: 1,
             ..Opportunity::default()

@@ -1,8 +1,8 @@
 //! How fast the model learns a made-up world whose truth is known.
 
 use haggle_domain::{
-    Budget, Campaign, CampaignKey, Context, CpmMicros, Creative, DeviceKind, ExchangeKey, Flight, Goal,
-    Micros, Opportunity, Pacing, Size, Tag, Targeting, Timestamp, UserKey,
+    BannerSlot, Budget, Campaign, CampaignKey, Category, Context, CpmMicros, Creative, DeviceKind,
+    ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Size, Tag, Targeting, Timestamp, UserKey,
 };
 use haggle_learning::{AdFeatures, Progress, RequestFeatures, Trainer, ad_features, request_features};
 use rand::rngs::StdRng;
@@ -37,7 +37,10 @@ fn campaign(number: usize) -> Campaign {
         id,
         // Two campaigns an advertiser, and one category each.
         advertiser_domain: format!("shop-{}.example", number / 2),
-        categories: vec![format!("IAB{}", number / 2 + 1)],
+        categories: vec![Category::iab(format!("IAB{}", number / 2 + 1))],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros::from_units(1) },
         budget: Budget { daily: Some(Micros::from_units(100)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
@@ -49,13 +52,14 @@ fn campaign(number: usize) -> Campaign {
         creatives: ["a", "b"]
             .iter()
             .enumerate()
-            .map(|(i, id)| Creative {
-                id: (*id).to_owned(),
-                tag: Tag::of(id),
-                size: size(number + i),
-                image: "https://cdn.example/a.png".to_owned(),
-                landing: "https://shop.example/".to_owned(),
-                title: "a".to_owned(),
+            .map(|(i, id)| {
+                Creative::banner(
+                    id,
+                    size(number + i),
+                    "https://cdn.example/a.png",
+                    "https://shop.example/",
+                    "a",
+                )
             })
             .collect(),
     }
@@ -115,7 +119,7 @@ impl World {
             ..context
         };
         let opportunity = Opportunity {
-            sizes: [Size { width: 300 + 20 * random.random_range(0..5), height: 250 }].into_iter().collect(),
+            banner: Some(BannerSlot::of([Size { width: 300 + 20 * random.random_range(0..5), height: 250 }])),
             placement: Tag::of(&format!("slot-{site}-{}", random.random_range(0..4))),
             position: random.random_range(0..3),
             ..Opportunity::default()

@@ -17,8 +17,8 @@ pub(crate) fn host_of(page: &str) -> Option<&str> {
     (host.contains('.') && !host.starts_with('.')).then_some(host)
 }
 
-/// The tag of a blocked domain. Some exchanges write it as a host or an address.
-pub(crate) fn blocked_domain(text: &str) -> Tag {
+/// The tag of a domain in a list such as `badv`. Some exchanges write it as a host or an address.
+pub(crate) fn bare_domain(text: &str) -> Tag {
     let host = host_of(text).unwrap_or(text.trim());
     let bare = match host.get(..4) {
         Some(prefix) if prefix.eq_ignore_ascii_case("www.") => host.get(4..).unwrap_or(host),
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_domain_is_the_bare_host_however_it_is_written() {
+    fn a_bare_domain_is_the_bare_host_however_it_is_written() {
         for text in [
             "Example.com",
             "www.example.com",
@@ -59,9 +59,9 @@ mod tests {
             " EXAMPLE.com",
             "https://www.example.com/a?b",
         ] {
-            assert_eq!(blocked_domain(text), Tag::of("example.com"), "{text}");
+            assert_eq!(bare_domain(text), Tag::of("example.com"), "{text}");
         }
-        assert_eq!(blocked_domain(""), Tag::NONE, "an empty entry blocks nobody");
-        assert_ne!(blocked_domain("notexample.com"), Tag::of("example.com"));
+        assert_eq!(bare_domain(""), Tag::NONE, "an empty entry blocks nobody");
+        assert_ne!(bare_domain("notexample.com"), Tag::of("example.com"));
     }
 }

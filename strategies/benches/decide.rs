@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use haggle_domain::{
-    AuctionType, BehaviourKind, Budget, Campaign, CampaignKey, Context, CpmMicros, Creative, DeviceKind,
-    Draw, ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Predicate, Profile, Size, Tag, Targeting,
-    Timestamp, UserKey,
+    AuctionType, BannerSlot, BehaviourKind, Budget, Campaign, CampaignKey, Category, Context, CpmMicros,
+    Creative, DeviceKind, Draw, ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Predicate, Profile,
+    Size, Tag, Targeting, Timestamp, UserKey,
 };
 use haggle_learning::Trainer;
-use haggle_strategies::explore::ArmCounts;
+use haggle_strategies::explore::{ArmCounts, Fitting, Shape};
 use haggle_strategies::market::WinCurve;
 use haggle_strategies::{
-    Arms, CampaignState, Catalog, Entry, Lease, Market, Ranking, Scorer, Snapshot, commit, rank,
+    Arms, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, commit, rank,
 };
 
 /// 2026-11-23T10:00:00Z.
@@ -73,7 +73,10 @@ fn campaign(number: usize) -> Campaign {
         key: CampaignKey::of(&id),
         name: id.clone(),
         advertiser_domain: format!("shop-{}.example", number / 4),
-        categories: vec![format!("IAB{}-{}", 1 + number % 26, 1 + number % 5)],
+        categories: vec![Category::iab(format!("IAB{}-{}", 1 + number % 26, 1 + number % 5))],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: match number % 4 {
             0 => Goal::Cpm { price: CpmMicros(2_500_000) },
             1 => Goal::Cpc { max: Micros(450_000) },
@@ -88,13 +91,10 @@ fn campaign(number: usize) -> Campaign {
         targeting: targeting(number),
         max_bid: CpmMicros(12_000_000),
         creatives: (0..4)
-            .map(|at| Creative {
-                id: format!("{id}-{at}"),
-                tag: Tag::of(&format!("{id}-{at}")),
-                size: SIZES[(number + at / 2) % SIZES.len()],
-                image: "https://cdn.example/a.png".into(),
-                landing: "https://shop.example/a".into(),
-                title: "A".into(),
+            .map(|at| {
+                let size = SIZES[(number + at / 2) % SIZES.len()];
+                let (image, landing) = ("https://cdn.example/a.png", "https://shop.example/a");
+                Creative::banner(&format!("{id}-{at}"), size, image, landing, "A")
             })
             .collect(),
         id,
@@ -159,7 +159,7 @@ fn context(auction: AuctionType) -> Context {
 
 fn opportunity() -> Opportunity {
     Opportunity {
-        sizes: [SIZES[0], SIZES[2]].into_iter().collect(),
+        banner: Some(BannerSlot::of([SIZES[0], SIZES[2]])),
         floor: CpmMicros(100_000),
         placement: Tag::of("top"),
         position: 1,
@@ -210,27 +210,29 @@ fn deciding(criterion: &mut Criterion) {
     let (snapshot, context) = (snapshot(6), context(AuctionType::First));
     let mut ranking = Ranking::default();
     rank(&snapshot, &context, &opportunity, Some(&profile), NOW, draws()(), &mut ranking);
-    commit(&snapshot, &context, &ranking, NOW).expect("a bid");
-    criterion.bench_function("commit", |bencher| {
-        bencher.iter(|| commit(&snapshot, &context, black_box(&ranking), NOW));
-    });
+    let mut commit =
+        || commit(&snapshot, &context, &opportunity, black_box(&mut ranking), &mut Pods::default(), NOW);
+    commit().expect("a bid");
+    criterion.bench_function("commit", |bencher| bencher.iter(&mut commit));
 }
 
 fn tables(criterion: &mut Criterion) {
-    let sizes = [SIZES[0], SIZES[0], SIZES[2], SIZES[2]];
+    let shapes = [SIZES[0], SIZES[0], SIZES[2], SIZES[2]].map(|size| {
+        Shape::of(&Creative::banner("a", size, "https://cdn.example/a.png", "https://shop.example/", "A"))
+    });
     let counts = [(40_000, 210), (38_000, 160), (9_000, 41), (500, 4)]
         .map(|(impressions, clicks)| ArmCounts { impressions, clicks });
-    let arms = Arms::thompson(&sizes, &counts);
-    let allowed = [SIZES[0], SIZES[1]];
+    let arms = Arms::thompson(&shapes, &counts);
+    let fitting = Fitting::of(4, |creative| creative < 2);
     let mut turn = 0;
     criterion.bench_function("Arms::draw of 4 creatives", |bencher| {
         bencher.iter(|| {
             turn = (turn + 1) % 1_000;
-            arms.draw(black_box(&allowed), f64::from(turn) / 1_000.0)
+            arms.draw(black_box(fitting), f64::from(turn) / 1_000.0)
         });
     });
     criterion.bench_function("Arms::thompson of 4 creatives", |bencher| {
-        bencher.iter(|| Arms::thompson(black_box(&sizes), &counts));
+        bencher.iter(|| Arms::thompson(black_box(&shapes), &counts));
     });
     let mut curve = WinCurve::default();
     for price in prices() {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use haggle_domain::{Campaign, CampaignKey, Size, Tag};
+use haggle_domain::{Campaign, CampaignKey, Predicate, Tag, Targeting};
 use haggle_learning::{AdPart, Model, ad_features};
 
-use crate::explore::Arms;
+use crate::explore::{Arms, Shape};
 use crate::live::CampaignLive;
 use crate::market::Market;
 
@@ -19,8 +19,14 @@ pub struct Entry {
     pub live: Arc<CampaignLive>,
     /// The advertiser's domain and its parents, to compare with `badv`.
     pub advertiser_tags: Vec<Tag>,
-    /// Its categories and their parents, to compare with `bcat`.
-    pub category_tags: Vec<Tag>,
+    /// Its categories and their parents with their taxonomies, to compare with `bcat`.
+    pub category_tags: Vec<(u8, Tag)>,
+    /// The advertised app, to compare with `bapp`.
+    pub app_tag: Tag,
+    /// The ads' language, to compare with `wlang`.
+    pub language_tag: Tag,
+    /// Whether its targeting can hold only for users of whom something is known.
+    pub needs_user: bool,
 }
 
 /// All campaigns. Positions are stable within one catalog only.
@@ -67,23 +73,34 @@ fn domain_and_parents(domain: &str) -> Vec<Tag> {
     tags
 }
 
+/// Whether an expression can hold only for a user of whom something is known: one of `all` asks for a behaviour, or all of
+/// `any` do.
+fn needs_user(targeting: &Targeting) -> bool {
+    let asks = |predicate: &Predicate| matches!(predicate, Predicate::Behaviour { .. });
+    targeting.all.iter().any(asks) || (!targeting.any.is_empty() && targeting.any.iter().all(asks))
+}
+
 impl Entry {
     /// Prepares a campaign for bidding. It stays down until its actor has started.
     pub fn new(campaign: Arc<Campaign>) -> Self {
-        let sizes: Vec<Size> = campaign.creatives.iter().map(|creative| creative.size).collect();
+        let shapes: Vec<Shape> = campaign.creatives.iter().map(Shape::of).collect();
         let category_tags = campaign
             .categories
             .iter()
             .flat_map(|category| {
                 // IAB 1.0 codes nest by a dash: blocking IAB7 blocks IAB7-39.
-                let parent = category.split_once('-').map(|(parent, _)| Tag::of(parent));
-                std::iter::once(Tag::of(category)).chain(parent)
+                let parent = category.code.split_once('-').map(|(parent, _)| Tag::of(parent));
+                let tagged = |tag| (category.taxonomy, tag);
+                std::iter::once(Tag::of(&category.code)).chain(parent).map(tagged)
             })
             .collect();
         Self {
             advertiser_tags: domain_and_parents(&campaign.advertiser_domain),
             category_tags,
-            live: Arc::new(CampaignLive::new(Arms::thompson(&sizes, &[]))),
+            app_tag: Tag::of(&campaign.app_bundle),
+            language_tag: Tag::of(&campaign.language),
+            needs_user: needs_user(&campaign.targeting),
+            live: Arc::new(CampaignLive::new(Arms::thompson(&shapes, &[]))),
             campaign,
         }
     }

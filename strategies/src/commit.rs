@@ -1,9 +1,13 @@
 //! The one mutation of the decision: reserve the money.
 
 use haggle_domain::draw::Stream;
-use haggle_domain::{BidId, Context, Decision, Draw, NoBidReason, Timestamp};
+use haggle_domain::{
+    Basis, BidId, Context, CpmMicros, Decision, Draw, Format, NoBidReason, Opportunity, Pod, Terms, Timestamp,
+};
+use smallvec::SmallVec;
 
 use crate::catalog::{Entry, Snapshot};
+use crate::pods::Pods;
 use crate::rank::{Candidate, Ranking};
 
 /// A bid whose money is reserved.
@@ -11,46 +15,121 @@ use crate::rank::{Candidate, Ranking};
 pub struct Committed {
     /// Position in the catalog.
     pub campaign: usize,
+    /// In which of the imp's formats.
+    pub format: Format,
+    /// The ad's seconds; 0 for what has none.
+    pub duration: u32,
+    /// The position of its deal in the imp's list (`imp.pmp.deals`).
+    pub deal: Option<u16>,
+    /// What is bid, in the bid's currency.
+    pub price: CpmMicros,
+    /// Which place in the pod it is for: 0 any, 1 first, -1 last, 2 first or last.
+    pub slot: i8,
     /// What its notices carry.
     pub decision: Decision,
 }
 
-/// Reserves on the best candidate's lease; where a lease cannot pay, the next candidate tries. Once no lease
-/// could, the imp's reason is [`NoBidReason::LeaseRaced`]; without any candidate, it is the ranking's.
+/// The bids of one imp: one, or as many as a pod takes.
+pub type Bids = SmallVec<[Committed; 1]>;
+
+/// Reserves on the best candidate's lease; where a lease cannot pay, the next candidate tries. An imp that is a pod
+/// takes candidates as long as there is time and place for them. `pods` remembers what the request's earlier imps have
+/// put where. Afterwards `ranking.verdicts` says what became of each campaign.
+///
+/// # Errors
+///
+/// Where there is no bid: the reason of the candidate that came furthest, or without any candidate the ranking's.
 pub fn commit(
     snapshot: &Snapshot,
     context: &Context,
-    ranking: &Ranking,
+    opportunity: &Opportunity,
+    ranking: &mut Ranking,
+    pods: &mut Pods,
     now: Timestamp,
-) -> Result<Committed, NoBidReason> {
+) -> Result<Bids, NoBidReason> {
+    let mut bids = Bids::new();
     let mut reason = ranking.reason;
+    let mut room = Room::default();
     for candidate in &ranking.candidates {
         let Some(entry) = snapshot.catalog.entries().get(candidate.campaign) else { continue };
-        let reservation =
-            if context.test { Some(Reservation::none()) } else { reserve(entry, candidate, now) };
-        let Some(Reservation { lease, number, at, expires_at }) = reservation else {
-            reason = NoBidReason::LeaseRaced;
-            continue;
+        let pod = pod_of(opportunity, candidate.fit.format);
+        let verdict = if !room.is_left(&bids, pod) {
+            Some(NoBidReason::Outranked)
+        } else if !room.takes(&bids, candidate, pod)
+            || pod.is_some_and(|pod| !pods.has_room(&snapshot.catalog, pod.id, candidate.campaign))
+        {
+            Some(NoBidReason::PodSeparation)
+        } else {
+            let reserved =
+                if context.test { Some(Reservation::none()) } else { reserve(entry, candidate, now) };
+            match reserved {
+                None => Some(NoBidReason::LeaseRaced),
+                Some(reservation) => {
+                    if let Some(pod) = pod {
+                        pods.take(pod.id, candidate.campaign);
+                        room.seconds += candidate.fit.duration;
+                    }
+                    let terms = Terms { rate: context.rate, quantity: opportunity.quantity };
+                    let decision =
+                        reservation.decision(snapshot, context, candidate, &ranking.lesson, terms, entry);
+                    bids.push(Committed {
+                        campaign: candidate.campaign,
+                        format: candidate.fit.format,
+                        duration: candidate.fit.duration,
+                        deal: candidate.deal,
+                        price: candidate.sent,
+                        slot: if bids.is_empty() { pod.map_or(0, |pod| pod.slot) } else { 0 },
+                        decision,
+                    });
+                    None
+                }
+            }
         };
-        return Ok(Committed {
-            campaign: candidate.campaign,
-            decision: Decision {
-                bid: BidId { campaign: entry.campaign.key, lease, number },
-                at,
-                expires_at,
-                ceiling: candidate.price,
-                exchange: context.exchange,
-                creative: candidate.drawn.creative,
-                propensity: candidate.drawn.propensity as f32,
-                model_version: snapshot.scorer.model.version(),
-                click_probability: candidate.prediction.click,
-                value: candidate.value,
-                user: context.user,
-                features: ranking.features.to_vec(),
-            },
-        });
+        if let Some(refused) = verdict {
+            if refused != NoBidReason::Outranked {
+                reason = reason.max(refused);
+            }
+            if let Some(place) = ranking.verdicts.get_mut(candidate.campaign) {
+                *place = verdict;
+            }
+        }
     }
-    Err(reason)
+    if bids.is_empty() { Err(reason) } else { Ok(bids) }
+}
+
+/// The pod that an imp is, or is part of, in this format.
+fn pod_of(opportunity: &Opportunity, format: Format) -> Option<Pod> {
+    match format {
+        Format::Video => opportunity.video.as_ref()?.pod,
+        Format::Audio => opportunity.audio.as_ref()?.pod,
+        Format::Banner | Format::Native => None,
+    }
+}
+
+/// What one imp's bids have taken of it.
+#[derive(Default)]
+struct Room {
+    seconds: u32,
+}
+
+impl Room {
+    /// Whether the imp takes another ad at all.
+    fn is_left(&self, bids: &[Committed], pod: Option<Pod>) -> bool {
+        match bids.first() {
+            None => true,
+            Some(_) => pod.is_some_and(|pod| (bids.len() as u64) < u64::from(pod.most)),
+        }
+    }
+
+    /// Whether it takes this one beside those it has: of their format, within the pod's time, and not of an imp-less
+    /// pod's own campaign again.
+    fn takes(&self, bids: &[Committed], candidate: &Candidate, pod: Option<Pod>) -> bool {
+        let same = bids.iter().all(|bid| bid.format == candidate.fit.format);
+        let fits = pod.is_none_or(|pod| {
+            pod.duration == 0 || self.seconds.saturating_add(candidate.fit.duration) <= pod.duration
+        });
+        same && fits
+    }
 }
 
 /// Where a bid's money stands, and until when.
@@ -66,6 +145,32 @@ impl Reservation {
     /// every notice for it comes too late.
     fn none() -> Self {
         Self { lease: 0, number: 0, at: Timestamp::default(), expires_at: Timestamp::default() }
+    }
+
+    fn decision(
+        &self,
+        snapshot: &Snapshot,
+        context: &Context,
+        candidate: &Candidate,
+        lesson: &[u32],
+        terms: Terms,
+        entry: &Entry,
+    ) -> Decision {
+        Decision {
+            bid: BidId { campaign: entry.campaign.key, lease: self.lease, number: self.number },
+            at: self.at,
+            expires_at: self.expires_at,
+            ceiling: candidate.ceiling,
+            exchange: context.exchange,
+            creative: candidate.drawn.creative,
+            propensity: candidate.drawn.propensity as f32,
+            model_version: snapshot.scorer.model.version(),
+            click_probability: candidate.prediction.click,
+            value: candidate.value,
+            user: context.user.filter(|_| context.basis.allows(Basis::STORE)),
+            features: lesson.to_vec(),
+            terms,
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 //! a bid draws from the table. So the logged propensity is exact, which off-policy evaluation needs, and a bid costs
 //! one comparison a creative.
 //!
-//! Creatives of different sizes rarely compete for one imp, so the contest has two levels: among the creatives of a
-//! size, and among the sizes that fit.
+//! Creatives of different formats and sizes rarely compete for one imp, so the contest has two levels: among the
+//! creatives of a shape, and among the shapes. Whatever does not fit an imp is left out of its draw, and the propensity
+//! is the one among those that fit.
 
-use haggle_domain::{Draw, Size};
+use haggle_domain::{Creative, Draw, Format, Size};
 use smallvec::SmallVec;
 use statrs::distribution::{Beta, Continuous};
 
@@ -34,13 +35,48 @@ pub struct Arms {
     groups: SmallVec<[Group; 4]>,
 }
 
+/// What creatives have in common that compete for the same imps: the format and, of banners, the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape(Format, Size);
+
+impl Shape {
+    /// A creative's.
+    pub fn of(creative: &Creative) -> Self {
+        Self(creative.format(), creative.banner_size())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
-    size: Size,
-    /// Weight among the sizes that fit.
+    shape: Shape,
+    /// Weight among the shapes.
     weight: f64,
-    /// (position in the campaign's list, probability within the size); they sum to 1.
+    /// (position in the campaign's list, probability within the shape); they sum to 1.
     members: SmallVec<[(u16, f64); 4]>,
+}
+
+/// The creatives of a campaign that fit an imp, by their positions. A campaign has at most 64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fitting(u64);
+
+impl Fitting {
+    /// Those for which `fits` holds, of `count`.
+    pub fn of(count: usize, mut fits: impl FnMut(usize) -> bool) -> Self {
+        Self(
+            (0..count.min(64))
+                .filter(|creative| fits(*creative))
+                .fold(0, |mask, creative| mask | 1 << creative),
+        )
+    }
+
+    /// Whether none does.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn contains(self, creative: u16) -> bool {
+        creative < 64 && self.0 >> creative & 1 == 1
+    }
 }
 
 /// A creative that was drawn.
@@ -53,10 +89,10 @@ pub struct Drawn {
 }
 
 impl Arms {
-    /// The probabilities that follow from the counts. `sizes` and `counts` have one entry a creative; missing
+    /// The probabilities that follow from the counts. `shapes` and `counts` have one entry a creative; missing
     /// counts are zero. The prior is Beta(1, 60): most ads are clicked rarely.
-    pub fn thompson(sizes: &[Size], counts: &[ArmCounts]) -> Self {
-        let posteriors: Vec<(f64, f64)> = (0..sizes.len())
+    pub fn thompson(shapes: &[Shape], counts: &[ArmCounts]) -> Self {
+        let posteriors: Vec<(f64, f64)> = (0..shapes.len())
             .map(|creative| {
                 let counts = counts.get(creative).copied().unwrap_or_default();
                 let clicks = counts.clicks.min(counts.impressions);
@@ -64,12 +100,12 @@ impl Arms {
             })
             .collect();
         let mut groups: SmallVec<[Group; 4]> = SmallVec::new();
-        for (creative, size) in sizes.iter().enumerate() {
+        for (creative, shape) in shapes.iter().enumerate() {
             let member = (u16::try_from(creative).unwrap_or(u16::MAX), 0.0);
-            if let Some(group) = groups.iter_mut().find(|group| group.size == *size) {
+            if let Some(group) = groups.iter_mut().find(|group| group.shape == *shape) {
                 group.members.push(member);
             } else {
-                groups.push(Group { size: *size, weight: 0.0, members: SmallVec::from_iter([member]) });
+                groups.push(Group { shape: *shape, weight: 0.0, members: SmallVec::from_iter([member]) });
             }
         }
         let overall = probability_best(&posteriors);
@@ -87,14 +123,17 @@ impl Arms {
         Self { groups }
     }
 
-    /// Draws a creative that fits one of `allowed` (empty: any size) with a uniform number in `[0, 1)`.
-    pub fn draw(&self, allowed: &[Size], uniform: f64) -> Option<Drawn> {
-        let fits = |group: &&Group| allowed.is_empty() || allowed.contains(&group.size);
-        let total: f64 = self.groups.iter().filter(fits).map(|group| group.weight).sum();
+    /// Draws one of the creatives that fit with a uniform number in `[0, 1)`; `None` if none does.
+    pub fn draw(&self, fitting: Fitting, uniform: f64) -> Option<Drawn> {
+        let fits = |(creative, _): &&(u16, f64)| fitting.contains(*creative);
+        let mass_of = |group: &Group| {
+            group.members.iter().filter(fits).map(|(_, share)| group.weight * share).sum::<f64>()
+        };
+        let total: f64 = self.groups.iter().map(mass_of).sum();
         let mut left = uniform * total;
         let mut last = None;
-        for group in self.groups.iter().filter(fits) {
-            for (creative, probability) in &group.members {
+        for group in &self.groups {
+            for (creative, probability) in group.members.iter().filter(fits) {
                 let mass = group.weight * probability;
                 let drawn = Drawn { creative: *creative, propensity: mass / total };
                 if left < mass {
@@ -110,8 +149,8 @@ impl Arms {
 }
 
 /// Draws with the stream that belongs to creatives.
-pub fn draw_creative(arms: &Arms, allowed: &[Size], draw: Draw, campaign: u64) -> Option<Drawn> {
-    arms.draw(allowed, draw.uniform(haggle_domain::draw::Stream::Creative, campaign))
+pub fn draw_creative(arms: &Arms, fitting: Fitting, draw: Draw, campaign: u64) -> Option<Drawn> {
+    arms.draw(fitting, draw.uniform(haggle_domain::draw::Stream::Creative, campaign))
 }
 
 /// For each Beta(α, β), the probability that it is the largest of all: ∫ fᵢ(x) ∏ⱼ Fⱼ(x) dx, by the midpoint rule
@@ -184,8 +223,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const A: Size = Size { width: 300, height: 250 };
-    const B: Size = Size { width: 320, height: 50 };
+    const A: Shape = Shape(Format::Banner, Size { width: 300, height: 250 });
+    const B: Shape = Shape(Format::Video, Size { width: 0, height: 0 });
+    const ALL: Fitting = Fitting(u64::MAX);
 
     fn counts(pairs: &[(u64, u64)]) -> Vec<ArmCounts> {
         pairs.iter().map(|&(impressions, clicks)| ArmCounts { impressions, clicks }).collect()
@@ -203,15 +243,19 @@ mod tests {
     }
 
     #[test]
-    fn only_sizes_that_fit_are_drawn() {
+    fn only_what_fits_is_drawn() {
         let arms = Arms::thompson(&[A, A, B], &[]);
+        let only = |wanted: &[usize]| Fitting::of(3, |creative| wanted.contains(&creative));
         for i in 0..100 {
             let uniform = f64::from(i) / 100.0;
-            assert_eq!(arms.draw(&[B], uniform), Some(Drawn { creative: 2, propensity: 1.0 }));
-            assert!(arms.draw(&[A], uniform).unwrap().creative < 2);
+            assert_eq!(arms.draw(only(&[2]), uniform), Some(Drawn { creative: 2, propensity: 1.0 }));
+            assert!(arms.draw(only(&[0, 1]), uniform).unwrap().creative < 2);
+            // One of a shape's two: the other's share does not count.
+            assert_eq!(arms.draw(only(&[1]), uniform), Some(Drawn { creative: 1, propensity: 1.0 }));
         }
-        assert_eq!(arms.draw(&[Size { width: 1, height: 1 }], 0.3), None);
-        assert!(arms.draw(&[], 0.999_999).is_some());
+        assert_eq!(arms.draw(only(&[]), 0.3), None);
+        assert!(only(&[]).is_empty() && !ALL.is_empty());
+        assert!(arms.draw(ALL, 0.999_999).is_some());
     }
 
     proptest! {
@@ -219,12 +263,12 @@ mod tests {
         fn propensities_are_the_frequencies_with_which_creatives_are_drawn(
             shown in proptest::collection::vec((0u64..2_000, 0u64..100), 1..6),
         ) {
-            let sizes: Vec<_> = (0..shown.len()).map(|i| if i % 2 == 0 { A } else { B }).collect();
-            let arms = Arms::thompson(&sizes, &counts(&shown));
+            let shapes: Vec<_> = (0..shown.len()).map(|i| if i % 2 == 0 { A } else { B }).collect();
+            let arms = Arms::thompson(&shapes, &counts(&shown));
             let draws = 20_000;
-            let mut seen = vec![(0u32, 0.0); sizes.len()];
+            let mut seen = vec![(0u32, 0.0); shapes.len()];
             for i in 0..draws {
-                let drawn = arms.draw(&[], f64::from(i) / f64::from(draws)).unwrap();
+                let drawn = arms.draw(ALL, f64::from(i) / f64::from(draws)).unwrap();
                 let entry = &mut seen[usize::from(drawn.creative)];
                 entry.0 += 1;
                 entry.1 = drawn.propensity;

@@ -7,18 +7,26 @@
 pub mod catalog;
 pub mod commit;
 pub mod explore;
+pub mod funnel;
 pub mod lease;
 pub mod live;
 pub mod market;
+pub mod offer;
 pub mod pacing;
+pub mod pods;
 pub mod pricing;
 pub mod rank;
+pub mod safety;
 pub mod targeting;
 
+#[cfg(test)]
+mod test_support;
+
 pub use catalog::{Catalog, Entry, Scorer, Snapshot};
-pub use commit::{Committed, commit};
+pub use commit::{Bids, Committed, commit};
 pub use explore::Arms;
 pub use lease::Lease;
 pub use live::{CampaignLive, CampaignState};
 pub use market::Market;
+pub use pods::Pods;
 pub use rank::{Candidate, Ranking, rank};

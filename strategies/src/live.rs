@@ -7,6 +7,7 @@ use crossbeam::utils::CachePadded;
 use haggle_domain::Micros;
 
 use crate::explore::Arms;
+use crate::funnel::Funnel;
 use crate::lease::Lease;
 
 /// Whether a campaign may bid, as its actor last said.
@@ -31,6 +32,8 @@ pub struct CampaignLive {
     pub lease: ArcSwap<Lease>,
     /// The creatives' probabilities.
     pub arms: ArcSwap<Arms>,
+    /// How far it came at each imp.
+    pub funnel: Funnel,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,7 @@ impl CampaignLive {
             }),
             lease: ArcSwap::from_pointee(Lease::closed()),
             arms: ArcSwap::from_pointee(arms),
+            funnel: Funnel::default(),
         }
     }
 

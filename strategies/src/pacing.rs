@@ -135,37 +135,15 @@ impl Pacer {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::time::Duration;
 
     use haggle_domain::*;
 
     use super::*;
 
-    pub(crate) fn campaign(dayparts: Vec<Daypart>) -> Campaign {
-        Campaign {
-            id: "boots".into(),
-            key: CampaignKey::of("boots"),
-            name: "Boots".into(),
-            advertiser_domain: "shop.example".into(),
-            categories: vec!["IAB20".into()],
-            goal: Goal::Cpc { max: Micros(500_000) },
-            budget: Budget { daily: Some(Micros::from_units(24)), total: None },
-            flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
-            pacing: Pacing::Even,
-            zone: Default::default(),
-            dayparts,
-            targeting: Targeting::default(),
-            max_bid: CpmMicros(20_000_000),
-            creatives: vec![Creative {
-                id: "a".into(),
-                tag: Tag::of("a"),
-                size: Size { width: 300, height: 250 },
-                image: "https://cdn.shop.example/a.jpg".into(),
-                landing: "https://shop.example/a".into(),
-                title: "A".into(),
-            }],
-        }
+    fn campaign(dayparts: Vec<Daypart>) -> Campaign {
+        Campaign { dayparts, ..crate::test_support::campaign("boots") }
     }
 
     fn hour(hour: u64) -> Timestamp {

@@ -1,14 +1,17 @@
 //! Which campaigns want an opportunity, at what price, in which order. Pure.
 
 use haggle_domain::draw::Stream;
-use haggle_domain::{Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Timestamp};
+use haggle_domain::fit::{Fit, fits};
+use haggle_domain::{
+    Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
+};
 use haggle_learning::{Model, Prediction, RequestFeatures, request_features};
-use smallvec::SmallVec;
 
 use crate::catalog::{Entry, Snapshot};
-use crate::explore::{Drawn, draw_creative};
+use crate::explore::{Drawn, Fitting, draw_creative};
 use crate::live::CampaignState;
-use crate::{pacing, pricing, targeting};
+use crate::offer::{Worth, may_use, offer};
+use crate::{pacing, pricing, safety, targeting};
 
 /// A campaign that would bid.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,12 +20,22 @@ pub struct Candidate {
     pub campaign: usize,
     /// The creative and its propensity.
     pub drawn: Drawn,
+    /// How the creative fills the imp.
+    pub fit: Fit,
+    /// The deal's position in the opportunity's list, if it is under one.
+    pub deal: Option<u16>,
+    /// The deal asks that it be bid on.
+    pub guaranteed: bool,
     /// What the model says.
     pub prediction: Prediction,
     /// What the impression is worth to the campaign.
     pub value: CpmMicros,
-    /// What it bids.
+    /// What it bids, in the account's currency.
     pub price: CpmMicros,
+    /// What it bids, in the bid's.
+    pub sent: CpmMicros,
+    /// What that can cost at most for a thousand showings, in the account's.
+    pub ceiling: CpmMicros,
     /// What that takes from its lease.
     pub cost: Micros,
     tie: u64,
@@ -34,8 +47,12 @@ pub struct Candidate {
 pub struct Ranking {
     /// Best first.
     pub candidates: Vec<Candidate>,
-    /// The request's features, for the learner.
+    /// What became of each campaign of the catalog, in its order: a refusal, or none for candidates and bids.
+    pub verdicts: Vec<Option<NoBidReason>>,
+    /// The request's features, that the scores follow from.
     pub features: RequestFeatures,
+    /// Those of them that the basis lets the learner see.
+    pub lesson: RequestFeatures,
     /// Why campaigns that came furthest refused; what an imp without candidates is counted under.
     pub reason: NoBidReason,
 }
@@ -44,7 +61,9 @@ impl Default for Ranking {
     fn default() -> Self {
         Self {
             candidates: Vec::new(),
+            verdicts: Vec::new(),
             features: RequestFeatures::default(),
+            lesson: RequestFeatures::default(),
             reason: NoBidReason::NoCampaigns,
         }
     }
@@ -63,47 +82,86 @@ pub fn rank(
     ranking: &mut Ranking,
 ) {
     ranking.candidates.clear();
+    ranking.verdicts.clear();
     ranking.reason = NoBidReason::NoCampaigns;
-    if context.seat_blocked {
-        ranking.reason = NoBidReason::SeatBlocked;
-        return;
-    }
     ranking.features = request_features(context, opportunity, profile, now);
+    ranking.lesson = lesson(context, opportunity, now, &ranking.features);
     let model: &Model = &snapshot.scorer.model;
     let request = model.request_part(&ranking.features);
     let curve = snapshot.market.curve(context.exchange);
-    for (position, entry) in snapshot.catalog.entries().iter().enumerate() {
-        let drawn = match eligible(entry, context, opportunity, profile, now, draw) {
-            Ok(drawn) => drawn,
-            Err(reason) => {
-                ranking.reason = ranking.reason.max(reason);
-                continue;
-            }
-        };
-        let Some(ad) = snapshot.scorer.ad(position, drawn.creative) else {
-            // The catalog is newer than the model's ad side; the next publication has both.
-            ranking.reason = ranking.reason.max(NoBidReason::CampaignDown);
-            continue;
-        };
+    let terms = Terms { rate: context.rate, quantity: opportunity.quantity };
+    let consider = |position: usize, entry: &Entry| {
+        let (drawn, fit) = eligible(entry, context, opportunity, profile, now, draw)?;
+        // Without it the catalog is newer than the model's ad side; the next publication has both.
+        let ad = snapshot.scorer.ad(position, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
         let prediction = model.predict(&request, ad);
         let live = &entry.live;
         let value = pricing::value(&entry.campaign.goal, &prediction, live.order_value());
-        let price = pricing::bid(value, live.multiplier(), context.auction, curve, entry.campaign.max_bid);
-        if price < opportunity.floor || price <= CpmMicros::ZERO {
-            ranking.reason = ranking.reason.max(NoBidReason::BelowFloor);
-            continue;
+        let worth = Worth { value, multiplier: live.multiplier(), auction: context.auction, curve };
+        let made = offer(entry, opportunity, fit.duration, worth)?;
+        let sent = terms.offer(made.price);
+        if sent <= CpmMicros::ZERO {
+            return Err(NoBidReason::BelowFloor);
         }
-        ranking.candidates.push(Candidate {
+        let ceiling = terms.charge(sent);
+        Ok(Candidate {
             campaign: position,
             drawn,
+            fit,
+            deal: made.deal,
+            guaranteed: made.guaranteed,
             prediction,
             value: CpmMicros::from_f64_rounded_down(value),
-            price,
-            cost: price.per_impression_rounded_up(),
+            price: made.price,
+            sent,
+            ceiling,
+            cost: ceiling.per_impression_rounded_up(),
             tie: draw.bits(Stream::Tie, entry.campaign.key.0),
-        });
+        })
+    };
+    for (position, entry) in snapshot.catalog.entries().iter().enumerate() {
+        match consider(position, entry) {
+            Ok(candidate) => {
+                ranking.candidates.push(candidate);
+                ranking.verdicts.push(None);
+            }
+            Err(reason) => {
+                ranking.reason = ranking.reason.max(reason);
+                ranking.verdicts.push(Some(reason));
+            }
+        }
     }
-    ranking.candidates.sort_unstable_by(|a, b| b.price.cmp(&a.price).then(a.tie.cmp(&b.tie)));
+    let pod = is_pod(opportunity);
+    let worth = |candidate: &Candidate| {
+        // Several ads share the seconds of a pod, so there a second's price counts.
+        let seconds = if pod { i64::from(candidate.fit.duration.max(1)) } else { 1 };
+        (candidate.guaranteed, candidate.price.0 / seconds)
+    };
+    ranking.candidates.sort_unstable_by(|a, b| worth(b).cmp(&worth(a)).then(a.tie.cmp(&b.tie)));
+}
+
+/// Whether an imp takes several ads.
+pub(crate) fn is_pod(opportunity: &Opportunity) -> bool {
+    let slots = [&opportunity.video, &opportunity.audio].into_iter().flatten();
+    slots.filter_map(|slot| slot.pod).any(|pod| pod.most > 1)
+}
+
+/// The features without what the basis does not let anybody learn from.
+fn lesson(
+    context: &Context,
+    opportunity: &Opportunity,
+    now: Timestamp,
+    features: &RequestFeatures,
+) -> RequestFeatures {
+    let personal = context.user.is_some() || context.city.is_some() || !context.segments.is_empty();
+    if !personal || context.basis.allows(Basis::LEARN) {
+        return features.clone();
+    }
+    let mut impersonal = context.clone();
+    impersonal.user = None;
+    impersonal.city = Tag::NONE;
+    impersonal.segments.clear();
+    request_features(&impersonal, opportunity, None, now)
 }
 
 /// Whether a campaign may bid here, and with what; otherwise the first stage that it fails.
@@ -114,24 +172,29 @@ fn eligible(
     profile: Option<&Profile>,
     now: Timestamp,
     draw: Draw,
-) -> Result<Drawn, NoBidReason> {
+) -> Result<(Drawn, Fit), NoBidReason> {
     let campaign = &*entry.campaign;
     if !campaign.flight.contains(now) || !pacing::in_daypart(campaign, now) {
         return Err(NoBidReason::OutsideFlight);
     }
     if !targeting::matches(&campaign.targeting, context, profile, now) {
-        return Err(NoBidReason::TargetingMismatch);
+        let blind = entry.needs_user && context.user.is_none();
+        return Err(if blind { NoBidReason::NoBasis } else { NoBidReason::TargetingMismatch });
     }
-    let blocks = |blocked: &SmallVec<[_; 8]>, ours: &[_]| ours.iter().any(|tag| blocked.contains(tag));
-    if blocks(&context.blocked_categories, &entry.category_tags)
-        || blocks(&context.blocked_advertisers, &entry.advertiser_tags)
-    {
+    if !safety::allows(entry, context) {
         return Err(NoBidReason::BrandSafety);
     }
-    let drawn = draw_creative(&entry.live.arms.load(), &opportunity.sizes, draw, campaign.key.0)
-        .ok_or(NoBidReason::CreativeSize)?;
+    if opportunity.deals_only && !opportunity.deals.iter().any(|deal| may_use(entry, deal)) {
+        return Err(NoBidReason::NoDeal);
+    }
+    let fit =
+        |creative: usize| campaign.creatives.get(creative).and_then(|creative| fits(creative, opportunity));
+    let fitting = Fitting::of(campaign.creatives.len(), |creative| fit(creative).is_some());
+    let drawn = draw_creative(&entry.live.arms.load(), fitting, draw, campaign.key.0);
+    let chosen = drawn.and_then(|drawn| Some((drawn, fit(usize::from(drawn.creative))?)));
+    let chosen = chosen.ok_or(NoBidReason::CreativeMismatch)?;
     match entry.live.state() {
-        CampaignState::Active => Ok(drawn),
+        CampaignState::Active => Ok(chosen),
         CampaignState::Down => Err(NoBidReason::CampaignDown),
         CampaignState::Exhausted => Err(NoBidReason::BudgetExhausted),
         CampaignState::Paced => Err(NoBidReason::Pacing),

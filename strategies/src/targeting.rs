@@ -18,7 +18,9 @@ fn holds(predicate: &Predicate, context: &Context, profile: Option<&Profile>, no
         Predicate::Country(wanted) => one_of(wanted, context.country),
         Predicate::Region(wanted) => one_of(wanted, context.region),
         Predicate::City(wanted) => one_of(wanted, context.city),
-        Predicate::Interest(wanted) => context.interests.iter().any(|interest| wanted.contains(interest)),
+        Predicate::Interest(wanted) => {
+            context.interests.iter().chain(&context.segments).any(|interest| wanted.contains(interest))
+        }
         Predicate::Behaviour { did, what, within, at_least } => profile
             .filter(|_| context.user.is_some())
             .and_then(|profile| profile.find(*did, *what))

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haggle_domain::{Campaign, Event, Goal, Micros, Size, Timestamp};
-use haggle_strategies::explore::ArmCounts;
+use haggle_domain::{Campaign, Event, Goal, Micros, Timestamp};
+use haggle_strategies::explore::{ArmCounts, Shape};
 use haggle_strategies::pacing::{DayPlan, Pacer};
 use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
 
@@ -431,8 +431,8 @@ impl CampaignMachine {
             self.live.set_order_value(self.books.order_value(order_value));
         }
         if self.published_arms != self.books.stats.arms {
-            let sizes: Vec<Size> = self.campaign.creatives.iter().map(|creative| creative.size).collect();
-            self.live.arms.store(Arc::new(Arms::thompson(&sizes, &self.books.stats.arms)));
+            let shapes: Vec<Shape> = self.campaign.creatives.iter().map(Shape::of).collect();
+            self.live.arms.store(Arc::new(Arms::thompson(&shapes, &self.books.stats.arms)));
             self.published_arms.clone_from(&self.books.stats.arms);
         }
     }

@@ -71,7 +71,7 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, Tag, Timestamp,
+        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, Quantity, Rate, Tag, Terms, Timestamp,
         UserKey,
     };
     use proptest::prelude::*;
@@ -98,6 +98,7 @@ mod tests {
                     value: CpmMicros(value),
                     user: user.map(UserKey),
                     features,
+                    terms: Terms { rate: Rate(model_version), quantity: Quantity(campaign) },
                 }
             },
         )

@@ -1,0 +1,46 @@
+//! Private deals.
+
+use haggle_domain::{AuctionType, Deal, DealPrice, NoBidReason};
+use smallvec::SmallVec;
+
+use super::price::{DEFAULT_CURRENCY, Prices};
+use super::slots::duration_floors;
+use super::{Asker, first_said, tag};
+use crate::domains::bare_domain;
+use crate::request::{self, Pmp};
+
+/// The deals that our seat may take part in. One that cannot be read or priced is left out: a bid under it might break it.
+pub(super) fn usable(pmp: Option<&Pmp<'_>>, at: Option<i64>, asker: &Asker<'_>) -> SmallVec<[Deal; 1]> {
+    let deals = pmp.map_or(&[][..], |pmp| &pmp.deals);
+    let usable = deals.iter().enumerate().take(usize::from(u16::MAX)).filter_map(|(index, deal)| {
+        let seated = deal.wseat.is_empty() || deal.wseat.iter().any(|seat| seat == asker.seat);
+        if !seated || deal.id.is_empty() {
+            return None;
+        }
+        read(deal, u16::try_from(index).ok()?, at, asker).ok()
+    });
+    usable.collect()
+}
+
+fn read(
+    deal: &request::Deal<'_>,
+    index: u16,
+    at: Option<i64>,
+    asker: &Asker<'_>,
+) -> Result<Deal, NoBidReason> {
+    let prices = Prices { rates: asker.rates, currency: first_said(&deal.bidfloorcur, DEFAULT_CURRENCY) };
+    Ok(Deal {
+        key: tag(&deal.id),
+        index,
+        floor: prices.read(deal.bidfloor)?,
+        price: match deal.at.or(at) {
+            Some(3) => DealPrice::Fixed,
+            Some(1) => DealPrice::Auction(AuctionType::First),
+            _ => DealPrice::Auction(AuctionType::SecondPlus),
+        },
+        guaranteed: deal.guar,
+        advertisers: deal.wadomain.iter().map(|domain| bare_domain(domain)).collect(),
+        duration_floors: duration_floors(&deal.durfloors, &prices)?,
+        floor_per_second: prices.read(deal.mincpmpersec)?,
+    })
+}

@@ -1,0 +1,231 @@
+//! From OpenRTB's words to the domain's.
+
+mod deals;
+mod interests;
+mod native;
+mod price;
+mod slots;
+
+use haggle_domain::{
+    AuctionType, Basis, Context, CpmMicros, DeviceKind, ExchangeKey, NoBidReason, Opportunity, Quantity, Rate, Rates,
+    Tag, UserKey,
+};
+use smallvec::SmallVec;
+
+use crate::domains::{bare_domain, host_of};
+use crate::request::{BidRequest, Channel, Device, Imp, User, Words};
+use interests::Interests;
+use price::Prices;
+
+/// Who is asked, by whom, and on which terms: what a request is read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The exchange.
+    pub exchange: ExchangeKey,
+    /// Our seat at it.
+    pub seat: &'a str,
+    /// Which of the user's ids is taken, in the order of preference.
+    pub user_ids: &'a [UserId],
+    /// What currencies are worth.
+    pub rates: &'a Rates,
+}
+
+/// One of the ids that a request may give a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserId {
+    /// `user.buyeruid`: ours, after a user match.
+    Buyeruid,
+    /// `user.id`: the exchange's.
+    Id,
+    /// An extended id (`user.eids`) of this source.
+    Extended(String),
+}
+
+impl BidRequest<'_> {
+    /// The currency to bid in and its rate: the account's where the request takes it, else the first that the request
+    /// takes and for which a rate is known.
+    pub fn currency<'r>(&self, rates: &'r Rates) -> Option<(&'r str, Rate)> {
+        if self.cur.is_empty() {
+            return Some((rates.account(), Rate::ONE));
+        }
+        let known = self.cur.iter().filter_map(|currency| rates.find(currency));
+        known.clone().find(|(code, _)| *code == rates.account()).or_else(|| known.clone().next())
+    }
+
+    /// What all imps of the request share, with no more of the user than `basis` allows.
+    pub fn context(&self, asker: &Asker<'_>, basis: Basis) -> Context {
+        let data = self.user_data(basis);
+        let geo = data.map_or(&self.device.geo, |data| data.geo);
+        let user = data.filter(|_| basis.allows(Basis::TARGET)).map(|data| data.user);
+        let mut interests = Interests::default();
+        self.channels().for_each(|channel| interests.add_channel(channel));
+        let mut segments = Interests::default();
+        if let Some(user) = user {
+            segments.add_user(user);
+        }
+        Context {
+            exchange: asker.exchange,
+            auction: if self.at == Some(1) { AuctionType::First } else { AuctionType::SecondPlus },
+            user: user.and_then(|user| user_key(user, asker.user_ids)),
+            basis,
+            rate: self.currency(asker.rates).map_or(Rate::ONE, |(_, rate)| rate),
+            country: tag(&geo.country),
+            region: tag(&geo.region),
+            city: data.map_or(Tag::NONE, |data| tag(data.city)),
+            inventory: self.inventory(),
+            publisher: self.channels().map(|channel| tag(&channel.publisher.id)).find(|id| id.is_some()).unwrap_or_default(),
+            device: device_kind(&self.device),
+            os: operating_system(&self.device),
+            language: tag(primary_language(first_said(&self.device.language, &self.device.langb))),
+            interests: interests.0,
+            segments: segments.0,
+            blocked_categories: tags(&self.bcat, tag),
+            category_taxonomy: self.cattax.and_then(|taxonomy| u8::try_from(taxonomy).ok()).unwrap_or(1),
+            blocked_advertisers: tags(&self.badv, bare_domain),
+            blocked_apps: tags(&self.bapp, tag),
+            ad_languages: self.wlang.iter().chain(&self.wlangb).map(|word| tag(primary_language(word))).collect(),
+            seat_blocked: (!self.wseat.is_empty() && !self.wseat.iter().any(|wanted| wanted == asker.seat))
+                || self.bseat.iter().any(|blocked| blocked == asker.seat),
+            test: self.test,
+        }
+    }
+
+    /// Every imp of the request in its order, exactly once: the imp and what is for sale, or why we do not want it.
+    /// `context` is this request's.
+    pub fn imps_for<'r>(
+        &'r self,
+        context: &Context,
+        asker: &'r Asker<'_>,
+    ) -> impl ExactSizeIterator<Item = (&'r Imp<'r>, Result<Opportunity, NoBidReason>)> {
+        let seat_blocked = context.seat_blocked;
+        let rate = self.currency(asker.rates).map(|(_, rate)| rate);
+        self.imps.iter().map(move |imp| {
+            let outcome = self.opportunity(imp, asker).and_then(|opportunity| match rate {
+                _ if seat_blocked => Err(NoBidReason::SeatBlocked),
+                None => Err(NoBidReason::UnsupportedCurrency),
+                Some(_) => Ok(opportunity),
+            });
+            (imp, outcome)
+        })
+    }
+
+    /// One imp of this request, or why it cannot be bid on.
+    ///
+    /// # Errors
+    ///
+    /// The reason: the imp is flawed, offers no format that could be answered, or its floor is in a currency of which no
+    /// rate is known. A format that is flawed is as if it were not offered while another is there.
+    pub fn opportunity(&self, imp: &Imp<'_>, asker: &Asker<'_>) -> Result<Opportunity, NoBidReason> {
+        if imp.id.is_empty() || imp.repeats_id {
+            return Err(NoBidReason::InvalidImp);
+        }
+        let prices = Prices { rates: asker.rates, currency: first_said(&imp.bidfloorcur, price::DEFAULT_CURRENCY) };
+        let floor = prices.read(imp.bidfloor)?;
+        let mut refusal = None;
+        let mut offered = |flaw: NoBidReason| refusal = refusal.max(Some(flaw));
+        let banner = imp.banner.get().map(|banner| slots::banner(banner, imp.instl, &self.device));
+        let video = imp.video.get().map(|video| slots::stream(video, &imp.id, &prices));
+        let audio = imp.audio.get().map(|audio| slots::stream(audio, &imp.id, &prices));
+        let native = imp.native.get().map(native::slot);
+        let position = imp.banner.get().and_then(|banner| banner.pos).or(imp.video.get().and_then(|video| video.pos));
+        let opportunity = Opportunity {
+            banner: banner.and_then(|slot| slot.map_err(&mut offered).ok()),
+            video: video.and_then(|slot| slot.map_err(&mut offered).ok()),
+            audio: audio.and_then(|slot| slot.map_err(&mut offered).ok()),
+            native: native.and_then(|slot| slot.map_err(&mut offered).ok()),
+            floor,
+            deals: deals::usable(imp.pmp.as_deref(), self.at, asker),
+            deals_only: imp.pmp.as_deref().is_some_and(|pmp| pmp.private_auction),
+            placement: tag(&imp.tagid),
+            position: position.and_then(|position| u8::try_from(position).ok()).unwrap_or(0),
+            interstitial: imp.instl,
+            secure: imp.secure,
+            rewarded: imp.rewarded(),
+            quantity: imp.qty.as_deref().map_or(Ok(Quantity::ONE), |qty| quantity(qty.multiplier))?,
+            expires_within: imp.exp.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
+        };
+        let formats = [opportunity.banner.is_some(), opportunity.video.is_some(), opportunity.audio.is_some(), opportunity.native.is_some()];
+        if formats.contains(&true) { Ok(opportunity) } else { Err(refusal.unwrap_or(NoBidReason::InvalidImp)) }
+    }
+
+    /// `site.domain`, else the page's host, else `app.bundle`, else whatever names the screens out of home.
+    fn inventory(&self) -> Tag {
+        let named = |channel: &Channel<'_>| {
+            let host = || host_of(&channel.page).map_or(Tag::NONE, Tag::of);
+            let names = [tag(&channel.domain), host(), tag(&channel.bundle)];
+            names.into_iter().find(|name| name.is_some())
+        };
+        // An app is known by its bundle, whatever its domain.
+        let app = self.app.as_deref().map(|app| tag(&app.bundle)).filter(|bundle| bundle.is_some());
+        let site = self.site.as_deref().and_then(named);
+        site.or(app).or_else(|| self.channels().find_map(named)).unwrap_or_default()
+    }
+}
+
+fn tag(word: &str) -> Tag {
+    Tag::of(word.trim())
+}
+
+fn tags<const N: usize>(words: &Words<'_>, tag: impl Fn(&str) -> Tag) -> SmallVec<[Tag; N]>
+where
+    [Tag; N]: smallvec::Array<Item = Tag>,
+{
+    words.iter().map(|word| tag(word)).filter(|tag| tag.is_some()).collect()
+}
+
+fn first_said<'r>(first: &'r str, second: &'r str) -> &'r str {
+    if first.is_empty() { second } else { first }
+}
+
+/// `de-AT` → `de`.
+fn primary_language(language: &str) -> &str {
+    language.split(['-', '_']).next().unwrap_or(language)
+}
+
+/// The first of the wanted ids that is there. Zeros are what is sent in place of an id that was taken away: nobody's.
+fn user_key(user: &User<'_>, wanted: &[UserId]) -> Option<UserKey> {
+    let is_id = |id: &&str| id.bytes().any(|byte| !matches!(byte, b'0' | b'-' | b' '));
+    let find = |kind: &UserId| match kind {
+        UserId::Buyeruid => Some(&*user.buyeruid).filter(is_id),
+        UserId::Id => Some(&*user.id).filter(is_id),
+        UserId::Extended(source) => user
+            .extended_ids()
+            .filter(|eid| eid.source.eq_ignore_ascii_case(source))
+            .flat_map(|eid| &eid.uids)
+            .map(|uid| &*uid.id)
+            .find(is_id),
+    };
+    wanted.iter().find_map(find).map(UserKey::of)
+}
+
+/// AdCOM 1.0, list of device types; where it is silent, what the browser says of itself.
+fn device_kind(device: &Device<'_>) -> DeviceKind {
+    match device.devicetype {
+        Some(1 | 4) => DeviceKind::Phone,
+        Some(2) => DeviceKind::Computer,
+        Some(5) => DeviceKind::Tablet,
+        Some(3 | 6 | 7) => DeviceKind::Tv,
+        Some(8) => DeviceKind::OutOfHome,
+        _ => match device.sua.as_deref().and_then(|sua| sua.mobile) {
+            Some(1) => DeviceKind::Phone,
+            Some(0) => DeviceKind::Computer,
+            _ => DeviceKind::Unknown,
+        },
+    }
+}
+
+/// `device.os`, else the platform in `device.sua`.
+fn operating_system(device: &Device<'_>) -> Tag {
+    let platform = device.sua.as_deref().and_then(|sua| sua.platform.as_deref());
+    tag(first_said(&device.os, platform.map_or("", |platform| &platform.brand)))
+}
+
+/// A multiplier in millionths. One that says nothing sensible makes the imp unpriceable.
+fn quantity(multiplier: Option<f64>) -> Result<Quantity, NoBidReason> {
+    let Some(multiplier) = multiplier else { return Ok(Quantity::ONE) };
+    // A screen that a billion people see is an error.
+    match CpmMicros::from_f64_rounded_up(multiplier) {
+        Some(millionths) if millionths > CpmMicros::ZERO => Ok(Quantity(millionths.0.unsigned_abs())),
+        _ => Err(NoBidReason::InvalidImp),
+    }
+}

@@ -1,0 +1,75 @@
+//! Room for native ads (OpenRTB Native 1.2).
+
+use haggle_domain::{NativeAsset, NativeKind, NativeSlot, NoBidReason, Size};
+use smallvec::SmallVec;
+
+use super::slots::codes;
+use crate::request::{Asset, Image, Native, NativeRequest};
+
+/// A native ad's room.
+///
+/// # Errors
+///
+/// There is no request that could be read, it asks for nothing, or for a part without a number to answer to.
+pub(super) fn slot(native: &Native) -> Result<NativeSlot, NoBidReason> {
+    let request = native.request().filter(|request| request.readable).ok_or(NoBidReason::InvalidImp)?;
+    let mut assets: SmallVec<[NativeAsset; 8]> = SmallVec::new();
+    for asset in &request.assets {
+        match asset.id {
+            Some(id) => assets.push(NativeAsset { id, required: asset.required, kind: kind(asset) }),
+            // What is merely welcome can be left out.
+            None if asset.required => return Err(NoBidReason::InvalidImp),
+            None => {}
+        }
+    }
+    if assets.is_empty() {
+        return Err(NoBidReason::InvalidImp);
+    }
+    let asked = request.eventtrackers.as_deref().unwrap_or_default();
+    let may = |events: &[i64], method: i64| {
+        asked.iter().any(|tracker| tracker.event.is_some_and(|event| events.contains(&event)) && tracker.methods.contains(&method))
+    };
+    Ok(NativeSlot {
+        assets,
+        blocked_attributes: codes(&native.battr),
+        apis: codes(&native.api),
+        image_tracker: asked.is_empty() || may(&[1], 1),
+        script_tracker: may(&[1, 2], 2),
+        event_trackers: !asked.is_empty() && is_1_2(request),
+    })
+}
+
+/// Whether the request is by version 1.2 or later. One that asks for event trackers is, whatever it calls itself.
+fn is_1_2(request: &NativeRequest) -> bool {
+    let mut parts = request.ver.split('.').map(|part| part.trim().parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    version >= (1, 2) || request.eventtrackers.is_some()
+}
+
+fn kind(asset: &Asset) -> NativeKind {
+    let length = |len: Option<i64>| len.and_then(|len| u32::try_from(len).ok()).unwrap_or(0);
+    if let Some(title) = &asset.title {
+        return NativeKind::Title { longest: length(title.len) };
+    }
+    if let Some(image) = &asset.img {
+        return picture(image);
+    }
+    if let Some(data) = &asset.data {
+        return NativeKind::Data { kind: code(data.kind), longest: length(data.len) };
+    }
+    if asset.video.0 { NativeKind::Video } else { NativeKind::Unknown }
+}
+
+fn picture(image: &Image) -> NativeKind {
+    let size = |width, height| Size { width: code(width), height: code(height) };
+    NativeKind::Image {
+        kind: code(image.kind),
+        size: size(image.w, image.h),
+        least: size(image.wmin, image.hmin),
+        mimes: image.mimes.clone(),
+    }
+}
+
+fn code(number: Option<i64>) -> u16 {
+    number.and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
+}

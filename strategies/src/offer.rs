@@ -1,0 +1,211 @@
+//! On which footing a campaign bids: under a deal or in the open auction, above which floor, at what price.
+
+use haggle_domain::{AuctionType, CpmMicros, Deal, DealPrice, DurationFloor, NoBidReason, Opportunity};
+
+use crate::catalog::Entry;
+use crate::market::WinCurve;
+use crate::pricing;
+
+/// A price that meets its floor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The deal's position in the opportunity's list, if it is made under one.
+    pub deal: Option<u16>,
+    /// In the account's currency, for a thousand impressions.
+    pub price: CpmMicros,
+    /// The deal asks that it be bid on.
+    pub guaranteed: bool,
+}
+
+/// Whether a campaign may use a deal.
+pub fn may_use(entry: &Entry, deal: &Deal) -> bool {
+    entry.campaign.deals.contains(&deal.key)
+        && (deal.advertisers.is_empty()
+            || entry.advertiser_tags.iter().any(|tag| deal.advertisers.contains(tag)))
+}
+
+/// What a bid is worth and how it is brought down to a price.
+#[derive(Clone, Copy, Debug)]
+pub struct Worth<'m> {
+    /// Currency units per thousand impressions.
+    pub value: f64,
+    /// The pacing multiplier.
+    pub multiplier: f64,
+    /// Of the open auction.
+    pub auction: AuctionType,
+    /// What it takes to win there.
+    pub curve: Option<&'m WinCurve>,
+}
+
+/// The best footing: a guaranteed deal, else another deal, else the open auction, whichever first meets its floor.
+/// `duration` is the ad's in seconds, 0 for what has none.
+///
+/// # Errors
+///
+/// [`NoBidReason::NoDeal`] where only deals are wanted and the campaign has none, [`NoBidReason::BelowFloor`] where
+/// no floor is met.
+pub fn offer(
+    entry: &Entry,
+    opportunity: &Opportunity,
+    duration: u32,
+    worth: Worth<'_>,
+) -> Result<Offer, NoBidReason> {
+    let mut reason = NoBidReason::NoDeal;
+    for guaranteed in [true, false] {
+        let usable = |(_, deal): &(usize, &Deal)| deal.guaranteed == guaranteed && may_use(entry, deal);
+        for (position, deal) in opportunity.deals.iter().enumerate().filter(usable) {
+            reason = NoBidReason::BelowFloor;
+            let floor = floor(deal.floor, &deal.duration_floors, deal.floor_per_second, duration);
+            if let Some(price) = deal_price(entry, deal, floor, worth)
+                && let Ok(position) = u16::try_from(position)
+            {
+                return Ok(Offer { deal: Some(position), price, guaranteed });
+            }
+        }
+    }
+    if opportunity.deals_only {
+        return Err(reason);
+    }
+    let slots = [&opportunity.video, &opportunity.audio].into_iter().flatten();
+    let least = slots
+        .filter(|_| duration > 0)
+        .map(|slot| floor(opportunity.floor, &slot.duration_floors, slot.floor_per_second, duration))
+        .max()
+        .unwrap_or(opportunity.floor);
+    let price =
+        pricing::bid(worth.value, worth.multiplier, worth.auction, worth.curve, entry.campaign.max_bid);
+    if price < least || price <= CpmMicros::ZERO {
+        return Err(NoBidReason::BelowFloor);
+    }
+    Ok(Offer { deal: None, price, guaranteed: false })
+}
+
+/// What is bid under a deal, if that meets its floor.
+fn deal_price(entry: &Entry, deal: &Deal, floor: CpmMicros, worth: Worth<'_>) -> Option<CpmMicros> {
+    let highest = entry.campaign.max_bid;
+    let price = match deal.price {
+        // What was promised is kept, whatever this one impression is worth; the budget still bounds it.
+        _ if deal.guaranteed => floor,
+        DealPrice::Fixed => {
+            let worth_it = CpmMicros::from_f64_rounded_down(worth.value * worth.multiplier) >= floor;
+            if worth_it { floor } else { CpmMicros::ZERO }
+        }
+        DealPrice::Auction(auction) => {
+            pricing::bid(worth.value, worth.multiplier, auction, worth.curve, highest)
+        }
+    };
+    (price >= floor && price <= highest && price > CpmMicros::ZERO).then_some(price)
+}
+
+/// The least price for an ad of `duration` seconds: the floor of its duration, else the general one, and in any case as
+/// much as its seconds come to (OpenRTB 2.6 sections 3.2.7 and 3.2.35).
+fn floor(
+    general: CpmMicros,
+    by_duration: &[DurationFloor],
+    per_second: CpmMicros,
+    duration: u32,
+) -> CpmMicros {
+    let of_duration = by_duration.iter().find(|range| (range.shortest..=range.longest).contains(&duration));
+    let seconds = CpmMicros(per_second.0.saturating_mul(i64::from(duration)));
+    of_duration.map_or(general, |range| range.floor).max(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use haggle_domain::{StreamSlot, Tag};
+
+    use super::*;
+    use crate::test_support::campaign;
+
+    fn entry(deals: &[&str]) -> Entry {
+        let mut campaign = campaign("boots");
+        campaign.deals = deals.iter().map(|deal| Tag::of(deal)).collect();
+        campaign.max_bid = CpmMicros(10_000_000);
+        Entry::new(Arc::new(campaign))
+    }
+
+    const WORTH: Worth<'static> =
+        Worth { value: 4.0, multiplier: 1.0, auction: AuctionType::SecondPlus, curve: None };
+
+    fn deal(id: &str, floor: i64, price: DealPrice) -> Deal {
+        Deal { key: Tag::of(id), floor: CpmMicros(floor), price, ..Deal::default() }
+    }
+
+    fn offered(deals: &[Deal], deals_only: bool) -> Opportunity {
+        Opportunity {
+            deals: deals.iter().cloned().collect(),
+            deals_only,
+            floor: CpmMicros(3_000_000),
+            ..Opportunity::default()
+        }
+    }
+
+    #[test]
+    fn the_open_auction_has_its_floor() {
+        let open = offered(&[], false);
+        assert_eq!(
+            offer(&entry(&[]), &open, 0, WORTH),
+            Ok(Offer { deal: None, price: CpmMicros(4_000_000), guaranteed: false })
+        );
+        let cheap = Worth { value: 2.9, ..WORTH };
+        assert_eq!(offer(&entry(&[]), &open, 0, cheap), Err(NoBidReason::BelowFloor));
+    }
+
+    #[test]
+    fn a_private_auction_takes_deals_alone() {
+        let auction = DealPrice::Auction(AuctionType::SecondPlus);
+        let private = offered(&[deal("d1", 5_000_000, auction), deal("d2", 3_500_000, auction)], true);
+        assert_eq!(offer(&entry(&[]), &private, 0, WORTH), Err(NoBidReason::NoDeal));
+        assert_eq!(offer(&entry(&["d1"]), &private, 0, WORTH), Err(NoBidReason::BelowFloor));
+        let made = offer(&entry(&["d1", "d2"]), &private, 0, WORTH).unwrap();
+        assert_eq!((made.deal, made.price), (Some(1), CpmMicros(4_000_000)));
+    }
+
+    #[test]
+    fn a_fixed_deal_costs_its_price_and_a_guaranteed_one_is_bid_on() {
+        let fixed = deal("d", 3_900_000, DealPrice::Fixed);
+        let made = offer(&entry(&["d"]), &offered(std::slice::from_ref(&fixed), false), 0, WORTH).unwrap();
+        assert_eq!(made, Offer { deal: Some(0), price: CpmMicros(3_900_000), guaranteed: false });
+        let dear = Deal { floor: CpmMicros(6_000_000), ..fixed };
+        let open = offer(&entry(&["d"]), &offered(std::slice::from_ref(&dear), false), 0, WORTH).unwrap();
+        assert_eq!(open.deal, None, "not worth it, so the open auction");
+        let promised = Deal { guaranteed: true, ..dear };
+        let made = offer(&entry(&["d"]), &offered(std::slice::from_ref(&promised), false), 0, WORTH).unwrap();
+        assert_eq!(made, Offer { deal: Some(0), price: CpmMicros(6_000_000), guaranteed: true });
+        let beyond = Deal { floor: CpmMicros(11_000_000), ..promised };
+        assert_eq!(offer(&entry(&["d"]), &offered(&[beyond], true), 0, WORTH), Err(NoBidReason::BelowFloor));
+    }
+
+    #[test]
+    fn a_deal_may_be_for_some_advertisers() {
+        let mut wanted = deal("d", 0, DealPrice::Auction(AuctionType::First));
+        wanted.advertisers.push(Tag::of("other.example"));
+        assert!(!may_use(&entry(&["d"]), &wanted));
+        wanted.advertisers.push(Tag::of("shop.example"));
+        assert!(may_use(&entry(&["d"]), &wanted));
+        assert!(!may_use(&entry(&["e"]), &wanted));
+    }
+
+    #[test]
+    fn seconds_have_their_price() {
+        let ranges = [
+            DurationFloor { shortest: 0, longest: 15, floor: CpmMicros(1_000_000) },
+            DurationFloor { shortest: 16, longest: u32::MAX, floor: CpmMicros(8_000_000) },
+        ];
+        let least =
+            |duration, per_second| floor(CpmMicros(3_000_000), &ranges, CpmMicros(per_second), duration);
+        assert_eq!(least(15, 0), CpmMicros(1_000_000));
+        assert_eq!(least(16, 0), CpmMicros(8_000_000));
+        assert_eq!(least(15, 100_000), CpmMicros(1_500_000));
+        assert_eq!(floor(CpmMicros(3_000_000), &ranges[..1], CpmMicros::ZERO, 30), CpmMicros(3_000_000));
+        let video = Opportunity {
+            video: Some(StreamSlot { floor_per_second: CpmMicros(200_000), ..StreamSlot::default() }),
+            ..Opportunity::default()
+        };
+        assert!(offer(&entry(&[]), &video, 15, WORTH).is_ok());
+        assert_eq!(offer(&entry(&[]), &video, 30, WORTH), Err(NoBidReason::BelowFloor));
+        assert!(offer(&entry(&[]), &video, 0, WORTH).is_ok(), "a banner in the same imp has no seconds");
+    }
+}

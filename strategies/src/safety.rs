@@ -1,0 +1,105 @@
+//! Brand safety: what the publisher does not want to see advertised.
+
+use haggle_domain::Context;
+
+use crate::catalog::Entry;
+
+/// Whether the request lets this campaign's ads be shown at all: `bcat`, `badv`, `bapp` and `wlang`.
+///
+/// A campaign that says nothing of itself in the taxonomy in which categories are blocked cannot be judged, so it is
+/// not shown.
+pub fn allows(entry: &Entry, context: &Context) -> bool {
+    let advertiser = entry.advertiser_tags.iter().any(|tag| context.blocked_advertisers.contains(tag));
+    let app = entry.app_tag.is_some() && context.blocked_apps.contains(&entry.app_tag);
+    let language = entry.language_tag.is_some()
+        && !context.ad_languages.is_empty()
+        && !context.ad_languages.contains(&entry.language_tag);
+    !(advertiser || app || language || categories_blocked(entry, context))
+}
+
+fn categories_blocked(entry: &Entry, context: &Context) -> bool {
+    if context.blocked_categories.is_empty() {
+        return false;
+    }
+    let wanted = family(context.category_taxonomy);
+    let mut known = false;
+    for (taxonomy, tag) in &entry.category_tags {
+        if family(*taxonomy) == wanted {
+            known = true;
+            if context.blocked_categories.contains(tag) {
+                return true;
+            }
+        }
+    }
+    !known
+}
+
+/// Taxonomies that share their codes: IAB's content taxonomies 2.0, 2.1 and 2.2, and 3.0 and 3.1 (AdCOM 1.0, list of category
+/// taxonomies).
+fn family(taxonomy: u8) -> u8 {
+    match taxonomy {
+        5 | 6 => 2,
+        9 => 7,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use haggle_domain::{Category, Tag};
+
+    use super::*;
+    use crate::test_support::campaign;
+
+    fn entry(categories: &[(u8, &str)]) -> Entry {
+        let mut campaign = campaign("boots");
+        campaign.advertiser_domain = "eu.shop.example".into();
+        campaign.app_bundle = "com.shop".into();
+        campaign.language = "en".into();
+        campaign.categories =
+            categories.iter().map(|&(taxonomy, code)| Category { taxonomy, code: code.into() }).collect();
+        Entry::new(Arc::new(campaign))
+    }
+
+    fn blocking(taxonomy: u8, codes: &[&str]) -> Context {
+        Context {
+            category_taxonomy: taxonomy,
+            blocked_categories: codes.iter().map(|code| Tag::of(code)).collect(),
+            ..Context::default()
+        }
+    }
+
+    #[test]
+    fn a_category_is_blocked_with_its_parent_and_only_in_its_taxonomy() {
+        let entry = entry(&[(1, "IAB20-9"), (7, "483")]);
+        assert!(allows(&entry, &Context::default()));
+        assert!(allows(&entry, &blocking(1, &["IAB7", "IAB20-1"])));
+        assert!(!allows(&entry, &blocking(1, &["IAB20"])));
+        assert!(!allows(&entry, &blocking(1, &["iab20-9"])));
+        assert!(allows(&entry, &blocking(7, &["484"])));
+        assert!(!allows(&entry, &blocking(7, &["483"])));
+        assert!(!allows(&entry, &blocking(9, &["483"])), "3.1 shares the codes of 3.0");
+        assert!(!allows(&entry, &blocking(6, &["1"])), "nothing is known in 2.2");
+        assert!(allows(&entry, &blocking(6, &[])));
+    }
+
+    #[test]
+    fn advertisers_apps_and_languages_are_compared() {
+        let entry = entry(&[(1, "IAB20")]);
+        let tags = |words: &[&str]| words.iter().map(|word| Tag::of(word)).collect();
+        let blocked = |words: &[&str]| Context {
+            blocked_advertisers: words.iter().map(|word| Tag::of(word)).collect(),
+            ..Context::default()
+        };
+        assert!(!allows(&entry, &blocked(&["shop.example"])), "a parent domain");
+        assert!(allows(&entry, &blocked(&["us.shop.example", "op.example"])));
+        assert!(!allows(&entry, &Context { blocked_apps: tags(&["com.shop"]), ..Context::default() }));
+        assert!(!allows(&entry, &Context { ad_languages: tags(&["de"]), ..Context::default() }));
+        assert!(allows(
+            &entry,
+            &Context { ad_languages: [Tag::of("en")].into_iter().collect(), ..Context::default() }
+        ));
+    }
+}
