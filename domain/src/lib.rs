@@ -8,6 +8,7 @@ pub mod codes;
 pub mod creative;
 pub mod draw;
 pub mod event;
+pub mod fit;
 pub mod id;
 pub mod money;
 pub mod opportunity;
@@ -21,6 +22,7 @@ pub use codes::Codes;
 pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage, Stream, Verification};
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
+pub use fit::{Fit, VastVersion};
 pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{
