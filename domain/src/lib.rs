@@ -26,6 +26,7 @@ pub use codes::Codes;
 pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage, Stream, Verification};
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
+pub use fit::{Fit, VastVersion};
 pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError, Rate};
 pub use opportunity::{
