@@ -13,7 +13,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag as Mac, XChaCha20Poly1305, XNonce};
-use haggle_domain::{BidId, CampaignKey, CpmMicros, Decision, ExchangeKey, Timestamp, UserKey};
+use haggle_domain::{
+    BidId, CampaignKey, CpmMicros, Decision, ExchangeKey, Quantity, Rate, Terms, Timestamp, UserKey,
+};
 
 use crate::entropy;
 
@@ -144,9 +146,20 @@ impl Sealer {
     }
 }
 
-/// Little-endian, fixed fields first. The first byte is the layout's version.
+/// The layout of a bid whose prices mean what they say.
+const PLAIN: u8 = 1;
+/// The same, with the bid's terms after the first byte.
+const WITH_TERMS: u8 = 2;
+
+/// Little-endian, fixed fields first. The first byte is the layout.
 fn write(kind: TokenKind, decision: &Decision, out: &mut Vec<u8>) {
-    out.push(1);
+    if decision.terms.are_plain() {
+        out.push(PLAIN);
+    } else {
+        out.push(WITH_TERMS);
+        out.extend_from_slice(&decision.terms.rate.0.to_le_bytes());
+        out.extend_from_slice(&decision.terms.quantity.0.to_le_bytes());
+    }
     out.extend_from_slice(&decision.bid.campaign.0.to_le_bytes());
     out.extend_from_slice(&decision.bid.lease.to_le_bytes());
     out.extend_from_slice(&decision.bid.number.to_le_bytes());
@@ -176,10 +189,16 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         Some(*head)
     }
     let bytes = &mut bytes;
-    if take::<1>(bytes)? != [1] {
-        return None;
-    }
+    let terms = match take::<1>(bytes)? {
+        [PLAIN] => Terms::default(),
+        [WITH_TERMS] => Terms {
+            rate: Rate(u64::from_le_bytes(take(bytes)?)),
+            quantity: Quantity(u64::from_le_bytes(take(bytes)?)),
+        },
+        _ => return None,
+    };
     let mut decision = Decision {
+        terms,
         bid: BidId {
             campaign: CampaignKey(u64::from_le_bytes(take(bytes)?)),
             lease: u32::from_le_bytes(take(bytes)?),
@@ -228,6 +247,7 @@ mod tests {
             value: CpmMicros(5_000_000),
             user: Some(UserKey(13)),
             features: (0..24).map(|i| i * 699_051).collect(),
+            terms: Terms::default(),
         }
     }
 
@@ -245,6 +265,15 @@ mod tests {
         assert_eq!((opened.bid, opened.ceiling), (decision().bid, decision().ceiling));
         assert!(opened.features.is_empty() && opened.user.is_none());
         assert!(money.len() < 130 && event.len() < 300, "{} {}", money.len(), event.len());
+    }
+
+    #[test]
+    fn a_bid_in_another_currency_or_for_many_carries_its_terms() {
+        let terms = Terms { rate: Rate(1_083_200_000), quantity: Quantity(2_500_000) };
+        let decision = Decision { terms, ..decision() };
+        for kind in [TokenKind::Money, TokenKind::Event] {
+            assert_eq!(sealer().open(kind, &sealer().seal(kind, &decision)).unwrap().terms, terms);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where notices come in: the addresses that bids carry and that the server listens on.
 
-use haggle_domain::Decision;
+use haggle_domain::{Decision, Quantity};
 
 use crate::config::BillOn;
 use crate::token::{Sealer, TokenKind};
@@ -41,10 +41,13 @@ impl NoticeUrls {
     pub fn new(base: &str, sealer: &Sealer, decision: &Decision, bill_on: BillOn) -> Self {
         let money = sealer.seal(TokenKind::Money, decision);
         let event = sealer.seal(TokenKind::Event, decision);
-        let priced = "?p=${AUCTION_PRICE}&m=${AUCTION_MIN_TO_WIN}";
+        // How many impressions a screen showed the ad to is known only afterwards.
+        let quantity = if decision.terms.quantity == Quantity::ONE { "" } else { "&q=${AUCTION_MULTIPLIER}" };
+        let priced = format!("?p=${{AUCTION_PRICE}}&m=${{AUCTION_MIN_TO_WIN}}{quantity}");
         Self {
             win: format!("{base}{WIN}{money}{priced}"),
-            bill: (bill_on == BillOn::Burl).then(|| format!("{base}{BILL}{money}?p=${{AUCTION_PRICE}}")),
+            bill: (bill_on == BillOn::Burl)
+                .then(|| format!("{base}{BILL}{money}?p=${{AUCTION_PRICE}}{quantity}")),
             loss: format!("{base}{LOSS}{money}?m=${{AUCTION_MIN_TO_WIN}}&r=${{AUCTION_LOSS}}"),
             impression: format!("{base}{IMPRESSION}{event}"),
             click: format!("{base}{CLICK}{event}"),
