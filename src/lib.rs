@@ -8,5 +8,6 @@ pub mod entropy;
 pub mod exit;
 pub mod ledger;
 pub mod metrics;
+pub mod price;
 pub mod server;
 pub mod token;

@@ -337,6 +337,32 @@ fn each_mistake_in_the_settings_is_told() {
     assert!(missing.to_string().starts_with("no/such.toml: cannot be read: "), "{missing}");
 }
 
+#[test]
+fn price_keys_are_read_beside_the_file_and_never_shown() {
+    const KEY: &str = "skU7Ax_NL5pPAFyKdkfZjZz2-VhIN8bjj1rVFOaJ_5o=";
+    let server = format!(
+        "{SERVER}price_encryption = {{ encryption_key_file = \"e.key\", integrity_key_file = \"i.key\" }}\n"
+    );
+    let read = |encryption: &str, integrity: &str| {
+        let dir = place(&server, &[]);
+        fs::write(dir.path().join("e.key"), encryption).unwrap();
+        fs::write(dir.path().join("i.key"), integrity).unwrap();
+        config::load(Some(&dir.path().join("haggle.toml")), &SettingsLayer::default())
+    };
+    let loaded = read(&format!("{KEY}\n"), &"0f".repeat(32)).unwrap();
+    assert!(loaded.exchanges[0].price_encryption.is_some());
+    let explained = config::explain::explain(&loaded);
+    assert!(explained.contains("billed on burl, prices encrypted"), "{explained}");
+    assert!(!explained.contains(KEY) && !format!("{loaded:?}").contains(KEY));
+    let told = read(KEY, "0123456789abcdef-not-a-key").expect_err("a mistake").to_string();
+    assert!(told.contains("exchange[0].price_encryption.integrity_key_file: "), "{told}");
+    assert!(told.contains("holds no key of 32 bytes") && !told.contains("not-a-key"), "{told}");
+    let told = load(&server.replace("encryption_key_file", "key_file"), &[]).expect_err("a mistake");
+    assert!(told.contains("price_encryption.encryption_key_file: is missing; add"), "{told}");
+    assert!(told.contains("price_encryption.integrity_key_file: i.key cannot be read"), "{told}");
+    assert!(told.contains("price_encryption.key_file: unknown key"), "{told}");
+}
+
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]

@@ -210,6 +210,29 @@ async fn an_exchange_that_bills_on_the_win_is_billed_by_its_win_notice() {
 }
 
 #[actix_rt::test]
+async fn an_exchange_that_encrypts_its_prices_is_believed_no_plain_one_and_the_other_way_round() {
+    // 1,900 millionths for a thousand, by the example keys of the scheme's documentation.
+    const PRICE: &str = "YWJjMTIzZGVmNDU2Z2hpN7fhCuPemCAWJRxOgA";
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path());
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    let bid = rig.bid("secretive", "encrypted").await;
+    let forged = PRICE.replace("OgA", "OgB");
+    for price in ["1.9", "0", &forged, ""] {
+        assert_eq!(rig.get(&filled(&bid, "burl", price)).await.0, StatusCode::BAD_REQUEST, "{price}");
+    }
+    let plain = rig.bid("demo", "plain").await;
+    assert_eq!(rig.get(&filled(&plain, "burl", PRICE)).await.0, StatusCode::BAD_REQUEST);
+    for _ in 0..2 {
+        assert_eq!(rig.get(&filled(&bid, "nurl", PRICE)).await.0, StatusCode::NO_CONTENT);
+        assert_eq!(rig.get(&filled(&bid, "burl", PRICE)).await.0, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(rig.spent().await, 2, "a thousandth, rounded up to a whole micro");
+    assert!(rig.metrics().await.contains(r#"haggle_notices_total{kind="bill",outcome="bad_price"} 5"#));
+    rig.stop().await;
+}
+
+#[actix_rt::test]
 async fn impression_click_and_order_are_counted_once_each() {
     let folder = tempfile::tempdir().unwrap();
     write_config(folder.path());

@@ -1,10 +1,14 @@
 //! The exchanges that may ask, from the `[[exchange]]` tables.
 
+use std::path::Path;
+
 use haggle_domain::ExchangeKey;
 
-use super::document::Table;
+use super::document::{Node, Table};
+use super::files;
 use super::settings::currency_code;
 use super::words::identifier;
+use crate::price::{PriceKey, PriceKeys};
 
 /// An exchange that may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Exchange {
     pub key: ExchangeKey,
     /// Which notice costs money.
     pub bill_on: BillOn,
+    /// With what it encrypts the prices in its notices; none where it writes them plainly.
+    pub price_encryption: Option<PriceKeys>,
 }
 
 /// Which of an exchange's notices is its bill.
@@ -36,7 +42,8 @@ impl BillOn {
     }
 }
 
-pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>) -> Vec<Exchange> {
+/// `folder` is what the paths of keys are relative to; none for the built-in file.
+pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>, folder: Option<&Path>) -> Vec<Exchange> {
     let example = "[{ name = \"exchange\", bill_on = \"burl\" }]; without one there is nobody to bid with";
     let mut exchanges: Vec<Exchange> = Vec::new();
     let Some(list) = root.need("exchange", example).and_then(|node| node.list()) else {
@@ -52,6 +59,8 @@ pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>) -> Vec<Exch
         if let Some(node) = table.get("currency") {
             node.read(|text| own_currency(text, currency));
         }
+        // Keys that cannot be read are a mistake, never a reason to take plain prices.
+        let price_encryption = table.get("price_encryption").and_then(|node| price_keys(&node, folder));
         table.finish();
         let (Some(name), Some(bill_on)) = (name, bill_on) else { continue };
         let key = ExchangeKey::of(&name);
@@ -61,9 +70,29 @@ pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>) -> Vec<Exch
             }
             continue;
         }
-        exchanges.push(Exchange { name, key, bill_on });
+        exchanges.push(Exchange { name, key, bill_on, price_encryption });
     }
     exchanges
+}
+
+fn price_keys(node: &Node<'_>, folder: Option<&Path>) -> Option<PriceKeys> {
+    let mut table = node.table()?;
+    let mut key = |name| {
+        let node = table.need(name, "\"price.key\"")?;
+        node.read(|path| {
+            let path = folder.unwrap_or(Path::new("")).join(path);
+            PriceKey::parse(files::secret(&path)?.expose()).ok_or_else(|| {
+                format!(
+                    "{} holds no key of 32 bytes in web-safe base64 or hexadecimal digits; \
+                     write there what the exchange handed out",
+                    path.display()
+                )
+            })
+        })
+    };
+    let (encryption, integrity) = (key("encryption_key_file"), key("integrity_key_file"));
+    table.finish();
+    Some(PriceKeys { encryption: encryption?, integrity: integrity? })
 }
 
 /// Amounts are never converted, so another currency's prices would be taken for the account's.

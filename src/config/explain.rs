@@ -17,7 +17,7 @@ pub fn validate(loaded: &Result<Loaded, ConfigErrors>) -> Result<String, String>
 }
 
 /// Every setting with its value, where that comes from and what it is for; then exchanges and campaigns. No
-/// secret is in it: of the event key only the file's name.
+/// secret is in it: of the event key only the file's name, of keys of prices that there are some.
 pub fn explain(loaded: &Loaded) -> String {
     let mut out = format!("configuration: {}\n\n", loaded.file);
     let rows = loaded.sources.iter().map(|effective| {
@@ -31,10 +31,10 @@ pub fn explain(loaded: &Loaded) -> String {
     });
     table(&mut out, &rows.collect::<Vec<_>>());
     out.push_str("\nexchanges\n");
-    let rows = loaded
-        .exchanges
-        .iter()
-        .map(|exchange| [format!("  {}", exchange.name), format!("billed on {}", exchange.bill_on.as_str())]);
+    let rows = loaded.exchanges.iter().map(|exchange| {
+        let prices = if exchange.price_encryption.is_some() { ", prices encrypted" } else { "" };
+        [format!("  {}", exchange.name), format!("billed on {}{prices}", exchange.bill_on.as_str())]
+    });
     table(&mut out, &rows.collect::<Vec<_>>());
     out.push_str("\ncampaigns\n");
     let currency = loaded.settings.currency.as_str();

@@ -94,7 +94,8 @@ fn check(
     let mut root = document.root(&entries);
     let Resolved { settings, mut effective, mut problems } = Settings::resolve(given, &mut root);
     let said = |key: &str| effective.iter().find(|effective| effective.setting.key == key);
-    let exchanges = exchange::read_all(&mut root, said("currency").map(|effective| effective.value.as_str()));
+    let exchanges =
+        exchange::read_all(&mut root, said("currency").map(|effective| effective.value.as_str()), folder);
     root.finish();
     problems.extend(document.into_problems());
     if let Some(settings) = &settings {

@@ -93,7 +93,12 @@ fn configure(args: &DemoArgs, data: &Path) -> Result<Loaded, ExitError> {
     loaded.event_key = Some(Secret::new(key.iter().map(|byte| format!("{byte:02x}")).collect()));
     // The simulated exchanges: one bills when the ad is shown, the other with the win.
     loaded.exchanges = [("alder", BillOn::Burl), ("birch", BillOn::Nurl)]
-        .map(|(name, bill_on)| Exchange { name: name.to_owned(), key: ExchangeKey::of(name), bill_on })
+        .map(|(name, bill_on)| Exchange {
+            name: name.to_owned(),
+            key: ExchangeKey::of(name),
+            bill_on,
+            price_encryption: None,
+        })
         .into();
     Ok(loaded)
 }

@@ -14,6 +14,7 @@ use super::state::State;
 use super::urls::{self, landing};
 use crate::config::BillOn;
 use crate::metrics::{NoticeKind, NoticeOutcome};
+use crate::price::PriceKeys;
 use crate::token::{Forged, TokenKind};
 
 /// A transparent GIF of one pixel.
@@ -107,7 +108,8 @@ fn answer(outcome: NoticeOutcome) -> HttpResponse {
         NoticeOutcome::Expired => error(HttpResponse::Gone(), "too late: the bid's reservation has ended"),
         NoticeOutcome::BadPrice => error(
             HttpResponse::BadRequest(),
-            "the price is not a plain decimal; is the macro ${AUCTION_PRICE} filled in?",
+            "the price cannot be read; is the macro ${AUCTION_PRICE} filled in, and encrypted where and only where the \
+             exchange has `price_encryption`?",
         ),
         NoticeOutcome::UnknownCampaign => {
             error(HttpResponse::Gone(), "the campaign is not configured any more")
@@ -134,14 +136,28 @@ fn finish(state: &State, kind: NoticeKind, outcome: NoticeOutcome) -> HttpRespon
     answer(outcome)
 }
 
-/// What it took to win, where the exchange filled the macro in with a price.
-fn min_to_win(macros: &Query<Macros>) -> Option<CpmMicros> {
-    let price = CpmMicros::parse_rounded_up(macros.as_ref().ok()?.m.as_deref()?).ok()?;
+/// The keys of a decision's exchange, where that encrypts its prices.
+fn price_keys<'s>(state: &'s State, decision: &Decision) -> Option<&'s PriceKeys> {
+    let exchange = state.exchanges.iter().find(|exchange| exchange.key == decision.exchange)?;
+    exchange.price_encryption.as_ref()
+}
+
+/// What it took to win, where the exchange filled the macro in with a price. It moves no money, so an exchange that
+/// encrypts its prices may write this one plainly.
+fn min_to_win(state: &State, decision: &Decision, macros: &Query<Macros>) -> Option<CpmMicros> {
+    let text = macros.as_ref().ok()?.m.as_deref()?;
+    let decrypted = price_keys(state, decision).and_then(|keys| keys.decrypt(text));
+    let price = decrypted.or_else(|| CpmMicros::parse_rounded_up(text).ok())?;
     (price > CpmMicros::ZERO).then_some(price)
 }
 
-fn price(macros: &Query<Macros>) -> Option<CpmMicros> {
-    CpmMicros::parse_rounded_up(macros.as_ref().ok()?.p.as_deref()?).ok()
+/// The price of a notice, encrypted if and only if its exchange encrypts.
+fn price(state: &State, decision: &Decision, macros: &Query<Macros>) -> Option<CpmMicros> {
+    let text = macros.as_ref().ok()?.p.as_deref()?;
+    match price_keys(state, decision) {
+        Some(keys) => keys.decrypt(text),
+        None => CpmMicros::parse_rounded_up(text).ok(),
+    }
 }
 
 async fn win(state: web::Data<State>, token: web::Path<String>, macros: Query<Macros>) -> HttpResponse {
@@ -149,7 +165,9 @@ async fn win(state: web::Data<State>, token: web::Path<String>, macros: Query<Ma
     let Ok(decision) = open(&state, TokenKind::Money, &token) else {
         return finish(&state, kind, NoticeOutcome::Forged);
     };
-    let Some(price) = price(&macros) else { return finish(&state, kind, NoticeOutcome::BadPrice) };
+    let Some(price) = price(&state, &decision, &macros) else {
+        return finish(&state, kind, NoticeOutcome::BadPrice);
+    };
     let bills = state
         .exchanges
         .iter()
@@ -161,7 +179,8 @@ async fn win(state: web::Data<State>, token: web::Path<String>, macros: Query<Ma
             return finish(&state, kind, outcome);
         }
     }
-    let notice = Notice::Won { decision, price, min_to_win: min_to_win(&macros) };
+    let min_to_win = min_to_win(&state, &decision, &macros);
+    let notice = Notice::Won { decision, price, min_to_win };
     let outcome = deliver(&state, notice).await;
     finish(&state, kind, outcome)
 }
@@ -171,7 +190,9 @@ async fn bill(state: web::Data<State>, token: web::Path<String>, macros: Query<M
     let Ok(decision) = open(&state, TokenKind::Money, &token) else {
         return finish(&state, kind, NoticeOutcome::Forged);
     };
-    let Some(price) = price(&macros) else { return finish(&state, kind, NoticeOutcome::BadPrice) };
+    let Some(price) = price(&state, &decision, &macros) else {
+        return finish(&state, kind, NoticeOutcome::BadPrice);
+    };
     let outcome = deliver(&state, Notice::Bill { decision, price }).await;
     finish(&state, kind, outcome)
 }
@@ -180,7 +201,8 @@ async fn loss(state: web::Data<State>, token: web::Path<String>, macros: Query<M
     let Ok(decision) = open(&state, TokenKind::Money, &token) else {
         return finish(&state, NoticeKind::Loss, NoticeOutcome::Forged);
     };
-    let outcome = deliver(&state, Notice::Lost { decision, min_to_win: min_to_win(&macros) }).await;
+    let min_to_win = min_to_win(&state, &decision, &macros);
+    let outcome = deliver(&state, Notice::Lost { decision, min_to_win }).await;
     finish(&state, NoticeKind::Loss, outcome)
 }
 

@@ -40,6 +40,10 @@ bill_on = "burl"
 [[exchange]]
 name = "nurl-biller"
 bill_on = "nurl"
+[[exchange]]
+name = "secretive"
+bill_on = "burl"
+price_encryption = { encryption_key_file = "encryption.key", integrity_key_file = "integrity.key" }
 "#;
 
 const CAMPAIGN: &str = r#"
@@ -65,6 +69,13 @@ pub fn write_config(folder: &Path) {
     std::fs::create_dir_all(folder.join("campaigns")).unwrap();
     std::fs::write(folder.join("haggle.toml"), SETTINGS).unwrap();
     std::fs::write(folder.join("event.key"), "a-key-for-the-tests-only").unwrap();
+    // The example keys of the scheme's documentation.
+    for (name, key) in [
+        ("encryption.key", "skU7Ax_NL5pPAFyKdkfZjZz2-VhIN8bjj1rVFOaJ_5o="),
+        ("integrity.key", "arO23ykdNqUQ5LEoQ0FVmPkBd7xB5CO89PDZlSjpFxo="),
+    ] {
+        std::fs::write(folder.join(name), key).unwrap();
+    }
     std::fs::write(folder.join("campaigns/eager.toml"), CAMPAIGN).unwrap();
 }
 
