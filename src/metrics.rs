@@ -5,7 +5,7 @@ mod counters;
 mod outcomes;
 
 pub use counters::{CampaignMetrics, Counter, HeadMetrics, Metrics};
-pub use outcomes::{Head, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+pub use outcomes::{Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
 
 /// How a metric behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +54,19 @@ macro_rules! metrics {
 metrics! {
     /// Bid requests, by exchange and how they were answered.
     BidRequests = Counter "haggle_bid_requests_total" ["exchange", "outcome"];
-    /// Imps of well-formed requests; each ends in one bid or one no-bid.
+    /// Imps of well-formed requests; each ends in a bid (a pod in several) or in one reason for none.
     Imps = Counter "haggle_imps_total" [];
     /// Bids made.
     Bids = Counter "haggle_bids_total" ["campaign"];
     /// Imps without a bid, by reason.
     NoBids = Counter "haggle_no_bids_total" ["reason"];
+    /// What became of each campaign at the imps that were ranked: `bid`, or the reason for none. The stages of a campaign
+    /// sum to the imps ranked.
+    Funnel = Counter "haggle_campaign_funnel_total" ["campaign", "stage"];
+    /// Well-formed bid requests, by the signal that decided what may be done with the user's data.
+    Basis = Counter "haggle_basis_total" ["source"];
+    /// Bids that lost, by what the exchange says why.
+    Losses = Counter "haggle_losses_total" ["reason"];
     /// From a bid request's last byte read to its answer, in seconds.
     BidDuration = Histogram "haggle_bid_duration_seconds" [];
     /// Notices, by kind and what became of them.

@@ -3,14 +3,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use haggle_domain::NoBidReason;
+use haggle_domain::{BasisSource, NoBidReason};
+use haggle_strategies::funnel::FunnelCounts;
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
-use super::{Head, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+use super::{Head, LossReason, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
 
 /// From 50 µs, a fast bid, to 100 ms, the usual deadline.
 const BUCKETS: [f64; 12] =
@@ -68,6 +69,17 @@ pub struct CampaignMetrics {
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
+    /// By [`NoBidReason::index`], and bids last.
+    funnel: Vec<Counter>,
+}
+
+impl CampaignMetrics {
+    /// Follows a campaign's funnel.
+    pub fn funnel(&self, counts: &FunnelCounts) {
+        for (counter, total) in self.funnel.iter().zip(counts.refused.iter().chain([&counts.bids])) {
+            counter.raise_to(*total);
+        }
+    }
 }
 
 /// What is counted for one head of the model.
@@ -87,6 +99,8 @@ pub struct Metrics {
     registry: Registry,
     bid_requests: Vec<Counter>,
     no_bids: Vec<Counter>,
+    basis: Vec<Counter>,
+    losses: Vec<Counter>,
     notices: Vec<Counter>,
     profile_events: Vec<Counter>,
     heads: Vec<HeadMetrics>,
@@ -128,11 +142,15 @@ impl Metrics {
             }
         }
         let reasons = NoBidReason::ALL.iter().map(|reason| reason.as_str());
+        let sources = BasisSource::ALL.iter().map(|source| source.as_str());
+        let losses = LossReason::ALL.iter().map(|reason| reason.as_str());
         let profile_outcomes = ProfileOutcome::ALL.iter().map(|outcome| outcome.as_str());
         Ok(Self {
             bid_requests,
             notices,
             no_bids: maker.counters_of(Metric::NoBids, reasons)?,
+            basis: maker.counters_of(Metric::Basis, sources)?,
+            losses: maker.counters_of(Metric::Losses, losses)?,
             profile_events: maker.counters_of(Metric::ProfileEvents, profile_outcomes)?,
             invariant_violations: maker
                 .counters_of(Metric::InvariantViolations, invariants.iter().copied())?,
@@ -167,6 +185,16 @@ impl Metrics {
     /// How many imps got no bid for this reason.
     pub fn no_bids(&self, reason: NoBidReason) -> u64 {
         self.no_bids.get(reason.index()).map_or(0, Counter::get)
+    }
+
+    /// A well-formed request came in, and this decided what may be done with the user's data.
+    pub fn basis(&self, source: BasisSource) {
+        count(&self.basis, source.index());
+    }
+
+    /// A bid lost, and the exchange says why.
+    pub fn loss(&self, reason: LossReason) {
+        count(&self.losses, reason.index());
     }
 
     /// A notice came in.
@@ -289,6 +317,8 @@ impl Maker {
         let restarts = self.counters(Metric::CampaignRestarts)?;
         let breaker = self.gauges(Metric::CampaignBreakerOpen)?;
         let mailbox = self.counters(Metric::MailboxFull)?;
+        let funnel = self.counters(Metric::Funnel)?;
+        let stages: Vec<&str> = NoBidReason::ALL.iter().map(|reason| reason.as_str()).chain(["bid"]).collect();
         let campaign = |id: &&str| {
             let label = &[*id];
             Ok(CampaignMetrics {
@@ -306,6 +336,7 @@ impl Maker {
                 restarts: pick(&restarts, label)?,
                 breaker_open: breaker.get_metric_with_label_values(label)?,
                 mailbox_full: pick(&mailbox, label)?,
+                funnel: stages.iter().map(|stage| pick(&funnel, &[id, stage])).collect::<Result<_, _>>()?,
             })
         };
         ids.iter().map(campaign).collect()

@@ -43,6 +43,41 @@ labels! {
 }
 
 labels! {
+    /// Why an exchange says that a bid lost (`${AUCTION_LOSS}`; OpenRTB 2.6, list of loss reason codes in AdCOM 1.0).
+    LossReason {
+        /// It was won after all, or the code is unknown, missing or the exchange's own.
+        Other = "other",
+        /// The exchange failed, or the impression came to nothing (1, 2).
+        NotShown = "not_shown",
+        /// The bid was late, invalid or could not be used (3 to 14).
+        Invalid = "invalid",
+        /// Below the floor or the deal's floor (100, 101).
+        BelowFloor = "below_floor",
+        /// Another bid was higher, or a deal went first (102, 103).
+        Outbid = "outbid",
+        /// Our seat is blocked (104).
+        SeatBlocked = "seat_blocked",
+        /// The creative was refused (200 and above).
+        Creative = "creative",
+    }
+}
+
+impl LossReason {
+    /// What the macro became.
+    pub fn of(text: Option<&str>) -> Self {
+        match text.and_then(|text| text.parse::<u16>().ok()) {
+            Some(1 | 2) => Self::NotShown,
+            Some(3..=14) => Self::Invalid,
+            Some(100 | 101) => Self::BelowFloor,
+            Some(102 | 103) => Self::Outbid,
+            Some(104) => Self::SeatBlocked,
+            Some(200..=499) => Self::Creative,
+            _ => Self::Other,
+        }
+    }
+}
+
+labels! {
     /// What a notice says.
     NoticeKind {
         /// The auction is won.

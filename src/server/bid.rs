@@ -8,18 +8,29 @@ use std::cell::RefCell;
 use actix_web::http::header;
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
-use haggle_domain::{Draw, Event, NoBidReason, Record, Timestamp};
-use haggle_openrtb::{BannerMarkup, Bid, BidRequest, ResponseHead, ResponseWriter};
+use haggle_domain::fit::{attributes, vast_version, verification};
+use haggle_domain::{
+    Ad, Basis, BasisSource, Context, Creative, Draw, Event, NoBidReason, Opportunity, Record, Stream, StreamSlot,
+    Timestamp,
+};
+use haggle_openrtb::{
+    Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, ResponseHead, ResponseWriter, VastMarkup,
+    write_no_bid,
+};
 use haggle_strategies::commit::is_sampled;
-use haggle_strategies::{Committed, Ranking, Snapshot, commit, rank};
+use haggle_strategies::{Committed, Pods, Ranking, Snapshot, commit, rank};
 use smallvec::SmallVec;
 
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Coding};
 use super::state::State;
 use super::urls::NoticeUrls;
 use crate::clock::monotonic;
-use crate::config::Exchange;
+use crate::config::{Exchange, NoBidAnswer};
 use crate::metrics::RequestOutcome;
+
+/// Which version the answer is by (section 2.1).
+const VERSION_HEADER: &str = "x-openrtb-version";
+const VERSION: &str = "2.6";
 
 thread_local! {
     /// Each worker's scratch space.
@@ -35,14 +46,20 @@ fn refuse(mut response: actix_web::HttpResponseBuilder, kind: &str, message: &st
     response.json(serde_json::json!({ "error": kind, "message": message }))
 }
 
-/// Whether the body claims to be plain JSON. A missing type is taken for it: some exchanges send none.
-fn is_json(headers: &HeaderMap) -> bool {
+/// How the body says that it is coded. A missing type is taken for JSON: some exchanges send none.
+fn coding(headers: &HeaderMap) -> Option<Coding> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
     let json = text(header::CONTENT_TYPE).is_none_or(|kind| {
         let kind = kind.split(';').next().unwrap_or("").trim();
         kind.is_empty() || kind.eq_ignore_ascii_case("application/json")
     });
-    json && text(header::CONTENT_ENCODING).is_none_or(|coding| coding.eq_ignore_ascii_case("identity"))
+    match text(header::CONTENT_ENCODING) {
+        _ if !json => None,
+        None => Some(Coding::Plain),
+        Some(coding) if coding.eq_ignore_ascii_case("identity") => Some(Coding::Plain),
+        Some(coding) if coding.eq_ignore_ascii_case("gzip") => Some(Coding::Gzip),
+        Some(_) => None,
+    }
 }
 
 async fn bid(
@@ -51,8 +68,8 @@ async fn bid(
     exchange: web::Path<String>,
     payload: web::Payload,
 ) -> HttpResponse {
-    let found = state.exchanges.iter().position(|known| known.name == *exchange);
-    let Some(index) = found else {
+    let found = state.exchanges.iter().enumerate().find(|(_, known)| known.name == *exchange);
+    let Some((index, known)) = found else {
         return refuse(
             HttpResponse::NotFound(),
             "unknown_exchange",
@@ -60,20 +77,20 @@ async fn bid(
         );
     };
     let metrics = &state.metrics;
-    if !is_json(request.headers()) {
+    let Some(coding) = coding(request.headers()) else {
         metrics.bid_request(index, RequestOutcome::UnsupportedMedia);
         return refuse(
             HttpResponse::UnsupportedMediaType(),
             "unsupported_media",
-            "send the request as application/json, not compressed",
+            "send the request as application/json, plain or compressed with gzip",
         );
-    }
-    let body = match body::read(payload, state.settings.max_body_bytes).await {
+    };
+    let body = match body::read(payload, coding, state.settings.max_body_bytes).await {
         Ok(body) => body,
         Err(error) => {
             let (outcome, kind) = match error {
                 BodyError::TooLarge(_) => (RequestOutcome::TooLarge, "too_large"),
-                BodyError::TooSlow | BodyError::Broken(_) => (RequestOutcome::Malformed, "unreadable_body"),
+                BodyError::TooSlow | BodyError::Broken(_) | BodyError::NotGzip => (RequestOutcome::Malformed, "unreadable_body"),
             };
             metrics.bid_request(index, outcome);
             return refuse(HttpResponse::build(error.status()), kind, &error.to_string());
@@ -82,15 +99,24 @@ async fn bid(
     let started = monotonic();
     let response = match haggle_openrtb::parse(&body) {
         Ok(request) => {
-            let answer = decide(&state, &state.exchanges[index], &request, state.clock.now());
-            let outcome = if answer.is_some() { RequestOutcome::Bid } else { RequestOutcome::NoBid };
-            metrics.bid_request(index, outcome);
-            match answer {
+            let answer = decide(&state, known, &request, state.clock.now());
+            let bids = matches!(answer, Answer::Bids(_));
+            metrics.bid_request(index, if bids { RequestOutcome::Bid } else { RequestOutcome::NoBid });
+            let body = match answer {
+                Answer::Bids(body) => Some(body),
+                Answer::NoBid(reason) if known.no_bid == NoBidAnswer::Reason => {
+                    let mut body = Vec::with_capacity(128);
+                    write_no_bid(&mut body, &request.id, reason.code());
+                    Some(body)
+                }
+                Answer::NoBid(_) => None,
+            };
+            match body {
                 Some(body) => HttpResponse::Ok()
                     .insert_header((header::CONTENT_TYPE, "application/json"))
-                    .insert_header(("x-openrtb-version", "2.6"))
+                    .insert_header((VERSION_HEADER, VERSION))
                     .body(body),
-                None => HttpResponse::NoContent().finish(),
+                None => HttpResponse::NoContent().insert_header((VERSION_HEADER, VERSION)).finish(),
             }
         }
         Err(error) => {
@@ -102,88 +128,205 @@ async fn bid(
     response
 }
 
-/// Decides on every imp of a request; `None` where none gets a bid. Each imp ends in one bid or one reason.
-fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Timestamp) -> Option<Vec<u8>> {
+/// What becomes of a well-formed request.
+enum Answer {
+    /// At least one bid: the response's body.
+    Bids(Vec<u8>),
+    /// None, for the reason of the imp that came furthest.
+    NoBid(NoBidReason),
+}
+
+/// Decides on every imp of a request. Each imp ends in a bid (a pod in several) or in one reason for none.
+fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Timestamp) -> Answer {
     let settings = &state.settings;
     let snapshot = state.snapshot.load();
-    let context = request.context(exchange.key, &settings.seat);
+    let asker = Asker {
+        exchange: exchange.key,
+        seat: &settings.seat,
+        user_ids: &exchange.user_ids,
+        rates: &state.rates,
+    };
+    let context = context(state, request, &asker);
     let profile = context.user.and_then(|user| state.audience.get(user));
-    let serving = state.serving();
-    let mut bids: SmallVec<[(&str, Committed); 2]> = SmallVec::new();
+    let refused = refusal(state, exchange, request);
+    let mut bids: SmallVec<[(usize, Opportunity, Committed); 1]> = SmallVec::new();
+    let mut reason = NoBidReason::InvalidImp;
+    let mut pods = Pods::default();
     RANKING.with_borrow_mut(|ranking| {
-        for (imp_id, opportunity) in request.imps(&context, &settings.currency) {
+        for (position, (imp, opportunity)) in request.imps_for(&context, &asker).enumerate() {
             state.metrics.imps.inc();
-            let draw = Draw::new(snapshot.salt, &request.id, imp_id);
-            let committed = match opportunity {
-                Err(reason) => Err(reason),
-                Ok(_) if !serving => Err(NoBidReason::NotServing),
-                Ok(opportunity) => {
+            let draw = Draw::new(snapshot.salt, &request.id, &imp.id);
+            let made = match (opportunity, refused) {
+                (Err(reason), _) | (Ok(_), Some(reason)) => Err(reason),
+                (Ok(opportunity), None) => {
                     rank(&snapshot, &context, &opportunity, profile.as_ref(), now, draw, ranking);
-                    commit(&snapshot, &context, ranking, now)
+                    let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, now);
+                    count_funnels(&snapshot, ranking);
+                    made.map(|made| (opportunity, made))
                 }
             };
-            match committed {
-                Ok(committed) => {
-                    if is_sampled(draw, settings.bid_log_sample) {
-                        let campaign = committed.decision.bid.campaign;
-                        let event = Event::Bid { decision: committed.decision.clone() };
-                        state.journal.try_append_unacknowledged(vec![Record { at: now, campaign, event }]);
+            match made {
+                Ok((opportunity, made)) => {
+                    for committed in made {
+                        if is_sampled(draw, settings.bid_log_sample) {
+                            let campaign = committed.decision.bid.campaign;
+                            let event = Event::Bid { decision: committed.decision.clone() };
+                            state
+                                .journal
+                                .try_append_unacknowledged(vec![Record { at: now, campaign, event }]);
+                        }
+                        bids.push((position, opportunity.clone(), committed));
                     }
-                    bids.push((imp_id, committed));
                 }
-                Err(reason) => state.metrics.no_bid(reason),
+                Err(refused) => {
+                    reason = reason.max(refused);
+                    state.metrics.no_bid(refused);
+                }
             }
         }
     });
     if bids.is_empty() {
-        return None;
+        return Answer::NoBid(reason);
     }
-    let mut out = Vec::with_capacity(2560 * bids.len());
+    let mut out = Vec::with_capacity(3072 * bids.len());
     let head = ResponseHead {
         request_id: &request.id,
         response_id: "",
-        currency: &settings.currency,
+        currency: request.currency(&state.rates).map_or(&settings.currency, |(code, _)| code),
         seat: &settings.seat,
     };
     let mut response = ResponseWriter::new(&mut out, &head);
-    for (imp_id, committed) in &bids {
-        write(state, exchange, &snapshot, imp_id, committed, &mut response, now);
+    let answering = Answering { state, exchange, snapshot: &snapshot, taxonomy: context.category_taxonomy, now };
+    for (position, opportunity, committed) in &bids {
+        if let Some(imp) = request.imps.get(*position) {
+            answering.write(imp, opportunity, committed, &mut response);
+        }
     }
     response.finish();
-    Some(out)
+    Answer::Bids(out)
 }
 
-fn write(
-    state: &State,
-    exchange: &Exchange,
-    snapshot: &Snapshot,
-    imp_id: &str,
-    committed: &Committed,
-    response: &mut ResponseWriter<'_>,
+/// The request in our terms, with no more of the user than the law and the user allow.
+fn context(state: &State, request: &BidRequest<'_>, asker: &Asker<'_>) -> Context {
+    let (basis, source) = request.basis(&state.policy);
+    let context = request.context(asker, basis);
+    if context.user.is_some_and(|user| state.audience.opted_out(user)) {
+        state.metrics.basis(BasisSource::OptedOut);
+        return request.context(asker, Basis::NONE);
+    }
+    state.metrics.basis(source);
+    context
+}
+
+/// Why nothing of a request is bid on, whatever it asks for.
+fn refusal(state: &State, exchange: &Exchange, request: &BidRequest<'_>) -> Option<NoBidReason> {
+    let _ = (exchange, request);
+    if state.serving() { None } else { Some(NoBidReason::NotServing) }
+}
+
+fn count_funnels(snapshot: &Snapshot, ranking: &Ranking) {
+    for (entry, verdict) in snapshot.catalog.entries().iter().zip(&ranking.verdicts) {
+        entry.live.funnel.count(*verdict);
+    }
+}
+
+/// What the bids of one response have in common.
+struct Answering<'a> {
+    state: &'a State,
+    exchange: &'a Exchange,
+    snapshot: &'a Snapshot,
+    /// The taxonomy that the request uses.
+    taxonomy: u8,
     now: Timestamp,
-) {
-    let decision = &committed.decision;
-    let Some(entry) = snapshot.catalog.entries().get(committed.campaign) else { return };
-    let Some(creative) = entry.campaign.creatives.get(usize::from(decision.creative)) else { return };
-    let urls = NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, exchange.bill_on);
-    response.bid(&Bid {
-        id: &decision.bid.to_string(),
-        imp_id,
-        price: decision.ceiling,
-        nurl: &urls.win,
-        burl: urls.bill.as_deref().unwrap_or(""),
-        lurl: &urls.loss,
-        markup: BannerMarkup {
-            click_url: &urls.click,
-            image_url: &creative.image,
-            title: &creative.title,
-            size: creative.size,
-            impression_url: &urls.impression,
-        },
-        adomain: &entry.campaign.advertiser_domain,
-        cid: &entry.campaign.id,
-        crid: &creative.id,
-        cat: &entry.campaign.categories,
-        exp: u32::try_from(decision.expires_at.since(now).as_secs()).unwrap_or(u32::MAX),
-    });
+}
+
+impl Answering<'_> {
+    fn write(
+        &self,
+        imp: &Imp<'_>,
+        opportunity: &Opportunity,
+        committed: &Committed,
+        response: &mut ResponseWriter<'_>,
+    ) {
+        let decision = &committed.decision;
+        let Some(entry) = self.snapshot.catalog.entries().get(committed.campaign) else { return };
+        let campaign = &*entry.campaign;
+        let Some(creative) = campaign.creatives.get(usize::from(decision.creative)) else { return };
+        let state = self.state;
+        let urls = NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, self.exchange.bill_on);
+        let Some(markup) = markup(creative, opportunity, &campaign.advertiser_domain, &urls) else { return };
+        let deals = imp.pmp.as_deref().map_or(&[][..], |pmp| &pmp.deals);
+        let deal = committed.deal.and_then(|deal| opportunity.deals.get(usize::from(deal)));
+        let deal = deal.and_then(|deal| deals.get(usize::from(deal.index)));
+        let held = u32::try_from(decision.expires_at.since(self.now).as_secs()).unwrap_or(u32::MAX);
+        let known = campaign.categories.iter().any(|category| category.taxonomy == self.taxonomy);
+        response.bid(&Bid {
+            id: &decision.bid.to_string(),
+            imp_id: &imp.id,
+            price: committed.price,
+            nurl: &urls.win,
+            burl: urls.bill.as_deref().unwrap_or(""),
+            lurl: &urls.loss,
+            markup,
+            adomain: &campaign.advertiser_domain,
+            bundle: &campaign.app_bundle,
+            cid: &campaign.id,
+            crid: &creative.id,
+            cat: &campaign.categories,
+            cattax: if known { self.taxonomy } else { 0 },
+            attr: attributes(creative),
+            dealid: deal.map_or("", |deal| &*deal.id),
+            language: &campaign.language,
+            slotinpod: committed.slot,
+            exp: if opportunity.expires_within == 0 { held } else { held.min(opportunity.expires_within) },
+        });
+    }
+}
+
+/// A creative as the imp wants it. `None` only where it does not fit the imp, which ranking rules out.
+fn markup<'a>(
+    creative: &'a Creative,
+    opportunity: &'a Opportunity,
+    advertiser: &'a str,
+    urls: &'a NoticeUrls,
+) -> Option<Markup<'a>> {
+    let (click_url, impression_url, title) = (&*urls.click, &*urls.impression, &*creative.title);
+    let verification = verification(creative, opportunity);
+    let vast = |slot: &'a StreamSlot, stream: &'a Stream, audio| {
+        Some(Markup::Vast(VastMarkup {
+            version: vast_version(slot, stream)?,
+            slot,
+            stream,
+            audio,
+            ad_id: &creative.id,
+            creative_id: &creative.id,
+            title,
+            advertiser,
+            click_url,
+            impression_url,
+            error_url: "",
+            verification,
+        }))
+    };
+    match &creative.ad {
+        Ad::Banner { size, image } => Some(Markup::Banner(BannerMarkup {
+            click_url,
+            image_url: image,
+            title,
+            size: *size,
+            impression_url,
+            verification,
+        })),
+        Ad::Video(stream) => vast(opportunity.video.as_ref()?, stream, false),
+        Ad::Audio(stream) => vast(opportunity.audio.as_ref()?, stream, true),
+        Ad::Native(ad) => Some(Markup::Native(NativeMarkup {
+            slot: opportunity.native.as_ref()?,
+            ad,
+            title,
+            click_url,
+            impression_url,
+            verification,
+            wrapped: true,
+        })),
+    }
 }

@@ -1,11 +1,22 @@
-//! Reading a request's body: bounded in size and in time.
+//! Reading a request's body: bounded in size, before and after inflation, and in time.
 
+use std::io::Read;
 use std::time::Duration;
 
 use actix_web::web::{Bytes, Payload};
+use flate2::read::MultiGzDecoder;
 
 /// A body that takes longer to come than this is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How a body is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// As it is.
+    Plain,
+    /// RFC 1952.
+    Gzip,
+}
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +30,9 @@ pub(super) enum BodyError {
     /// The connection or its encoding broke.
     #[error("the body cannot be read: {0}")]
     Broken(actix_web::Error),
+    /// It is said to be compressed, but is not, or not whole.
+    #[error("the body is not gzip, or cut short; compress it, or leave content-encoding out")]
+    NotGzip,
 }
 
 impl BodyError {
@@ -28,17 +42,63 @@ impl BodyError {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Broken(_) => StatusCode::BAD_REQUEST,
+            Self::Broken(_) | Self::NotGzip => StatusCode::BAD_REQUEST,
         }
     }
 }
 
-/// Reads at most `limit` bytes.
-pub(super) async fn read(payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
-    match tokio::time::timeout(PATIENCE, payload.to_bytes_limited(limit)).await {
-        Err(_) => Err(BodyError::TooSlow),
-        Ok(Err(_)) => Err(BodyError::TooLarge(limit)),
-        Ok(Ok(Err(error))) => Err(BodyError::Broken(error)),
-        Ok(Ok(Ok(bytes))) => Ok(bytes),
+/// Reads at most `limit` bytes, and inflates to at most `limit`.
+pub(super) async fn read(payload: Payload, coding: Coding, limit: usize) -> Result<Bytes, BodyError> {
+    let bytes = match tokio::time::timeout(PATIENCE, payload.to_bytes_limited(limit)).await {
+        Err(_) => return Err(BodyError::TooSlow),
+        Ok(Err(_)) => return Err(BodyError::TooLarge(limit)),
+        Ok(Ok(Err(error))) => return Err(BodyError::Broken(error)),
+        Ok(Ok(Ok(bytes))) => bytes,
+    };
+    match coding {
+        Coding::Plain => Ok(bytes),
+        Coding::Gzip => inflate(&bytes, limit).map(Bytes::from),
+    }
+}
+
+/// Stops one byte beyond the limit, whatever the sender has packed.
+fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut inflated = Vec::with_capacity(bytes.len().saturating_mul(4).min(limit));
+    MultiGzDecoder::new(bytes).take(most).read_to_end(&mut inflated).map_err(|_| BodyError::NotGzip)?;
+    if inflated.len() > limit { Err(BodyError::TooLarge(limit)) } else { Ok(inflated) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_was_packed_comes_back_up_to_the_limit() {
+        assert_eq!(inflate(&packed(b"hello"), 5).unwrap(), b"hello");
+        assert!(matches!(inflate(&packed(b"hello!"), 5), Err(BodyError::TooLarge(5))));
+        // A bomb: 16 MB of nothing in 16 KB.
+        let bomb = packed(&vec![0; 16 << 20]);
+        assert!(bomb.len() < 20_000);
+        assert!(matches!(inflate(&bomb, 1 << 18), Err(BodyError::TooLarge(_))));
+    }
+
+    #[test]
+    fn what_was_not_packed_is_refused() {
+        let whole = packed(b"hello");
+        for wrong in [&b"hello"[..], &whole[..whole.len() - 1], &[]] {
+            assert!(matches!(inflate(wrong, 100), Err(BodyError::NotGzip)), "{wrong:?}");
+        }
     }
 }

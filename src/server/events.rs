@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_domain::{BehaviourKind, CampaignKey, Event, Record, Tag, Timestamp, UserKey};
 use serde::Deserialize;
 
-use super::body;
+use super::body::{self, Coding};
 use super::state::State;
 use crate::metrics::ProfileOutcome;
 
@@ -69,7 +69,7 @@ async fn events(state: web::Data<State>, request: HttpRequest, payload: web::Pay
         };
         return refuse(HttpResponse::Unauthorized(), ProfileOutcome::Unauthorized, why);
     }
-    let body = match body::read(payload, MOST_BYTES).await {
+    let body = match body::read(payload, Coding::Plain, MOST_BYTES).await {
         Ok(body) => body,
         Err(error) => {
             let response = HttpResponse::build(error.status());

@@ -6,14 +6,14 @@ use actix::dev::SendError;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use haggle_actors::campaign::{Deliver, Notice, Outcome};
-use haggle_domain::{CpmMicros, Decision, Micros, Tag};
+use haggle_domain::{CpmMicros, Decision, Micros, Quantity, Tag, Terms};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::state::State;
 use super::urls::{self, landing};
 use crate::config::BillOn;
-use crate::metrics::{NoticeKind, NoticeOutcome};
+use crate::metrics::{LossReason, NoticeKind, NoticeOutcome};
 use crate::price::PriceKeys;
 use crate::token::{Forged, TokenKind};
 
@@ -33,6 +33,10 @@ pub struct Macros {
     p: Option<String>,
     /// `${AUCTION_MIN_TO_WIN}`.
     m: Option<String>,
+    /// `${AUCTION_LOSS}`.
+    r: Option<String>,
+    /// `${AUCTION_MULTIPLIER}`.
+    q: Option<String>,
 }
 
 /// What a shop says of an order.
@@ -148,16 +152,27 @@ fn min_to_win(state: &State, decision: &Decision, macros: &Query<Macros>) -> Opt
     let text = macros.as_ref().ok()?.m.as_deref()?;
     let decrypted = price_keys(state, decision).and_then(|keys| keys.decrypt(text));
     let price = decrypted.or_else(|| CpmMicros::parse_rounded_up(text).ok())?;
-    (price > CpmMicros::ZERO).then_some(price)
+    (price > CpmMicros::ZERO).then(|| decision.terms.in_account(price))
 }
 
-/// The price of a notice, encrypted if and only if its exchange encrypts.
+/// What a notice's price comes to in the account's currency. It is encrypted if and only if its exchange encrypts. Where
+/// the exchange says how many saw the ad, that many are paid for; the bid's ceiling bounds it all the same.
 fn price(state: &State, decision: &Decision, macros: &Query<Macros>) -> Option<CpmMicros> {
     let text = macros.as_ref().ok()?.p.as_deref()?;
-    match price_keys(state, decision) {
+    let price = match price_keys(state, decision) {
         Some(keys) => keys.decrypt(text),
         None => CpmMicros::parse_rounded_up(text).ok(),
-    }
+    }?;
+    let quantity = macros.as_ref().ok().and_then(|macros| macros.q.as_deref());
+    // A multiplier is a decimal of at most six digits behind the point, as amounts of money are.
+    let quantity = quantity.and_then(|text| CpmMicros::parse_rounded_up(text).ok());
+    let terms = match quantity {
+        Some(seen) if decision.terms.quantity != Quantity::ONE => {
+            Terms { quantity: Quantity(seen.0.unsigned_abs()), ..decision.terms }
+        }
+        _ => decision.terms,
+    };
+    Some(terms.charge(price))
 }
 
 async fn win(state: web::Data<State>, token: web::Path<String>, macros: Query<Macros>) -> HttpResponse {
@@ -202,7 +217,11 @@ async fn loss(state: web::Data<State>, token: web::Path<String>, macros: Query<M
         return finish(&state, NoticeKind::Loss, NoticeOutcome::Forged);
     };
     let min_to_win = min_to_win(&state, &decision, &macros);
+    let said = macros.as_ref().ok().and_then(|macros| macros.r.as_deref());
     let outcome = deliver(&state, Notice::Lost { decision, min_to_win }).await;
+    if outcome == NoticeOutcome::Accepted {
+        state.metrics.loss(LossReason::of(said));
+    }
     finish(&state, NoticeKind::Loss, outcome)
 }
 

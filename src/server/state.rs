@@ -132,11 +132,15 @@ impl State {
     /// Brings the gauges up to date with what actors and journal show.
     pub fn refresh_metrics(&self) {
         let metrics = &self.metrics;
+        let snapshot = self.snapshot.load();
         let mut violations = [0; Violation::ALL.len()];
         for (position, handle) in self.campaigns.iter().enumerate() {
             let Some(gauges) = metrics.campaign(position) else { continue };
             gauges.restarts.raise_to(handle.supervision.restarts());
             gauges.breaker_open.set(i64::from(handle.supervision.breaker_open()));
+            if let Some(entry) = snapshot.catalog.get(handle.key) {
+                gauges.funnel(&entry.live.funnel.read());
+            }
             let Some(report) = handle.report.load_full() else { continue };
             gauges.bids.raise_to(report.bids);
             gauges.wins.raise_to(report.wins);

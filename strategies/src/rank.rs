@@ -3,7 +3,7 @@
 use haggle_domain::draw::Stream;
 use haggle_domain::fit::{Fit, fits};
 use haggle_domain::{
-    Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
+    Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
 };
 use haggle_learning::{Model, Prediction, RequestFeatures, request_features};
 

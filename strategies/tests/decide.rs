@@ -1,0 +1,243 @@
+//! Ranking and reserving together: formats, deals, pods, quantities, and verdicts that sum.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haggle_domain::*;
+use haggle_learning::Trainer;
+use haggle_strategies::{
+    Bids, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, commit, rank,
+};
+use proptest::prelude::*;
+
+/// 2026-11-23T10:00:00Z.
+const NOW: Timestamp = Timestamp(1_795_428_000_000_000);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn film(seconds: u16) -> Creative {
+    let files = vec![MediaFile {
+        url: "https://cdn.example/film.mp4".into(),
+        mime: "video/mp4".into(),
+        size: Size { width: 640, height: 360 },
+        bitrate: 900,
+    }];
+    let stream = Stream { duration: seconds, skip_after: None, media: Media::Files(files) };
+    Creative {
+        ad: Ad::Video(stream),
+        ..Creative::banner("film", Size::default(), "", "https://shop.example/", "Film")
+    }
+}
+
+fn banner() -> Creative {
+    let size = Size { width: 300, height: 250 };
+    Creative::banner("banner", size, "https://cdn.example/a.png", "https://shop.example/", "Banner")
+}
+
+/// Pays `cpm` units for a thousand impressions, whoever they are.
+fn campaign(id: &str, category: &str, cpm: i64, creatives: Vec<Creative>) -> Campaign {
+    Campaign {
+        id: id.into(),
+        key: CampaignKey::of(id),
+        name: id.into(),
+        advertiser_domain: format!("{id}.example"),
+        categories: vec![Category::iab(category)],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
+        goal: Goal::Cpm { price: CpmMicros(cpm * 1_000_000) },
+        budget: Budget { daily: Some(Micros::from_units(24)), total: None },
+        flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
+        pacing: Pacing::Asap,
+        zone: Default::default(),
+        dayparts: Vec::new(),
+        targeting: Targeting::default(),
+        max_bid: CpmMicros(50_000_000),
+        creatives,
+    }
+}
+
+fn snapshot(campaigns: Vec<Campaign>) -> Snapshot {
+    let catalog = Catalog::new(campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect());
+    for entry in catalog.entries() {
+        fund(entry, Micros::from_units(1));
+    }
+    Snapshot {
+        version: 1,
+        salt: 7,
+        scorer: Arc::new(Scorer::new(Trainer::default().snapshot(), &catalog)),
+        catalog: Arc::new(catalog),
+        market: Arc::new(Market::default()),
+    }
+}
+
+fn fund(entry: &Entry, amount: Micros) {
+    let lease = Lease::new(1, NOW + HOUR, NOW + HOUR);
+    lease.promise(amount);
+    lease.keep_promise();
+    entry.live.lease.store(Arc::new(lease));
+    entry.live.set_state(CampaignState::Active);
+}
+
+fn break_of(seconds: u32, most: u32) -> Opportunity {
+    let pod = Pod { id: Tag::of("break"), duration: seconds, most, slot: 1 };
+    Opportunity { video: Some(StreamSlot { pod: Some(pod), ..slot() }), ..Opportunity::default() }
+}
+
+fn slot() -> StreamSlot {
+    StreamSlot {
+        mimes: [Tag::of("video/mp4")].into_iter().collect(),
+        longest: u32::MAX,
+        most_bitrate: u32::MAX,
+        ..StreamSlot::default()
+    }
+}
+
+fn decide(
+    snapshot: &Snapshot,
+    context: &Context,
+    opportunity: &Opportunity,
+    pods: &mut Pods,
+) -> (Result<Bids, NoBidReason>, Ranking) {
+    let mut ranking = Ranking::default();
+    rank(snapshot, context, opportunity, None, NOW, Draw::new(7, "r", "1"), &mut ranking);
+    let bids = commit(snapshot, context, opportunity, &mut ranking, pods, NOW);
+    (bids, ranking)
+}
+
+fn ids<'s>(snapshot: &'s Snapshot, bids: &Bids) -> Vec<&'s str> {
+    bids.iter().map(|bid| &*snapshot.catalog.entries()[bid.campaign].campaign.id).collect()
+}
+
+#[test]
+fn an_imp_of_several_formats_takes_the_best_of_any() {
+    let snapshot =
+        snapshot(vec![campaign("still", "IAB1", 3, vec![banner()]), campaign("moving", "IAB2", 5, vec![film(15)])]);
+    let both = Opportunity {
+        banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
+        video: Some(slot()),
+        ..Opportunity::default()
+    };
+    let (bids, ranking) = decide(&snapshot, &Context::default(), &both, &mut Pods::default());
+    let bids = bids.unwrap();
+    assert_eq!(ids(&snapshot, &bids), ["moving"]);
+    assert_eq!((bids[0].format, bids[0].duration), (Format::Video, 15));
+    assert_eq!(ranking.verdicts, [Some(NoBidReason::Outranked), None]);
+}
+
+#[test]
+fn a_break_is_filled_by_the_price_of_a_second_without_competitors() {
+    let snapshot = snapshot(vec![
+        campaign("long", "IAB1", 9, vec![film(60)]),
+        campaign("cars", "IAB2-1", 8, vec![film(30)]),
+        campaign("more-cars", "IAB2-2", 7, vec![film(15)]),
+        campaign("coffee", "IAB8", 6, vec![film(15)]),
+        campaign("tea", "IAB8-1", 2, vec![film(15)]),
+        campaign("shoes", "IAB18", 4, vec![film(15)]),
+    ]);
+    let mut pods = Pods::default();
+    let (bids, ranking) = decide(&snapshot, &Context::default(), &break_of(60, 4), &mut pods);
+    let bids = bids.unwrap();
+    // 7/15 is the dearest second, then coffee's 6/15; shoes' 4/15 equals the cars' 8/30, who compete with the first.
+    assert_eq!(ids(&snapshot, &bids), ["more-cars", "coffee", "shoes"]);
+    assert_eq!(bids.iter().map(|bid| bid.slot).collect::<Vec<_>>(), [1, 0, 0], "one place is promised, once");
+    assert!(bids.iter().map(|bid| bid.duration).sum::<u32>() <= 60);
+    assert_eq!(ranking.verdicts[1], Some(NoBidReason::PodSeparation));
+    // The same break's next imp: who is in it already, or competes with those, stays out.
+    let (next, _) = decide(&snapshot, &Context::default(), &break_of(0, 1), &mut pods);
+    assert_eq!(ids(&snapshot, &next.unwrap()), ["long"]);
+}
+
+#[test]
+fn a_break_ends_with_its_time() {
+    let snapshot =
+        snapshot(vec![campaign("a", "IAB1", 9, vec![film(15)]), campaign("b", "IAB2", 8, vec![film(20)])]);
+    let (bids, ranking) = decide(&snapshot, &Context::default(), &break_of(30, u32::MAX), &mut Pods::default());
+    assert_eq!(ids(&snapshot, &bids.unwrap()), ["a"]);
+    assert_eq!(ranking.verdicts[1], Some(NoBidReason::PodSeparation));
+}
+
+#[test]
+fn a_screen_that_many_see_costs_as_much_as_they_come_to() {
+    let snapshot = snapshot(vec![campaign("still", "IAB1", 3, vec![banner()])]);
+    let before = snapshot.catalog.entries()[0].live.lease.load().holds().0;
+    let screen = Opportunity {
+        banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
+        quantity: Quantity(12_500_000),
+        ..Opportunity::default()
+    };
+    let (bids, _) = decide(&snapshot, &Context { rate: Rate(2_000_000_000), ..Context::default() }, &screen, &mut Pods::default());
+    let bids = bids.unwrap();
+    assert_eq!(bids[0].price, CpmMicros(1_500_000), "half as many units of a currency of twice the worth");
+    assert_eq!(bids[0].decision.ceiling, CpmMicros(37_500_000));
+    let after = snapshot.catalog.entries()[0].live.lease.load().holds().0;
+    assert_eq!(before - after, Micros(37_500));
+    assert_eq!(bids[0].decision.terms.charge(bids[0].price).per_impression_rounded_up(), Micros(37_500));
+}
+
+#[test]
+fn what_may_not_be_stored_or_learned_is_not_in_the_decision() {
+    let snapshot = snapshot(vec![campaign("still", "IAB1", 3, vec![banner()])]);
+    let imp = Opportunity {
+        banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
+        ..Opportunity::default()
+    };
+    let decision = |context: &Context| {
+        let (bids, _) = decide(&snapshot, context, &imp, &mut Pods::default());
+        bids.unwrap()[0].decision.clone()
+    };
+    let nobody = Context::default();
+    let known = Context {
+        user: Some(UserKey(7)),
+        city: Tag::of("Oakland"),
+        segments: [Tag::of("runners")].into_iter().collect(),
+        ..Context::default()
+    };
+    let target = decision(&Context { basis: Basis::TARGET, ..known.clone() });
+    assert_eq!((target.user, &target.features), (None, &decision(&nobody).features));
+    let stored = decision(&Context { basis: Basis::TARGET.or(Basis::STORE), ..known.clone() });
+    assert_eq!((stored.user, &stored.features), (Some(UserKey(7)), &decision(&nobody).features));
+    let all = decision(&Context { basis: Basis::ALL, ..known });
+    assert!(all.features.len() > stored.features.len());
+}
+
+proptest! {
+    #[test]
+    fn every_campaign_ends_in_one_verdict_and_every_bid_in_none(
+        cpms in prop::collection::vec((0i64..9, 0u16..4, any::<bool>()), 1..12),
+        seconds in 0u32..90,
+        most in 1u32..5,
+        floor in 0i64..6,
+    ) {
+        let campaigns = cpms.iter().enumerate().map(|(at, (cpm, length, moving))| {
+            let creative = if *moving { film(15 * (length + 1)) } else { banner() };
+            campaign(&format!("c{at}"), &format!("IAB{}", at % 3 + 1), cpm + 1, vec![creative])
+        });
+        let snapshot = snapshot(campaigns.collect());
+        let mut imp = break_of(seconds, most);
+        imp.banner = Some(BannerSlot::of([Size { width: 300, height: 250 }]));
+        imp.floor = CpmMicros(floor * 1_000_000);
+        let (bids, ranking) = decide(&snapshot, &Context::default(), &imp, &mut Pods::default());
+        prop_assert_eq!(ranking.verdicts.len(), cpms.len());
+        let bidders = ranking.verdicts.iter().filter(|verdict| verdict.is_none()).count();
+        match bids {
+            Ok(bids) => {
+                prop_assert_eq!(bids.len(), bidders);
+                for bid in &bids {
+                    prop_assert!(bid.price >= imp.floor);
+                    prop_assert_eq!(ranking.verdicts[bid.campaign], None);
+                    prop_assert_eq!(bid.format, bids[0].format);
+                }
+                if bids[0].format == Format::Video {
+                    prop_assert!(bids.len() as u64 <= u64::from(most));
+                    let filled: u32 = bids.iter().map(|bid| bid.duration).sum();
+                    prop_assert!(seconds == 0 || filled <= seconds);
+                } else {
+                    prop_assert_eq!(bids.len(), 1);
+                }
+            }
+            Err(_) => prop_assert_eq!(bidders, 0),
+        }
+    }
+}
