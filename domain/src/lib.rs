@@ -17,7 +17,7 @@ pub mod time;
 pub use campaign::{Budget, Campaign, Creative, Flight, Goal, Pacing};
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
-pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
+pub use id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{AuctionType, Context, DeviceKind, Opportunity, Size};
 pub use profile::{Behaviour, BehaviourKind, Profile};
