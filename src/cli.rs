@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use haggle_domain::Clock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
@@ -14,6 +15,7 @@ use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
 use crate::demo;
 use crate::exit::{Exit, ExitError};
 use crate::ledger;
+use crate::privacy;
 use crate::server::{Node, Stopped, journal_exit};
 
 /// A self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
@@ -36,6 +38,9 @@ enum Command {
     /// Check the money.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Opt users out or erase their data, while the node is stopped.
+    #[command(subcommand)]
+    Privacy(PrivacyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +70,24 @@ enum LedgerCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum PrivacyCommand {
+    /// From now on, read, store and learn nothing of these users.
+    OptOut(PrivacyArgs),
+    /// Remove what was written of these users; see docs/operations.md for what stays.
+    Erase(PrivacyArgs),
+}
+
+#[derive(Debug, Args)]
+struct PrivacyArgs {
+    /// The data folder of a node that is not running.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// A file with one user id a line, as exchanges write it; - for standard input.
+    #[arg(long, value_name = "FILE")]
+    user_file: PathBuf,
+}
+
 /// Runs the program; its exit code says how it ended.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -80,6 +103,8 @@ pub fn run() -> ExitCode {
             load(&args).and_then(|loaded| print(config::explain::explain(&loaded)))
         }
         Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
+        Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
+        Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -177,6 +202,11 @@ pub(crate) fn signals() -> Result<impl Future<Output = ()>, ExitError> {
             _ = interrupt.recv() => (),
         }
     })
+}
+
+fn privacy(request: privacy::Request, args: &PrivacyArgs) -> Result<(), ExitError> {
+    let users = privacy::read_users(&args.user_file)?;
+    print(privacy::apply(request, &args.data, &users, WallClock::new().now())?)
 }
 
 fn verify(data: &std::path::Path) -> Result<(), ExitError> {

@@ -9,5 +9,6 @@ pub mod exit;
 pub mod ledger;
 pub mod metrics;
 pub mod price;
+pub mod privacy;
 pub mod server;
 pub mod token;

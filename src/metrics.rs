@@ -119,6 +119,10 @@ metrics! {
     LearnerLag = Gauge "haggle_learner_lag_records" [];
     /// Users whose behaviour is kept.
     Profiles = Gauge "haggle_profiles" [];
+    /// Users who opted out.
+    OptedOut = Gauge "haggle_opted_out_users" [];
+    /// Erasures of users' data that are asked for and not complete.
+    Erasures = Gauge "haggle_erasures_unfinished" [];
     /// The shop's events about users, by what became of them.
     ProfileEvents = Counter "haggle_profile_events_total" ["outcome"];
     /// 1 while the node takes bid requests.

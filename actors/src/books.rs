@@ -142,7 +142,10 @@ impl Books {
             | Event::BudgetLapsed { .. }
             | Event::LeaseGranted { .. }
             | Event::Bid { .. }
-            | Event::Behaviour { .. } => {}
+            | Event::Behaviour { .. }
+            | Event::UserOptedOut { .. }
+            | Event::UserErased { .. }
+            | Event::Redacted => {}
         }
         Ok(())
     }

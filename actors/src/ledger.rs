@@ -219,7 +219,10 @@ impl Ledger {
             | Event::Impression { .. }
             | Event::Click { .. }
             | Event::Conversion { .. }
-            | Event::Behaviour { .. } => {}
+            | Event::Behaviour { .. }
+            | Event::UserOptedOut { .. }
+            | Event::UserErased { .. }
+            | Event::Redacted => {}
         }
         Ok(())
     }

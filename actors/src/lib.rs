@@ -10,3 +10,4 @@ pub mod journal;
 pub mod learner;
 pub mod ledger;
 pub mod supervisor;
+pub mod suppression;

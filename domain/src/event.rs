@@ -4,7 +4,7 @@
 //! optional; never reuse a number. A reader that meets an unknown variant refuses the journal rather than skip
 //! what might be money.
 
-use crate::id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
+use crate::id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
 use crate::money::{CpmMicros, Micros};
 use crate::profile::BehaviourKind;
 use crate::terms::Terms;
@@ -235,4 +235,34 @@ pub enum Event {
         #[n(2)]
         what: Tag,
     },
+    /// From here on nothing of this user is read, stored or learned.
+    #[n(22)]
+    UserOptedOut {
+        /// Who.
+        #[n(0)]
+        user: PrivacyKey,
+    },
+    /// All that was written of this user before is to be removed.
+    #[n(23)]
+    UserErased {
+        /// Who.
+        #[n(0)]
+        user: PrivacyKey,
+    },
+    /// Holds the place of a record that was erased.
+    #[n(24)]
+    Redacted,
+}
+
+impl Event {
+    /// The decision that it carries, if any.
+    pub fn decision_mut(&mut self) -> Option<&mut Decision> {
+        match self {
+            Self::Impression { decision }
+            | Self::Click { decision }
+            | Self::Conversion { decision, .. }
+            | Self::Bid { decision } => Some(decision),
+            _ => None,
+        }
+    }
 }

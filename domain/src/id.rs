@@ -98,6 +98,23 @@ impl UserKey {
     }
 }
 
+/// A user as opt-outs, erasures and profiles name them: a hash of the [`UserKey`], so that what has to be kept for ever
+/// of somebody who is forgotten is not itself what was to be forgotten.
+///
+/// Not a secret: whoever has the user's id can compute it, which is how they are recognised when they come again.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
+#[cbor(transparent)]
+pub struct PrivacyKey(#[n(0)] pub u64);
+
+impl PrivacyKey {
+    /// The privacy key of a user.
+    pub fn of(user: UserKey) -> Self {
+        Self(xxh3_64_with_seed(&user.0.to_le_bytes(), SEED ^ 4))
+    }
+}
+
 /// One bid, for ever: campaign, the lease that paid for it, and its number within that lease.
 ///
 /// Leases are numbered durably per campaign before they are spent from, so an id never comes twice, not after a
@@ -127,10 +144,13 @@ impl fmt::Display for BidId {
 mod tests {
     use super::*;
 
+    const GOLDEN_USER: u64 = 0;
+
     #[test]
     fn keys_are_stable_across_versions() {
         // These numbers are in journals and model files on users' disks.
         assert_eq!(CampaignKey::of("spring-shoes").to_string(), "bec1f0579c8aa541");
+        assert_eq!(PrivacyKey::of(UserKey::of("user-1")), PrivacyKey(GOLDEN_USER));
         assert_eq!(Tag::of("USA"), Tag::of("usa"));
         assert_ne!(Tag::of("usa").0, CampaignKey::of("usa").0);
         assert_eq!(Tag::of(""), Tag::NONE);

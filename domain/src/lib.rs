@@ -27,7 +27,7 @@ pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
 pub use fit::{Fit, VastVersion};
-pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
+pub use id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError, Rate};
 pub use opportunity::{
     AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind,

@@ -156,6 +156,14 @@ fn push_behaviours(profile: &Profile, now: Timestamp, features: &mut RequestFeat
     }
 }
 
+/// Whether a feature says something of the user: that they are known, what they did, and what is only read of them
+/// where there is a basis to. Interests of the page and of the user are one field, so both count as the user's.
+pub fn is_user_level(feature: u32) -> bool {
+    [Field::City, Field::Interest, Field::UserKnown, Field::Behaviour]
+        .iter()
+        .any(|field| field.is_of(feature))
+}
+
 /// The features of one of a campaign's creatives. A creative that the campaign does not have gives the campaign's only.
 pub fn ad_features(campaign: &Campaign, creative: usize) -> AdFeatures {
     let mut features = AdFeatures::new();
@@ -270,6 +278,15 @@ mod tests {
         let without = request_features(&context, &opportunity, None, Timestamp(0));
         assert_eq!(request_features(&context, &opportunity, Some(&profile), Timestamp(0)), without);
         assert_eq!(without.len(), 22);
+    }
+
+    #[test]
+    fn without_the_user_level_features_nothing_tells_whose_request_it_was() {
+        let (context, opportunity, profile) = full();
+        let mut features = request_features(&context, &opportunity, Some(&profile), Timestamp(0));
+        features.retain(|feature| !is_user_level(*feature));
+        let nobody = Context { user: None, city: Tag::NONE, interests: Default::default(), ..context };
+        assert_eq!(features, request_features(&nobody, &opportunity, None, Timestamp(0)));
     }
 
     #[test]

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use haggle_domain::{BidId, Decision, Timestamp};
+use haggle_domain::{BidId, Decision, PrivacyKey, Timestamp};
 use minicbor::{Decode, Encode};
 
 use crate::error::ModelError;
+use crate::features::is_user_level;
 
 /// How long labels are waited for.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +58,15 @@ struct Waiting {
     features: Vec<u32>,
     #[n(2)]
     label: bool,
+    /// Whose request it was, so that it can be forgotten.
+    #[n(3)]
+    user: Option<PrivacyKey>,
 }
 
 impl Waiting {
     fn of(decision: &Decision, label: bool) -> Self {
-        Self { creative: decision.creative, features: decision.features.clone(), label }
+        let user = decision.user.map(PrivacyKey::of);
+        Self { creative: decision.creative, features: decision.features.clone(), label, user }
     }
 
     fn example(self, kind: ExampleKind, bid: BidId) -> Example {
@@ -92,6 +97,14 @@ impl Queue {
     fn label(&mut self, bid: BidId) -> bool {
         let waiting = self.until.get(&bid).and_then(|until| self.waiting.get_mut(&(*until, bid)));
         waiting.map(|waiting| waiting.label = true).is_some()
+    }
+
+    /// Takes what it knows of some users off those that wait.
+    fn forget(&mut self, forgotten: &impl Fn(PrivacyKey) -> bool) {
+        for waiting in self.waiting.values_mut().filter(|waiting| waiting.user.is_some_and(forgotten)) {
+            waiting.user = None;
+            waiting.features.retain(|feature| !is_user_level(*feature));
+        }
     }
 
     /// Takes out the one whose wait ends first, if it is over by `now` or there are more than `capacity`.
@@ -157,6 +170,12 @@ impl LabelJoiner {
         examples
     }
 
+    /// Forgets some users: what waits of theirs still teaches, but nothing that says anything of them.
+    pub fn forget(&mut self, forgotten: impl Fn(PrivacyKey) -> bool) {
+        self.impressions.forget(&forgotten);
+        self.clicks.forget(&forgotten);
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.impressions.until.len() + self.clicks.until.len()
@@ -186,7 +205,7 @@ impl LabelJoiner {
 
 #[cfg(test)]
 mod tests {
-    use haggle_domain::CampaignKey;
+    use haggle_domain::{CampaignKey, UserKey};
     use proptest::prelude::*;
 
     use super::*;
@@ -242,6 +261,23 @@ mod tests {
             joiner.impression(&decision(number), Timestamp(i64::from(number)));
         }
         assert_eq!(brief(&joiner.advance(Timestamp(5))), [(ExampleKind::Click, 0, false)]);
+    }
+
+    #[test]
+    fn a_forgotten_users_label_teaches_without_the_user() {
+        let mut joiner = joiner(100);
+        let behaviour = 16 << 18 | 7;
+        for number in 0..2 {
+            let user = Some(UserKey(u64::from(number)));
+            let decision = Decision { user, features: vec![number, behaviour], ..decision(number) };
+            joiner.impression(&decision, Timestamp(0));
+        }
+        joiner.forget(|user| user == PrivacyKey::of(UserKey(1)));
+        let saved = joiner.save();
+        joiner.restore(&saved).unwrap();
+        let examples = joiner.advance(Timestamp(100));
+        assert_eq!(examples[0].features, [0, behaviour]);
+        assert_eq!(examples[1].features, [1]);
     }
 
     proptest! {

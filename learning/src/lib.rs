@@ -21,7 +21,7 @@ mod table;
 mod trainer;
 
 pub use error::ModelError;
-pub use features::{AdFeatures, RequestFeatures, ad_features, request_features};
+pub use features::{AdFeatures, RequestFeatures, ad_features, is_user_level, request_features};
 pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
 pub use model::{AdPart, Model, Prediction, RequestPart};
 pub use progress::Progress;

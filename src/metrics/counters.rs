@@ -116,6 +116,8 @@ pub struct Metrics {
     pub model_version: IntGauge,
     pub learner_lag: IntGauge,
     pub profiles: IntGauge,
+    pub opted_out: IntGauge,
+    pub erasures: IntGauge,
     pub ready: IntGauge,
 }
 
@@ -166,6 +168,8 @@ impl Metrics {
             model_version: maker.gauge(Metric::ModelVersion)?,
             learner_lag: maker.gauge(Metric::LearnerLag)?,
             profiles: maker.gauge(Metric::Profiles)?,
+            opted_out: maker.gauge(Metric::OptedOut)?,
+            erasures: maker.gauge(Metric::Erasures)?,
             ready: maker.gauge(Metric::Ready)?,
             registry: maker.0,
         })

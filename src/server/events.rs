@@ -10,9 +10,9 @@ use super::state::State;
 use crate::metrics::ProfileOutcome;
 
 /// Events in one request, at most.
-const MOST: usize = 1000;
+pub(super) const MOST: usize = 1000;
 /// Bytes in one request, at most.
-const MOST_BYTES: usize = 512 << 10;
+pub(super) const MOST_BYTES: usize = 512 << 10;
 
 /// One thing that a user did.
 #[derive(Debug, Deserialize)]
@@ -55,18 +55,24 @@ fn authorised(state: &State, request: &HttpRequest) -> bool {
     }
 }
 
+/// Why a request of the shop's is refused, if it does not carry the shop's key.
+pub(super) fn refuse_key(state: &State, request: &HttpRequest) -> Option<&'static str> {
+    if authorised(state, request) {
+        None
+    } else if state.event_key.is_some() {
+        Some("send the shop's key: `Authorization: Bearer …`")
+    } else {
+        Some("events are off: set `event_key_file`")
+    }
+}
+
 /// Takes a JSON array of events. All are noted, or none.
 async fn events(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let refuse = |mut response: actix_web::HttpResponseBuilder, outcome, message: &str| {
         state.metrics.profile_event(outcome);
         response.json(serde_json::json!({ "error": message }))
     };
-    if !authorised(&state, &request) {
-        let why = if state.event_key.is_some() {
-            "send the shop's key: `Authorization: Bearer …`"
-        } else {
-            "events are off: set `event_key_file`"
-        };
+    if let Some(why) = refuse_key(&state, &request) {
         return refuse(HttpResponse::Unauthorized(), ProfileOutcome::Unauthorized, why);
     }
     let body = match body::read(payload, Coding::Plain, MOST_BYTES).await {
@@ -106,7 +112,11 @@ async fn events(state: web::Data<State>, request: HttpRequest, payload: web::Pay
             Did::Bought => BehaviourKind::Bought,
             Did::Searched => BehaviourKind::Searched,
         };
-        let event = Event::Behaviour { user: UserKey::of(&event.user), did, what: Tag::of(&event.what) };
+        let user = UserKey::of(&event.user);
+        if state.audience.opted_out(user) {
+            continue;
+        }
+        let event = Event::Behaviour { user, did, what: Tag::of(&event.what) };
         records.push(Record { at, campaign: CampaignKey::default(), event });
     }
     match state.journal.try_reserve() {

@@ -6,6 +6,7 @@ mod body;
 mod events;
 mod node;
 mod notice;
+pub(crate) mod privacy;
 mod state;
 mod urls;
 

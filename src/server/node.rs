@@ -31,7 +31,7 @@ use haggle_strategies::{CampaignState, Catalog, Entry, Market, Scorer, Snapshot}
 use tokio::sync::oneshot;
 
 use super::state::{CampaignHandle, State};
-use super::{admin, bid, events, notice};
+use super::{admin, bid, events, notice, privacy};
 use crate::config::{Loaded, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
@@ -222,8 +222,8 @@ impl Node {
         std::fs::create_dir_all(&settings.data)
             .map_err(|error| StartError::DataFolder { path: settings.data.clone(), error })?;
         let options = JournalOptions { capacity: settings.journal_queue, ..JournalOptions::default() };
-        let journal: Arc<dyn Journal> =
-            Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
+        let embedded = Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
+        let journal: Arc<dyn Journal> = Arc::clone(&embedded) as _;
         let sealer = Sealer::open_or_create(&settings.data.join("token.key"))?;
         let mut books = recover_all(&*journal)?;
 
@@ -237,7 +237,7 @@ impl Node {
             catalog: Arc::clone(&catalog),
             market: Arc::new(Market::default()),
         }));
-        let audience = Arc::new(Audience::new(settings.max_profiles));
+        let audience = Arc::new(Audience::new(settings.max_profiles, Arc::clone(embedded.suppressions())));
         let learner_report = Arc::new(ArcSwapOption::empty());
         let learner_supervision = Arc::new(Supervision::default());
         let learner = LearnerActor::new(LearnerDeps {
@@ -322,6 +322,10 @@ impl Node {
             let _ = failures.wait_for(Option::is_some).await;
             watched.draining.store(true, Ordering::Relaxed);
         });
+        // It waits for a few of the learner's checkpoints.
+        embedded
+            .start_eraser(state.settings.checkpoint_interval.saturating_mul(6))
+            .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         let servers = vec![serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         Ok(Self { state, address, admin_address, servers, learner, arbiters })
@@ -450,6 +454,7 @@ fn serve(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle
             .configure(bid::configure)
             .configure(notice::configure)
             .configure(events::configure)
+            .configure(privacy::configure)
     })
     .workers(workers)
     .max_connections(MOST_CONNECTIONS)

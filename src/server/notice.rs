@@ -130,8 +130,11 @@ fn error(mut response: actix_web::HttpResponseBuilder, message: &str) -> HttpRes
     response.json(serde_json::json!({ "error": message }))
 }
 
+/// The decision in a token, without the user if they have opted out or were erased since.
 fn open(state: &State, kind: TokenKind, token: &str) -> Result<Decision, Forged> {
-    state.sealer.open(kind, token)
+    let mut decision = state.sealer.open(kind, token)?;
+    state.audience.redact(&mut decision);
+    Ok(decision)
 }
 
 /// Counts the outcome and answers.

@@ -167,6 +167,9 @@ impl State {
         metrics.journal_queue_full.raise_to(journal.dropped);
         metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
         metrics.ready.set(i64::from(self.ready().is_ok()));
+        let (opted_out, erasures) = self.audience.suppressed();
+        metrics.opted_out.set(i64::try_from(opted_out).unwrap_or(i64::MAX));
+        metrics.erasures.set(i64::try_from(erasures).unwrap_or(i64::MAX));
         if let Some(report) = self.learner.load_full() {
             metrics.model_version.set(i64::try_from(report.model_version).unwrap_or(i64::MAX));
             metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));

@@ -79,6 +79,24 @@ impl Store {
         Ok(())
     }
 
+    /// Removes the checkpoints whose names begin with `prefix` and that include no more than what is at `up_to` or
+    /// below.
+    pub(super) fn drop_checkpoints(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        prefix: &str,
+        up_to: u64,
+    ) -> Result<(), JournalError> {
+        self.each_checkpoint(prefix, |name, head| {
+            if head.offset <= up_to {
+                for number in 0..=chunks(head.length) {
+                    batch.remove(&self.checkpoints, chunk_key(name, number));
+                }
+            }
+            Ok(())
+        })
+    }
+
     pub(super) fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {
         let fail = |error| self.failed(&error);
         // One view: the writer may be replacing it.

@@ -12,6 +12,7 @@ use super::intake::Intake;
 use super::store::Store;
 use super::writer::Writer;
 use super::{Checkpoint, Journal, JournalError};
+use crate::suppression::Suppressions;
 
 /// How an embedded journal works.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct EmbeddedJournal {
     intake: Intake,
     store: ArcSwapOption<Store>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    eraser: Mutex<Option<JoinHandle<()>>>,
+    suppressions: Arc<Suppressions>,
 }
 
 impl EmbeddedJournal {
@@ -54,6 +57,7 @@ impl EmbeddedJournal {
     pub fn open(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
         let (store, mark, end) = Store::open(dir, options)?;
         let store = Arc::new(store);
+        let suppressions = Arc::clone(&store.suppressions);
         let (intake, orders) = Intake::new(options.capacity, end);
         let writer = Writer {
             store: Arc::clone(&store),
@@ -66,10 +70,25 @@ impl EmbeddedJournal {
         };
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| JournalError::io(dir, &error))?;
-        Ok(Self { intake, store: ArcSwapOption::new(Some(store)), writer: Mutex::new(Some(thread)) })
+        Ok(Self {
+            intake,
+            store: ArcSwapOption::new(Some(store)),
+            writer: Mutex::new(Some(thread)),
+            eraser: Mutex::default(),
+            suppressions,
+        })
     }
 
-    fn store(&self) -> Result<Arc<Store>, JournalError> {
+    /// Whom to forget. The journal keeps it: it alone takes in opt-outs and erasures, when it writes their records.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        &self.suppressions
+    }
+
+    pub(super) fn keep_eraser(&self, thread: JoinHandle<()>) {
+        *self.eraser.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+    }
+
+    pub(super) fn store(&self) -> Result<Arc<Store>, JournalError> {
         self.store.load_full().ok_or(JournalError::Closed)
     }
 }
@@ -96,6 +115,12 @@ impl Journal for EmbeddedJournal {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The writer contains its panics, so that joining it tells nothing more than its failure.
         let _ = writer.map(JoinHandle::join);
+        // It ends by itself when nothing more is taken in; a compaction that it has begun is waited for.
+        let eraser = self.eraser.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = eraser.map(|thread| {
+            thread.thread().unpark();
+            thread.join()
+        });
         self.store.store(None);
         self.failure().map_or(Ok(()), Err)
     }

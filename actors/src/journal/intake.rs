@@ -9,6 +9,7 @@ use haggle_domain::Record;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
 use super::JournalError;
+use super::erasure::Done;
 
 /// Called once, on the writer's thread, when a commit is durable or will never be acknowledged. It should be
 /// short, and must not wait for the journal. After an error the records may or may not be found at the next start.
@@ -72,8 +73,21 @@ impl Drop for Ack {
     }
 }
 
+/// A change of what has been written, for an erasure.
+pub(super) enum Rewrite {
+    /// Overwrite the records at these offsets with what may remain of them.
+    Redact(Vec<u64>),
+    /// Remove checkpoints whose names begin like that and which include no more than what is below or at an offset.
+    DropCheckpoints { prefix: &'static str, up_to: u64 },
+    /// Write about a MiB that means nothing, so that the store's log moves on.
+    Fill,
+    /// These users are erased.
+    Finished(Done),
+}
+
 /// What the writer is asked to do.
 pub(super) enum Order {
+    Rewrite { rewrite: Rewrite, ack: Ack },
     Commit { records: Vec<Record>, ack: Ack },
     Checkpoint { name: String, offset: Option<u64>, bytes: Vec<u8> },
     Close,
@@ -188,6 +202,11 @@ impl Intake {
         Ok(())
     }
 
+    /// Whether it takes nothing more in: it was closed, or the journal has failed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.progress.room.is_closed()
+    }
+
     /// Takes nothing more in; what waits is still written.
     pub(super) fn close(&self) {
         self.progress.room.close();
@@ -213,6 +232,11 @@ impl Permit {
     /// before. Without records, the callback comes when everything before is durable.
     pub fn commit(self, records: Vec<Record>, on_durable: Option<OnDurable>) {
         self.send(Order::Commit { records, ack: Ack(on_durable) });
+    }
+
+    /// Hands over a change of what has been written.
+    pub(super) fn rewrite(self, rewrite: Rewrite, on_durable: OnDurable) {
+        self.send(Order::Rewrite { rewrite, ack: Ack(Some(on_durable)) });
     }
 
     fn send(self, order: Order) {

@@ -7,10 +7,12 @@
 
 mod checkpoints;
 mod embedded;
+mod erasure;
 mod error;
 mod frame;
 mod intake;
 mod mark;
+mod privacy;
 mod store;
 mod writer;
 

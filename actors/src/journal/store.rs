@@ -7,6 +7,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
@@ -15,10 +16,16 @@ use haggle_domain::Record;
 use super::frame::{self, FrameError};
 use super::mark::{Found, Mark, sync_folder};
 use super::{JournalError, JournalOptions};
+use crate::suppression::Suppressions;
 
 /// The format of the store's content.
 pub(super) const FORMAT: u8 = 1;
 
+/// No longer, for the reason that checkpoints are cut into chunks for.
+const FILLER_ENTRY: [u8; 3072] = [0xff; 3072];
+const FILLER_ENTRIES: u32 = 340;
+const PRIVACY: &str = "privacy";
+const FILLER: &str = "filler";
 const FORMAT_KEY: &str = "format";
 const STORE: &str = "store";
 /// A store that is being made; renamed when it is whole.
@@ -29,9 +36,14 @@ const FILL: u64 = 10_000;
 
 pub(super) struct Store {
     dir: PathBuf,
+    folder: PathBuf,
     memtable_bytes: u64,
-    records: Keyspace,
+    pub(super) records: Keyspace,
     pub(super) checkpoints: Keyspace,
+    pub(super) privacy: Keyspace,
+    /// What means nothing; see [`Rewrite::Fill`](super::intake::Rewrite::Fill).
+    pub(super) filler: Keyspace,
+    pub(super) suppressions: Arc<Suppressions>,
     // Declared last: the store is down before the lock is free.
     pub(super) db: Database,
     _lock: File,
@@ -55,7 +67,8 @@ impl Store {
         if !dir.join(STORE).try_exists().map_err(io)? {
             Self::make(dir, options)?;
         }
-        let store = Self::open_existing(dir, options, lock)?;
+        let mut store = Self::open_existing(dir, options, lock)?;
+        store.suppressions = Arc::new(store.load_suppressions()?);
         let end = store.checked_end(found)?;
         let mark = Mark::create(dir, end).map_err(io)?;
         Ok((store, mark, end))
@@ -71,7 +84,7 @@ impl Store {
         let fill = || -> fjall::Result<()> {
             let db = database(&path, options)?;
             let keyspace = |name| db.keyspace(name, || keyspace_options(options));
-            for name in ["journal", "checkpoints"] {
+            for name in ["journal", "checkpoints", PRIVACY, FILLER] {
                 keyspace(name)?;
             }
             keyspace("meta")?.insert(FORMAT_KEY, [FORMAT])?;
@@ -109,11 +122,18 @@ impl Store {
             _ => return Err(damaged("its format is not given")),
         }
         let (records, checkpoints) = (keyspace("journal")?, keyspace("checkpoints")?);
+        // Stores from before there were erasures have neither.
+        let later = |name| db.keyspace(name, || keyspace_options(options)).map_err(failed);
+        let (privacy, filler) = (later(PRIVACY)?, later(FILLER)?);
         Ok(Self {
             dir: dir.to_owned(),
+            folder: dir.join(STORE),
             memtable_bytes: options.memtable_bytes,
             records,
             checkpoints,
+            privacy,
+            filler,
+            suppressions: Arc::default(),
             db,
             _lock: lock,
         })
@@ -163,6 +183,15 @@ impl Store {
         &self.dir
     }
 
+    /// Where the store's files are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn keyspaces(&self) -> [&Keyspace; 4] {
+        [&self.records, &self.checkpoints, &self.privacy, &self.filler]
+    }
+
     pub(super) fn batch(&self) -> OwnedWriteBatch {
         self.db.batch().durability(Some(PersistMode::SyncData))
     }
@@ -178,6 +207,13 @@ impl Store {
         let bytes = frame.len();
         batch.insert(&self.records, offset.to_be_bytes(), frame);
         Ok(bytes)
+    }
+
+    /// Puts about a MiB that means nothing into a batch, under the same few keys each time.
+    pub(super) fn add_filler(&self, batch: &mut OwnedWriteBatch) {
+        for key in 0..FILLER_ENTRIES {
+            batch.insert(&self.filler, key.to_be_bytes(), FILLER_ENTRY);
+        }
     }
 
     /// Writes a batch and syncs it.
@@ -196,7 +232,7 @@ impl Store {
     fn wait_for_room(&self) -> Result<(), JournalError> {
         let behind =
             |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 3 || keyspace.tree.l0_run_count() >= 24;
-        while behind(&self.records) || behind(&self.checkpoints) {
+        while self.keyspaces().into_iter().any(behind) {
             self.check()?;
             std::thread::sleep(Duration::from_millis(2));
         }

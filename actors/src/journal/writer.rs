@@ -1,5 +1,6 @@
 //! The one thread that writes: group commit.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use fjall::OwnedWriteBatch;
+use haggle_domain::PrivacyKey;
 
-use super::intake::{Ack, Order, Progress, Queued};
+use super::intake::{Ack, Order, Progress, Queued, Rewrite};
 use super::mark::Mark;
 use super::store::Store;
 use super::{Checkpoint, JournalError};
@@ -35,6 +37,8 @@ struct Group {
     orders: usize,
     bytes: usize,
     end: u64,
+    /// Whose suppression has changed.
+    suppressed: BTreeSet<PrivacyKey>,
 }
 
 impl Writer {
@@ -51,14 +55,16 @@ impl Writer {
             self.progress.fail(&error);
             for queued in &self.orders {
                 match queued.order {
-                    Order::Commit { ack, .. } => ack.settle(Err(error.clone())),
+                    Order::Commit { ack, .. } | Order::Rewrite { ack, .. } => {
+                        ack.settle(Err(error.clone()));
+                    }
                     Order::Checkpoint { .. } => {}
                     Order::Close => break,
                 }
             }
         }
         for queued in self.orders.try_iter() {
-            if let Order::Commit { ack, .. } = queued.order {
+            if let Order::Commit { ack, .. } | Order::Rewrite { ack, .. } = queued.order {
                 ack.settle(Err(self.progress.too_late()));
             }
         }
@@ -74,9 +80,16 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let mut group =
-                Group { batch: self.store.batch(), acks: Vec::new(), orders: 0, bytes: 0, end: self.end };
+            let mut group = Group {
+                batch: self.store.batch(),
+                acks: Vec::new(),
+                orders: 0,
+                bytes: 0,
+                end: self.end,
+                suppressed: BTreeSet::new(),
+            };
             let gathered = self.gather(&mut group, first);
+            self.store.add_suppressions(&mut group.batch, &group.suppressed);
             let result = gathered.and_then(|last| self.write(group.batch, group.end).map(|()| last));
             let result = result.inspect_err(|error| self.progress.fail(error));
             let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -99,8 +112,10 @@ impl Writer {
                 Order::Commit { records, ack } => {
                     group.acks.push(ack);
                     group.orders += 1;
-                    for record in &records {
-                        group.bytes += self.store.add_record(&mut group.batch, group.end, record)?;
+                    for mut record in records {
+                        self.store.suppressions.redact(&mut record);
+                        group.suppressed.extend(self.store.suppressions.note(group.end, &record));
+                        group.bytes += self.store.add_record(&mut group.batch, group.end, &record)?;
                         group.end = group.end.saturating_add(1);
                     }
                 }
@@ -111,12 +126,45 @@ impl Writer {
                     // It ends the group, because no batch may hold two of one name.
                     break;
                 }
+                Order::Rewrite { rewrite, ack } => {
+                    group.acks.push(ack);
+                    group.orders += 1;
+                    self.rewrite(group, rewrite)?;
+                    // It ends the group, because a checkpoint that it removes must not follow in the same batch.
+                    break;
+                }
                 Order::Close => return Ok(ControlFlow::Break(())),
             }
             let full = group.orders >= GROUP_ORDERS || group.bytes >= self.group_bytes;
             next = if full { None } else { self.orders.try_recv().ok() };
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Puts an erasure's portion into a group.
+    fn rewrite(&self, group: &mut Group, rewrite: Rewrite) -> Result<(), JournalError> {
+        match rewrite {
+            Rewrite::Redact(offsets) => {
+                for offset in offsets {
+                    for (offset, record) in self.store.read(offset, offset.saturating_add(1), 1)? {
+                        if let Some(rest) = self.store.suppressions.erased(offset, &record) {
+                            self.store.add_record(&mut group.batch, offset, &rest)?;
+                        }
+                    }
+                }
+            }
+            Rewrite::DropCheckpoints { prefix, up_to } => {
+                self.store.drop_checkpoints(&mut group.batch, prefix, up_to)?;
+            }
+            Rewrite::Fill => self.store.add_filler(&mut group.batch),
+            Rewrite::Finished(users) => {
+                for (user, below) in users {
+                    self.store.suppressions.finish(user, below);
+                    group.suppressed.insert(user);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes and syncs a group, then marks it, then says so. None of it is ever tried again: after a failed sync

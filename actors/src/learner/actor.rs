@@ -77,6 +77,8 @@ pub struct LearnerActor {
     saved: u64,
     /// Behaviours in the last checkpoint of the profiles.
     saved_behaviours: u64,
+    /// Opt-outs and erasures in it.
+    saved_forgotten: u64,
 }
 
 /// Catch up, keep a checkpoint of everything, and say so.
@@ -90,7 +92,15 @@ pub struct FinalCheckpoint {
 impl LearnerActor {
     /// To be started on an arbiter of its own.
     pub fn new(deps: LearnerDeps) -> Self {
-        Self { deps, machine: None, turns: 0, published: 0, saved: 0, saved_behaviours: 0 }
+        Self {
+            deps,
+            machine: None,
+            turns: 0,
+            published: 0,
+            saved: 0,
+            saved_behaviours: 0,
+            saved_forgotten: 0,
+        }
     }
 
     /// A machine with what the checkpoints hold. One that cannot be read costs a replay, nothing else.
@@ -184,11 +194,14 @@ impl LearnerActor {
         {
             self.saved = machine.learned();
         }
-        if with_profiles {
+        let forgotten = machine.forgotten();
+        if with_profiles || forgotten != self.saved_forgotten {
             machine.forget(self.deps.clock.now());
             let behaviours = machine.behaviours();
             // Many unchanged ones are not written again. Refused, they are due at the next round.
-            if (behaviours != self.saved_behaviours || machine.audience().len() < FEW_PROFILES)
+            if (behaviours != self.saved_behaviours
+                || forgotten != self.saved_forgotten
+                || machine.audience().len() < FEW_PROFILES)
                 && self
                     .deps
                     .journal
@@ -196,6 +209,7 @@ impl LearnerActor {
                     .is_ok()
             {
                 self.saved_behaviours = behaviours;
+                self.saved_forgotten = forgotten;
             }
         }
     }
@@ -207,6 +221,8 @@ impl Actor for LearnerActor {
     fn started(&mut self, context: &mut Self::Context) {
         self.machine = Some(self.recover());
         self.turns = 0;
+        self.saved_behaviours = 0;
+        self.saved_forgotten = 0;
         self.turn();
         context.run_interval(self.deps.turn, |actor, _| actor.turn());
     }

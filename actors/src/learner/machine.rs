@@ -29,6 +29,8 @@ pub struct LearnerMachine {
     behaviours: u64,
     /// Behaviours of new users that found no room.
     turned_away: u64,
+    /// Opt-outs and erasures taken in.
+    forgotten: u64,
 }
 
 /// A checkpoint's bytes.
@@ -55,6 +57,7 @@ impl LearnerMachine {
             profiled: 0,
             behaviours: 0,
             turned_away: 0,
+            forgotten: 0,
         }
     }
 
@@ -103,10 +106,17 @@ impl LearnerMachine {
     pub fn consume(&mut self, offset: u64, record: &Record) {
         if offset >= self.profiled {
             self.profiled = offset + 1;
-            if let Event::Behaviour { user, did, what } = record.event {
-                let noted = self.audience.note(user, did, what, record.at);
-                self.behaviours += 1;
-                self.turned_away += u64::from(!noted);
+            match record.event {
+                Event::Behaviour { user, did, what } => {
+                    let noted = self.audience.note(user, did, what, record.at);
+                    self.behaviours += 1;
+                    self.turned_away += u64::from(!noted);
+                }
+                Event::UserOptedOut { user } | Event::UserErased { user } => {
+                    self.audience.erase(user);
+                    self.forgotten += 1;
+                }
+                _ => {}
             }
         }
         if offset < self.learned {
@@ -122,6 +132,9 @@ impl LearnerMachine {
             Event::Conversion { decision, .. } => self.joiner.conversion(decision),
             Event::Won { exchange, min_to_win: Some(price), .. }
             | Event::Lost { exchange, min_to_win: Some(price), .. } => self.market.observe(*exchange, *price),
+            Event::UserOptedOut { user } | Event::UserErased { user } => {
+                self.joiner.forget(|waiting| waiting == *user);
+            }
             _ => {}
         }
         // What came after its window is taught at once.
@@ -167,6 +180,11 @@ impl LearnerMachine {
     /// Behaviours taken in since the start.
     pub fn behaviours(&self) -> u64 {
         self.behaviours
+    }
+
+    /// Opt-outs and erasures taken in since the start: checkpoints from before them hold what is to be forgotten.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Behaviours of new users that found no room.

@@ -1,0 +1,233 @@
+//! Erasing users from what is written: their records are overwritten in place, then every file that held the old bytes
+//! is replaced.
+//!
+//! The journal's writer remains the only one that writes. The eraser, a thread of its own, searches the records below
+//! the erasure's and hands what it found to the writer in small portions, so that no commit waits for more than one of
+//! them. Offsets, money and counts stay. An erasure that is cut short stands as not done in the store, and is done from
+//! its beginning by the next eraser.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use fjall::Keyspace;
+use haggle_domain::PrivacyKey;
+
+use super::intake::{Intake, Rewrite};
+use super::store::Store;
+use super::{EmbeddedJournal, Journal, JournalError, Refused};
+
+/// Records read at once.
+const SEARCHED: usize = 2048;
+/// Records that the writer overwrites in one portion.
+const PORTION: usize = 256;
+/// Between two looks at something that is waited for.
+const STEP: Duration = Duration::from_millis(20);
+/// Looks at something that takes no longer than a flush, at most.
+const LOOKS: u32 = 3000;
+/// How often a running eraser looks for work.
+const TURN: Duration = Duration::from_millis(200);
+/// Turns until a failed erasure is tried again.
+const REST: u32 = 300;
+/// Portions of a MiB that fill the store's log, at most: it takes 64 before it goes on in another file.
+const FILLS: u32 = 160;
+/// Portions between two looks whether it has.
+const FILLS_A_LOOK: u32 = 8;
+
+/// Checkpoints with data of users begin like this.
+const CHECKPOINTS: &str = "learner/";
+
+impl EmbeddedJournal {
+    /// Starts the thread that erases what is asked for, and what an earlier life has left undone. [`Journal::close`]
+    /// ends it. `patience` is how long the learner may take to replace checkpoints from before an erasure; then they
+    /// are removed, and the learner's next start replays the journal.
+    pub fn start_eraser(self: &Arc<Self>, patience: Duration) -> io::Result<()> {
+        let journal = Arc::clone(self);
+        let run = move || {
+            let mut rest = 0;
+            while !journal.intake().is_closed() {
+                if rest == 0
+                    && let Err(error) = journal.complete_erasures(patience)
+                    && !journal.intake().is_closed()
+                {
+                    tracing::error!(%error, "an erasure is not complete; it is tried again");
+                    rest = REST;
+                }
+                rest = rest.saturating_sub(1);
+                thread::park_timeout(TURN);
+            }
+        };
+        let thread = thread::Builder::new().name("eraser".to_owned()).spawn(run)?;
+        self.keep_eraser(thread);
+        Ok(())
+    }
+
+    /// Erases what is asked for durably and not done yet; gives how many users. Blocks; one caller at a time.
+    pub fn complete_erasures(&self, patience: Duration) -> Result<usize, JournalError> {
+        let end = self.durable_end();
+        let mut users = self.suppressions().unfinished();
+        users.retain(|(_, below)| *below < end);
+        let Some(below) = users.iter().map(|(_, below)| *below).max() else { return Ok(0) };
+        let eraser = Eraser { store: self.store()?, intake: self.intake() };
+        let records = eraser.redact(below)?;
+        eraser.replace_checkpoints(below, patience)?;
+        eraser.purge()?;
+        let count = users.len();
+        eraser.rewrite(Rewrite::Finished(users))?;
+        tracing::info!(users = count, records, "erased users' data");
+        Ok(count)
+    }
+}
+
+struct Eraser<'j> {
+    store: Arc<Store>,
+    intake: &'j Intake,
+}
+
+impl Eraser<'_> {
+    /// Has the writer do a portion, and waits until it is durable.
+    fn rewrite(&self, rewrite: Rewrite) -> Result<(), JournalError> {
+        let permit = loop {
+            match self.intake.try_reserve() {
+                Ok(permit) => break permit,
+                Err(Refused::Full) => thread::sleep(STEP),
+                Err(_) => return Err(JournalError::Closed),
+            }
+        };
+        let (sender, answer) = channel();
+        // Whoever waits is still there.
+        permit.rewrite(rewrite, Box::new(move |result| sender.send(result).unwrap_or(())));
+        answer.recv().unwrap_or(Err(JournalError::Closed))
+    }
+
+    /// Overwrites the records below `below` that name erased users; gives how many.
+    fn redact(&self, below: u64) -> Result<usize, JournalError> {
+        let (mut next, mut count) = (0, 0);
+        while next < below {
+            let records = self.store.read(next, below, SEARCHED)?;
+            let Some((last, _)) = records.last() else { break };
+            next = last.saturating_add(1);
+            let found = records
+                .iter()
+                .filter(|(offset, record)| self.store.suppressions.erased(*offset, record).is_some());
+            let offsets: Vec<u64> = found.map(|(offset, _)| *offset).collect();
+            count += offsets.len();
+            for portion in offsets.chunks(PORTION) {
+                self.rewrite(Rewrite::Redact(portion.to_vec()))?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Waits until the learner has replaced its checkpoints from before the erasure at `erasure`; removes those that
+    /// it has not.
+    fn replace_checkpoints(&self, erasure: u64, patience: Duration) -> Result<(), JournalError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let mut older = false;
+            self.store.each_checkpoint(CHECKPOINTS, |_, head| {
+                older |= head.offset <= erasure;
+                Ok(())
+            })?;
+            if !older {
+                return Ok(());
+            }
+            if waited >= patience {
+                return self.rewrite(Rewrite::DropCheckpoints { prefix: CHECKPOINTS, up_to: erasure });
+            }
+            if self.intake.is_closed() {
+                return Err(JournalError::Closed);
+            }
+            thread::sleep(STEP);
+            waited += STEP;
+        }
+    }
+
+    /// Replaces every file of the store that may hold bytes that were overwritten.
+    ///
+    /// Those are the store's log, which goes on in a new file only once it has grown enough and everything in it has
+    /// been sorted into tables; and the tables, which a compaction replaces.
+    fn purge(&self) -> Result<(), JournalError> {
+        let store = &*self.store;
+        let logs = self.files(store.folder(), "jnl")?;
+        let newest = |files: &HashSet<PathBuf>| files.iter().filter_map(|file| log_number(file)).max();
+        let mut fills = 0;
+        while newest(&self.files(store.folder(), "jnl")?) == newest(&logs) {
+            if fills >= FILLS {
+                return Err(self.lingering("log"));
+            }
+            for _ in 0..FILLS_A_LOOK {
+                self.rewrite(Rewrite::Fill)?;
+            }
+            fills += FILLS_A_LOOK;
+            self.flush(&store.filler)?;
+        }
+        let tables = || -> Result<HashSet<PathBuf>, JournalError> {
+            let mut tables = self.files(&store.records.path().join("tables"), "")?;
+            tables.extend(self.files(&store.checkpoints.path().join("tables"), "")?);
+            Ok(tables)
+        };
+        for keyspace in store.keyspaces() {
+            self.flush(keyspace)?;
+        }
+        let old = tables()?;
+        for keyspace in [&store.records, &store.checkpoints] {
+            keyspace.major_compact().map_err(|error| store.failed(&error))?;
+        }
+        // Files that nothing needs any more are removed when something is written after.
+        for _ in 0..LOOKS {
+            let logs_gone = self.files(store.folder(), "jnl")?.is_disjoint(&logs);
+            if logs_gone && tables()?.is_disjoint(&old) {
+                return Ok(());
+            }
+            self.rewrite(Rewrite::Fill)?;
+            for keyspace in store.keyspaces() {
+                self.flush(keyspace)?;
+            }
+            thread::sleep(STEP);
+        }
+        Err(self.lingering("tables"))
+    }
+
+    fn lingering(&self, what: &str) -> JournalError {
+        let why = format!("the store's {what} from before an erasure stay");
+        JournalError::Io { dir: self.store.dir().to_owned(), why }
+    }
+
+    /// Has a keyspace's newest entries sorted into a table, and waits for it.
+    fn flush(&self, keyspace: &Keyspace) -> Result<(), JournalError> {
+        let store = &*self.store;
+        keyspace.rotate_memtable().map_err(|error| store.failed(&error))?;
+        while keyspace.sealed_memtable_count() > 0 {
+            // The store's threads may have failed.
+            store.check()?;
+            thread::sleep(STEP);
+        }
+        Ok(())
+    }
+
+    /// The files in a folder whose names have an extension, or any name if that is empty.
+    fn files(&self, folder: &Path, extension: &str) -> Result<HashSet<PathBuf>, JournalError> {
+        let io = |error: io::Error| JournalError::io(self.store.dir(), &error);
+        let mut files = HashSet::new();
+        for entry in fs::read_dir(folder).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if extension.is_empty() || path.extension().is_some_and(|found| found == extension) {
+                files.insert(path);
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn log_number(file: &Path) -> Option<u64> {
+    file.file_stem()?.to_str()?.parse().ok()
+}
+
+/// For the writer: what was done of whom.
+pub(super) type Done = Vec<(PrivacyKey, u64)>;

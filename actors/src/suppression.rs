@@ -1,0 +1,202 @@
+//! Whom to forget: users who opted out, and users whose data is to be erased.
+//!
+//! The journal's writer keeps it beside the records, in the same batch, and passes every record through
+//! [`Suppressions::redact`] on its way to the disk. So whatever was on its way when somebody opted out or was erased (a
+//! token in a browser, a notice in a mailbox, an event of the shop) finds nothing to bring back.
+
+use dashmap::DashMap;
+use haggle_domain::{Decision, Event, PrivacyKey, Record, Timestamp, UserKey};
+use haggle_learning::is_user_level;
+use minicbor::{Decode, Encode};
+
+/// What is to be forgotten of one user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Suppression {
+    /// They opted out.
+    #[n(0)]
+    pub opted_out: bool,
+    /// What they did up to this time is forgotten.
+    #[n(1)]
+    pub erased_until: Option<Timestamp>,
+    /// Records below this offset are still to be searched for them; none once that is done.
+    #[n(2)]
+    pub erase_below: Option<u64>,
+}
+
+/// Everybody who is to be forgotten. Nobody ever leaves: a forgotten opt-out would be a broken promise.
+#[derive(Debug, Default)]
+pub struct Suppressions {
+    users: DashMap<PrivacyKey, Suppression>,
+}
+
+impl Suppressions {
+    /// Whether the user opted out: one look-up in one shard.
+    pub fn opted_out(&self, user: UserKey) -> bool {
+        self.get(PrivacyKey::of(user)).is_some_and(|suppression| suppression.opted_out)
+    }
+
+    /// Whether what the user did at a time is to be forgotten.
+    pub fn forgets(&self, user: PrivacyKey, at: Timestamp) -> bool {
+        self.get(user).is_some_and(|suppression| {
+            suppression.opted_out || suppression.erased_until.is_some_and(|until| at <= until)
+        })
+    }
+
+    /// Takes the user off a decision that is to be forgotten, with all that says something of them.
+    pub fn redact_decision(&self, decision: &mut Decision) {
+        if decision.user.is_some_and(|user| self.forgets(PrivacyKey::of(user), decision.at)) {
+            take_user_off(decision);
+        }
+    }
+
+    /// What remains of a record that is about to be written.
+    pub fn redact(&self, record: &mut Record) {
+        if let Event::Behaviour { user, .. } = record.event {
+            if self.forgets(PrivacyKey::of(user), record.at) {
+                record.event = Event::Redacted;
+            }
+        } else if let Some(decision) = record.event.decision_mut() {
+            self.redact_decision(decision);
+        }
+    }
+
+    /// What remains of a record that has been written at an offset, if anything of it is to be erased.
+    pub fn erased(&self, offset: u64, record: &Record) -> Option<Record> {
+        let doomed = |user| {
+            let suppression = self.get(PrivacyKey::of(user));
+            suppression.and_then(|suppression| suppression.erase_below).is_some_and(|below| offset < below)
+        };
+        if let Event::Behaviour { user, .. } = record.event {
+            return doomed(user).then(|| Record { event: Event::Redacted, ..record.clone() });
+        }
+        let mut rest = record.clone();
+        let decision = rest.event.decision_mut()?;
+        decision.user.is_some_and(doomed).then(|| take_user_off(decision))?;
+        Some(rest)
+    }
+
+    /// Takes in a record that the journal is about to write at an offset; gives whom it concerns.
+    pub fn note(&self, offset: u64, record: &Record) -> Option<PrivacyKey> {
+        match record.event {
+            Event::UserOptedOut { user } => {
+                self.users.entry(user).or_default().opted_out = true;
+                Some(user)
+            }
+            Event::UserErased { user } => {
+                let mut suppression = self.users.entry(user).or_default();
+                suppression.erased_until = suppression.erased_until.max(Some(record.at));
+                suppression.erase_below = Some(offset);
+                Some(user)
+            }
+            _ => None,
+        }
+    }
+
+    /// Everything below `below` was searched for the user. A later erasure is not done yet.
+    pub fn finish(&self, user: PrivacyKey, below: u64) {
+        if let Some(mut suppression) = self.users.get_mut(&user)
+            && suppression.erase_below.is_some_and(|asked| asked <= below)
+        {
+            suppression.erase_below = None;
+        }
+    }
+
+    /// Whose erasure is not done, and below which offset it has to search.
+    pub fn unfinished(&self) -> Vec<(PrivacyKey, u64)> {
+        self.users.iter().filter_map(|entry| entry.erase_below.map(|below| (*entry.key(), below))).collect()
+    }
+
+    /// What is to be forgotten of a user, if anything.
+    pub fn get(&self, user: PrivacyKey) -> Option<Suppression> {
+        self.users.get(&user).map(|suppression| *suppression)
+    }
+
+    /// Puts back what was kept of a user.
+    pub fn restore(&self, user: PrivacyKey, suppression: Suppression) {
+        self.users.insert(user, suppression);
+    }
+
+    /// How many users opted out, and how many erasures are not done. Counts them all.
+    pub fn counts(&self) -> (usize, usize) {
+        self.users.iter().fold((0, 0), |(out, unfinished), entry| {
+            (out + usize::from(entry.opted_out), unfinished + usize::from(entry.erase_below.is_some()))
+        })
+    }
+}
+
+fn take_user_off(decision: &mut Decision) {
+    decision.user = None;
+    decision.features.retain(|feature| !is_user_level(*feature));
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_domain::{BehaviourKind, CampaignKey, Tag};
+
+    use super::*;
+
+    const USER: UserKey = UserKey(7);
+    const KEY_FEATURE: u32 = 15 << 18 | 3;
+
+    fn record(at: i64, event: Event) -> Record {
+        Record { at: Timestamp(at), campaign: CampaignKey::default(), event }
+    }
+
+    fn behaviour(at: i64) -> Record {
+        record(at, Event::Behaviour { user: USER, did: BehaviourKind::Viewed, what: Tag(1) })
+    }
+
+    fn click(at: i64) -> Record {
+        let features = vec![1, KEY_FEATURE, 2 << 18];
+        let decision = Decision { at: Timestamp(at), user: Some(USER), features, ..Decision::default() };
+        record(at + 5, Event::Click { decision })
+    }
+
+    fn bare(mut record: Record) -> Record {
+        if let Some(decision) = record.event.decision_mut() {
+            decision.user = None;
+            decision.features = vec![1, 2 << 18];
+        }
+        record
+    }
+
+    fn written(suppressions: &Suppressions, mut record: Record) -> Record {
+        suppressions.redact(&mut record);
+        record
+    }
+
+    #[test]
+    fn an_opted_out_user_is_written_no_more() {
+        let suppressions = Suppressions::default();
+        assert!(!suppressions.opted_out(USER));
+        assert_eq!(written(&suppressions, click(0)), click(0));
+        let user = PrivacyKey::of(USER);
+        assert_eq!(suppressions.note(3, &record(9, Event::UserOptedOut { user })), Some(user));
+        assert!(suppressions.opted_out(USER) && !suppressions.opted_out(UserKey(8)));
+        assert_eq!(written(&suppressions, click(99)), bare(click(99)));
+        assert_eq!(written(&suppressions, behaviour(99)), record(99, Event::Redacted));
+        assert_eq!(suppressions.erased(0, &click(0)), None, "what was written stays until it is erased");
+        assert_eq!(suppressions.counts(), (1, 0));
+    }
+
+    #[test]
+    fn an_erased_user_loses_the_past_and_keeps_the_future() {
+        let suppressions = Suppressions::default();
+        let user = PrivacyKey::of(USER);
+        suppressions.note(10, &record(50, Event::UserErased { user }));
+        assert_eq!(suppressions.unfinished(), [(user, 10)]);
+        assert_eq!(suppressions.erased(9, &click(60)), Some(bare(click(60))));
+        assert_eq!(suppressions.erased(9, &behaviour(1)), Some(record(1, Event::Redacted)));
+        assert_eq!(suppressions.erased(10, &click(60)), None);
+        // A token from before that comes back later, and a visit after.
+        assert_eq!(written(&suppressions, click(50)), bare(click(50)));
+        assert_eq!(written(&suppressions, click(51)), click(51));
+        assert_eq!(written(&suppressions, behaviour(51)), behaviour(51));
+        suppressions.note(20, &record(70, Event::UserErased { user }));
+        suppressions.finish(user, 10);
+        assert_eq!(suppressions.unfinished(), [(user, 20)], "asked again meanwhile");
+        suppressions.finish(user, 20);
+        assert_eq!((suppressions.unfinished(), suppressions.counts()), (vec![], (0, 0)));
+        assert!(suppressions.forgets(user, Timestamp(70)));
+    }
+}
