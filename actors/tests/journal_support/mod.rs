@@ -33,6 +33,7 @@ pub(crate) fn record(number: u64) -> Record {
         value: CpmMicros(4_100_000),
         user: Some(UserKey(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))),
         features: (0..20u32).map(|field| Tag::of(&field.to_string()).0 as u32).collect(),
+        ..Decision::default()
     };
     Record { at: Timestamp(1_790_000_001_000_000), campaign, event: Event::Impression { decision } }
 }
