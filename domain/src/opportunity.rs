@@ -43,7 +43,9 @@ pub struct Context {
     pub segments: SmallVec<[Tag; 16]>,
     /// `bcat`: categories of ads that are not wanted.
     pub blocked_categories: SmallVec<[Tag; 8]>,
-    /// `cattax`: the taxonomy of `blocked_categories` (AdCOM 1.0, list of category taxonomies).
+    /// `acat`: the only categories of ads that are wanted; empty for all.
+    pub wanted_categories: SmallVec<[Tag; 2]>,
+    /// `cattax`: the taxonomy of both (AdCOM 1.0, list of category taxonomies).
     pub category_taxonomy: u8,
     /// `badv`: advertisers' domains that are not wanted.
     pub blocked_advertisers: SmallVec<[Tag; 8]>,

@@ -63,7 +63,7 @@ reasons! {
     TargetingMismatch = "targeting_mismatch" => 0,
     /// What matched asks what the user did, and there is no basis to look.
     NoBasis = "no_basis" => 8,
-    /// `bcat`, `badv`, `bapp` or `wlang` exclude what matched.
+    /// `bcat`, `acat`, `badv`, `bapp` or `wlang` exclude what matched.
     BrandSafety = "brand_safety" => 0,
     /// Only deals are wanted, and what matched has none of them.
     NoDeal = "no_deal" => 0,

@@ -4,34 +4,29 @@ use haggle_domain::Context;
 
 use crate::catalog::Entry;
 
-/// Whether the request lets this campaign's ads be shown at all: `bcat`, `badv`, `bapp` and `wlang`.
+/// Whether the request lets this campaign's ads be shown at all: `bcat`, `acat`, `badv`, `bapp` and `wlang`.
 ///
-/// A campaign that says nothing of itself in the taxonomy in which categories are blocked cannot be judged, so it is
-/// not shown.
+/// A campaign that says nothing of itself in the taxonomy in which categories are blocked or wanted cannot be judged, so it
+/// is not shown.
 pub fn allows(entry: &Entry, context: &Context) -> bool {
     let advertiser = entry.advertiser_tags.iter().any(|tag| context.blocked_advertisers.contains(tag));
     let app = entry.app_tag.is_some() && context.blocked_apps.contains(&entry.app_tag);
     let language = entry.language_tag.is_some()
         && !context.ad_languages.is_empty()
         && !context.ad_languages.contains(&entry.language_tag);
-    !(advertiser || app || language || categories_blocked(entry, context))
+    !(advertiser || app || language) && categories_allow(entry, context)
 }
 
-fn categories_blocked(entry: &Entry, context: &Context) -> bool {
-    if context.blocked_categories.is_empty() {
-        return false;
+fn categories_allow(entry: &Entry, context: &Context) -> bool {
+    let (blocked, wanted) = (&context.blocked_categories, &context.wanted_categories);
+    if blocked.is_empty() && wanted.is_empty() {
+        return true;
     }
-    let wanted = family(context.category_taxonomy);
-    let mut known = false;
-    for (taxonomy, tag) in &entry.category_tags {
-        if family(*taxonomy) == wanted {
-            known = true;
-            if context.blocked_categories.contains(tag) {
-                return true;
-            }
-        }
-    }
-    !known
+    let used = family(context.category_taxonomy);
+    let ours = || entry.category_tags.iter().filter(|(taxonomy, _)| family(*taxonomy) == used).map(|(_, tag)| tag);
+    ours().next().is_some()
+        && !ours().any(|tag| blocked.contains(tag))
+        && (wanted.is_empty() || ours().any(|tag| wanted.contains(tag)))
 }
 
 /// Taxonomies that share their codes: IAB's content taxonomies 2.0, 2.1 and 2.2, and 3.0 and 3.1 (AdCOM 1.0, list of category
@@ -83,6 +78,12 @@ mod tests {
         assert!(!allows(&entry, &blocking(9, &["483"])), "3.1 shares the codes of 3.0");
         assert!(!allows(&entry, &blocking(6, &["1"])), "nothing is known in 2.2");
         assert!(allows(&entry, &blocking(6, &[])));
+        let wanting = |code: &str| Context {
+            category_taxonomy: 1,
+            wanted_categories: [Tag::of(code)].into_iter().collect(),
+            ..Context::default()
+        };
+        assert!(allows(&entry, &wanting("IAB20")) && !allows(&entry, &wanting("IAB2")));
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl BidRequest<'_> {
             interests: interests.0,
             segments: segments.0,
             blocked_categories: tags(&self.bcat, tag),
+            wanted_categories: tags(&self.acat, tag),
             category_taxonomy: self.cattax.and_then(|taxonomy| u8::try_from(taxonomy).ok()).unwrap_or(1),
             blocked_advertisers: tags(&self.badv, bare_domain),
             blocked_apps: tags(&self.bapp, tag),
