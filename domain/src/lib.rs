@@ -3,6 +3,7 @@
 //! Everything here is plain data and pure functions. There is no I/O, no clock and no random generator: time
 //! arrives as a [`Timestamp`], chance as a [`Draw`].
 
+pub mod basis;
 pub mod campaign;
 pub mod draw;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod reason;
 pub mod targeting;
 pub mod time;
 
+pub use basis::{Basis, BasisSource};
 pub use campaign::{Budget, Campaign, Creative, Flight, Goal, Pacing};
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
