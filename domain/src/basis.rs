@@ -53,6 +53,8 @@ impl Basis {
 pub enum BasisSource {
     /// The user is a child: `coppa`, or a section for a state of the US says so.
     Child = 0,
+    /// The user opted out with us.
+    OptedOut,
     /// A signal is there but cannot be read.
     Malformed,
     /// The device limits ad tracking (`lmt`) or asks not to be tracked (`dnt`).
@@ -81,8 +83,9 @@ pub enum BasisSource {
 
 impl BasisSource {
     /// Every source, in the order of precedence.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Child,
+        Self::OptedOut,
         Self::Malformed,
         Self::Lmt,
         Self::Gpc,
@@ -101,6 +104,7 @@ impl BasisSource {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Child => "child",
+            Self::OptedOut => "opted_out",
             Self::Malformed => "malformed",
             Self::Lmt => "lmt",
             Self::Gpc => "gpc",

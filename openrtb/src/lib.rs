@@ -12,6 +12,7 @@ mod convert;
 mod domains;
 mod escape;
 mod markup;
+pub mod privacy;
 mod request;
 mod response;
 
