@@ -17,7 +17,8 @@ mod support;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use haggle_domain::NoBidReason;
+use haggle_domain::{BehaviourKind, Clock, NoBidReason, Tag, UserKey};
+use haggle_strategies::CampaignState;
 use serde_json::{Value, json};
 use support::{HandClock, Rig};
 
@@ -176,12 +177,22 @@ async fn check(rig: &Rig, fixture: &Value) -> Result<(), String> {
 async fn funded(rig: &Rig) {
     for _ in 0..500 {
         let catalog = &rig.node.state.snapshot.load().catalog;
-        if catalog.entries().iter().all(|entry| entry.live.state() == haggle_strategies::CampaignState::Active) {
+        let now = rig.clock.now();
+        let mut running = catalog.entries().iter().filter(|entry| entry.campaign.flight.contains(now));
+        if running.all(|entry| entry.live.state() == CampaignState::Active) {
             return;
         }
         rig.settle().await;
     }
     panic!("not every campaign of the fixtures has money");
+}
+
+/// One user looked at boots: `shopper`, whom a source of extended ids calls `shopper-elsewhere`.
+fn know(rig: &Rig) {
+    let now = rig.clock.now();
+    for user in ["shopper", "shopper-elsewhere"] {
+        rig.node.state.audience.note(UserKey::of(user), BehaviourKind::Viewed, Tag::of("boots"), now);
+    }
 }
 
 #[actix_rt::test]
@@ -190,6 +201,7 @@ async fn every_fixture_is_answered_as_it_says() {
     configure(folder.path());
     let rig = Rig::start(folder.path(), &HandClock::new()).await;
     funded(&rig).await;
+    know(&rig);
     let mut failures = Vec::new();
     let mut count = 0;
     for kind in ["exemplary", "supplementary", "invalid"] {
