@@ -21,8 +21,7 @@ impl BidRequest<'_> {
         let user_data = self.user_data();
         let geo = user_data.map_or(&self.device.geo, |data| data.geo);
         let mut interests = Interests::default();
-        interests.add_channel(&self.site);
-        interests.add_channel(&self.app);
+        self.channels().for_each(|channel| interests.add_channel(channel));
         if let Some(data) = &user_data {
             interests.add_user(data.user);
         }
@@ -34,7 +33,11 @@ impl BidRequest<'_> {
             region: tag(&geo.region),
             city: user_data.map_or(Tag::NONE, |data| tag(data.city)),
             inventory: self.inventory(),
-            publisher: tag(first_said(&self.site.publisher.id, &self.app.publisher.id)),
+            publisher: tag(self
+                .channels()
+                .map(|channel| &*channel.publisher.id)
+                .find(|id| !id.is_empty())
+                .unwrap_or_default()),
             device: device_kind(self.device.devicetype),
             os: tag(&self.device.os),
             language: tag(&self.device.language),
@@ -44,6 +47,7 @@ impl BidRequest<'_> {
             seat_blocked: (!self.wseat.is_empty() && !self.wseat.iter().any(|wanted| wanted == seat))
                 || self.bseat.iter().any(|blocked| blocked == seat),
             test: self.test,
+            ..Context::default()
         }
     }
 
@@ -77,8 +81,8 @@ impl BidRequest<'_> {
             Floor::Price(price) => price,
             Floor::Unreadable => return Err(NoBidReason::InvalidImp),
         };
-        let Some(banner) = &imp.banner else {
-            let other_format = imp.video.0 || imp.audio.0 || imp.native.0;
+        let Some(banner) = imp.banner.get() else {
+            let other_format = imp.video.get().is_some() || imp.audio.get().is_some() || imp.native.get().is_some();
             return Err(if other_format { NoBidReason::UnsupportedFormat } else { NoBidReason::InvalidImp });
         };
         let sizes = banner_sizes(banner)?;
@@ -90,20 +94,23 @@ impl BidRequest<'_> {
             return Err(NoBidReason::UnsupportedCurrency);
         }
         Ok(Opportunity {
-            sizes,
+            banner: Some(haggle_domain::BannerSlot { sizes, ..Default::default() }),
             floor,
             placement: tag(&imp.tagid),
             position: banner.pos.and_then(|position| u8::try_from(position).ok()).unwrap_or(0),
             interstitial: imp.instl,
             secure: imp.secure,
+            ..Opportunity::default()
         })
     }
 
     fn inventory(&self) -> Tag {
-        if !self.site.domain.is_empty() {
-            return tag(&self.site.domain);
+        let site = self.site.as_deref();
+        if let Some(site) = site.filter(|site| !site.domain.is_empty()) {
+            return tag(&site.domain);
         }
-        host_of(&self.site.page).map_or_else(|| tag(&self.app.bundle), Tag::of)
+        let bundle = || self.app.as_deref().map_or(Tag::NONE, |app| tag(&app.bundle));
+        site.and_then(|site| host_of(&site.page)).map_or_else(bundle, Tag::of)
     }
 }
 
@@ -141,7 +148,7 @@ fn device_kind(devicetype: Option<i64>) -> DeviceKind {
 }
 
 /// The sizes in `format`, else `w` and `h`; empty where the banner says nothing of its size.
-fn banner_sizes(banner: &Banner) -> Result<SmallVec<[Size; 8]>, NoBidReason> {
+fn banner_sizes(banner: &Banner<'_>) -> Result<SmallVec<[Size; 8]>, NoBidReason> {
     let mut sizes = SmallVec::new();
     let mut flexible = false;
     for format in &banner.format {
@@ -174,8 +181,11 @@ struct Interests(SmallVec<[Tag; 16]>);
 
 impl Interests {
     fn add_channel(&mut self, channel: &Channel<'_>) {
-        for words in [&channel.cat, &channel.sectioncat, &channel.pagecat, &channel.content.cat] {
+        for words in [&channel.cat, &channel.sectioncat, &channel.pagecat] {
             self.add_all(words.iter().map(|word| &**word));
+        }
+        if let Some(content) = &channel.content {
+            self.add_all(content.cat.iter().map(|word| &**word));
         }
         self.add_keywords(&channel.keywords, &channel.kwarray);
     }
