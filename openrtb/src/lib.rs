@@ -18,7 +18,8 @@ mod response;
 
 pub use markup::BannerMarkup;
 pub use request::{
-    Banner, BidRequest, Channel, Content, Device, Floor, Format, Geo, Imp, Presence, Publisher, RequestError,
-    Words, parse,
+    Asset, Banner, BidRequest, BrandVersion, ChainNode, Channel, Content, DataAsset, Deal, Device, DurFloor,
+    EventTracker, EveryOne, Floor, Format, Geo, Image, Imp, Ints, Native, NativeRequest, Offer, Pmp, Presence,
+    Publisher, Qty, RequestError, Source, Stream, Sua, SupplyChain, Title, TrafficOrigin, Words, parse,
 };
 pub use response::{Bid, ResponseHead, ResponseWriter};

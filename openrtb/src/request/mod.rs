@@ -1,36 +1,58 @@
 //! From bytes to a [`BidRequest`].
 
+mod banner;
+mod channel;
+mod deal;
+mod device;
 mod error;
+mod fault;
+mod imp;
+mod json;
 mod lenient;
 mod model;
+mod native;
 mod object;
 mod privacy;
+mod regs;
+mod source;
+mod stream;
+mod user;
 
+pub use banner::{Banner, Format};
+pub use channel::{Channel, Content, Publisher};
+pub use deal::{Deal, DurFloor, Pmp};
+pub use device::{BrandVersion, Device, Geo, Sua, TrafficOrigin};
 pub use error::RequestError;
-pub use lenient::{Floor, Presence, Words};
-pub(crate) use model::User;
-pub use model::{Banner, BidRequest, Channel, Content, Device, Format, Geo, Imp, Publisher};
+pub use imp::{Imp, Qty};
+pub use lenient::{Floor, Ints, Presence, Words};
+pub use model::BidRequest;
+pub use native::{Asset, DataAsset, EventTracker, Image, Native, NativeRequest, Title};
+pub use object::{EveryOne, Offer};
+pub use source::{ChainNode, Source, SupplyChain};
+pub use stream::Stream;
+pub(crate) use user::User;
 
+use json::Json;
 use object::{Shape, read_object};
 use smallvec::SmallVec;
 
 /// Reads a request. Text is borrowed from the body wherever the JSON has no escapes in it.
 ///
-/// Nesting in members that are not read costs no stack, and the depth of those that are is fixed, so deep nesting is
-/// harmless; the size of the body is the caller's to cap.
+/// The time is proportional to the size of the body, which is the caller's to cap; so is the memory. Nesting in members
+/// that are not read costs no stack, and the depth of those that are is fixed.
 ///
 /// # Errors
 ///
-/// Only for what makes an answer impossible; see [`RequestError`]. A flawed imp is not an error: see
-/// [`BidRequest::imps`].
+/// Only for what makes an answer impossible or its meaning doubtful; see [`RequestError`]. A flawed imp is not an error:
+/// see [`BidRequest::imps`].
 pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
-    // Once, up front: the JSON reader does not look into strings that it skips.
     let text = std::str::from_utf8(body)
         .map_err(|error| RequestError::InvalidUtf8 { offset: error.valid_up_to() })?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut json = Json::new(text);
     let mut request = BidRequest::default();
-    let shape = read_object(&mut request, &mut deserializer)?;
-    deserializer.end()?;
+    let shape = read_object(&mut request, &mut json)
+        .and_then(|shape| json.end().map(|()| shape))
+        .map_err(|fault| fault.in_body(text))?;
     if shape != Shape::Object {
         return Err(RequestError::NotAnObject);
     }
@@ -40,7 +62,7 @@ pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
     if request.imps.is_empty() {
         return Err(RequestError::MissingImp);
     }
-    mark_repeated_ids(&mut request.imps);
+    mark_repeated_ids(&mut request.imps.0);
     Ok(request)
 }
 
@@ -87,24 +109,95 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_harmless() {
-        let deep = |member: &str| {
-            let (open, close) = ("[".repeat(200_000), "]".repeat(200_000));
-            format!(r#"{{"id":"1","imp":[{{"id":"1"}}],"{member}":{open}{close}}}"#)
+    fn a_member_that_is_read_comes_once() {
+        let twice = |body: &str| match parse(body.as_bytes()).unwrap_err() {
+            RequestError::Duplicate { member, line, column } => (member, line, column),
+            error => panic!("{error}"),
         };
-        for member in ["ext", "site", "regs", "cur", "test", "user"] {
-            assert!(parse(deep(member).as_bytes()).is_ok(), "{member}");
-        }
-        assert_eq!(parse("[".repeat(200_000).as_bytes()).unwrap_err().kind(), "invalid_json");
-        assert_eq!(parse("{\"imp\":[".repeat(50_000).as_bytes()).unwrap_err().kind(), "invalid_json");
+        assert_eq!(twice(r#"{"id":"1","id":"2","imp":[{}]}"#), ("id".to_owned(), 1, 16));
+        assert_eq!(twice(r#"{"id":"1","imp":[{},{"banner":{"w":1,"w":null}}]}"#).0, "imp[1].banner.w");
+        assert_eq!(twice(r#"{"imp":[{"id":"1"}],"\u0069mp":[]}"#).0, "imp");
+        assert_eq!(twice(r#"{"regs":{"ext":{"gpc":1,"gpc":0}}}"#).0, "regs.ext.gpc");
+        assert!(parse(br#"{"id":"1","imp":[{"id":"1","x":1,"x":2}],"ext":{},"ext":{}}"#).is_ok(), "unread");
     }
 
     #[test]
-    fn numbers_beyond_a_float_are_no_error_of_the_call() {
-        let body =
-            br#"{"id":"1","tmax":1e999,"imp":[{"id":"1","bidfloor":1e999,"banner":{"w":1e999,"h":-1e999}}]}"#;
+    fn a_number_that_is_read_is_in_range() {
+        let member = |body: &str| match parse(body.as_bytes()).unwrap_err() {
+            RequestError::NumberOutOfRange { member, .. } => member,
+            error => panic!("{error}"),
+        };
+        assert_eq!(member(r#"{"id":"1","tmax":1e999,"imp":[{}]}"#), "tmax");
+        assert_eq!(member(r#"{"id":"1","imp":[{"banner":{"format":[{},{"h":-1e999}]}}]}"#), "imp[0].banner.format[1].h");
+        assert_eq!(member(&format!(r#"{{"id":{}}}"#, "9".repeat(400))), "id");
+        assert_eq!(member(r#"{"site":{"cat":[1,1e999]}}"#), "site.cat[1]");
+        assert!(parse(br#"{"id":"1","imp":[{"id":"1","x":1e999}],"at":1e308,"tmax":1e-999}"#).is_ok());
+    }
+
+    #[test]
+    fn nesting_has_its_limit_everywhere() {
+        let nested = |member: &str, levels: usize| {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            format!(r#"{{"id":"1","imp":[{{"id":"1"}}],"{member}":{open}{close}}}"#)
+        };
+        for member in ["ext", "site", "regs", "cur", "test", "user"] {
+            assert!(parse(nested(member, 63).as_bytes()).is_ok(), "{member}");
+            for levels in [64, 200_000] {
+                assert_eq!(parse(nested(member, levels).as_bytes()).unwrap_err().kind(), "too_deep", "{member}");
+            }
+        }
+        assert_eq!(parse("[".repeat(200_000).as_bytes()).unwrap_err().kind(), "too_deep");
+        assert_eq!(parse("{\"imp\":[".repeat(50_000).as_bytes()).unwrap_err().kind(), "too_deep");
+    }
+
+    #[test]
+    fn what_moved_between_versions_is_found_in_either_place() {
+        let chain = r#"{"complete":1,"ver":"1.0","nodes":[{"asi":"a.example","sid":"7","hp":1}]}"#;
+        for (source, nodes) in [
+            (format!(r#"{{"schain":{chain}}}"#), Some(1)),
+            (format!(r#"{{"ext":{{"schain":{chain}}}}}"#), Some(1)),
+            (format!(r#"{{"schain":{chain},"ext":{{"schain":{{}}}}}}"#), Some(1)),
+            ("{\"schain\":7}".to_owned(), None),
+        ] {
+            let body = format!(r#"{{"id":"1","imp":[{{}}],"source":{source}}}"#);
+            assert_eq!(parse(body.as_bytes()).unwrap().supply_chain().map(|chain| chain.nodes.len()), nodes);
+        }
+        let rewarded = |imp: &str| {
+            parse(format!(r#"{{"id":"1","imp":[{imp}]}}"#).as_bytes()).unwrap().imps[0].rewarded()
+        };
+        assert!(rewarded(r#"{"rwdd":1}"#));
+        assert!(rewarded(r#"{"ext":{"rewarded":1}}"#));
+        assert!(rewarded(r#"{"ext":{"prebid":{"is_rewarded_inventory":"1"}}}"#));
+        assert!(rewarded(r#"{"video":{"ext":{"rewarded":true}}}"#));
+        assert!(!rewarded(r#"{"rwdd":0,"ext":{"prebid":"x"}}"#));
+    }
+
+    #[test]
+    fn a_format_of_a_wrong_type_is_not_an_absent_one() {
+        let body = br#"{"id":"1","imp":[{"banner":[],"video":"x","audio":null,"native":{}}]}"#;
         let request = parse(body).unwrap();
-        assert_eq!(request.imps[0].bidfloor, Floor::Unreadable);
+        let imp = &request.imps[0];
+        assert!(imp.banner.is_malformed() && imp.video.is_malformed());
+        assert!(matches!(imp.audio, Offer::Absent));
+        assert!(imp.native.get().is_some());
+    }
+
+    #[test]
+    fn codes_are_read_from_what_stands_for_a_list() {
+        let codes = |value: &str| {
+            let body = format!(r#"{{"id":"1","imp":[{{"banner":{{"battr":{value}}}}}]}}"#);
+            parse(body.as_bytes()).unwrap().imps[0].banner.get().map(|banner| banner.battr.to_vec())
+        };
+        for (value, expected) in [
+            ("[1,2]", &[1, 2][..]),
+            (r#"["1",2.0,null,{},"x"]"#, &[1, 2]),
+            ("7", &[7]),
+            (r#""1, 2,,3""#, &[1, 2, 3]),
+            ("null", &[]),
+            ("{}", &[]),
+        ] {
+            assert_eq!(codes(value).as_deref(), Some(expected), "{value}");
+        }
     }
 
     #[test]

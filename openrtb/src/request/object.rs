@@ -1,26 +1,39 @@
 //! Tolerant objects and lists of objects, read in place.
 //!
-//! Every value is read *into* a place that already says "not said"; a wrong type leaves it so. Objects are not derived
-//! because a derived reader refuses a document in which a member comes twice; here the two are merged.
+//! Every value is read *into* a place that already says "not said"; a wrong type leaves it so.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use super::fault::{Fault, Flaw};
+use super::json::Json;
 
 /// A value that can be read into a place.
-pub(super) trait Member<'de> {
-    /// Reads the next value; fails only where the JSON itself is broken.
-    fn read<D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error>;
+pub(super) trait Member<'a> {
+    /// Reads the next value.
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault>;
 }
 
 /// An object whose members are read by name.
-pub(super) trait Object<'de> {
+pub(super) trait Object<'a> {
     /// Reads the value of `key`, or skips it.
-    fn member<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+    fn member(&mut self, key: &str, json: &mut Json<'a>, seen: &mut Seen) -> Result<(), Fault>;
 }
 
-/// Defines an object: its members' names in JSON, and where each is read to.
+/// Which of an object's members have come, one bit each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen(u64);
+
+impl Seen {
+    /// Marks a member.
+    pub(super) fn once(&mut self, bit: u64, json: &Json<'_>) -> Result<(), Fault> {
+        if self.0 & bit != 0 {
+            return Err(json.fault(Flaw::Duplicate));
+        }
+        self.0 |= bit;
+        Ok(())
+    }
+}
+
+/// Defines an object: its members' names in JSON (as bytes, which are compared by a tree rather than one by one), and
+/// where each is read to.
 macro_rules! object {
     ($(#[$doc:meta])* $vis:vis $name:ident<$life:lifetime> { $($members:tt)* }) => {
         $crate::request::object::object!(@ $life, $name<$life>, ($(#[$doc])* $vis struct $name<$life>), $($members)*);
@@ -38,26 +51,28 @@ macro_rules! object {
             $($(#[$rest_doc])* $rest_vis $rest: $rest_type,)*
         }
         impl<$life> $crate::request::object::Object<$life> for $self {
-            fn member<A: serde::de::MapAccess<$life>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-                match key {
-                    $($key => map.next_value_seed($crate::request::object::Place(&mut self.$field)),)*
-                    _ => map.next_value::<serde::de::IgnoredAny>().map(drop),
+            fn member(
+                &mut self,
+                key: &str,
+                json: &mut $crate::request::json::Json<$life>,
+                seen: &mut $crate::request::object::Seen,
+            ) -> Result<(), $crate::request::fault::Fault> {
+                #[allow(non_camel_case_types, reason = "named as the fields are")]
+                enum Place {
+                    $($field,)*
+                }
+                match key.as_bytes() {
+                    $($key => {
+                        seen.once(1 << Place::$field as u32, json)?;
+                        $crate::request::object::Member::read(&mut self.$field, json)
+                    })*
+                    _ => json.skip(),
                 }
             }
         }
     };
 }
 pub(super) use object;
-
-/// Where the next value goes.
-pub(super) struct Place<'p, T>(pub(super) &'p mut T);
-
-impl<'de, T: Member<'de>> DeserializeSeed<'de> for Place<'_, T> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.0.read(deserializer)
-    }
-}
 
 /// What stood where an object was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,83 +86,35 @@ pub(super) enum Shape {
 }
 
 /// Reads an object's members into `object`, if it is one.
-pub(super) fn read_object<'de, T: Object<'de>, D: Deserializer<'de>>(
-    object: &mut T,
-    deserializer: D,
-) -> Result<Shape, D::Error> {
-    deserializer.deserialize_any(ObjectVisitor(object))
-}
-
-struct ObjectVisitor<'p, T>(&'p mut T);
-
-/// What a visitor answers to the types it does not look for.
-macro_rules! other_types {
-    ($null:expr, $other:expr; $($visit:ident: $type:ty),*) => {
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok($null)
-        }
-        $(fn $visit<E>(self, _: $type) -> Result<Self::Value, E> {
-            Ok($other)
-        })*
+pub(super) fn read_object<'a, T: Object<'a>>(object: &mut T, json: &mut Json<'a>) -> Result<Shape, Fault> {
+    let shape = match json.peek() {
+        b'{' => Shape::Object,
+        b'n' => Shape::Null,
+        _ => Shape::Other,
     };
+    if shape != Shape::Object {
+        json.skip()?;
+        return Ok(shape);
+    }
+    json.enter()?;
+    let (mut first, mut seen) = (true, Seen::default());
+    while let Some(key) = json.next_member(&mut first)? {
+        object.member(&key, json, &mut seen).map_err(|fault| fault.within(&key))?;
+    }
+    Ok(shape)
 }
 
-pub(super) use other_types;
-
-impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<'_, T> {
-    type Value = Shape;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-        while let Some(Key(key)) = map.next_key()? {
-            self.0.member(&key, &mut map)?;
-        }
-        Ok(Shape::Object)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Shape::Other)
-    }
-    other_types!(Shape::Null, Shape::Other;
-        visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str);
-}
-
-/// A member's name; owned only if it is written with escapes.
-pub(super) struct Key<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
-            }
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
+impl<'a, T: Object<'a>> Member<'a> for T {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        read_object(self, json).map(drop)
     }
 }
 
-impl<'de, T: Object<'de>> Member<'de> for T {
-    fn read<D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
-        read_object(self, deserializer).map(drop)
-    }
-}
-
-impl<'de, T: Object<'de> + Default> Member<'de> for Option<T> {
-    fn read<D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
-        let mut object = T::default();
-        let shape = read_object(&mut object, deserializer)?;
-        *self = (shape == Shape::Object).then_some(object);
-        Ok(())
+/// An object that most requests lack.
+impl<'a, T: Object<'a> + Default> Member<'a> for Option<Box<T>> {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        *self = None;
+        if json.peek() == b'{' { self.insert(Box::default()).read(json) } else { json.skip() }
     }
 }
 
@@ -160,39 +127,115 @@ pub(super) struct Strict<T> {
     pub(super) malformed: bool,
 }
 
-impl<'de, T: Object<'de>> Member<'de> for Strict<T> {
-    fn read<D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
-        self.malformed |= read_object(&mut self.object, deserializer)? == Shape::Other;
+impl<'a, T: Object<'a>> Member<'a> for Strict<T> {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        self.malformed = read_object(&mut self.object, json)? == Shape::Other;
         Ok(())
     }
 }
 
-/// A list of objects keeps its length: an element of a wrong type is an object that says nothing.
-impl<'de, T: Object<'de> + Default> Member<'de> for Vec<T> {
-    fn read<D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
-        struct ListVisitor<'p, T>(&'p mut Vec<T>);
-        impl<'de, T: Object<'de> + Default> Visitor<'de> for ListVisitor<'_, T> {
-            type Value = ();
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-                self.0.clear();
-                loop {
-                    let mut element = T::default();
-                    if list.next_element_seed(Place(&mut element))?.is_none() {
-                        return Ok(());
-                    }
-                    self.0.push(element);
-                }
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-                while map.next_entry::<Key<'_>, IgnoredAny>()?.is_some() {}
-                Ok(())
-            }
-            other_types!((), ();
-                visit_bool: bool, visit_u64: u64, visit_i64: i64, visit_f64: f64, visit_str: &str);
+/// One of the formats that an imp can be offered in.
+#[derive(Clone, Debug, Default)]
+pub enum Offer<T> {
+    /// Not offered.
+    #[default]
+    Absent,
+    /// Something stands there, but no object.
+    Malformed,
+    /// Offered so.
+    As(Box<T>),
+}
+
+impl<T> Offer<T> {
+    /// What is offered, where it can be read.
+    pub fn get(&self) -> Option<&T> {
+        match self {
+            Self::As(object) => Some(object),
+            Self::Absent | Self::Malformed => None,
         }
-        deserializer.deserialize_any(ListVisitor(self))
+    }
+
+    /// Whether something stands there that cannot be read.
+    pub const fn is_malformed(&self) -> bool {
+        matches!(self, Self::Malformed)
+    }
+}
+
+impl<'a, T: Object<'a> + Default> Member<'a> for Offer<T> {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        *self = match json.peek() {
+            b'{' => {
+                let mut object = Box::<T>::default();
+                object.read(json)?;
+                Self::As(object)
+            }
+            other => {
+                json.skip()?;
+                if other == b'n' { Self::Absent } else { Self::Malformed }
+            }
+        };
+        Ok(())
+    }
+}
+
+/// Reads each element of a list by `each`, if it is one.
+pub(super) fn read_list<'a>(
+    json: &mut Json<'a>,
+    mut each: impl FnMut(&mut Json<'a>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if json.peek() != b'[' {
+        return json.skip();
+    }
+    json.enter()?;
+    let (mut first, mut index) = (true, 0);
+    while json.next_element(&mut first)? {
+        each(json).map_err(|fault| fault.at_element(index))?;
+        index += 1;
+    }
+    Ok(())
+}
+
+/// A list of objects; elements of a wrong type are left out.
+impl<'a, T: Object<'a> + Default> Member<'a> for Vec<T> {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        read_list(json, |json| {
+            if json.peek() != b'{' {
+                return json.skip();
+            }
+            let mut element = T::default();
+            element.read(json)?;
+            self.push(element);
+            Ok(())
+        })
+    }
+}
+
+/// A list of objects whose absence matters.
+impl<'a, T: Object<'a> + Default> Member<'a> for Option<Vec<T>> {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        *self = None;
+        if json.peek() == b'[' { self.insert(Vec::new()).read(json) } else { json.skip() }
+    }
+}
+
+/// A list of objects that keeps its length: an element of a wrong type is an object that says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct EveryOne<T>(pub(super) Vec<T>);
+
+impl<T> std::ops::Deref for EveryOne<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<'a, T: Object<'a> + Default> Member<'a> for EveryOne<T> {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        read_list(json, |json| {
+            let mut element = T::default();
+            element.read(json)?;
+            self.0.push(element);
+            Ok(())
+        })
     }
 }

@@ -1,27 +1,16 @@
 //! The privacy gate: the one way to a user's data.
 //!
-//! User-level data is `user.id`, `user.buyeruid`, `user.keywords`, `user.kwarray`, `user.data`, `user.geo`, and any
-//! `geo.city`. Outside this module none of it can be reached but through [`BidRequest::user_data`], which gives it out
-//! only if no line of this table says "withheld". Consent strings are not decoded, so where one would have to be, there
-//! is no basis.
-//!
-//! | signal | says nothing | allows | withheld |
-//! | --- | --- | --- | --- |
-//! | `regs.coppa` | absent | 0 | 1, malformed |
-//! | `regs.gdpr`, `regs.ext.gdpr` | absent | 0 | 1, malformed (either place) |
-//! | `user.consent`, `user.ext.consent` | absent, empty | present beside a `gdpr` of 0 | present without one |
-//! | `regs.us_privacy`, `regs.ext.us_privacy` | absent, empty | third mark `N` or `-` | third mark `Y`, malformed |
-//! | `regs.gpp`, `regs.ext.gpp` | absent, empty | | present |
-//! | `regs.gpp_sid`, `regs.ext.gpp_sid` | absent, empty | | present |
-//! | `regs.ext.gpc` | absent | 0 | 1, malformed |
-//! | `device.lmt`, `device.dnt` | absent | 0 | 1, malformed |
-//! | `regs`, `regs.ext` | absent, `null` | | neither object nor `null` |
-//! | `device.geo.country`, `user.geo.country` | absent, elsewhere | | where the GDPR or the like holds, without a `gdpr` of 0 |
-//!
-//! A signal that comes twice counts as the stricter of the two.
+//! User-level data is `user.id`, `user.buyeruid`, `user.eids`, `user.keywords`, `user.kwarray`, `user.data`, `user.geo`, and
+//! any `geo.city`. Outside this module none of it can be reached but through [`BidRequest::user_data`], which asks for the
+//! [`Basis`] that [`BidRequest::basis`] has found. What each signal does is in `docs/privacy.md`.
 
-use super::lenient::{Signal, UsPrivacy};
-use super::model::{BidRequest, Geo, User};
+use haggle_domain::{Basis, BasisSource};
+
+use super::device::Geo;
+use super::lenient::Statement;
+use super::model::BidRequest;
+use super::user::User;
+use crate::privacy::{Policy, Signals, decide};
 
 /// What the gate gives out.
 #[derive(Clone, Copy, Debug)]
@@ -35,149 +24,45 @@ pub(crate) struct UserData<'r, 'a> {
 }
 
 impl<'a> BidRequest<'a> {
-    /// The user-level data, where the request gives a basis to read it.
-    pub(crate) fn user_data(&self) -> Option<UserData<'_, 'a>> {
-        if !self.may_read_user() {
+    /// What may be done with the user-level data, and which signal decided it. `policy` says who we are.
+    pub fn basis(&self, policy: &Policy) -> (Basis, BasisSource) {
+        let (regs, ext) = (&self.regs.object, &self.regs.object.ext.object);
+        let mut malformed = self.regs.malformed || regs.ext.malformed || self.user.ext.malformed;
+        let mut said = |one: &'a Statement<'a>, other: &'a Statement<'a>| {
+            // Two places that say different things say nothing that could be relied on.
+            let differ = !one.text.is_empty() && !other.text.is_empty() && one.text != other.text;
+            malformed |= one.malformed || other.malformed || differ;
+            if one.text.is_empty() { &*other.text } else { &*one.text }
+        };
+        let consent = said(&self.user.consent, &self.user.ext.object.consent);
+        let us_privacy = said(&regs.us_privacy, &ext.us_privacy);
+        let gpp = said(&regs.gpp, &ext.gpp);
+        let (here, there) = (&regs.gpp_sid, &ext.gpp_sid);
+        let differ = !here.list.is_empty() && !there.list.is_empty() && here.list != there.list;
+        malformed |= here.malformed || there.malformed || differ;
+        let signals = Signals {
+            coppa: regs.coppa,
+            gdpr: regs.gdpr.max(ext.gdpr),
+            consent,
+            us_privacy,
+            gpp,
+            gpp_sid: if here.list.is_empty() { &there.list } else { &here.list },
+            gpc: regs.gpc.max(ext.gpc),
+            lmt: self.device.lmt,
+            dnt: self.device.dnt,
+            countries: [&self.device.geo.country, &self.user.geo.country],
+            malformed,
+        };
+        decide(&signals, policy)
+    }
+
+    /// The user-level data, where the basis allows to read it.
+    pub(crate) fn user_data(&self, basis: Basis) -> Option<UserData<'_, 'a>> {
+        if !basis.allows(Basis::READ) {
             return None;
         }
         let home_only = self.device.geo.country.is_empty() && !self.user.geo.country.is_empty();
         let geo = if home_only { &self.user.geo } else { &self.device.geo };
         Some(UserData { user: &self.user, geo, city: &geo.city })
-    }
-
-    /// Whether the request gives a basis to read user-level data.
-    pub fn may_read_user(&self) -> bool {
-        let (regs, ext) = (&self.regs.object, &self.regs.object.ext.object);
-        let malformed = self.regs.malformed || regs.ext.malformed;
-        let raised = [regs.coppa, regs.gdpr, ext.gdpr, ext.gpc, self.device.lmt, self.device.dnt]
-            .iter()
-            .any(|signal| matches!(signal, Signal::Raised | Signal::Malformed));
-        // Nobody sends a consent string where consent is not needed, unless they say so.
-        let consent = self.user.consent.0 || self.user.ext.consent.0;
-        let gdpr_excluded = regs.gdpr.max(ext.gdpr) == Signal::Lowered;
-        let opted_out = regs.us_privacy.max(ext.us_privacy) >= UsPrivacy::OptedOut;
-        let gpp = regs.gpp.0 || regs.gpp_sid.0 || ext.gpp.0 || ext.gpp_sid.0;
-        let european = [&self.device.geo, &self.user.geo].iter().any(|geo| under_gdpr(&geo.country));
-        !(malformed || raised || ((consent || european) && !gdpr_excluded) || opted_out || gpp)
-    }
-}
-
-/// The European Economic Area, the United Kingdom and Switzerland, as ISO 3166-1 alpha-3 (what OpenRTB asks for) and
-/// alpha-2 (what some send).
-const UNDER_GDPR: [(&str, &str); 32] = [
-    ("AUT", "AT"),
-    ("BEL", "BE"),
-    ("BGR", "BG"),
-    ("CHE", "CH"),
-    ("CYP", "CY"),
-    ("CZE", "CZ"),
-    ("DEU", "DE"),
-    ("DNK", "DK"),
-    ("ESP", "ES"),
-    ("EST", "EE"),
-    ("FIN", "FI"),
-    ("FRA", "FR"),
-    ("GBR", "GB"),
-    ("GRC", "GR"),
-    ("HRV", "HR"),
-    ("HUN", "HU"),
-    ("IRL", "IE"),
-    ("ISL", "IS"),
-    ("ITA", "IT"),
-    ("LIE", "LI"),
-    ("LTU", "LT"),
-    ("LUX", "LU"),
-    ("LVA", "LV"),
-    ("MLT", "MT"),
-    ("NLD", "NL"),
-    ("NOR", "NO"),
-    ("POL", "PL"),
-    ("PRT", "PT"),
-    ("ROU", "RO"),
-    ("SVK", "SK"),
-    ("SVN", "SI"),
-    ("SWE", "SE"),
-];
-
-fn under_gdpr(country: &str) -> bool {
-    let same = |code: &str| code.eq_ignore_ascii_case(country.trim());
-    UNDER_GDPR.iter().any(|(long, short)| same(long) || same(short))
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::parse;
-
-    fn may(members: &str) -> bool {
-        let body = format!(r#"{{"id":"1","imp":[{{"id":"1"}}]{members}}}"#);
-        parse(body.as_bytes()).unwrap().may_read_user()
-    }
-
-    #[test]
-    fn silence_and_explicit_permission_give_a_basis() {
-        for members in [
-            "",
-            r#","regs":null"#,
-            r#","regs":{"coppa":0,"gdpr":0,"ext":{"gdpr":0,"us_privacy":"1YNN","gpc":"0"}}"#,
-            r#","regs":{"us_privacy":"1---"}"#,
-            r#","regs":{"us_privacy":"","gpp":"","gpp_sid":[ ]},"user":{"consent":"","ext":{"consent":null}}"#,
-            r#","regs":{"gdpr":"0"},"user":{"consent":"CPc"}"#,
-            r#","device":{"lmt":0,"dnt":false}"#,
-            r#","device":{"geo":{"country":"USA"}}"#,
-            r#","device":{"geo":{"country":"DEU"}},"regs":{"gdpr":0}"#,
-        ] {
-            assert!(may(members), "{members}");
-        }
-    }
-
-    #[test]
-    fn every_line_of_the_table_withholds() {
-        for members in [
-            r#","regs":{"coppa":1}"#,
-            r#","regs":{"coppa":true}"#,
-            r#","regs":{"gdpr":1}"#,
-            r#","regs":{"gdpr":1.0}"#,
-            r#","regs":{"gdpr":"1"}"#,
-            r#","regs":{"gdpr":2}"#,
-            r#","regs":{"gdpr":"maybe"}"#,
-            r#","regs":{"gdpr":{}}"#,
-            r#","regs":{"gdpr":1e999}"#,
-            r#","regs":{"ext":{"gdpr":1}}"#,
-            r#","regs":{"gdpr":0,"ext":{"gdpr":1}}"#,
-            r#","regs":{"ext":{"gpc":"1"}}"#,
-            r#","device":{"geo":{"country":"DEU"}}"#,
-            r#","device":{"geo":{"country":"fr"}},"regs":{"coppa":0}"#,
-            r#","user":{"geo":{"country":"GBR"}}"#,
-            r#","user":{"consent":"CPc"}"#,
-            r#","user":{"ext":{"consent":"CPc"}}"#,
-            r#","regs":{"us_privacy":"1YYN"}"#,
-            r#","regs":{"us_privacy":"1nyn"}"#,
-            r#","regs":{"us_privacy":"1"}"#,
-            r#","regs":{"us_privacy":"2YNN"}"#,
-            r#","regs":{"us_privacy":1}"#,
-            r#","regs":{"ext":{"us_privacy":"1-Y-"}}"#,
-            r#","regs":{"gpp":"DBAA"}"#,
-            r#","regs":{"gpp_sid":[7]}"#,
-            r#","regs":{"gpp_sid":7}"#,
-            r#","regs":{"ext":{"gpp":"DBAA"}}"#,
-            r#","regs":{"ext":{"gpp_sid":[2]}}"#,
-            r#","device":{"lmt":1}"#,
-            r#","device":{"dnt":true}"#,
-            r#","device":{"dnt":"yes"}"#,
-            r#","regs":"malformed""#,
-            r#","regs":[]"#,
-            r#","regs":{"ext":"malformed"}"#,
-        ] {
-            assert!(!may(members), "{members}");
-        }
-    }
-
-    #[test]
-    fn a_signal_that_comes_twice_counts_as_the_stricter() {
-        assert!(!may(r#","regs":{"gdpr":1,"gdpr":0}"#));
-        assert!(!may(r#","regs":{"gdpr":1},"regs":{}"#));
-        assert!(!may(r#","regs":{"coppa":1},"regs":null"#));
-        assert!(!may(r#","device":{"lmt":1},"device":{"lmt":0}"#));
-        assert!(!may(r#","regs":{"us_privacy":"1YYN","us_privacy":"1---"}"#));
     }
 }

@@ -1,0 +1,421 @@
+//! A cursor over one JSON text (RFC 8259).
+//!
+//! Ours rather than a library's, because a library refuses whole documents for what should cost one member (an unpaired
+//! surrogate), accepts what should be refused (a member twice, any depth in members that are skipped), and cannot say
+//! in which member a number is out of range. It knows nothing of OpenRTB.
+
+use std::borrow::Cow;
+
+use super::fault::{Fault, Flaw};
+
+/// How deep objects and lists may be nested, those included that nobody reads. What OpenRTB defines takes eleven levels.
+pub(super) const MAX_DEPTH: u32 = 64;
+
+/// A place in a text, before a value, a member or the end.
+pub(super) struct Json<'a> {
+    text: &'a str,
+    at: usize,
+    depth: u32,
+}
+
+/// One value, as far as scalars go.
+pub(super) enum Scalar<'a> {
+    Null,
+    Flag(bool),
+    /// A whole number that an `i64` holds, and its digits.
+    Whole(i64, &'a str),
+    /// Any other number that an `f64` holds.
+    Decimal(&'a str),
+    Text(Cow<'a, str>),
+    /// A list, an object, or a text that is no Unicode.
+    Other,
+}
+
+/// The inside of a text as it is written.
+#[derive(Clone, Copy)]
+struct Quoted<'a> {
+    inner: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Json<'a> {
+    pub(super) const fn new(text: &'a str) -> Self {
+        Self { text, at: 0, depth: 0 }
+    }
+
+    /// What is wrong here.
+    #[cold]
+    pub(super) fn fault(&self, flaw: Flaw) -> Fault {
+        Fault::new(flaw, self.at)
+    }
+
+    /// The first byte of what comes next; 0 at the end.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while let Some(&byte) = bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return byte;
+            }
+            self.at += 1;
+        }
+        0
+    }
+
+    #[inline]
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == byte;
+        self.at += usize::from(found);
+        found
+    }
+
+    /// After the value: that nothing follows.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        self.peek();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.fault(Flaw::Syntax("something follows the object"))) }
+    }
+
+    /// Enters the object or list that begins here.
+    pub(super) fn enter(&mut self) -> Result<(), Fault> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.fault(Flaw::TooDeep));
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Within an object, the next member's name, and on to its value. `first` is true once.
+    pub(super) fn next_member(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Fault> {
+        if !self.next(b'}', first)? {
+            return Ok(None);
+        }
+        let name = self.member_name()?;
+        match name.text() {
+            Some(name) => Ok(Some(name)),
+            // No member of ours has such a name; an empty one is nobody's either.
+            None => Ok(Some(Cow::Borrowed(""))),
+        }
+    }
+
+    /// Within a list, on to the next element, if there is one. `first` is true once.
+    pub(super) fn next_element(&mut self, first: &mut bool) -> Result<bool, Fault> {
+        self.next(b']', first)
+    }
+
+    #[inline]
+    fn next(&mut self, close: u8, first: &mut bool) -> Result<bool, Fault> {
+        let next = self.peek();
+        if next == close {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(false);
+        }
+        if std::mem::take(first) {
+            return Ok(true);
+        }
+        if next != b',' {
+            return Err(self.fault(Flaw::Syntax("expected a comma or the end of the object or list")));
+        }
+        self.at += 1;
+        Ok(true)
+    }
+
+    fn member_name(&mut self) -> Result<Quoted<'a>, Fault> {
+        if self.peek() != b'"' {
+            return Err(self.fault(Flaw::Syntax("expected a member's name in double quotes")));
+        }
+        let name = self.quoted()?;
+        if !self.eat(b':') {
+            return Err(self.fault(Flaw::Syntax("expected a colon after the member's name")));
+        }
+        Ok(name)
+    }
+
+    /// Reads a scalar; skips anything else.
+    pub(super) fn scalar(&mut self) -> Result<Scalar<'a>, Fault> {
+        match self.peek() {
+            b'"' => Ok(self.quoted()?.text().map_or(Scalar::Other, Scalar::Text)),
+            b'-' | b'0'..=b'9' => self.number(),
+            b'n' => self.literal("null", Scalar::Null),
+            b't' => self.literal("true", Scalar::Flag(true)),
+            b'f' => self.literal("false", Scalar::Flag(false)),
+            _ => self.skip().map(|()| Scalar::Other),
+        }
+    }
+
+    /// Skips one value, and checks that it is one.
+    pub(super) fn skip(&mut self) -> Result<(), Fault> {
+        let outside = self.depth;
+        // One bit a level: whether it is an object.
+        let mut objects = 0_u64;
+        loop {
+            match self.peek() {
+                b'"' => self.quoted().map(drop)?,
+                b'-' | b'0'..=b'9' => self.digits().map(drop)?,
+                b'n' => self.literal("null", ())?,
+                b't' => self.literal("true", ())?,
+                b'f' => self.literal("false", ())?,
+                open @ (b'{' | b'[') => {
+                    self.enter()?;
+                    let level = 1 << (self.depth - 1);
+                    if open == b'{' {
+                        objects |= level;
+                        if self.next(b'}', &mut true)? {
+                            self.member_name()?;
+                            continue;
+                        }
+                    } else {
+                        objects &= !level;
+                        if self.next(b']', &mut true)? {
+                            continue;
+                        }
+                    }
+                }
+                _ => return Err(self.fault(Flaw::Syntax("expected a value"))),
+            }
+            loop {
+                if self.depth == outside {
+                    return Ok(());
+                }
+                let in_object = objects & (1 << (self.depth - 1)) != 0;
+                if self.next(if in_object { b'}' } else { b']' }, &mut false)? {
+                    if in_object {
+                        self.member_name()?;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    fn literal<T>(&mut self, word: &str, meaning: T) -> Result<T, Fault> {
+        if self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+            self.at += word.len();
+            Ok(meaning)
+        } else {
+            Err(self.fault(Flaw::Syntax("expected a value")))
+        }
+    }
+
+    /// The text that begins here, with its escapes checked.
+    fn quoted(&mut self) -> Result<Quoted<'a>, Fault> {
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let mut escaped = false;
+        self.at = start;
+        loop {
+            self.at += plain_length(bytes.get(self.at..).unwrap_or_default());
+            match bytes.get(self.at) {
+                Some(b'"') => {
+                    let inner = self.text.get(start..self.at).unwrap_or_default();
+                    self.at += 1;
+                    return Ok(Quoted { inner, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    let length = match bytes.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                        Some(b'u') if code_unit(bytes, self.at + 2).is_some() => 6,
+                        _ => return Err(self.fault(Flaw::Syntax("no such escape"))),
+                    };
+                    self.at += length;
+                }
+                Some(_) => return Err(self.fault(Flaw::Syntax("a control character within a text"))),
+                None => return Err(self.fault(Flaw::Syntax("a text without an end"))),
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<Scalar<'a>, Fault> {
+        let start = self.at;
+        let (digits, whole) = self.digits()?;
+        if whole && let Ok(value) = digits.parse() {
+            return Ok(Scalar::Whole(value, digits));
+        }
+        if digits.parse().is_ok_and(f64::is_finite) {
+            Ok(Scalar::Decimal(digits))
+        } else {
+            Err(Fault::new(Flaw::NumberOutOfRange, start))
+        }
+    }
+
+    /// The number that begins here, and whether it has neither fraction nor exponent.
+    fn digits(&mut self) -> Result<(&'a str, bool), Fault> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let mut at = start + usize::from(bytes.get(start) == Some(&b'-'));
+        let run = |at: &mut usize| {
+            let from = *at;
+            while bytes.get(*at).is_some_and(u8::is_ascii_digit) {
+                *at += 1;
+            }
+            *at > from
+        };
+        let mut whole = true;
+        let mut well_formed = match bytes.get(at) {
+            Some(b'0') => {
+                at += 1;
+                true
+            }
+            _ => run(&mut at),
+        };
+        if bytes.get(at) == Some(&b'.') {
+            whole = false;
+            at += 1;
+            well_formed &= run(&mut at);
+        }
+        if matches!(bytes.get(at), Some(b'e' | b'E')) {
+            whole = false;
+            at += 1;
+            at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+            well_formed &= run(&mut at);
+        }
+        if !well_formed {
+            return Err(self.fault(Flaw::Syntax("a number without its digits")));
+        }
+        self.at = at;
+        Ok((self.text.get(start..at).unwrap_or_default(), whole))
+    }
+}
+
+impl<'a> Quoted<'a> {
+    /// What it says; `None` where that is no Unicode.
+    fn text(self) -> Option<Cow<'a, str>> {
+        if self.escaped { unescape(self.inner).map(Cow::Owned) } else { Some(Cow::Borrowed(self.inner)) }
+    }
+}
+
+/// How many bytes come before the first that is a quote, a backslash or a control character: eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    // The high bit of each byte that is below `than`; above the lowest one found, others may be marked in error.
+    let below = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let word = u64::from_le_bytes(*chunk);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+        let found = (below(word, 0x20) | quote | backslash) & HIGHS;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|&byte| byte < 0x20 || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
+}
+
+/// The four hexadecimal digits at `at`.
+fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
+}
+
+/// Resolves escapes that [`Json::quoted`] has checked; `None` for half a surrogate pair.
+fn unescape(inner: &str) -> Option<String> {
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let bytes = escape.as_bytes();
+        let mut length = 1;
+        out.push(match bytes.first()? {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let unit = code_unit(bytes, 1)?;
+                length = 5;
+                let is_high = (0xd800..0xdc00).contains(&unit);
+                match bytes.get(5..7) {
+                    Some(b"\\u") if is_high => {
+                        let low = code_unit(bytes, 7).filter(|low| (0xdc00..0xe000).contains(low))?;
+                        length = 11;
+                        char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00))?
+                    }
+                    _ => char::from_u32(unit)?,
+                }
+            }
+            &other => char::from(other),
+        });
+        rest = escape.get(length..)?;
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn skipped(text: &str) -> bool {
+        let mut json = Json::new(text);
+        json.skip().and_then(|()| json.end()).is_ok()
+    }
+
+    fn text_of(json: &str) -> Option<String> {
+        match Json::new(json).scalar() {
+            Ok(Scalar::Text(text)) => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_is_json_and_what_is_not() {
+        for yes in [
+            "0", "-0", "1.5e+3", "-10E-2", "\"\"", "\"\\u00e9\"", "[]", "[ ]", "{}", "{ }", "[1,[2,{\"a\":[]}],{}]",
+            "{\"a\":{\"b\":[{},{}]},\"c\":null}", " true ", "false\n", "\"\\ud800\"", "1e999",
+        ] {
+            assert!(skipped(yes), "{yes}");
+        }
+        for no in [
+            "", "01", "-", "1.", ".5", "1e", "+1", "nul", "nulll", "\"", "\"\\x\"", "\"\\u12g4\"", "\"\n\"", "[", "]",
+            "[1,]", "[,1]", "[1 2]", "{", "{a:1}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "[}", "{]", "[1}",
+            "{\"a\":1]", "1 1", "NaN", "'a'", "\"\\", "\"\\u00", "[[]",
+        ] {
+            assert!(!skipped(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn the_deepest_level_counts_wherever_it_is() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(skipped(&nested(64)));
+        assert!(!skipped(&nested(65)));
+        assert!(!skipped(&format!("[{}]", nested(64))));
+        assert!(skipped(&format!("[{0},{0}]", nested(63))), "levels that were left do not count");
+    }
+
+    #[test]
+    fn pairs_of_surrogates_are_one_character_and_halves_are_no_text() {
+        assert_eq!(text_of(r#""\ud83d\ude00\/\"""#).as_deref(), Some("😀/\""));
+        for half in [r#""\ud83d""#, r#""\ud83dx""#, r#""\ude00""#, r#""\ud83d\ud83d""#, r#""\ud83d\n""#] {
+            assert_eq!(text_of(half), None, "{half}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn whatever_looks_like_json_is_judged_as_another_reader_does(text in r#"[\[\]{}",:\\ a0-2.eEtrufalsn+-]{0,24}"#) {
+            prop_assert_eq!(skipped(&text), serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "{}", text);
+        }
+
+        #[test]
+        fn any_text_comes_back(text in any::<String>()) {
+            prop_assert_eq!(text_of(&serde_json::Value::from(text.clone()).to_string()), Some(text));
+        }
+
+        #[test]
+        fn a_text_ends_at_its_quote_wherever_it_stands(before in "[a-zé€😀]{0,20}", after in "[a-zé€😀\"]{0,20}") {
+            let found = plain_length(format!("{before}\"{after}").as_bytes());
+            prop_assert_eq!(found, before.len());
+        }
+    }
+}
