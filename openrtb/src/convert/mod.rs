@@ -41,7 +41,7 @@ pub enum UserId {
     Extended(String),
 }
 
-impl BidRequest<'_> {
+impl<'a> BidRequest<'a> {
     /// The currency to bid in and its rate: the account's where the request takes it, else the first that the request
     /// takes and for which a rate is known.
     pub fn currency<'r>(&self, rates: &'r Rates) -> Option<(&'r str, Rate)> {
@@ -97,7 +97,7 @@ impl BidRequest<'_> {
         &'r self,
         context: &Context,
         asker: &'r Asker<'_>,
-    ) -> impl ExactSizeIterator<Item = (&'r Imp<'r>, Result<Opportunity, NoBidReason>)> {
+    ) -> impl ExactSizeIterator<Item = (&'r Imp<'a>, Result<Opportunity, NoBidReason>)> {
         let seat_blocked = context.seat_blocked;
         let rate = self.currency(asker.rates).map(|(_, rate)| rate);
         self.imps.iter().map(move |imp| {

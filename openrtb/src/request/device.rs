@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::lenient::{Signal, Words};
+use super::lenient::Words;
 use super::object::object;
+use crate::privacy::Signal;
 
 object! {
     /// A device (section 3.2.18). What tells one from another is for the privacy gate to hand out.

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::fault::Fault;
 use super::json::{Json, Scalar};
 use super::object::{Member, read_list};
+use crate::privacy::Signal;
 
 /// A list of texts; one text where a list belongs is a list of one.
 pub type Words<'a> = SmallVec<[Cow<'a, str>; 2]>;
@@ -208,20 +209,6 @@ impl<'a> Member<'a> for Floor {
         };
         Ok(())
     }
-}
-
-/// A flag that restricts what may be done with a user's data. Ordered: of two places the greater stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Signal {
-    /// Not said.
-    #[default]
-    Absent,
-    /// 0: explicitly not.
-    Lowered,
-    /// 1.
-    Raised,
-    /// Said, but unreadable.
-    Malformed,
 }
 
 impl<'a> Member<'a> for Signal {

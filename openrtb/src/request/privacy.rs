@@ -25,16 +25,16 @@ pub(crate) struct UserData<'r, 'a> {
 
 impl<'a> BidRequest<'a> {
     /// What may be done with the user-level data, and which signal decided it. `policy` says who we are.
-    pub fn basis(&self, policy: &Policy) -> (Basis, BasisSource) {
+    pub fn basis<'r>(&'r self, policy: &Policy) -> (Basis, BasisSource) {
         let (regs, ext) = (&self.regs.object, &self.regs.object.ext.object);
-        let mut malformed = self.regs.malformed || regs.ext.malformed || self.user.ext.malformed;
-        let mut said = |one: &'a Statement<'a>, other: &'a Statement<'a>| {
+        let mut malformed = self.regs.malformed || regs.ext.malformed;
+        let mut said = |one: &'r Statement<'a>, other: &'r Statement<'a>| -> &'r str {
             // Two places that say different things say nothing that could be relied on.
             let differ = !one.text.is_empty() && !other.text.is_empty() && one.text != other.text;
             malformed |= one.malformed || other.malformed || differ;
             if one.text.is_empty() { &*other.text } else { &*one.text }
         };
-        let consent = said(&self.user.consent, &self.user.ext.object.consent);
+        let consent = said(&self.user.consent, &self.user.ext.consent);
         let us_privacy = said(&regs.us_privacy, &ext.us_privacy);
         let gpp = said(&regs.gpp, &ext.gpp);
         let (here, there) = (&regs.gpp_sid, &ext.gpp_sid);

@@ -1,7 +1,8 @@
 //! Which laws hold, and what the user has said.
 
-use super::lenient::{Sections, Signal, Statement};
+use super::lenient::{Sections, Statement};
 use super::object::{Strict, object};
+use crate::privacy::Signal;
 
 object! {
     /// Regulations (section 3.2.3).
