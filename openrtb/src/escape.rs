@@ -1,57 +1,140 @@
-//! Escaping straight into the output: text in JSON, and text in an HTML attribute in JSON.
+//! Escaping straight into the output: text in JSON, and text in HTML, XML or JSON that is itself in JSON.
 
 /// Appends `text` as the inside of a JSON string (RFC 8259 section 7).
 pub(crate) fn push_json(out: &mut Vec<u8>, text: &str) {
-    push_escaped(out, text, |byte, out| match byte {
-        b'"' => out.extend_from_slice(b"\\\""),
-        _ => push_json_byte(out, byte),
+    const SPECIAL: Special = special(b"\"\\");
+    push_escaped(out, text, &SPECIAL, |rest, out| {
+        push_json_byte(out, rest[0]);
+        1
+    });
+}
+
+/// Appends `text` as the inside of a JSON string, itself inside a JSON string.
+pub(crate) fn push_json_in_json(out: &mut Vec<u8>, text: &str) {
+    const SPECIAL: Special = special(b"\"\\");
+    push_escaped(out, text, &SPECIAL, |rest, out| {
+        match rest[0] {
+            b'"' => out.extend_from_slice(br#"\\\""#),
+            b'\\' => out.extend_from_slice(br"\\\\"),
+            control => {
+                // What escapes it inside begins with a backslash, and has no other byte that outside is special.
+                out.push(b'\\');
+                push_json_byte(out, control);
+            }
+        }
+        1
     });
 }
 
 /// Appends `text` as the inside of a quoted HTML attribute (HTML standard, section 13.1.2.3), itself inside a JSON
 /// string.
 pub(crate) fn push_html_in_json(out: &mut Vec<u8>, text: &str) {
-    push_escaped(out, text, |byte, out| match byte {
+    const SPECIAL: Special = special(b"\"\\&<>'");
+    push_escaped(out, text, &SPECIAL, |rest, out| {
+        push_entity(out, rest[0]);
+        1
+    });
+}
+
+/// Appends `text` as the inside of an XML element or quoted attribute, itself inside a JSON string. What XML cannot
+/// hold (XML 1.0 section 2.2) is replaced by U+FFFD.
+pub(crate) fn push_xml_in_json(out: &mut Vec<u8>, text: &str) {
+    const SPECIAL: Special = special(b"\"\\&<>'\xef");
+    push_escaped(out, text, &SPECIAL, |rest, out| match *rest {
+        // A reader makes a space or a line feed of them unless they are escaped.
+        [b'\t', ..] => push_all(out, b"&#9;", 1),
+        [b'\n', ..] => push_all(out, b"&#10;", 1),
+        [b'\r', ..] => push_all(out, b"&#13;", 1),
+        [0..=0x1f, ..] => push_all(out, REPLACEMENT, 1),
+        [0xef, 0xbf, 0xbe | 0xbf, ..] => push_all(out, REPLACEMENT, 3),
+        _ => {
+            push_entity(out, rest[0]);
+            1
+        }
+    });
+}
+
+/// Appends `text` as CDATA, itself inside a JSON string. What would end it, and the carriage return, which a reader
+/// makes a line feed of, stand between two sections; what XML cannot hold is replaced by U+FFFD.
+pub(crate) fn push_cdata_in_json(out: &mut Vec<u8>, text: &str) {
+    const SPECIAL: Special = special(b"\"\\]\xef");
+    out.extend_from_slice(b"<![CDATA[");
+    push_escaped(out, text, &SPECIAL, |rest, out| match *rest {
+        [b']', b']', b'>', ..] => push_all(out, b"]]]]><![CDATA[>", 3),
+        [b'\r', ..] => push_all(out, b"]]>&#13;<![CDATA[", 1),
+        [b'\t' | b'\n', ..] => {
+            push_json_byte(out, rest[0]);
+            1
+        }
+        [0..=0x1f, ..] => push_all(out, REPLACEMENT, 1),
+        [0xef, 0xbf, 0xbe | 0xbf, ..] => push_all(out, REPLACEMENT, 3),
+        _ => {
+            push_json_byte(out, rest[0]);
+            1
+        }
+    });
+    out.extend_from_slice(b"]]>");
+}
+
+/// U+FFFD in UTF-8.
+const REPLACEMENT: &[u8] = b"\xef\xbf\xbd";
+
+/// The bytes that an escape may have to change. A table, because a chain of comparisons per byte is most of the cost of
+/// writing a response.
+type Special = [bool; 256];
+
+/// The control characters, which JSON does not hold as they are, and `bytes`.
+const fn special(bytes: &[u8]) -> Special {
+    let mut special = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        special[control] = true;
+        control += 1;
+    }
+    let mut index = 0;
+    while index < bytes.len() {
+        special[bytes[index] as usize] = true;
+        index += 1;
+    }
+    special
+}
+
+/// Copies runs of bytes that need no care. Where one does, `escape` gets the rest of the text, which is never empty, and
+/// says how many of its bytes it has written. Those are whole characters, because it leaves alone what begins with a
+/// byte that is not ASCII, or knows the whole of it.
+fn push_escaped(out: &mut Vec<u8>, text: &str, special: &Special, escape: impl Fn(&[u8], &mut Vec<u8>) -> usize) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| special[usize::from(byte)]) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let written = escape(special, out);
+        rest = special.get(written..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Appends what stands for `length` bytes of the text.
+fn push_all(out: &mut Vec<u8>, replacement: &[u8], length: usize) -> usize {
+    out.extend_from_slice(replacement);
+    length
+}
+
+/// What HTML and XML escape, and the others as JSON does.
+fn push_entity(out: &mut Vec<u8>, byte: u8) {
+    match byte {
         b'"' => out.extend_from_slice(b"&quot;"),
         b'\'' => out.extend_from_slice(b"&#39;"),
         b'&' => out.extend_from_slice(b"&amp;"),
         b'<' => out.extend_from_slice(b"&lt;"),
         b'>' => out.extend_from_slice(b"&gt;"),
         _ => push_json_byte(out, byte),
-    });
-}
-
-/// The bytes that either escape may have to change. A table, because a chain of comparisons per byte is most of the
-/// cost of writing a response.
-const SPECIAL: [bool; 256] = {
-    let mut special = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        special[byte] = matches!(byte as u8, 0..=0x1f | b'"' | b'\\' | b'&' | b'<' | b'>' | b'\'');
-        byte += 1;
     }
-    special
-};
-
-/// Copies runs of bytes that need no care and hands the others to `escape`.
-fn push_escaped(out: &mut Vec<u8>, text: &str, escape: impl Fn(u8, &mut Vec<u8>)) {
-    let mut rest = text.as_bytes();
-    // All special bytes are ASCII, so no character is cut in two. Bytes that one of the two escapes leaves alone
-    // come back from `push_json_byte` as they are.
-    while let Some(at) = rest.iter().position(|&byte| SPECIAL[usize::from(byte)]) {
-        let (plain, special) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        if let Some((&byte, after)) = special.split_first() {
-            escape(byte, out);
-            rest = after;
-        }
-    }
-    out.extend_from_slice(rest);
 }
 
 fn push_json_byte(out: &mut Vec<u8>, byte: u8) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
         b'\\' => out.extend_from_slice(b"\\\\"),
         b'\n' => out.extend_from_slice(b"\\n"),
         b'\r' => out.extend_from_slice(b"\\r"),
@@ -62,6 +145,11 @@ fn push_json_byte(out: &mut Vec<u8>, byte: u8) {
         }
         _ => out.push(byte),
     }
+}
+
+/// Appends a number.
+pub(crate) fn push_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ mod markup;
 mod request;
 mod response;
 
-pub use markup::BannerMarkup;
+pub use markup::{BannerMarkup, Markup, NativeMarkup, VastMarkup};
 pub use request::{
     Banner, BidRequest, Channel, Content, Device, Floor, Format, Geo, Imp, Presence, Publisher, RequestError,
     Words, parse,
 };
-pub use response::{Bid, ResponseHead, ResponseWriter};
+pub use response::{Bid, ResponseHead, ResponseWriter, write_no_bid};

@@ -1,12 +1,13 @@
 //! Bid responses (OpenRTB 2.6 section 4.2), appended to a buffer as they are made.
 
-use haggle_domain::{CpmMicros, Size};
+use haggle_domain::fit::OMID;
+use haggle_domain::{Category, Codes, CpmMicros, Size};
 
-use crate::escape::push_json;
-use crate::markup::BannerMarkup;
+use crate::escape::{push_integer, push_json};
+use crate::markup::Markup;
 
-/// AdCOM 1.0 markup type of a banner.
-const MARKUP_BANNER: &str = "1";
+/// What `cattax` means where it is absent: IAB's content taxonomy 1.0 (section 4.2.3).
+const DEFAULT_TAXONOMY: u8 = 1;
 
 /// What the response says besides its bids.
 #[derive(Clone, Copy, Debug)]
@@ -36,18 +37,39 @@ pub struct Bid<'a> {
     pub burl: &'a str,
     /// Loss notice.
     pub lurl: &'a str,
-    /// What is shown.
-    pub markup: BannerMarkup<'a>,
+    /// What is shown; `mtype`, `dur`, `protocol`, `apis`, `w` and `h` follow from it.
+    pub markup: Markup<'a>,
     /// The advertiser's domain.
     pub adomain: &'a str,
+    /// The advertised app's id in its store.
+    pub bundle: &'a str,
     /// The campaign's id.
     pub cid: &'a str,
     /// The creative's id.
     pub crid: &'a str,
-    /// IAB content categories of the ad.
-    pub cat: &'a [String],
+    /// What the ad is about; sent are those of the taxonomy `cattax`.
+    pub cat: &'a [Category],
+    /// The taxonomy that the request uses (AdCOM 1.0, list of category taxonomies); 0 for the default, 1.
+    pub cattax: u8,
+    /// The ad's attributes; see [`haggle_domain::fit::attributes`].
+    pub attr: Codes,
+    /// The deal that the bid is made under.
+    pub dealid: &'a str,
+    /// The ad's language, ISO 639-1.
+    pub language: &'a str,
+    /// Which place in its pod the ad is for: 0 any, 1 first, -1 last, 2 first or last. Only for VAST.
+    pub slotinpod: i8,
     /// How many seconds may pass between the bid and the impression.
     pub exp: u32,
+}
+
+/// Appends a whole response that says only why there is no bid: `nbr` (AdCOM 1.0, list of no-bid reason codes).
+pub fn write_no_bid(out: &mut Vec<u8>, request_id: &str, nbr: u16) {
+    out.extend_from_slice(b"{\"id\":\"");
+    push_json(out, request_id);
+    out.push(b'"');
+    push_number(out, "nbr", nbr);
+    out.push(b'}');
 }
 
 /// Writes one response. Without [`ResponseWriter::finish`] it is cut short.
@@ -92,28 +114,36 @@ impl<'o> ResponseWriter<'o> {
         push_member(out, "nurl", bid.nurl);
         push_member(out, "burl", bid.burl);
         push_member(out, "lurl", bid.lurl);
+        push_member(out, "dealid", bid.dealid);
+        push_member(out, "bundle", bid.bundle);
         push_member(out, "cid", bid.cid);
         push_member(out, "crid", bid.crid);
+        push_member(out, "language", bid.language);
         out.push(b'"');
         if !bid.adomain.is_empty() {
             out.extend_from_slice(b",\"adomain\":[\"");
             push_json(out, bid.adomain);
             out.extend_from_slice(b"\"]");
         }
-        for (index, category) in bid.cat.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b",\"cat\":[\"" } else { b",\"" });
-            push_json(out, category);
-            out.push(b'"');
+        push_categories(out, bid.cat, bid.cattax);
+        push_list(out, "attr", bid.attr.iter(), |out, code| push_integer(out, code));
+        let Size { width, height } = bid.markup.size();
+        if width > 0 && height > 0 {
+            push_number(out, "w", width);
+            push_number(out, "h", height);
         }
-        if !bid.cat.is_empty() {
-            out.push(b']');
+        if let Markup::Vast(vast) = &bid.markup {
+            push_number(out, "protocol", vast.version.protocol(vast.is_wrapper()));
+            push_number(out, "dur", vast.stream.duration);
+            if bid.slotinpod != 0 {
+                push_number(out, "slotinpod", bid.slotinpod);
+            }
         }
-        let Size { width, height } = bid.markup.size;
-        push_number(out, "w", u32::from(width));
-        push_number(out, "h", u32::from(height));
+        if bid.markup.verification().is_some() {
+            push_list(out, "apis", [OMID].into_iter(), |out, code| push_integer(out, code));
+        }
         push_number(out, "exp", bid.exp);
-        out.extend_from_slice(b",\"mtype\":");
-        out.extend_from_slice(MARKUP_BANNER.as_bytes());
+        push_number(out, "mtype", bid.markup.kind());
         out.push(b'}');
     }
 
@@ -133,11 +163,52 @@ fn push_member(out: &mut Vec<u8>, key: &str, text: &str) {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, key: &str, value: u32) {
+/// `cat` in one taxonomy, and `cattax` where it is not the one that is assumed.
+fn push_categories(out: &mut Vec<u8>, categories: &[Category], taxonomy: u8) {
+    let taxonomy = if taxonomy == 0 { DEFAULT_TAXONOMY } else { taxonomy };
+    let any = push_list(out, "cat", categories.iter().filter(|it| it.taxonomy == taxonomy), |out, category| {
+        out.push(b'"');
+        push_json(out, &category.code);
+        out.push(b'"');
+    });
+    if any && taxonomy != DEFAULT_TAXONOMY {
+        push_number(out, "cattax", taxonomy);
+    }
+}
+
+/// A list, unless there is nothing in it; says whether there was.
+fn push_list<T>(
+    out: &mut Vec<u8>,
+    key: &str,
+    items: impl Iterator<Item = T>,
+    push: impl Fn(&mut Vec<u8>, T),
+) -> bool {
+    let mut any = false;
+    for item in items {
+        if any {
+            out.push(b',');
+        } else {
+            push_key(out, key);
+            out.push(b'[');
+        }
+        any = true;
+        push(out, item);
+    }
+    if any {
+        out.push(b']');
+    }
+    any
+}
+
+fn push_number(out: &mut Vec<u8>, key: &str, value: impl itoa::Integer) {
+    push_key(out, key);
+    push_integer(out, value);
+}
+
+fn push_key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\":");
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// An exact decimal, without zeros at its end.
@@ -146,7 +217,7 @@ fn push_price(out: &mut Vec<u8>, price: CpmMicros) {
     if price.0 < 0 {
         out.push(b'-');
     }
-    out.extend_from_slice(itoa::Buffer::new().format(magnitude / 1_000_000).as_bytes());
+    push_integer(out, magnitude / 1_000_000);
     let mut fraction = magnitude % 1_000_000;
     if fraction == 0 {
         return;
