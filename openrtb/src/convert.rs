@@ -82,7 +82,8 @@ impl BidRequest<'_> {
             Floor::Unreadable => return Err(NoBidReason::InvalidImp),
         };
         let Some(banner) = imp.banner.get() else {
-            let other_format = imp.video.get().is_some() || imp.audio.get().is_some() || imp.native.get().is_some();
+            let other_format =
+                imp.video.get().is_some() || imp.audio.get().is_some() || imp.native.get().is_some();
             return Err(if other_format { NoBidReason::UnsupportedFormat } else { NoBidReason::InvalidImp });
         };
         let sizes = banner_sizes(banner)?;

@@ -74,7 +74,9 @@ fn opted_out(statement: &Statement<'_>) -> bool {
     let known = |mark: &u8| matches!(mark.to_ascii_uppercase(), b'Y' | b'N' | b'-');
     match statement.text.as_bytes() {
         [] => statement.malformed,
-        [b'1', marks @ ..] if marks.len() == 3 && marks.iter().all(known) => marks[1].eq_ignore_ascii_case(&b'Y'),
+        [b'1', marks @ ..] if marks.len() == 3 && marks.iter().all(known) => {
+            marks[1].eq_ignore_ascii_case(&b'Y')
+        }
         _ => true,
     }
 }
