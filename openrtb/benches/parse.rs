@@ -1,14 +1,37 @@
 //! What a request costs to read and a response to write.
 
+mod derived;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use haggle_domain::{CpmMicros, ExchangeKey, Size};
 use haggle_openrtb::{BannerMarkup, Bid, ResponseHead, ResponseWriter, parse};
 
+/// A site's and an app's request and, where the recorded ones are at hand, the median of those.
+fn bodies() -> Vec<(&'static str, String)> {
+    let mut bodies =
+        vec![("site", include_str!("site.json").to_owned()), ("app", include_str!("app.json").to_owned())];
+    let folder = std::env::var_os("HAGGLE_TEST_DATA").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        std::path::PathBuf::from,
+    );
+    let recorded = std::fs::read_to_string(folder.join("openrtb/valid.jsonl")).unwrap_or_default();
+    let mut requests: Vec<String> = recorded
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .map(|row| row["request"].to_string())
+        .collect();
+    requests.sort_by_key(String::len);
+    if let Some(median) = requests.get(requests.len() / 2) {
+        bodies.push(("median of the recorded", median.clone()));
+    }
+    bodies
+}
+
 fn requests(criterion: &mut Criterion) {
     let exchange = ExchangeKey::of("bench");
-    for (name, body) in [("site", include_str!("site.json")), ("app", include_str!("app.json"))] {
+    for (name, body) in bodies() {
         let body = body.trim_end().as_bytes();
         let mut group = criterion.benchmark_group(format!("{name}, {} bytes", body.len()));
         group.throughput(Throughput::Bytes(body.len() as u64));
@@ -23,8 +46,11 @@ fn requests(criterion: &mut Criterion) {
                 Ok::<_, haggle_openrtb::RequestError>((black_box(context).user, biddable))
             });
         });
-        group.bench_function("serde_json::Value", |bencher| {
-            bencher.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(body)));
+        group.bench_function("sonic-rs into derived types", |bencher| {
+            bencher.iter(|| {
+                sonic_rs::from_slice::<derived::BidRequest<'_>>(black_box(body))
+                    .map(|request| request.imps.map_or(0, |imps| imps.len()))
+            });
         });
         group.finish();
     }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure")]
 
 use haggle_domain::ExchangeKey;
-use haggle_openrtb::parse;
+use haggle_openrtb::{Deal, Imp, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -105,6 +105,51 @@ proptest! {
     fn any_list_of_imps_is_accounted_for(imps in prop::collection::vec(any_json(), 1..40)) {
         let count = imps.len();
         prop_assert_eq!(converted(json!({"id": "r", "imp": imps}).to_string().as_bytes()), Some(count));
+    }
+}
+
+/// The most that a body may be, as the server caps it.
+const BODY: usize = 256 * 1024;
+
+/// As much of `filling` as a body holds, between `before` and `after`.
+fn filled(before: &str, filling: &str, after: &str) -> String {
+    let room = BODY - before.len() - after.len();
+    // One element more at the end, without its comma.
+    format!("{before}{}{}{after}", filling.repeat(room / filling.len() - 1), filling.trim_end_matches(','))
+}
+
+#[test]
+fn hostile_bodies_are_refused_or_bounded_by_their_size() {
+    let imp = r#"{"id":"r","imp":[{"id":"1","banner":{"w":300,"h":250},"#;
+    let kind = |body: String| parse(body.as_bytes()).unwrap_err().kind();
+    assert_eq!(kind("[".repeat(BODY)), "too_deep");
+    assert_eq!(kind(r#"{"a":"#.repeat(BODY / 5)), "too_deep");
+    assert_eq!(kind(filled(r#"{"id":"r","imp":[{"#, r#""id":1,"#, "}]}")), "duplicate");
+    assert_eq!(kind(filled(r#"{"id":"r","imp":[{"bidfloor":"#, "9", "}]}")), "number_out_of_range");
+    assert_eq!(kind(filled(imp, "\"\\u", "")), "invalid_json");
+
+    let bodies = [
+        filled(r#"{"id":"r","imp":["#, "{},", "]}"),
+        filled(r#"{"id":"r","imp":["#, "0,", "]}"),
+        filled(&format!(r#"{imp}"pmp":{{"deals":["#), "{},", "]}}]}"),
+        filled(&format!(r#"{imp}"pmp":{{"deals":["#), "0,", "]}}]}"),
+        filled(&format!(r#"{imp}"x":"#), "9", "}]}"),
+        filled(&format!(r#"{imp}"tagid":""#), "\\u0041", "\"}]}"),
+        filled(&format!(r#"{imp}"native":{{"request":""#), "[", "\"}}]}"),
+        filled(&format!(r#"{imp}"native":{{"request":"{{\"assets\":["#), "{},", "]}\"}}]}"),
+        filled(r#"{"id":"r","imp":[{}],"bcat":["#, "\"\",", "]}"),
+        filled(r#"{"id":"r","imp":[{}],"user":{"eids":[{"uids":["#, "{},", "]}]}}"),
+    ];
+    for body in bodies {
+        let start = &body[..80];
+        assert!(body.len() <= BODY, "{start}");
+        let request = parse(body.as_bytes()).unwrap_or_else(|error| panic!("{start}: {error}"));
+        let deals =
+            request.imps.iter().filter_map(|imp| imp.pmp.as_ref()).map(|pmp| pmp.deals.len()).sum::<usize>();
+        let size = request.imps.len() * size_of::<Imp<'_>>() + deals * size_of::<Deal<'_>>();
+        assert!(size <= BODY * 200, "{start}: {size} bytes");
+        assert!(deals <= BODY / 3 && request.bcat.is_empty(), "{start}");
+        converted(body.as_bytes()).unwrap();
     }
 }
 

@@ -12,7 +12,9 @@ pub enum RequestError {
         offset: usize,
     },
     /// Not JSON.
-    #[error("the body is not json: {problem}, at line {line} column {column}; send one openrtb bid request as a json object")]
+    #[error(
+        "the body is not json: {problem}, at line {line} column {column}; send one openrtb bid request as a json object"
+    )]
     InvalidJson {
         /// What was found, or looked for in vain.
         problem: &'static str,
@@ -22,7 +24,9 @@ pub enum RequestError {
         column: usize,
     },
     /// Objects and lists within each other without end, be it in members that are not read.
-    #[error("the body is nested deeper than {MAX_DEPTH} levels at line {line} column {column}; send a flatter one")]
+    #[error(
+        "the body is nested deeper than {MAX_DEPTH} levels at line {line} column {column}; send a flatter one"
+    )]
     TooDeep {
         /// Where.
         line: usize,
@@ -30,7 +34,9 @@ pub enum RequestError {
         column: usize,
     },
     /// A member that is read comes twice in one object, which RFC 8259 section 4 leaves without a meaning.
-    #[error("`{member}` comes twice in one object, the second time before line {line} column {column}; send it once")]
+    #[error(
+        "`{member}` comes twice in one object, the second time before line {line} column {column}; send it once"
+    )]
     Duplicate {
         /// Its path.
         member: String,
@@ -40,7 +46,9 @@ pub enum RequestError {
         column: usize,
     },
     /// A member that is read is a number that a double cannot hold (RFC 8259 section 6).
-    #[error("the number in `{member}` is out of range at line {line} column {column}; send one that a double can hold")]
+    #[error(
+        "the number in `{member}` is out of range at line {line} column {column}; send one that a double can hold"
+    )]
     NumberOutOfRange {
         /// Its path.
         member: String,

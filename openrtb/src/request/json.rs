@@ -72,7 +72,11 @@ impl<'a> Json<'a> {
     /// After the value: that nothing follows.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         self.peek();
-        if self.at == self.text.len() { Ok(()) } else { Err(self.fault(Flaw::Syntax("something follows the object"))) }
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(self.fault(Flaw::Syntax("something follows the object")))
+        }
     }
 
     /// Enters the object or list that begins here.
@@ -309,7 +313,10 @@ fn plain_length(bytes: &[u8]) -> usize {
 
 /// The four hexadecimal digits at `at`.
 fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4)?.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
+    bytes
+        .get(at..at + 4)?
+        .iter()
+        .try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
 }
 
 /// Resolves escapes that [`Json::quoted`] has checked; `None` for half a surrogate pair.
@@ -368,15 +375,60 @@ mod tests {
     #[test]
     fn what_is_json_and_what_is_not() {
         for yes in [
-            "0", "-0", "1.5e+3", "-10E-2", "\"\"", "\"\\u00e9\"", "[]", "[ ]", "{}", "{ }", "[1,[2,{\"a\":[]}],{}]",
-            "{\"a\":{\"b\":[{},{}]},\"c\":null}", " true ", "false\n", "\"\\ud800\"", "1e999",
+            "0",
+            "-0",
+            "1.5e+3",
+            "-10E-2",
+            "\"\"",
+            "\"\\u00e9\"",
+            "[]",
+            "[ ]",
+            "{}",
+            "{ }",
+            "[1,[2,{\"a\":[]}],{}]",
+            "{\"a\":{\"b\":[{},{}]},\"c\":null}",
+            " true ",
+            "false\n",
+            "\"\\ud800\"",
+            "1e999",
         ] {
             assert!(skipped(yes), "{yes}");
         }
         for no in [
-            "", "01", "-", "1.", ".5", "1e", "+1", "nul", "nulll", "\"", "\"\\x\"", "\"\\u12g4\"", "\"\n\"", "[", "]",
-            "[1,]", "[,1]", "[1 2]", "{", "{a:1}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "[}", "{]", "[1}",
-            "{\"a\":1]", "1 1", "NaN", "'a'", "\"\\", "\"\\u00", "[[]",
+            "",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "1e",
+            "+1",
+            "nul",
+            "nulll",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "[",
+            "]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{",
+            "{a:1}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{,}",
+            "[}",
+            "{]",
+            "[1}",
+            "{\"a\":1]",
+            "1 1",
+            "NaN",
+            "'a'",
+            "\"\\",
+            "\"\\u00",
+            "[[]",
         ] {
             assert!(!skipped(no), "{no}");
         }

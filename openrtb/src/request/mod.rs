@@ -128,7 +128,10 @@ mod tests {
             error => panic!("{error}"),
         };
         assert_eq!(member(r#"{"id":"1","tmax":1e999,"imp":[{}]}"#), "tmax");
-        assert_eq!(member(r#"{"id":"1","imp":[{"banner":{"format":[{},{"h":-1e999}]}}]}"#), "imp[0].banner.format[1].h");
+        assert_eq!(
+            member(r#"{"id":"1","imp":[{"banner":{"format":[{},{"h":-1e999}]}}]}"#),
+            "imp[0].banner.format[1].h"
+        );
         assert_eq!(member(&format!(r#"{{"id":{}}}"#, "9".repeat(400))), "id");
         assert_eq!(member(r#"{"site":{"cat":[1,1e999]}}"#), "site.cat[1]");
         assert!(parse(br#"{"id":"1","imp":[{"id":"1","x":1e999}],"at":1e308,"tmax":1e-999}"#).is_ok());
@@ -143,7 +146,11 @@ mod tests {
         for member in ["ext", "site", "regs", "cur", "test", "user"] {
             assert!(parse(nested(member, 63).as_bytes()).is_ok(), "{member}");
             for levels in [64, 200_000] {
-                assert_eq!(parse(nested(member, levels).as_bytes()).unwrap_err().kind(), "too_deep", "{member}");
+                assert_eq!(
+                    parse(nested(member, levels).as_bytes()).unwrap_err().kind(),
+                    "too_deep",
+                    "{member}"
+                );
             }
         }
         assert_eq!(parse("[".repeat(200_000).as_bytes()).unwrap_err().kind(), "too_deep");
