@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
+use haggle_domain::UserKey;
+
 /// Where the kills fall, unless `HAGGLE_CRASH_SEED` says otherwise.
 const SEED: u64 = 20_261_123;
 /// How many kills, unless `HAGGLE_CRASH_KILLS` says otherwise.
@@ -317,4 +319,71 @@ fn every_bill_that_was_acknowledged_before_a_kill_is_settled_after_it_and_counts
     }
     assert!(running.kill());
     assert_eq!(settled(&verify(folder.path())), paths.len() as u64 * CHARGE);
+}
+
+/// How often any file below a folder holds a user's key: its eight bytes from the least on, or the number in CBOR.
+fn traces(folder: &Path, key: UserKey) -> usize {
+    let needles = [key.0.to_le_bytes().to_vec(), minicbor::to_vec(key).unwrap()];
+    let mut found = 0;
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found += traces(&entry.path(), key);
+        } else {
+            // A file may go between the listing and the reading.
+            let bytes = fs::read(entry.path()).unwrap_or_default();
+            for needle in &needles {
+                found += bytes.windows(needle.len()).filter(|window| window == needle).count();
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn an_erasure_that_a_kill_cuts_short_is_completed_after_the_restart() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(folder.path().join("campaigns")).unwrap();
+    fs::write(folder.path().join("haggle.toml"), format!("event_key_file = \"event.key\"\n{SETTINGS}"))
+        .unwrap();
+    fs::write(folder.path().join("event.key"), "a-key-for-the-tests-only").unwrap();
+    fs::write(folder.path().join("campaigns/eager.toml"), CAMPAIGN).unwrap();
+    let post = |address: &str, path: &str, body: &str| {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: haggle\r\nconnection: close\r\n\
+             authorization: Bearer a-key-for-the-tests-only\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        exchange(address, &request).map(|(status, _)| status)
+    };
+    let mut random = Random(number("HAGGLE_CRASH_SEED", SEED));
+    let users = [0, 1, 2].map(|round| format!("forget-me-{round}"));
+    for user in &users {
+        let (running, address) = serve(folder.path());
+        let event = format!(r#"{{"user":"{user}","did":"viewed","what":"boots"}}"#);
+        let events = format!("[{}]", vec![event; 500].join(","));
+        assert_eq!(post(&address, "/events", &events), Some(204));
+        let erase = format!(r#"[{{"user":"{user}"}}]"#);
+        assert_eq!(post(&address, "/privacy/erase", &erase), Some(204));
+        let after = random.millis(0, 600);
+        sleep(after);
+        assert!(running.kill(), "it ended before it was killed");
+        println!("killed after {after:?}: {} traces", traces(&data, UserKey::of(user)));
+        verify(folder.path());
+    }
+    let (running, _) = serve(folder.path());
+    let gone = |user: &String| traces(&data, UserKey::of(user)) == 0;
+    for _ in 0..600 {
+        if users.iter().all(gone) {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    assert!(running.kill());
+    for user in &users {
+        assert!(gone(user), "{user} is still there");
+    }
+    verify(folder.path());
 }

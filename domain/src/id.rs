@@ -144,7 +144,7 @@ impl fmt::Display for BidId {
 mod tests {
     use super::*;
 
-    const GOLDEN_USER: u64 = 0;
+    const GOLDEN_USER: u64 = 1_104_043_159_524_556_716;
 
     #[test]
     fn keys_are_stable_across_versions() {

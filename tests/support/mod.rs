@@ -1,5 +1,6 @@
 //! A node on free ports with one eager campaign, and a client for it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
+#![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -87,6 +88,7 @@ pub fn load(folder: &Path) -> Loaded {
         .with("tick", "10ms")
         .with("workers", "1")
         .with("drain", "100ms")
+        .with("checkpoint_interval", "1s")
         .with("max_body_bytes", "8192");
     config::load(Some(&folder.join("haggle.toml")), &layer).unwrap()
 }

@@ -28,8 +28,8 @@ const SEARCHED: usize = 2048;
 const PORTION: usize = 256;
 /// Between two looks at something that is waited for.
 const STEP: Duration = Duration::from_millis(20);
-/// Looks at something that takes no longer than a flush, at most.
-const LOOKS: u32 = 3000;
+/// Looks whether files that nothing needs any more are gone, at most; they go within a few.
+const LOOKS: u32 = 250;
 /// How often a running eraser looks for work.
 const TURN: Duration = Duration::from_millis(200);
 /// Turns until a failed erasure is tried again.
@@ -181,8 +181,7 @@ impl Eraser<'_> {
         }
         // Files that nothing needs any more are removed when something is written after.
         for _ in 0..LOOKS {
-            let logs_gone = self.files(store.folder(), "jnl")?.is_disjoint(&logs);
-            if logs_gone && tables()?.is_disjoint(&old) {
+            if self.files(store.folder(), "jnl")?.is_disjoint(&logs) && tables()?.is_disjoint(&old) {
                 return Ok(());
             }
             self.rewrite(Rewrite::Fill)?;
@@ -191,7 +190,7 @@ impl Eraser<'_> {
             }
             thread::sleep(STEP);
         }
-        Err(self.lingering("tables"))
+        Err(self.lingering("files"))
     }
 
     fn lingering(&self, what: &str) -> JournalError {

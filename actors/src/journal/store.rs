@@ -43,6 +43,7 @@ pub(super) struct Store {
     pub(super) privacy: Keyspace,
     /// What means nothing; see [`Rewrite::Fill`](super::intake::Rewrite::Fill).
     pub(super) filler: Keyspace,
+    meta: Keyspace,
     pub(super) suppressions: Arc<Suppressions>,
     // Declared last: the store is down before the lock is free.
     pub(super) db: Database,
@@ -109,7 +110,8 @@ impl Store {
                 Err(damaged(&format!("keyspace {name:?} is missing")))
             }
         };
-        let format = keyspace("meta")?.get(FORMAT_KEY).map_err(failed)?;
+        let meta = keyspace("meta")?;
+        let format = meta.get(FORMAT_KEY).map_err(failed)?;
         match format.as_deref() {
             Some([FORMAT]) => {}
             Some([other]) => {
@@ -133,6 +135,7 @@ impl Store {
             checkpoints,
             privacy,
             filler,
+            meta,
             suppressions: Arc::default(),
             db,
             _lock: lock,
@@ -188,8 +191,9 @@ impl Store {
         &self.folder
     }
 
-    pub(super) fn keyspaces(&self) -> [&Keyspace; 4] {
-        [&self.records, &self.checkpoints, &self.privacy, &self.filler]
+    /// All of them: the store keeps its log as long as one has anything in it that is not in a table.
+    pub(super) fn keyspaces(&self) -> [&Keyspace; 5] {
+        [&self.records, &self.checkpoints, &self.privacy, &self.filler, &self.meta]
     }
 
     pub(super) fn batch(&self) -> OwnedWriteBatch {

@@ -1,0 +1,164 @@
+//! Erasing users from a journal: what stays, what goes, and that it goes from the disk.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod journal_support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use haggle_actors::journal::{EmbeddedJournal, Journal, replay};
+use haggle_domain::{BehaviourKind, CampaignKey, Event, Micros, PrivacyKey, Record, Tag, Timestamp, UserKey};
+use journal_support::{commit_durably, copy_dir, open, record};
+
+const USER: UserKey = UserKey(0x1122_3344_5566_7788);
+const OTHER: UserKey = UserKey(0x99aa_bbcc_ddee_ff01);
+
+fn behaviour(user: UserKey, at: i64) -> Record {
+    let event = Event::Behaviour { user, did: BehaviourKind::Viewed, what: Tag(5) };
+    Record { at: Timestamp(at), campaign: CampaignKey::default(), event }
+}
+
+fn click(user: UserKey, number: u64) -> Record {
+    let mut record = record(number);
+    let decision = record.event.decision_mut().unwrap();
+    decision.user = Some(user);
+    decision.features = vec![3, 16 << 18 | 9];
+    record
+}
+
+fn erasure(user: UserKey, at: i64) -> Record {
+    let event = Event::UserErased { user: PrivacyKey::of(user) };
+    Record { at: Timestamp(at), campaign: CampaignKey::default(), event }
+}
+
+/// How often any file below a folder holds a user's key, as a number of either byte order.
+fn traces(folder: &Path, user: UserKey) -> usize {
+    let mut found = 0;
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found += traces(&entry.path(), user);
+        } else {
+            let bytes = fs::read(entry.path()).unwrap();
+            for key in [user.0.to_le_bytes(), user.0.to_be_bytes()] {
+                found += bytes.windows(key.len()).filter(|window| *window == key).count();
+            }
+        }
+    }
+    found
+}
+
+fn records(journal: &EmbeddedJournal) -> Vec<Record> {
+    replay(journal, 0).map(|entry| entry.unwrap().1).collect()
+}
+
+/// Money, two users and a checkpoint of a learner, sorted into files in part.
+fn filled(journal: &EmbeddedJournal) {
+    let money = Record {
+        at: Timestamp(1),
+        campaign: CampaignKey(1),
+        event: Event::BudgetOpened { day: 1, amount: Micros(100) },
+    };
+    commit_durably(journal, vec![money]).unwrap();
+    for number in 0..700 {
+        let at = i64::try_from(number).unwrap();
+        let user = if number % 3 == 0 { OTHER } else { USER };
+        commit_durably(journal, vec![click(user, number), behaviour(user, at)]).unwrap();
+    }
+    journal.put_checkpoint("learner/profiles", 10, USER.0.to_be_bytes().to_vec()).unwrap();
+    commit_durably(journal, Vec::new()).unwrap();
+}
+
+#[test]
+fn an_erased_user_is_gone_from_the_disk_and_all_else_stays_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    filled(&journal);
+    let before = records(&journal);
+    assert!(traces(dir.path(), USER) > 100, "the test would not notice");
+    commit_durably(&journal, vec![erasure(USER, 1000)]).unwrap();
+    assert_eq!(journal.complete_erasures(Duration::ZERO).unwrap(), 1);
+    assert_eq!(journal.complete_erasures(Duration::ZERO).unwrap(), 0, "it is done");
+    assert_eq!(traces(dir.path(), USER), 0);
+    let after = records(&journal);
+    assert_eq!(after.len(), before.len() + 1);
+    for (before, mut after) in before.into_iter().zip(after) {
+        let mut before = before;
+        match before.event {
+            Event::Behaviour { user: USER, .. } => before.event = Event::Redacted,
+            ref mut event => {
+                if let Some(decision) = event.decision_mut()
+                    && decision.user == Some(USER)
+                {
+                    decision.user = None;
+                    decision.features = vec![3];
+                }
+            }
+        }
+        assert_eq!(before, after);
+        assert_ne!(after.event.decision_mut().and_then(|decision| decision.user), Some(USER));
+    }
+    assert!(journal.checkpoint("learner/profiles").unwrap().is_none());
+    journal.close().unwrap();
+    assert_eq!(traces(dir.path(), USER), 0);
+    assert!(traces(dir.path(), OTHER) > 50);
+    let again = open(dir.path()).unwrap();
+    assert_eq!(records(&again).len(), 1402);
+}
+
+#[test]
+fn what_comes_back_of_an_erased_user_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    let decided = 1_790_000_000_000_000;
+    commit_durably(&journal, vec![erasure(USER, decided)]).unwrap();
+    commit_durably(&journal, vec![click(USER, 1), behaviour(USER, decided), behaviour(USER, decided + 1)])
+        .unwrap();
+    journal.close().unwrap();
+    let journal = open(dir.path()).unwrap();
+    commit_durably(&journal, vec![click(USER, 2)]).unwrap();
+    let written: Vec<bool> = records(&journal)
+        .into_iter()
+        .map(|mut record| {
+            let user = record.event.decision_mut().and_then(|decision| decision.user);
+            user.is_some() || matches!(record.event, Event::Behaviour { .. })
+        })
+        .collect();
+    assert_eq!(written, [false, false, false, true, false], "only what was done after it");
+}
+
+#[test]
+fn an_erasure_that_is_cut_short_is_completed_by_the_next_eraser() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    filled(&journal);
+    commit_durably(&journal, vec![erasure(USER, 1000)]).unwrap();
+    // As a kill right after the acknowledgement leaves it.
+    let killed = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), killed.path());
+    journal.close().unwrap();
+    let journal = std::sync::Arc::new(open(killed.path()).unwrap());
+    assert_eq!(journal.suppressions().counts(), (0, 1));
+    journal.start_eraser(Duration::ZERO).unwrap();
+    let waited = (0..3000).find(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        journal.suppressions().counts() == (0, 0)
+    });
+    assert!(waited.is_some(), "it was not completed");
+    journal.close().unwrap();
+    assert_eq!(traces(killed.path(), USER), 0);
+}
+
+#[test]
+fn opt_outs_survive_and_are_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    let event = Event::UserOptedOut { user: PrivacyKey::of(USER) };
+    let opt_out = Record { at: Timestamp(1), campaign: CampaignKey::default(), event };
+    commit_durably(&journal, vec![opt_out.clone(), opt_out]).unwrap();
+    journal.close().unwrap();
+    let journal = open(dir.path()).unwrap();
+    assert!(journal.suppressions().opted_out(USER) && !journal.suppressions().opted_out(OTHER));
+    assert_eq!(journal.suppressions().counts(), (1, 0));
+    assert_eq!(traces(dir.path(), USER), 0, "an opt-out does not hold the key");
+}
