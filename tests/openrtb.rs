@@ -30,7 +30,9 @@ fn fixtures() -> PathBuf {
 fn configure(folder: &Path) {
     let config = fixtures().join("config");
     std::fs::create_dir_all(folder.join("campaigns")).unwrap();
-    for (from, to) in [(config.clone(), folder.to_owned()), (config.join("campaigns"), folder.join("campaigns"))] {
+    for (from, to) in
+        [(config.clone(), folder.to_owned()), (config.join("campaigns"), folder.join("campaigns"))]
+    {
         for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
             if entry.file_type().unwrap().is_file() {
                 std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
@@ -50,10 +52,11 @@ fn files(kind: &str) -> Vec<PathBuf> {
 /// What no fixture of the kind may lack, so that none is right by saying nothing.
 fn check_shape(kind: &str, fixture: &Value) -> Result<(), String> {
     let known = ["description", "config", "request", "body", "headers", "gzip", "expect"];
-    let expectations =
-        ["status", "bids", "reasons", "nbr", "error", "currency", "secret"];
+    let expectations = ["status", "bids", "reasons", "nbr", "error", "currency", "secret"];
     let stray = |object: &Value, known: &[&str]| {
-        object.as_object().and_then(|members| members.keys().find(|key| !known.contains(&key.as_str())).cloned())
+        object
+            .as_object()
+            .and_then(|members| members.keys().find(|key| !known.contains(&key.as_str())).cloned())
     };
     if let Some(stray) = stray(fixture, &known).or_else(|| stray(&fixture["expect"], &expectations)) {
         return Err(format!("nobody reads {stray:?}"));
@@ -85,7 +88,11 @@ async fn send(rig: &Rig, fixture: &Value) -> (u16, String) {
     let mut response = if fixture["gzip"] == true {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(body.as_bytes()).unwrap();
-        request.insert_header(("content-encoding", "gzip")).send_body(encoder.finish().unwrap()).await.unwrap()
+        request
+            .insert_header(("content-encoding", "gzip"))
+            .send_body(encoder.finish().unwrap())
+            .await
+            .unwrap()
     } else {
         request.send_body(body).await.unwrap()
     };
@@ -138,7 +145,8 @@ async fn check(rig: &Rig, fixture: &Value) -> Result<(), String> {
             return Err(format!("{text:?} is in the answer {body}"));
         }
     }
-    let answer: Value = if body.is_empty() { Value::Null } else { serde_json::from_str(&body).map_err(|e| e.to_string())? };
+    let answer: Value =
+        if body.is_empty() { Value::Null } else { serde_json::from_str(&body).map_err(|e| e.to_string())? };
     if let Some(kind) = expect.get("error") {
         equal("the error", &answer["error"], kind)?;
         let message = answer["message"].as_str().unwrap_or_default();

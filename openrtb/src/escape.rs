@@ -102,7 +102,12 @@ const fn special(bytes: &[u8]) -> Special {
 /// Copies runs of bytes that need no care. Where one does, `escape` gets the rest of the text, which is never empty, and
 /// says how many of its bytes it has written. Those are whole characters, because it leaves alone what begins with a
 /// byte that is not ASCII, or knows the whole of it.
-fn push_escaped(out: &mut Vec<u8>, text: &str, special: &Special, escape: impl Fn(&[u8], &mut Vec<u8>) -> usize) {
+fn push_escaped(
+    out: &mut Vec<u8>,
+    text: &str,
+    special: &Special,
+    escape: impl Fn(&[u8], &mut Vec<u8>) -> usize,
+) {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&byte| special[usize::from(byte)]) {
         let (plain, special) = rest.split_at(at);

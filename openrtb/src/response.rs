@@ -166,11 +166,12 @@ fn push_member(out: &mut Vec<u8>, key: &str, text: &str) {
 /// `cat` in one taxonomy, and `cattax` where it is not the one that is assumed.
 fn push_categories(out: &mut Vec<u8>, categories: &[Category], taxonomy: u8) {
     let taxonomy = if taxonomy == 0 { DEFAULT_TAXONOMY } else { taxonomy };
-    let any = push_list(out, "cat", categories.iter().filter(|it| it.taxonomy == taxonomy), |out, category| {
-        out.push(b'"');
-        push_json(out, &category.code);
-        out.push(b'"');
-    });
+    let any =
+        push_list(out, "cat", categories.iter().filter(|it| it.taxonomy == taxonomy), |out, category| {
+            out.push(b'"');
+            push_json(out, &category.code);
+            out.push(b'"');
+        });
     if any && taxonomy != DEFAULT_TAXONOMY {
         push_number(out, "cattax", taxonomy);
     }

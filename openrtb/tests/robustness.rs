@@ -2,23 +2,36 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test, a panic is a failure")]
 
-use haggle_domain::ExchangeKey;
-use haggle_openrtb::{Deal, Imp, parse};
+use std::sync::LazyLock;
+
+use haggle_domain::{Basis, ExchangeKey, Rates};
+use haggle_openrtb::privacy::Policy;
+use haggle_openrtb::{Asker, Deal, Imp, UserId, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const BODIES: [&str; 2] = [include_str!("../benches/site.json"), include_str!("../benches/app.json")];
 
+static RATES: LazyLock<Rates> = LazyLock::new(|| Rates::new("USD", Vec::new()));
+/// No TC string can name us.
+const POLICY: Policy = Policy { vendor: None };
+
+fn asker() -> Asker<'static> {
+    let user_ids = &[UserId::Buyeruid, UserId::Id];
+    Asker { exchange: ExchangeKey::of("test"), seat: "haggle", user_ids, rates: &RATES }
+}
+
 /// Parses and converts; the number of imps that came out, if it is a request.
 fn converted(body: &[u8]) -> Option<usize> {
     let request = parse(body).ok()?;
-    let context = request.context(ExchangeKey::of("test"), "haggle");
-    assert!(context.interests.len() <= 64);
-    assert!(request.may_read_user() || context.user.is_none());
+    let (basis, _) = request.basis(&POLICY);
+    let context = request.context(&asker(), basis);
+    assert!(context.interests.len() <= 64 && context.segments.len() <= 64);
+    assert!(basis.allows(Basis::TARGET) || context.user.is_none() && context.segments.is_empty());
     Some(
         request
-            .imps(&context, "USD")
-            .map(|(id, outcome)| assert!(!id.is_empty() || outcome.is_err()))
+            .imps_for(&context, &asker())
+            .map(|(imp, outcome)| assert!(!imp.id.is_empty() || outcome.is_err()))
             .count(),
     )
 }
@@ -169,7 +182,8 @@ fn with_user(mut request: Value, word: &str) -> Value {
 
 fn context_of(request: &Value) -> String {
     let body = request.to_string();
-    format!("{:?}", parse(body.as_bytes()).unwrap().context(ExchangeKey::of("test"), "haggle"))
+    let request = parse(body.as_bytes()).unwrap();
+    format!("{:?}", request.context(&asker(), request.basis(&POLICY).0))
 }
 
 /// One signal that withholds the basis: the objects that carry it.

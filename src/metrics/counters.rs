@@ -322,7 +322,8 @@ impl Maker {
         let breaker = self.gauges(Metric::CampaignBreakerOpen)?;
         let mailbox = self.counters(Metric::MailboxFull)?;
         let funnel = self.counters(Metric::Funnel)?;
-        let stages: Vec<&str> = NoBidReason::ALL.iter().map(|reason| reason.as_str()).chain(["bid"]).collect();
+        let stages: Vec<&str> =
+            NoBidReason::ALL.iter().map(|reason| reason.as_str()).chain(["bid"]).collect();
         let campaign = |id: &&str| {
             let label = &[*id];
             Ok(CampaignMetrics {

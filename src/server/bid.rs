@@ -10,12 +10,12 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_domain::fit::{attributes, vast_version, verification};
 use haggle_domain::{
-    Ad, Basis, BasisSource, Context, Creative, Draw, Event, NoBidReason, Opportunity, Record, Stream, StreamSlot,
-    Timestamp,
+    Ad, Basis, BasisSource, Context, Creative, Draw, Event, NoBidReason, Opportunity, Record, Stream,
+    StreamSlot, Timestamp,
 };
 use haggle_openrtb::{
-    Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, ResponseHead, ResponseWriter, VastMarkup,
-    write_no_bid,
+    Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, ResponseHead, ResponseWriter,
+    VastMarkup, write_no_bid,
 };
 use haggle_strategies::commit::is_sampled;
 use haggle_strategies::{Committed, Pods, Ranking, Snapshot, commit, rank};
@@ -90,7 +90,9 @@ async fn bid(
         Err(error) => {
             let (outcome, kind) = match error {
                 BodyError::TooLarge(_) => (RequestOutcome::TooLarge, "too_large"),
-                BodyError::TooSlow | BodyError::Broken(_) | BodyError::NotGzip => (RequestOutcome::Malformed, "unreadable_body"),
+                BodyError::TooSlow | BodyError::Broken(_) | BodyError::NotGzip => {
+                    (RequestOutcome::Malformed, "unreadable_body")
+                }
             };
             metrics.bid_request(index, outcome);
             return refuse(HttpResponse::build(error.status()), kind, &error.to_string());
@@ -171,9 +173,11 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
                         if is_sampled(draw, settings.bid_log_sample) {
                             let campaign = committed.decision.bid.campaign;
                             let event = Event::Bid { decision: committed.decision.clone() };
-                            state
-                                .journal
-                                .try_append_unacknowledged(vec![Record { at: now, campaign, event }]);
+                            state.journal.try_append_unacknowledged(vec![Record {
+                                at: now,
+                                campaign,
+                                event,
+                            }]);
                         }
                         bids.push((position, opportunity.clone(), committed));
                     }
@@ -196,7 +200,8 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
         seat: &settings.seat,
     };
     let mut response = ResponseWriter::new(&mut out, &head);
-    let answering = Answering { state, exchange, snapshot: &snapshot, taxonomy: context.category_taxonomy, now };
+    let answering =
+        Answering { state, exchange, snapshot: &snapshot, taxonomy: context.category_taxonomy, now };
     for (position, opportunity, committed) in &bids {
         if let Some(imp) = request.imps.get(*position) {
             answering.write(imp, opportunity, committed, &mut response);
@@ -253,7 +258,8 @@ impl Answering<'_> {
         let campaign = &*entry.campaign;
         let Some(creative) = campaign.creatives.get(usize::from(decision.creative)) else { return };
         let state = self.state;
-        let urls = NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, self.exchange.bill_on);
+        let urls =
+            NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, self.exchange.bill_on);
         let Some(markup) = markup(creative, opportunity, &campaign.advertiser_domain, &urls) else { return };
         let deals = imp.pmp.as_deref().map_or(&[][..], |pmp| &pmp.deals);
         let deal = committed.deal.and_then(|deal| opportunity.deals.get(usize::from(deal)));

@@ -23,7 +23,8 @@ fn categories_allow(entry: &Entry, context: &Context) -> bool {
         return true;
     }
     let used = family(context.category_taxonomy);
-    let ours = || entry.category_tags.iter().filter(|(taxonomy, _)| family(*taxonomy) == used).map(|(_, tag)| tag);
+    let ours =
+        || entry.category_tags.iter().filter(|(taxonomy, _)| family(*taxonomy) == used).map(|(_, tag)| tag);
     ours().next().is_some()
         && !ours().any(|tag| blocked.contains(tag))
         && (wanted.is_empty() || ours().any(|tag| wanted.contains(tag)))

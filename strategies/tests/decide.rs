@@ -59,7 +59,8 @@ fn campaign(id: &str, category: &str, cpm: i64, creatives: Vec<Creative>) -> Cam
 }
 
 fn snapshot(campaigns: Vec<Campaign>) -> Snapshot {
-    let catalog = Catalog::new(campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect());
+    let catalog =
+        Catalog::new(campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect());
     for entry in catalog.entries() {
         fund(entry, Micros::from_units(1));
     }
@@ -112,8 +113,10 @@ fn ids<'s>(snapshot: &'s Snapshot, bids: &Bids) -> Vec<&'s str> {
 
 #[test]
 fn an_imp_of_several_formats_takes_the_best_of_any() {
-    let snapshot =
-        snapshot(vec![campaign("still", "IAB1", 3, vec![banner()]), campaign("moving", "IAB2", 5, vec![film(15)])]);
+    let snapshot = snapshot(vec![
+        campaign("still", "IAB1", 3, vec![banner()]),
+        campaign("moving", "IAB2", 5, vec![film(15)]),
+    ]);
     let both = Opportunity {
         banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
         video: Some(slot()),
@@ -153,7 +156,8 @@ fn a_break_is_filled_by_the_price_of_a_second_without_competitors() {
 fn a_break_ends_with_its_time() {
     let snapshot =
         snapshot(vec![campaign("a", "IAB1", 9, vec![film(15)]), campaign("b", "IAB2", 8, vec![film(20)])]);
-    let (bids, ranking) = decide(&snapshot, &Context::default(), &break_of(30, u32::MAX), &mut Pods::default());
+    let (bids, ranking) =
+        decide(&snapshot, &Context::default(), &break_of(30, u32::MAX), &mut Pods::default());
     assert_eq!(ids(&snapshot, &bids.unwrap()), ["a"]);
     assert_eq!(ranking.verdicts[1], Some(NoBidReason::PodSeparation));
 }
@@ -167,7 +171,12 @@ fn a_screen_that_many_see_costs_as_much_as_they_come_to() {
         quantity: Quantity(12_500_000),
         ..Opportunity::default()
     };
-    let (bids, _) = decide(&snapshot, &Context { rate: Rate(2_000_000_000), ..Context::default() }, &screen, &mut Pods::default());
+    let (bids, _) = decide(
+        &snapshot,
+        &Context { rate: Rate(2_000_000_000), ..Context::default() },
+        &screen,
+        &mut Pods::default(),
+    );
     let bids = bids.unwrap();
     assert_eq!(bids[0].price, CpmMicros(1_500_000), "half as many units of a currency of twice the worth");
     assert_eq!(bids[0].decision.ceiling, CpmMicros(37_500_000));

@@ -7,8 +7,8 @@ mod price;
 mod slots;
 
 use haggle_domain::{
-    AuctionType, Basis, Context, CpmMicros, DeviceKind, ExchangeKey, NoBidReason, Opportunity, Quantity, Rate, Rates,
-    Tag, UserKey,
+    AuctionType, Basis, Context, CpmMicros, DeviceKind, ExchangeKey, NoBidReason, Opportunity, Quantity,
+    Rate, Rates, Tag, UserKey,
 };
 use smallvec::SmallVec;
 
@@ -73,7 +73,11 @@ impl<'a> BidRequest<'a> {
             region: tag(&geo.region),
             city: data.map_or(Tag::NONE, |data| tag(data.city)),
             inventory: self.inventory(),
-            publisher: self.channels().map(|channel| tag(&channel.publisher.id)).find(|id| id.is_some()).unwrap_or_default(),
+            publisher: self
+                .channels()
+                .map(|channel| tag(&channel.publisher.id))
+                .find(|id| id.is_some())
+                .unwrap_or_default(),
             device: device_kind(&self.device),
             os: operating_system(&self.device),
             language: tag(primary_language(first_said(&self.device.language, &self.device.langb))),
@@ -84,7 +88,12 @@ impl<'a> BidRequest<'a> {
             category_taxonomy: self.cattax.and_then(|taxonomy| u8::try_from(taxonomy).ok()).unwrap_or(1),
             blocked_advertisers: tags(&self.badv, bare_domain),
             blocked_apps: tags(&self.bapp, tag),
-            ad_languages: self.wlang.iter().chain(&self.wlangb).map(|word| tag(primary_language(word))).collect(),
+            ad_languages: self
+                .wlang
+                .iter()
+                .chain(&self.wlangb)
+                .map(|word| tag(primary_language(word)))
+                .collect(),
             seat_blocked: (!self.wseat.is_empty() && !self.wseat.iter().any(|wanted| wanted == asker.seat))
                 || self.bseat.iter().any(|blocked| blocked == asker.seat),
             test: self.test,
@@ -120,7 +129,8 @@ impl<'a> BidRequest<'a> {
         if imp.id.is_empty() || imp.repeats_id {
             return Err(NoBidReason::InvalidImp);
         }
-        let prices = Prices { rates: asker.rates, currency: first_said(&imp.bidfloorcur, price::DEFAULT_CURRENCY) };
+        let prices =
+            Prices { rates: asker.rates, currency: first_said(&imp.bidfloorcur, price::DEFAULT_CURRENCY) };
         let floor = prices.read(imp.bidfloor)?;
         let mut refusal = None;
         let mut offered = |flaw: NoBidReason| refusal = refusal.max(Some(flaw));
@@ -128,7 +138,8 @@ impl<'a> BidRequest<'a> {
         let video = imp.video.get().map(|video| slots::stream(video, &imp.id, &prices));
         let audio = imp.audio.get().map(|audio| slots::stream(audio, &imp.id, &prices));
         let native = imp.native.get().map(native::slot);
-        let position = imp.banner.get().and_then(|banner| banner.pos).or(imp.video.get().and_then(|video| video.pos));
+        let position =
+            imp.banner.get().and_then(|banner| banner.pos).or(imp.video.get().and_then(|video| video.pos));
         let opportunity = Opportunity {
             banner: banner.and_then(|slot| slot.map_err(&mut offered).ok()),
             video: video.and_then(|slot| slot.map_err(&mut offered).ok()),
@@ -145,8 +156,17 @@ impl<'a> BidRequest<'a> {
             quantity: imp.qty.as_deref().map_or(Ok(Quantity::ONE), |qty| quantity(qty.multiplier))?,
             expires_within: imp.exp.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
         };
-        let formats = [opportunity.banner.is_some(), opportunity.video.is_some(), opportunity.audio.is_some(), opportunity.native.is_some()];
-        if formats.contains(&true) { Ok(opportunity) } else { Err(refusal.unwrap_or(NoBidReason::InvalidImp)) }
+        let formats = [
+            opportunity.banner.is_some(),
+            opportunity.video.is_some(),
+            opportunity.audio.is_some(),
+            opportunity.native.is_some(),
+        ];
+        if formats.contains(&true) {
+            Ok(opportunity)
+        } else {
+            Err(refusal.unwrap_or(NoBidReason::InvalidImp))
+        }
     }
 
     /// `site.domain`, else the page's host, else `app.bundle`, else whatever names the screens out of home.

@@ -27,7 +27,9 @@ pub(super) fn slot(native: &Native) -> Result<NativeSlot, NoBidReason> {
     }
     let asked = request.eventtrackers.as_deref().unwrap_or_default();
     let may = |events: &[i64], method: i64| {
-        asked.iter().any(|tracker| tracker.event.is_some_and(|event| events.contains(&event)) && tracker.methods.contains(&method))
+        asked.iter().any(|tracker| {
+            tracker.event.is_some_and(|event| events.contains(&event)) && tracker.methods.contains(&method)
+        })
     };
     Ok(NativeSlot {
         assets,

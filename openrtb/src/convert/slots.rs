@@ -12,7 +12,11 @@ use crate::request::{Banner, Device, DurFloor, Ints, Stream};
 /// # Errors
 ///
 /// A size is half said or impossible, or none is said.
-pub(super) fn banner(banner: &Banner<'_>, interstitial: bool, device: &Device<'_>) -> Result<BannerSlot, NoBidReason> {
+pub(super) fn banner(
+    banner: &Banner<'_>,
+    interstitial: bool,
+    device: &Device<'_>,
+) -> Result<BannerSlot, NoBidReason> {
     let mut sizes: SmallVec<[Size; 8]> = SmallVec::new();
     for format in &banner.format {
         sizes.extend(size(format.w, format.h)?);
@@ -56,7 +60,11 @@ fn size(width: Option<i64>, height: Option<i64>) -> Result<Option<Size>, NoBidRe
 /// # Errors
 ///
 /// No media types are named, which the specification asks for, or what is said contradicts itself.
-pub(super) fn stream(stream: &Stream<'_>, imp_id: &str, prices: &Prices<'_>) -> Result<StreamSlot, NoBidReason> {
+pub(super) fn stream(
+    stream: &Stream<'_>,
+    imp_id: &str,
+    prices: &Prices<'_>,
+) -> Result<StreamSlot, NoBidReason> {
     let shortest = seconds(stream.minduration, 0)?;
     let longest = seconds(stream.maxduration.filter(|&seconds| seconds != 0), u32::MAX)?;
     if stream.mimes.is_empty() || shortest > longest {
@@ -95,7 +103,11 @@ fn pod(stream: &Stream<'_>, imp_id: &str) -> Result<Option<Pod>, NoBidReason> {
         id: tag(if stream.podid.is_empty() { imp_id } else { &stream.podid }),
         duration,
         most,
-        slot: stream.slotinpod.and_then(|slot| i8::try_from(slot).ok()).filter(|slot| (-1..=2).contains(slot)).unwrap_or(0),
+        slot: stream
+            .slotinpod
+            .and_then(|slot| i8::try_from(slot).ok())
+            .filter(|slot| (-1..=2).contains(slot))
+            .unwrap_or(0),
     }))
 }
 

@@ -209,7 +209,9 @@ impl VastMarkup<'_> {
 
     /// In its own place from 4.1 on.
     fn push_verification(&self, out: &mut Vec<u8>) {
-        let Some(verification) = self.verification.filter(|_| self.version >= VastVersion::V41) else { return };
+        let Some(verification) = self.verification.filter(|_| self.version >= VastVersion::V41) else {
+            return;
+        };
         push_ad_verifications(out, verification);
     }
 
