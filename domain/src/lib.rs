@@ -26,8 +26,8 @@ pub use fit::{Fit, VastVersion};
 pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{
-    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind, NativeSlot,
-    Opportunity, Pod, Quantity, Size, StreamSlot,
+    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind,
+    NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
 };
 pub use profile::{Behaviour, BehaviourKind, Profile};
 pub use reason::NoBidReason;

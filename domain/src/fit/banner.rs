@@ -48,7 +48,10 @@ mod tests {
     const SIZE: Size = Size { width: 300, height: 250 };
 
     fn slot() -> BannerSlot {
-        BannerSlot { sizes: [Size { width: 728, height: 90 }, SIZE].into_iter().collect(), ..BannerSlot::default() }
+        BannerSlot {
+            sizes: [Size { width: 728, height: 90 }, SIZE].into_iter().collect(),
+            ..BannerSlot::default()
+        }
     }
 
     #[test]
@@ -59,7 +62,10 @@ mod tests {
         assert!(!banner_fits(&slot(), smaller, image));
         let frame = BannerSlot { at_most: true, ..slot() };
         assert!(banner_fits(&frame, smaller, image));
-        assert!(!banner_fits(&frame, Size { width: 301, height: 250 }, image), "one size has to hold both lengths");
+        assert!(
+            !banner_fits(&frame, Size { width: 301, height: 250 }, image),
+            "one size has to hold both lengths"
+        );
         assert!(!banner_fits(&BannerSlot::default(), SIZE, image));
     }
 
@@ -73,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_slot_for_images_takes_html_around_such_an_image() {
-        let listing = |mimes: &[&str]| BannerSlot { mimes: mimes.iter().map(|mime| Tag::of(mime)).collect(), ..slot() };
+        let listing =
+            |mimes: &[&str]| BannerSlot { mimes: mimes.iter().map(|mime| Tag::of(mime)).collect(), ..slot() };
         for (mimes, image, fits) in [
             (&["text/html"][..], "https://cdn.test/a", true),
             (&["image/jpg", "image/gif"], "https://cdn.test/a.JPEG?v=1.png", true),
