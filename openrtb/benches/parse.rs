@@ -5,8 +5,13 @@ mod derived;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use haggle_domain::{CpmMicros, ExchangeKey, Size};
-use haggle_openrtb::{BannerMarkup, Bid, ResponseHead, ResponseWriter, parse};
+use haggle_domain::{
+    Category, Codes, CpmMicros, ExchangeKey, Media, MediaFile, NativeAd, NativeAsset, NativeImage,
+    NativeKind, NativeSlot, Size, Stream, StreamSlot, Tag, VastVersion, Verification,
+};
+use haggle_openrtb::{
+    BannerMarkup, Bid, Markup, NativeMarkup, ResponseHead, ResponseWriter, VastMarkup, parse,
+};
 
 /// A site's and an app's request and, where the recorded ones are at hand, the median of those.
 fn bodies() -> Vec<(&'static str, String)> {
@@ -58,43 +63,117 @@ fn requests(criterion: &mut Criterion) {
 
 fn response(criterion: &mut Criterion) {
     let notice = format!("https://bid.example/notice/win?t={}&p=${{AUCTION_PRICE}}", "x".repeat(200));
+    let verification = Verification {
+        vendor: "vendor.example-omid".to_owned(),
+        script: "https://vendor.example/omid.js".to_owned(),
+        parameters: r#"{"campaign":"spring-shoes"}"#.to_owned(),
+    };
+    let banner = BannerMarkup {
+        click_url: &notice,
+        image_url: "https://cdn.example/spring/300x250.png",
+        title: "Spring shoes & more",
+        size: Size { width: 300, height: 250 },
+        impression_url: &notice,
+        verification: Some(&verification),
+    };
+    let player = StreamSlot {
+        mimes: [Tag::of("video/mp4")].into_iter().collect(),
+        longest: 30,
+        most_bitrate: u32::MAX,
+        ..StreamSlot::default()
+    };
+    let files = [640, 960, 1280].map(|width| MediaFile {
+        url: format!("https://cdn.example/spring/{width}.mp4"),
+        mime: "video/mp4".to_owned(),
+        size: Size { width, height: width / 16 * 9 },
+        bitrate: 1_200,
+    });
+    let film = Stream { duration: 15, skip_after: Some(5), media: Media::Files(files.into()) };
+    let vast = VastMarkup {
+        version: VastVersion::V42,
+        slot: &player,
+        stream: &film,
+        audio: false,
+        ad_id: "bec1f0579c8aa541-1-2f",
+        creative_id: "spring-film",
+        title: "Spring shoes & more",
+        advertiser: "shop.example",
+        click_url: &notice,
+        impression_url: &notice,
+        error_url: "",
+        verification: Some(&verification),
+    };
+    let asset = |id, kind| NativeAsset { id, required: true, kind };
+    let (size, least) = (Size::default(), Size { width: 600, height: 315 });
+    let page = NativeSlot {
+        assets: [
+            asset(1, NativeKind::Title { longest: 90 }),
+            asset(2, NativeKind::Image { kind: 3, size, least, mimes: Default::default() }),
+            asset(3, NativeKind::Data { kind: 1, longest: 25 }),
+        ]
+        .into_iter()
+        .collect(),
+        image_tracker: true,
+        event_trackers: true,
+        ..NativeSlot::default()
+    };
+    let picture = NativeImage {
+        kind: 3,
+        url: "https://cdn.example/spring/1200x627.jpg".to_owned(),
+        mime: "image/jpeg".to_owned(),
+        size: Size { width: 1200, height: 627 },
+    };
+    let ad = NativeAd { images: vec![picture], data: vec![(1, "Shop".to_owned())] };
+    let native = NativeMarkup {
+        slot: &page,
+        ad: &ad,
+        title: "Spring shoes & more",
+        click_url: &notice,
+        impression_url: &notice,
+        verification: None,
+        wrapped: false,
+    };
     let head = ResponseHead {
         request_id: "5f0c3a9e-7b1d-4c52",
         response_id: "b-1",
         currency: "USD",
         seat: "haggle",
     };
-    let cat = ["IAB18-5".to_owned()];
-    let bid = Bid {
-        id: "bec1f0579c8aa541-1-2f",
-        imp_id: "1",
-        price: CpmMicros(1_234_000),
-        nurl: &notice,
-        burl: &notice,
-        lurl: &notice,
-        markup: BannerMarkup {
-            click_url: &notice,
-            image_url: "https://cdn.example/spring/300x250.png",
-            title: "Spring shoes & more",
-            size: Size { width: 300, height: 250 },
-            impression_url: &notice,
-        },
-        adomain: "shop.example",
-        cid: "spring-shoes",
-        crid: "spring-300x250",
-        cat: &cat,
-        exp: 300,
-    };
-    let mut out = Vec::with_capacity(4096);
-    criterion.bench_function("response of one bid", |bencher| {
-        bencher.iter(|| {
-            out.clear();
-            let mut writer = ResponseWriter::new(&mut out, &head);
-            writer.bid(black_box(&bid));
-            writer.finish();
-            out.len()
+    let cat = [Category { taxonomy: 1, code: "IAB18-5".to_owned() }];
+    let mut out = Vec::with_capacity(8192);
+    for (format, markup) in
+        [("banner", Markup::Banner(banner)), ("VAST", Markup::Vast(vast)), ("native", Markup::Native(native))]
+    {
+        let bid = Bid {
+            id: "bec1f0579c8aa541-1-2f",
+            imp_id: "1",
+            price: CpmMicros(1_234_000),
+            nurl: &notice,
+            burl: &notice,
+            lurl: &notice,
+            markup,
+            adomain: "shop.example",
+            bundle: "",
+            cid: "spring-shoes",
+            crid: "spring",
+            cat: &cat,
+            cattax: 1,
+            attr: Codes::NONE,
+            dealid: "",
+            language: "en",
+            slotinpod: 0,
+            exp: 300,
+        };
+        criterion.bench_function(&format!("response of one {format} bid"), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let mut writer = ResponseWriter::new(&mut out, &head);
+                writer.bid(black_box(&bid));
+                writer.finish();
+                out.len()
+            });
         });
-    });
+    }
 }
 
 criterion_group!(benches, requests, response);

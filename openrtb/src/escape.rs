@@ -178,17 +178,76 @@ mod tests {
             .replace("&amp;", "&")
     }
 
+    /// What an XML reader makes of a document.
+    fn xml_text(document: &str) -> (String, String) {
+        let document = roxmltree::Document::parse(document).unwrap();
+        let root = document.root_element();
+        let text =
+            root.descendants().filter(roxmltree::Node::is_text).filter_map(|node| node.text()).collect();
+        (root.attribute("a").unwrap_or_default().to_owned(), text)
+    }
+
+    /// The text, without what XML cannot hold.
+    fn sayable(text: &str) -> String {
+        let forbidden = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+        text.replace(forbidden, "\u{fffd}")
+    }
+
+    #[test]
+    fn nothing_ends_a_section_early() {
+        for text in [
+            "]]>",
+            "]]]>",
+            "]]>]]>",
+            "]]",
+            "a]]>b\r\n\tc",
+            "<![CDATA[",
+            "\u{0}\u{ffff}\u{fffd}\u{ff01}",
+            "",
+            "&amp;",
+        ] {
+            let (_, read) = xml_text(&format!("<x>{}</x>", parsed(push_cdata_in_json, text)));
+            assert_eq!(read, sayable(text), "{text:?}");
+        }
+    }
+
+    /// What markup might trip over, besides any other text.
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[\\x00-\\x7f\u{e9}\u{2028}\u{1f600}\u{f000}\u{fffd}\u{fffe}\u{ffff}]{0,40}",
+            "[\\]>\\[<!&;\"'\\\\\r\n\t]{0,20}",
+        ]
+    }
+
     proptest! {
         #[test]
-        fn json_reads_back(text in any::<String>()) {
+        fn json_reads_back(text in texts()) {
             prop_assert_eq!(parsed(push_json, &text), text);
         }
 
         #[test]
-        fn attributes_read_back_and_never_end_early(text in "[\\x00-\\x7f\u{e9}\u{2028}\u{1f600}]{0,40}") {
+        fn json_in_json_reads_back(text in texts()) {
+            let inner = format!("\"{}\"", parsed(push_json_in_json, &text));
+            prop_assert_eq!(serde_json::from_str::<String>(&inner).unwrap(), text);
+        }
+
+        #[test]
+        fn attributes_read_back_and_never_end_early(text in texts()) {
             let attribute = parsed(push_html_in_json, &text);
             prop_assert!(!attribute.contains(['"', '\'', '<', '>']));
             prop_assert_eq!(unescaped(&attribute), text);
+        }
+
+        #[test]
+        fn xml_reads_back(text in texts()) {
+            let inside = parsed(push_xml_in_json, &text);
+            let section = parsed(push_cdata_in_json, &text);
+            prop_assert_eq!(
+                xml_text(&format!("<x a=\"{inside}\">{inside}</x>")),
+                (sayable(&text), sayable(&text))
+            );
+            prop_assert_eq!(xml_text(&format!("<x>{section}</x>")).1, sayable(&text));
         }
     }
 }

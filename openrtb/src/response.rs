@@ -236,10 +236,43 @@ fn push_price(out: &mut Vec<u8>, price: CpmMicros) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::markup::{BannerMarkup, NativeMarkup, VastMarkup};
+    use haggle_domain::{
+        Media, MediaFile, NativeAd, NativeAsset, NativeKind, NativeSlot, Stream, StreamSlot, VastVersion,
+        Verification,
+    };
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    fn bid<'a>(text: &'a str, cat: &'a [String], price: CpmMicros) -> Bid<'a> {
+    fn banner<'a>() -> Markup<'a> {
+        Markup::Banner(BannerMarkup {
+            click_url: "https://click.test",
+            image_url: "https://cdn.test/a.png",
+            title: "",
+            size: Size { width: 300, height: 250 },
+            impression_url: "https://track.test",
+            verification: None,
+        })
+    }
+
+    fn vast<'a>(slot: &'a StreamSlot, stream: &'a Stream, audio: bool) -> VastMarkup<'a> {
+        VastMarkup {
+            version: VastVersion::V41,
+            slot,
+            stream,
+            audio,
+            ad_id: "1",
+            creative_id: "1",
+            title: "Shoes",
+            advertiser: "shop.test",
+            click_url: "https://click.test",
+            impression_url: "https://track.test",
+            error_url: "",
+            verification: None,
+        }
+    }
+
+    fn bid<'a>(text: &'a str, cat: &'a [Category], price: CpmMicros, markup: Markup<'a>) -> Bid<'a> {
         Bid {
             id: text,
             imp_id: text,
@@ -247,19 +280,27 @@ mod tests {
             nurl: text,
             burl: text,
             lurl: text,
-            markup: BannerMarkup {
-                click_url: "https://click.test/?a=1&b=2",
-                image_url: "https://cdn.test/a.png",
-                title: "Tom's \"big\" <sale>",
-                size: Size { width: 300, height: 250 },
-                impression_url: "https://track.test/i?p=${AUCTION_PRICE}",
-            },
+            markup,
             adomain: text,
+            bundle: text,
             cid: text,
             crid: text,
             cat,
+            cattax: 0,
+            attr: Codes::NONE,
+            dealid: text,
+            language: text,
+            slotinpod: 0,
             exp: 300,
         }
+    }
+
+    fn bare(markup: Markup<'_>) -> Bid<'_> {
+        bid("", &[], CpmMicros::ZERO, markup)
+    }
+
+    fn category(taxonomy: u8, code: &str) -> Category {
+        Category { taxonomy, code: code.to_owned() }
     }
 
     fn written(head: &ResponseHead<'_>, bids: &[Bid<'_>]) -> Value {
@@ -272,44 +313,129 @@ mod tests {
         serde_json::from_slice(out.strip_prefix(b"kept ").unwrap()).unwrap()
     }
 
+    const HEAD: ResponseHead<'static> =
+        ResponseHead { request_id: "r", response_id: "b", currency: "USD", seat: "s" };
+
+    /// What one bid says beside its markup.
+    fn said(bid: &Bid<'_>) -> Value {
+        let mut response = written(&HEAD, std::slice::from_ref(bid));
+        let mut bid = response["seatbid"][0]["bid"][0].take();
+        bid.as_object_mut().unwrap().remove("adm");
+        bid
+    }
+
     #[test]
     fn a_response_reads_back() {
-        let head = ResponseHead { request_id: "r", response_id: "b", currency: "USD", seat: "s" };
-        let cat = ["IAB18".to_owned(), "IAB22-3".to_owned()];
+        let cat = [category(1, "IAB18"), category(7, "596"), category(1, "IAB22-3")];
         let adm = concat!(
-            r#"<a href="https://click.test/?a=1&amp;b=2" target="_blank" rel="noopener">"#,
-            r#"<img src="https://cdn.test/a.png" width="300" height="250" alt="Tom&#39;s &quot;big&quot; &lt;sale&gt;"></a>"#,
-            r#"<img src="https://track.test/i?p=${AUCTION_PRICE}" width="1" height="1" alt="" style="position:absolute">"#
+            r#"<a href="https://click.test" target="_blank" rel="noopener">"#,
+            r#"<img src="https://cdn.test/a.png" width="300" height="250" alt=""></a>"#,
+            r#"<img src="https://track.test" width="1" height="1" alt="" style="position:absolute">"#
         );
         let full = json!({
-            "id": "x", "impid": "x", "price": 1.25, "adm": adm, "nurl": "x", "burl": "x", "lurl": "x", "adomain": ["x"],
-            "cid": "x", "crid": "x", "cat": ["IAB18", "IAB22-3"], "w": 300, "h": 250, "exp": 300, "mtype": 1
+            "id": "x", "impid": "x", "price": 1.25, "adm": adm, "nurl": "x", "burl": "x", "lurl": "x", "dealid": "x",
+            "bundle": "x", "cid": "x", "crid": "x", "language": "x", "adomain": ["x"], "cat": ["IAB18", "IAB22-3"],
+            "attr": [6, 16], "w": 300, "h": 250, "exp": 300, "mtype": 1
         });
-        let bare = json!({"id": "", "impid": "", "price": 0, "adm": adm, "w": 300, "h": 250, "exp": 300, "mtype": 1});
+        let bare_bid = json!({"id": "", "impid": "", "price": 0, "adm": adm, "w": 300, "h": 250, "exp": 300, "mtype": 1});
+        let attr = [6, 16].into_iter().collect();
+        let bids = [Bid { attr, ..bid("x", &cat, CpmMicros(1_250_000), banner()) }, bare(banner())];
         assert_eq!(
-            written(&head, &[bid("x", &cat, CpmMicros(1_250_000)), bid("", &[], CpmMicros::ZERO)]),
-            json!({"id": "r", "bidid": "b", "cur": "USD", "seatbid": [{"seat": "s", "bid": [full, bare]}]})
+            written(&HEAD, &bids),
+            json!({"id": "r", "bidid": "b", "cur": "USD", "seatbid": [{"seat": "s", "bid": [full, bare_bid]}]})
         );
-        assert_eq!(written(&head, &[]), json!({"id": "r", "bidid": "b", "cur": "USD", "seatbid": []}));
+        assert_eq!(written(&HEAD, &[]), json!({"id": "r", "bidid": "b", "cur": "USD", "seatbid": []}));
+    }
+
+    #[test]
+    fn categories_are_those_of_the_request_s_taxonomy() {
+        let cat = [category(1, "IAB18"), category(7, "596")];
+        for (cattax, codes, named) in [
+            (0, json!(["IAB18"]), Value::Null),
+            (1, json!(["IAB18"]), Value::Null),
+            (7, json!(["596"]), json!(7)),
+            (6, Value::Null, Value::Null),
+        ] {
+            let said = said(&Bid { cattax, cat: &cat, ..bare(banner()) });
+            assert_eq!((&said["cat"], &said["cattax"]), (&codes, &named), "cattax {cattax}");
+        }
+    }
+
+    #[test]
+    fn each_format_says_what_belongs_to_it() {
+        let verification = Verification {
+            vendor: "vendor.test-omid".to_owned(),
+            script: "https://vendor.test/omid.js".to_owned(),
+            parameters: String::new(),
+        };
+        let slot = StreamSlot { most_bitrate: u32::MAX, ..StreamSlot::default() };
+        let file = |width| MediaFile {
+            url: "https://cdn.test/a".to_owned(),
+            mime: "video/mp4".to_owned(),
+            size: Size { width, height: width / 2 },
+            bitrate: 0,
+        };
+        let film = Stream { duration: 15, skip_after: None, media: Media::Files(vec![file(320), file(640)]) };
+        let markup = VastMarkup { verification: Some(&verification), ..vast(&slot, &film, false) };
+        let common = json!({"id": "", "impid": "", "price": 0, "exp": 300});
+        let with = |others: Value| {
+            let mut all = common.clone();
+            all.as_object_mut().unwrap().append(&mut others.as_object().unwrap().clone());
+            all
+        };
+        assert_eq!(
+            said(&Bid { slotinpod: -1, ..bare(Markup::Vast(markup)) }),
+            with(
+                json!({"mtype": 2, "w": 640, "h": 320, "protocol": 11, "dur": 15, "slotinpod": -1, "apis": [7]})
+            )
+        );
+        let tag =
+            Media::Wrapper { tag: "https://vast.test".to_owned(), mimes: vec![], size: Size::default() };
+        let sound = Stream { duration: 30, skip_after: None, media: tag };
+        assert_eq!(
+            said(&bare(Markup::Vast(vast(&slot, &sound, true)))),
+            with(json!({"mtype": 3, "protocol": 12, "dur": 30}))
+        );
+        let title = NativeAsset { id: 1, required: true, kind: NativeKind::Title { longest: 0 } };
+        let page = NativeSlot { assets: [title].into_iter().collect(), ..NativeSlot::default() };
+        let ad = NativeAd { images: vec![], data: vec![] };
+        let native = Markup::Native(NativeMarkup {
+            slot: &page,
+            ad: &ad,
+            title: "Shoes",
+            click_url: "https://click.test",
+            impression_url: "https://track.test",
+            verification: None,
+            wrapped: false,
+        });
+        assert_eq!(said(&Bid { slotinpod: 1, ..bare(native) }), with(json!({"mtype": 4})));
+    }
+
+    #[test]
+    fn no_bid_says_why() {
+        let mut out = Vec::new();
+        write_no_bid(&mut out, "a\"b", 7);
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"id":"a\"b","nbr":7}"#);
     }
 
     proptest! {
         #[test]
-        fn any_text_reads_back(text in any::<String>(), cat in prop::collection::vec(any::<String>(), 0..3)) {
+        fn any_text_reads_back(text in any::<String>(), codes in prop::collection::vec(any::<String>(), 0..3)) {
             let head = ResponseHead { request_id: &text, response_id: &text, currency: "EUR", seat: &text };
-            let response = written(&head, &[bid(&text, &cat, CpmMicros(1))]);
+            let cat: Vec<_> = codes.iter().map(|code| category(1, code)).collect();
+            let response = written(&head, &[bid(&text, &cat, CpmMicros(1), banner())]);
             prop_assert_eq!(&response["id"], &json!(text));
             prop_assert_eq!(&response["seatbid"][0]["seat"], &json!(text));
             let sent = &response["seatbid"][0]["bid"][0];
             prop_assert_eq!(&sent["impid"], &json!(text));
             if !text.is_empty() {
                 prop_assert_eq!(&response["bidid"], &json!(text));
-                for member in ["nurl", "burl", "lurl", "cid", "crid"] {
+                for member in ["nurl", "burl", "lurl", "cid", "crid", "dealid", "bundle", "language"] {
                     prop_assert_eq!(&sent[member], &json!(text));
                 }
                 prop_assert_eq!(&sent["adomain"], &json!([text]));
             }
-            prop_assert_eq!(sent.get("cat").cloned().unwrap_or(json!([])), json!(cat));
+            prop_assert_eq!(sent.get("cat").cloned().unwrap_or(json!([])), json!(codes));
         }
 
         #[test]

@@ -95,3 +95,111 @@ fn distance(length: u16, wanted: u16, least: u16) -> u32 {
         (wanted, _) => u32::from(length.abs_diff(wanted)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(kind: u16, width: u16, height: u16) -> NativeImage {
+        NativeImage {
+            kind,
+            url: format!("https://cdn.test/{width}.jpg"),
+            mime: "image/jpeg".to_owned(),
+            size: Size { width, height },
+        }
+    }
+
+    fn ad() -> NativeAd {
+        NativeAd {
+            images: vec![image(3, 1200, 627), image(1, 80, 80), image(3, 600, 315)],
+            data: vec![
+                (2, "a long description".to_owned()),
+                (2, "short".to_owned()),
+                (1, "Sho\u{df}".to_owned()),
+                (6, String::new()),
+            ],
+        }
+    }
+
+    fn asset(required: bool, kind: NativeKind) -> NativeAsset {
+        NativeAsset { id: 1, required, kind }
+    }
+
+    fn slot(assets: Vec<NativeAsset>) -> NativeSlot {
+        NativeSlot { assets: assets.into(), image_tracker: true, ..NativeSlot::default() }
+    }
+
+    /// The width of the picture that answers.
+    fn picture(kind: u16, size: (u16, u16), least: (u16, u16), mimes: &[&str]) -> Option<u16> {
+        let asset = asset(
+            true,
+            NativeKind::Image {
+                kind,
+                size: Size { width: size.0, height: size.1 },
+                least: Size { width: least.0, height: least.1 },
+                mimes: mimes.iter().map(|mime| Tag::of(mime)).collect(),
+            },
+        );
+        match native_answer(&asset, &ad(), "") {
+            Some(NativeAnswer::Image(image)) => Some(image.size.width),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_picture_answers_by_kind_type_and_size() {
+        assert_eq!(picture(1, (0, 0), (0, 0), &[]), Some(80));
+        assert_eq!(picture(0, (0, 0), (0, 0), &[]), Some(1200), "any kind: the first");
+        assert_eq!(picture(2, (0, 0), (0, 0), &[]), None);
+        assert_eq!(picture(3, (600, 315), (0, 0), &[]), Some(600));
+        assert_eq!(picture(3, (600, 314), (0, 0), &[]), None, "a size without a minimum is exact");
+        assert_eq!(picture(3, (600, 0), (0, 0), &[]), Some(600));
+        assert_eq!(picture(3, (0, 0), (300, 150), &[]), Some(600), "the nearest above the minimum");
+        assert_eq!(picture(3, (0, 0), (601, 150), &[]), Some(1200));
+        assert_eq!(picture(3, (0, 0), (1201, 0), &[]), None);
+        assert_eq!(picture(3, (1000, 500), (300, 150), &[]), Some(1200), "the nearest to the size wanted");
+        assert_eq!(picture(3, (0, 0), (0, 0), &["image/jpg"]), Some(1200));
+        assert_eq!(picture(3, (0, 0), (0, 0), &["image/png", "image/gif"]), None);
+    }
+
+    #[test]
+    fn texts_answer_whole_or_not_at_all() {
+        let title = |longest| {
+            native_answer(&asset(true, NativeKind::Title { longest }), &ad(), "Sch\u{fc}he").is_some()
+        };
+        assert!(title(0) && title(6) && !title(5), "characters are counted, not bytes");
+        let data = |kind, longest| match native_answer(
+            &asset(true, NativeKind::Data { kind, longest }),
+            &ad(),
+            "",
+        ) {
+            Some(NativeAnswer::Data { value, .. }) => Some(value.chars().count()),
+            _ => None,
+        };
+        assert_eq!(data(2, 0), Some(18));
+        assert_eq!(data(2, 10), Some(5), "the first that is short enough");
+        assert_eq!(data(2, 4), None);
+        assert_eq!(data(1, 4), Some(4));
+        assert_eq!((data(6, 0), data(12, 0)), (None, None), "an empty text is none");
+    }
+
+    #[test]
+    fn all_that_is_required_is_answered_and_of_the_rest_what_can_be() {
+        let ad = ad();
+        let title = || asset(true, NativeKind::Title { longest: 25 });
+        let film = |required| asset(required, NativeKind::Video);
+        let sponsor = asset(false, NativeKind::Data { kind: 1, longest: 0 });
+        let offered = slot(vec![film(false), title(), sponsor]);
+        assert!(native_fits(&offered, &ad, "Shoes"));
+        let answers: Vec<_> = native_answers(&offered, &ad, "Shoes").map(|(_, answer)| answer).collect();
+        assert_eq!(
+            answers,
+            [NativeAnswer::Title("Shoes"), NativeAnswer::Data { kind: 1, value: "Sho\u{df}" }]
+        );
+        assert!(!native_fits(&slot(vec![title(), film(true)]), &ad, "Shoes"));
+        assert!(!native_fits(&slot(vec![title()]), &ad, "A title of more than 25 letters"));
+        assert!(!native_fits(&slot(vec![film(false)]), &ad, "Shoes"), "nothing to show");
+        let uncounted = NativeSlot { image_tracker: false, ..slot(vec![title()]) };
+        assert!(!native_fits(&uncounted, &ad, "Shoes"));
+    }
+}

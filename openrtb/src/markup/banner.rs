@@ -46,3 +46,33 @@ impl BannerMarkup<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::markup::test_support::{read, verification};
+
+    #[test]
+    fn a_linked_image_a_pixel_and_a_script_where_one_is_given() {
+        let verification = verification();
+        let markup = BannerMarkup {
+            click_url: "https://click.test/?a=1&b=2",
+            image_url: "https://cdn.test/a.png",
+            title: "Tom's \"big\" <sale>",
+            size: Size { width: 300, height: 250 },
+            impression_url: "https://track.test/i?p=${AUCTION_PRICE}",
+            verification: None,
+        };
+        let html = concat!(
+            r#"<a href="https://click.test/?a=1&amp;b=2" target="_blank" rel="noopener">"#,
+            r#"<img src="https://cdn.test/a.png" width="300" height="250" alt="Tom&#39;s &quot;big&quot; &lt;sale&gt;"></a>"#,
+            r#"<img src="https://track.test/i?p=${AUCTION_PRICE}" width="1" height="1" alt="" style="position:absolute">"#
+        );
+        assert_eq!(read(|out| markup.write(out)), html);
+        let measured = BannerMarkup { verification: Some(&verification), ..markup };
+        assert_eq!(
+            read(|out| measured.write(out)),
+            format!(r#"{html}<script src="https://vendor.test/omid.js?a=1&amp;b=2"></script>"#)
+        );
+    }
+}

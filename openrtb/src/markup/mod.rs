@@ -59,3 +59,24 @@ impl Markup<'_> {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use haggle_domain::Verification;
+
+    /// What a reader of the response's JSON finds in `adm`.
+    pub(crate) fn read(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = vec![b'"'];
+        write(&mut out);
+        out.push(b'"');
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    pub(crate) fn verification() -> Verification {
+        Verification {
+            vendor: "vendor.test-omid".to_owned(),
+            script: "https://vendor.test/omid.js?a=1&b=2".to_owned(),
+            parameters: r#"{"key":"]]>"}"#.to_owned(),
+        }
+    }
+}

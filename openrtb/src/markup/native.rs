@@ -99,3 +99,114 @@ fn push_text(out: &mut Vec<u8>, before: &[u8], text: &str) {
     push_json_in_json(out, text);
     out.extend_from_slice(br#"\""#);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::markup::test_support::{read, verification};
+    use haggle_domain::{NativeImage, NativeKind, Size};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn slot(event_trackers: bool) -> NativeSlot {
+        let asset = |id, required, kind| NativeAsset { id, required, kind };
+        let image = NativeKind::Image {
+            kind: 3,
+            size: Size::default(),
+            least: Size { width: 600, height: 315 },
+            mimes: Default::default(),
+        };
+        NativeSlot {
+            assets: vec![
+                asset(4, true, NativeKind::Title { longest: 0 }),
+                asset(-1, false, NativeKind::Video),
+                asset(0, true, image),
+                asset(7, false, NativeKind::Data { kind: 1, longest: 25 }),
+            ]
+            .into(),
+            image_tracker: true,
+            script_tracker: true,
+            event_trackers,
+            ..NativeSlot::default()
+        }
+    }
+
+    fn ad(text: &str) -> NativeAd {
+        NativeAd {
+            images: vec![NativeImage {
+                kind: 3,
+                url: "https://cdn.test/a.jpg".to_owned(),
+                mime: "image/jpeg".to_owned(),
+                size: Size { width: 1200, height: 627 },
+            }],
+            data: vec![(1, text.to_owned())],
+        }
+    }
+
+    fn markup<'a>(slot: &'a NativeSlot, ad: &'a NativeAd) -> NativeMarkup<'a> {
+        NativeMarkup {
+            slot,
+            ad,
+            title: "Tom's \"big\" sale",
+            click_url: "https://click.test/?a=1&b=2",
+            impression_url: "https://track.test/i?p=${AUCTION_PRICE}",
+            verification: None,
+            wrapped: false,
+        }
+    }
+
+    #[test]
+    fn the_answer_by_version_1_2() {
+        let (slot, ad, verification) = (slot(true), ad("Sho\u{df}"), verification());
+        let plain = read(|out| markup(&slot, &ad).write(out));
+        let expected = concat!(
+            r#"{"ver":"1.2","assets":[{"id":4,"required":1,"title":{"text":"Tom's \"big\" sale"}},"#,
+            r#"{"id":0,"required":1,"img":{"type":3,"url":"https://cdn.test/a.jpg","w":1200,"h":627}},"#,
+            "{\"id\":7,\"data\":{\"type\":1,\"len\":4,\"value\":\"Sho\u{df}\"}}],",
+            r#""link":{"url":"https://click.test/?a=1&b=2"},"#,
+            r#""eventtrackers":[{"event":1,"method":1,"url":"https://track.test/i?p=${AUCTION_PRICE}"}]}"#
+        );
+        assert_eq!(plain, expected);
+        let measured =
+            NativeMarkup { verification: Some(&verification), wrapped: true, ..markup(&slot, &ad) };
+        let read: Value = serde_json::from_str(&read(|out| measured.write(out))).unwrap();
+        assert_eq!(
+            read["native"]["eventtrackers"],
+            json!([
+                {"event": 1, "method": 1, "url": "https://track.test/i?p=${AUCTION_PRICE}"},
+                {"event": 1, "method": 2, "url": verification.script, "ext":
+                    {"vendorKey": verification.vendor, "verification_parameters": verification.parameters}}
+            ])
+        );
+    }
+
+    #[test]
+    fn before_that_trackers_are_a_list_of_addresses() {
+        let (slot, ad, verification) = (slot(false), ad("Shoes"), verification());
+        let markup = NativeMarkup { verification: Some(&verification), ..markup(&slot, &ad) };
+        let read: Value = serde_json::from_str(&read(|out| markup.write(out))).unwrap();
+        assert_eq!(read["ver"], "1.1");
+        assert_eq!(read["imptrackers"], json!(["https://track.test/i?p=${AUCTION_PRICE}"]));
+        assert!(read.get("eventtrackers").is_none() && read.get("native").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_reads_back(text in "[\\x00-\\x7f\u{e9}\u{2028}\u{1f600}]{1,25}", wrapped in any::<bool>()) {
+            let (slot, ad) = (slot(true), ad(&text));
+            let markup = NativeMarkup {
+                title: &text,
+                click_url: &text,
+                impression_url: &text,
+                wrapped,
+                ..markup(&slot, &ad)
+            };
+            let read: Value = serde_json::from_str(&read(|out| markup.write(out))).unwrap();
+            let native = if wrapped { &read["native"] } else { &read };
+            prop_assert_eq!(&native["assets"][0]["title"]["text"], &json!(text));
+            prop_assert_eq!(&native["assets"][2]["data"]["value"], &json!(text));
+            prop_assert_eq!(&native["link"]["url"], &json!(text));
+            prop_assert_eq!(&native["eventtrackers"][0]["url"], &json!(text));
+        }
+    }
+}
