@@ -109,6 +109,7 @@ pub struct Imp<'a> {
     pub video: Option<Box<Stream<'a>>>,
     #[serde(borrow)]
     pub audio: Option<Box<Stream<'a>>>,
+    #[serde(borrow)]
     pub native: Option<Box<Native<'a>>>,
     #[serde(borrow)]
     pub pmp: Option<Box<Pmp<'a>>>,

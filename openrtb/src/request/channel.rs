@@ -6,7 +6,7 @@ use super::lenient::Words;
 use super::object::object;
 
 object! {
-    /// A site (section 3.2.13), an app (section 3.2.14) or screens out of home (section 3.2.30).
+    /// A site (section 3.2.13), an app (section 3.2.14) or screens out of home (section 3.2.32).
     pub Channel<'a> {
         b"id" =>
         /// As the exchange names it.
