@@ -71,8 +71,8 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, Tag, Timestamp,
-        UserKey,
+        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, PrivacyKey, Tag,
+        Timestamp, UserKey,
     };
     use proptest::prelude::*;
 
@@ -162,6 +162,10 @@ mod tests {
                 did: BehaviourKind::Carted,
                 what: Tag(what)
             }),
+            decision().prop_map(|decision| Event::Bid { decision }),
+            any::<u64>().prop_map(|user| Event::UserOptedOut { user: PrivacyKey(user) }),
+            any::<u64>().prop_map(|user| Event::UserErased { user: PrivacyKey(user) }),
+            Just(Event::Redacted),
         ]
     }
 
