@@ -351,7 +351,7 @@ fn price_keys_are_read_beside_the_file_and_never_shown() {
     };
     let loaded = read(&format!("{KEY}\n"), &"0f".repeat(32)).unwrap();
     assert!(loaded.exchanges[0].price_encryption.is_some());
-    let explained = config::explain::explain(&loaded);
+    let explained = explain::explain(&loaded);
     assert!(explained.contains("billed on burl, prices encrypted"), "{explained}");
     assert!(!explained.contains(KEY) && !format!("{loaded:?}").contains(KEY));
     let told = read(KEY, "0123456789abcdef-not-a-key").expect_err("a mistake").to_string();

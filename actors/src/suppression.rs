@@ -4,12 +4,14 @@
 //! [`Suppressions::redact`] on its way to the disk. So whatever was on its way when somebody opted out or was erased (a
 //! token in a browser, a notice in a mailbox, an event of the shop) finds nothing to bring back.
 
-use dashmap::DashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::{DashMap, DashSet};
 use haggle_domain::{Decision, Event, PrivacyKey, Record, Timestamp, UserKey};
 use haggle_learning::is_user_level;
 use minicbor::{Decode, Encode};
 
-/// What is to be forgotten of one user.
+/// What is to be forgotten of one user, as it is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Suppression {
     /// They opted out.
@@ -23,23 +25,31 @@ pub struct Suppression {
     pub erase_below: Option<u64>,
 }
 
+/// An erasure of one user.
+#[derive(Clone, Copy, Debug)]
+struct Erasure {
+    until: Timestamp,
+    below: Option<u64>,
+}
+
 /// Everybody who is to be forgotten. Nobody ever leaves: a forgotten opt-out would be a broken promise.
 #[derive(Debug, Default)]
 pub struct Suppressions {
-    users: DashMap<PrivacyKey, Suppression>,
+    opted_out: DashSet<PrivacyKey>,
+    erased: DashMap<PrivacyKey, Erasure>,
+    /// Erasures that are not done, so that nobody has to look for them where there are none.
+    unfinished: AtomicUsize,
 }
 
 impl Suppressions {
     /// Whether the user opted out: one look-up in one shard.
     pub fn opted_out(&self, user: UserKey) -> bool {
-        self.get(PrivacyKey::of(user)).is_some_and(|suppression| suppression.opted_out)
+        self.opted_out.contains(&PrivacyKey::of(user))
     }
 
     /// Whether what the user did at a time is to be forgotten.
     pub fn forgets(&self, user: PrivacyKey, at: Timestamp) -> bool {
-        self.get(user).is_some_and(|suppression| {
-            suppression.opted_out || suppression.erased_until.is_some_and(|until| at <= until)
-        })
+        self.opted_out.contains(&user) || self.erased.get(&user).is_some_and(|erasure| at <= erasure.until)
     }
 
     /// Takes the user off a decision that is to be forgotten, with all that says something of them.
@@ -63,8 +73,8 @@ impl Suppressions {
     /// What remains of a record that has been written at an offset, if anything of it is to be erased.
     pub fn erased(&self, offset: u64, record: &Record) -> Option<Record> {
         let doomed = |user| {
-            let suppression = self.get(PrivacyKey::of(user));
-            suppression.and_then(|suppression| suppression.erase_below).is_some_and(|below| offset < below)
+            let erasure = self.erased.get(&PrivacyKey::of(user));
+            erasure.and_then(|erasure| erasure.below).is_some_and(|below| offset < below)
         };
         if let Event::Behaviour { user, .. } = record.event {
             return doomed(user).then(|| Record { event: Event::Redacted, ..record.clone() });
@@ -79,13 +89,16 @@ impl Suppressions {
     pub fn note(&self, offset: u64, record: &Record) -> Option<PrivacyKey> {
         match record.event {
             Event::UserOptedOut { user } => {
-                self.users.entry(user).or_default().opted_out = true;
+                self.opted_out.insert(user);
                 Some(user)
             }
             Event::UserErased { user } => {
-                let mut suppression = self.users.entry(user).or_default();
-                suppression.erased_until = suppression.erased_until.max(Some(record.at));
-                suppression.erase_below = Some(offset);
+                let mut erasure =
+                    self.erased.entry(user).or_insert(Erasure { until: record.at, below: None });
+                erasure.until = erasure.until.max(record.at);
+                if erasure.below.replace(offset).is_none() {
+                    self.unfinished.fetch_add(1, Ordering::Relaxed);
+                }
                 Some(user)
             }
             _ => None,
@@ -94,33 +107,47 @@ impl Suppressions {
 
     /// Everything below `below` was searched for the user. A later erasure is not done yet.
     pub fn finish(&self, user: PrivacyKey, below: u64) {
-        if let Some(mut suppression) = self.users.get_mut(&user)
-            && suppression.erase_below.is_some_and(|asked| asked <= below)
+        if let Some(mut erasure) = self.erased.get_mut(&user)
+            && erasure.below.is_some_and(|asked| asked <= below)
         {
-            suppression.erase_below = None;
+            erasure.below = None;
+            self.unfinished.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Whose erasure is not done, and below which offset it has to search.
     pub fn unfinished(&self) -> Vec<(PrivacyKey, u64)> {
-        self.users.iter().filter_map(|entry| entry.erase_below.map(|below| (*entry.key(), below))).collect()
+        if self.unfinished.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        self.erased.iter().filter_map(|entry| entry.below.map(|below| (*entry.key(), below))).collect()
     }
 
     /// What is to be forgotten of a user, if anything.
     pub fn get(&self, user: PrivacyKey) -> Option<Suppression> {
-        self.users.get(&user).map(|suppression| *suppression)
-    }
-
-    /// Puts back what was kept of a user.
-    pub fn restore(&self, user: PrivacyKey, suppression: Suppression) {
-        self.users.insert(user, suppression);
-    }
-
-    /// How many users opted out, and how many erasures are not done. Counts them all.
-    pub fn counts(&self) -> (usize, usize) {
-        self.users.iter().fold((0, 0), |(out, unfinished), entry| {
-            (out + usize::from(entry.opted_out), unfinished + usize::from(entry.erase_below.is_some()))
+        let opted_out = self.opted_out.contains(&user);
+        let erasure = self.erased.get(&user).map(|erasure| *erasure);
+        (opted_out || erasure.is_some()).then_some(Suppression {
+            opted_out,
+            erased_until: erasure.map(|erasure| erasure.until),
+            erase_below: erasure.and_then(|erasure| erasure.below),
         })
+    }
+
+    /// Puts back what was kept of a user, once a user.
+    pub fn restore(&self, user: PrivacyKey, suppression: Suppression) {
+        if suppression.opted_out {
+            self.opted_out.insert(user);
+        }
+        if let Some(until) = suppression.erased_until {
+            self.erased.insert(user, Erasure { until, below: suppression.erase_below });
+            self.unfinished.fetch_add(usize::from(suppression.erase_below.is_some()), Ordering::Relaxed);
+        }
+    }
+
+    /// How many users opted out, and how many erasures are not done.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.opted_out.len(), self.unfinished.load(Ordering::Relaxed))
     }
 }
 
@@ -198,5 +225,11 @@ mod tests {
         suppressions.finish(user, 20);
         assert_eq!((suppressions.unfinished(), suppressions.counts()), (vec![], (0, 0)));
         assert!(suppressions.forgets(user, Timestamp(70)));
+        let kept = suppressions.get(user).unwrap();
+        let bytes = minicbor::to_vec(kept).unwrap();
+        assert_eq!(minicbor::decode::<Suppression>(&bytes).unwrap(), kept);
+        let restored = Suppressions::default();
+        restored.restore(user, Suppression { opted_out: true, erase_below: Some(5), ..kept });
+        assert_eq!((restored.unfinished(), restored.counts()), (vec![(user, 5)], (1, 1)));
     }
 }

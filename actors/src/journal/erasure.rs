@@ -16,7 +16,6 @@ use std::thread;
 use std::time::Duration;
 
 use fjall::Keyspace;
-use haggle_domain::PrivacyKey;
 
 use super::intake::{Intake, Rewrite};
 use super::store::Store;
@@ -227,6 +226,3 @@ impl Eraser<'_> {
 fn log_number(file: &Path) -> Option<u64> {
     file.file_stem()?.to_str()?.parse().ok()
 }
-
-/// For the writer: what was done of whom.
-pub(super) type Done = Vec<(PrivacyKey, u64)>;

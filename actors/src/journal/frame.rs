@@ -71,7 +71,7 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, Quantity, Rate,
+        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, PrivacyKey, Quantity, Rate,
         Tag, Terms, Timestamp, UserKey,
     };
     use proptest::prelude::*;
@@ -163,6 +163,10 @@ mod tests {
                 did: BehaviourKind::Carted,
                 what: Tag(what)
             }),
+            decision().prop_map(|decision| Event::Bid { decision }),
+            any::<u64>().prop_map(|user| Event::UserOptedOut { user: PrivacyKey(user) }),
+            any::<u64>().prop_map(|user| Event::UserErased { user: PrivacyKey(user) }),
+            Just(Event::Redacted),
         ]
     }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use haggle_domain::Record;
+use haggle_domain::{PrivacyKey, Record};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
 use super::JournalError;
-use super::erasure::Done;
 
 /// Called once, on the writer's thread, when a commit is durable or will never be acknowledged. It should be
 /// short, and must not wait for the journal. After an error the records may or may not be found at the next start.
@@ -81,8 +80,8 @@ pub(super) enum Rewrite {
     DropCheckpoints { prefix: &'static str, up_to: u64 },
     /// Write about a MiB that means nothing, so that the store's log moves on.
     Fill,
-    /// These users are erased.
-    Finished(Done),
+    /// These users are erased, as far as was asked for below these offsets.
+    Finished(Vec<(PrivacyKey, u64)>),
 }
 
 /// What the writer is asked to do.

@@ -41,7 +41,7 @@ pub(super) struct Store {
     pub(super) records: Keyspace,
     pub(super) checkpoints: Keyspace,
     pub(super) privacy: Keyspace,
-    /// What means nothing; see [`Rewrite::Fill`](super::intake::Rewrite::Fill).
+    /// What means nothing; see [`Store::add_filler`].
     pub(super) filler: Keyspace,
     meta: Keyspace,
     pub(super) suppressions: Arc<Suppressions>,
