@@ -10,6 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice, Outcome};
 use haggle_domain::{
+    Ad, Category, Codes,
     BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Flight, Goal, Micros, Pacing, Size,
     Tag, Targeting, Timestamp,
 };
@@ -28,7 +29,10 @@ fn campaign() -> Campaign {
         key: CampaignKey::of("boots"),
         name: "Boots".into(),
         advertiser_domain: "shop.example".into(),
-        categories: vec!["IAB20".into()],
+        categories: vec![Category { taxonomy: 1, code: "IAB20".into() }],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros(500_000) },
         budget: Budget { daily: Some(Micros::from_units(10_000)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
@@ -41,8 +45,9 @@ fn campaign() -> Campaign {
             .map(|id| Creative {
                 id: id.into(),
                 tag: Tag::of(id),
-                size: Size { width: 300, height: 250 },
-                image: "https://cdn.shop.example/a.jpg".into(),
+                ad: Ad::Banner { size: Size { width: 300, height: 250 }, image: "https://cdn.shop.example/a.jpg".into() },
+                attributes: Codes::NONE,
+                verification: None,
                 landing: "https://shop.example/a".into(),
                 title: "A".into(),
             })

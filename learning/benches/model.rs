@@ -31,7 +31,7 @@ fn request(n: u64) -> (Context, Opportunity, Profile) {
         ..Context::default()
     };
     let opportunity = Opportunity {
-        sizes: [Size { width: 300, height: 250 }].into_iter().collect(),
+        banner: Some(haggle_domain::BannerSlot { sizes: [Size { width: 300, height: 250 }].into_iter().collect(), ..Default::default() }),
         placement: word(20, 50_000),
         position: 1,
         ..Opportunity::default()

@@ -115,7 +115,7 @@ pub fn request_features(
     };
     word(Field::Os, context.os);
     word(Field::Language, context.language);
-    if let Some(size) = opportunity.sizes.first() {
+    if let Some(size) = opportunity.banner.as_ref().and_then(|slot| slot.sizes.first()) {
         features.push(index(Field::Size, size_value(size.width, size.height)));
     }
     if opportunity.position != 0 {
@@ -170,10 +170,10 @@ pub fn ad_features(campaign: &Campaign, creative: usize) -> AdFeatures {
         features.push(index(Field::Advertiser, advertiser.0));
     }
     for category in campaign.categories.iter().take(CATEGORIES) {
-        features.push(index(Field::Category, Tag::of(category).0));
+        features.push(index(Field::Category, Tag::of(&category.code).0));
     }
     if let Some(creative) = creative {
-        features.push(index(Field::AdSize, size_value(creative.size.width, creative.size.height)));
+        features.push(index(Field::AdSize, size_value(creative.banner_size().width, creative.banner_size().height)));
     }
     features
 }
@@ -220,7 +220,7 @@ mod tests {
             ..Context::default()
         };
         let opportunity = Opportunity {
-            sizes: [Size { width: 300, height: 250 }].into_iter().collect(),
+            banner: Some(haggle_domain::BannerSlot { sizes: [Size { width: 300, height: 250 }].into_iter().collect(), ..Default::default() }),
             placement: Tag::of("top"),
             position: 1,
             ..Opportunity::default()

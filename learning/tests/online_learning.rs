@@ -1,6 +1,7 @@
 //! How fast the model learns a made-up world whose truth is known.
 
 use haggle_domain::{
+    Ad, Category, Codes,
     Budget, Campaign, CampaignKey, Context, CpmMicros, Creative, DeviceKind, ExchangeKey, Flight, Goal,
     Micros, Opportunity, Pacing, Size, Tag, Targeting, Timestamp, UserKey,
 };
@@ -37,7 +38,10 @@ fn campaign(number: usize) -> Campaign {
         id,
         // Two campaigns an advertiser, and one category each.
         advertiser_domain: format!("shop-{}.example", number / 2),
-        categories: vec![format!("IAB{}", number / 2 + 1)],
+        categories: vec![Category { taxonomy: 1, code: format!("IAB{}", number / 2 + 1) }],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros::from_units(1) },
         budget: Budget { daily: Some(Micros::from_units(100)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
@@ -52,8 +56,9 @@ fn campaign(number: usize) -> Campaign {
             .map(|(i, id)| Creative {
                 id: (*id).to_owned(),
                 tag: Tag::of(id),
-                size: size(number + i),
-                image: "https://cdn.example/a.png".to_owned(),
+                ad: Ad::Banner { size: size(number + i), image: "https://cdn.example/a.png".to_owned() },
+                attributes: Codes::NONE,
+                verification: None,
                 landing: "https://shop.example/".to_owned(),
                 title: "a".to_owned(),
             })
@@ -115,7 +120,7 @@ impl World {
             ..context
         };
         let opportunity = Opportunity {
-            sizes: [Size { width: 300 + 20 * random.random_range(0..5), height: 250 }].into_iter().collect(),
+            banner: Some(haggle_domain::BannerSlot { sizes: [Size { width: 300 + 20 * random.random_range(0..5), height: 250 }].into_iter().collect(), ..Default::default() }),
             placement: Tag::of(&format!("slot-{site}-{}", random.random_range(0..4))),
             position: random.random_range(0..3),
             ..Opportunity::default()

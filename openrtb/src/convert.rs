@@ -44,6 +44,7 @@ impl BidRequest<'_> {
             seat_blocked: (!self.wseat.is_empty() && !self.wseat.iter().any(|wanted| wanted == seat))
                 || self.bseat.iter().any(|blocked| blocked == seat),
             test: self.test,
+            ..Context::default()
         }
     }
 
@@ -90,12 +91,13 @@ impl BidRequest<'_> {
             return Err(NoBidReason::UnsupportedCurrency);
         }
         Ok(Opportunity {
-            sizes,
+            banner: Some(haggle_domain::BannerSlot { sizes, ..Default::default() }),
             floor,
             placement: tag(&imp.tagid),
             position: banner.pos.and_then(|position| u8::try_from(position).ok()).unwrap_or(0),
             interstitial: imp.instl,
             secure: imp.secure,
+            ..Opportunity::default()
         })
     }
 

@@ -71,7 +71,7 @@ fn check_opportunity(actual: &Opportunity, expected: &Value) -> Result<(), Strin
             "id" => {}
             "sizes" => {
                 let sizes: Vec<_> =
-                    actual.sizes.iter().map(|size| format!("{}x{}", size.width, size.height)).collect();
+                    actual.banner.iter().flat_map(|slot| &slot.sizes).map(|size| format!("{}x{}", size.width, size.height)).collect();
                 same(key, sizes, words(value))?;
             }
             "floor" => same(key, actual.floor.to_string(), value.as_str().unwrap().to_owned())?,
@@ -146,7 +146,7 @@ fn recorded_requests_parse() {
         assert_eq!(imps.len(), row["request"]["imp"].as_array().unwrap().len(), "{}", row["source"]);
         for (id, outcome) in imps {
             bids += usize::from(outcome.is_ok());
-            println!("{} {id}: {:?}", row["source"], outcome.map(|opportunity| opportunity.sizes));
+            println!("{} {id}: {:?}", row["source"], outcome.map(|opportunity| opportunity.banner));
         }
     }
     assert!(bids > 20, "only {bids} imps could be bid on");

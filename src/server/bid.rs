@@ -175,15 +175,18 @@ fn write(
         lurl: &urls.loss,
         markup: BannerMarkup {
             click_url: &urls.click,
-            image_url: &creative.image,
+            image_url: match &creative.ad {
+                haggle_domain::Ad::Banner { image, .. } => image,
+                _ => "",
+            },
             title: &creative.title,
-            size: creative.size,
+            size: creative.banner_size(),
             impression_url: &urls.impression,
         },
         adomain: &entry.campaign.advertiser_domain,
         cid: &entry.campaign.id,
         crid: &creative.id,
-        cat: &entry.campaign.categories,
+        cat: &entry.campaign.categories.iter().map(|category| category.code.clone()).collect::<Vec<_>>(),
         exp: u32::try_from(decision.expires_at.since(now).as_secs()).unwrap_or(u32::MAX),
     });
 }

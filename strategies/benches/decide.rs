@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use haggle_domain::{
+    Ad, Category, Codes,
     AuctionType, BehaviourKind, Budget, Campaign, CampaignKey, Context, CpmMicros, Creative, DeviceKind,
     Draw, ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Predicate, Profile, Size, Tag, Targeting,
     Timestamp, UserKey,
@@ -73,7 +74,10 @@ fn campaign(number: usize) -> Campaign {
         key: CampaignKey::of(&id),
         name: id.clone(),
         advertiser_domain: format!("shop-{}.example", number / 4),
-        categories: vec![format!("IAB{}-{}", 1 + number % 26, 1 + number % 5)],
+        categories: vec![Category { taxonomy: 1, code: format!("IAB{}-{}", 1 + number % 26, 1 + number % 5) }],
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: match number % 4 {
             0 => Goal::Cpm { price: CpmMicros(2_500_000) },
             1 => Goal::Cpc { max: Micros(450_000) },
@@ -91,8 +95,9 @@ fn campaign(number: usize) -> Campaign {
             .map(|at| Creative {
                 id: format!("{id}-{at}"),
                 tag: Tag::of(&format!("{id}-{at}")),
-                size: SIZES[(number + at / 2) % SIZES.len()],
-                image: "https://cdn.example/a.png".into(),
+                ad: Ad::Banner { size: SIZES[(number + at / 2) % SIZES.len()], image: "https://cdn.example/a.png".into() },
+                attributes: Codes::NONE,
+                verification: None,
                 landing: "https://shop.example/a".into(),
                 title: "A".into(),
             })
@@ -159,7 +164,7 @@ fn context(auction: AuctionType) -> Context {
 
 fn opportunity() -> Opportunity {
     Opportunity {
-        sizes: [SIZES[0], SIZES[2]].into_iter().collect(),
+        banner: Some(haggle_domain::BannerSlot { sizes: [SIZES[0], SIZES[2]].into_iter().collect(), ..Default::default() }),
         floor: CpmMicros(100_000),
         placement: Tag::of("top"),
         position: 1,

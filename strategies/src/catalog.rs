@@ -70,14 +70,14 @@ fn domain_and_parents(domain: &str) -> Vec<Tag> {
 impl Entry {
     /// Prepares a campaign for bidding. It stays down until its actor has started.
     pub fn new(campaign: Arc<Campaign>) -> Self {
-        let sizes: Vec<Size> = campaign.creatives.iter().map(|creative| creative.size).collect();
+        let sizes: Vec<Size> = campaign.creatives.iter().map(|creative| creative.banner_size()).collect();
         let category_tags = campaign
             .categories
             .iter()
             .flat_map(|category| {
                 // IAB 1.0 codes nest by a dash: blocking IAB7 blocks IAB7-39.
-                let parent = category.split_once('-').map(|(parent, _)| Tag::of(parent));
-                std::iter::once(Tag::of(category)).chain(parent)
+                let parent = category.code.split_once('-').map(|(parent, _)| Tag::of(parent));
+                std::iter::once(Tag::of(&category.code)).chain(parent)
             })
             .collect();
         Self {

@@ -128,7 +128,7 @@ fn eligible(
     {
         return Err(NoBidReason::BrandSafety);
     }
-    let drawn = draw_creative(&entry.live.arms.load(), &opportunity.sizes, draw, campaign.key.0)
+    let drawn = draw_creative(&entry.live.arms.load(), opportunity.banner.as_ref().map_or(&[][..], |slot| &slot.sizes), draw, campaign.key.0)
         .ok_or(NoBidReason::CreativeSize)?;
     match entry.live.state() {
         CampaignState::Active => Ok(drawn),
