@@ -91,6 +91,11 @@ pub struct Category {
     pub code: String,
 }
 
+impl Category {
+    /// IAB's content taxonomy 1.0 in AdCOM 1.0's list of category taxonomies.
+    pub const CONTENT_1: u8 = 1;
+}
+
 /// When a campaign runs: from `start` (inclusive) to `end` (exclusive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flight {

@@ -12,6 +12,7 @@ pub mod id;
 pub mod money;
 pub mod opportunity;
 pub mod profile;
+pub mod rate;
 pub mod reason;
 pub mod targeting;
 pub mod time;
@@ -24,10 +25,11 @@ pub use event::{Decision, Event, Record};
 pub use id::{BidId, CampaignKey, ExchangeKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{
-    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind, NativeSlot,
-    Opportunity, Pod, Quantity, Size, StreamSlot,
+    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind,
+    NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
 };
 pub use profile::{Behaviour, BehaviourKind, Profile};
+pub use rate::{Rate, RateError, Rates};
 pub use reason::NoBidReason;
 pub use targeting::{Daypart, Predicate, Targeting};
 pub use time::{Clock, Timestamp};
