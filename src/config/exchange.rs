@@ -1,10 +1,11 @@
 //! The exchanges that may ask, from the `[[exchange]]` tables.
 
-use haggle_domain::ExchangeKey;
+use haggle_domain::{ExchangeKey, Rates};
 
-use super::document::Table;
+use super::address::domain;
+use super::document::{Node, Table};
 use super::settings::currency_code;
-use super::words::identifier;
+use super::words::{identifier, word};
 
 /// An exchange that may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,12 @@ pub struct Exchange {
     pub key: ExchangeKey,
     /// Which notice costs money.
     pub bill_on: BillOn,
+    /// How it is told that there is no bid.
+    pub no_bid: NoBid,
+    /// Where a request's user id is looked for, in this order: the first that is there counts. Empty: nowhere.
+    pub user_ids: Vec<UserId>,
+    /// Its domain as an advertising system, as publishers' ads.txt files and `schain` name it.
+    pub domain: Option<String>,
 }
 
 /// Which of an exchange's notices is its bill.
@@ -24,6 +31,36 @@ pub enum BillOn {
     Burl,
     /// The win notice, for exchanges that send no billing notice.
     Nurl,
+}
+
+/// How an exchange is told that there is no bid (OpenRTB 2.6, section 4.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoBid {
+    /// HTTP 204 without a body.
+    #[default]
+    Empty,
+    /// HTTP 200 with a response that says why in `nbr`.
+    Reason,
+}
+
+/// A place of a request that may hold the user's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserId {
+    /// `user.buyeruid`.
+    Buyeruid,
+    /// `user.id`.
+    Id,
+    /// `user.eids`, the first id of the entry with this `source`.
+    Eid(String),
+}
+
+impl Exchange {
+    /// One that says no more of itself than what it has to.
+    pub fn new(name: String, bill_on: BillOn) -> Self {
+        let key = ExchangeKey::of(&name);
+        let user_ids = vec![UserId::Buyeruid, UserId::Id];
+        Self { name, key, bill_on, no_bid: NoBid::default(), user_ids, domain: None }
+    }
 }
 
 impl BillOn {
@@ -36,7 +73,29 @@ impl BillOn {
     }
 }
 
-pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>) -> Vec<Exchange> {
+impl NoBid {
+    /// As the configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Reason => "reason",
+        }
+    }
+}
+
+impl UserId {
+    /// As the configuration writes it.
+    pub fn show(&self) -> String {
+        match self {
+            Self::Buyeruid => "buyeruid".to_owned(),
+            Self::Id => "id".to_owned(),
+            Self::Eid(source) => format!("eid:{source}"),
+        }
+    }
+}
+
+/// `rates` are none where the account's currency or the file of rates could not be read.
+pub(super) fn read_all(root: &mut Table<'_>, rates: Option<&Rates>) -> Vec<Exchange> {
     let example = "[{ name = \"exchange\", bill_on = \"burl\" }]; without one there is nobody to bid with";
     let mut exchanges: Vec<Exchange> = Vec::new();
     let Some(list) = root.need("exchange", example).and_then(|node| node.list()) else {
@@ -49,30 +108,60 @@ pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>) -> Vec<Exch
         let bill_on = table
             .need("bill_on", "\"burl\"")
             .and_then(|node| node.choice(&[("burl", BillOn::Burl), ("nurl", BillOn::Nurl)]));
+        let no_bid = table
+            .get("no_bid")
+            .and_then(|node| node.choice(&[("empty", NoBid::Empty), ("reason", NoBid::Reason)]));
+        let user_ids = table.get("user_ids").and_then(|node| user_ids(&node));
+        let domain = table.get("domain").and_then(|node| node.read(domain));
         if let Some(node) = table.get("currency") {
-            node.read(|text| own_currency(text, currency));
+            node.read(|text| convertible(text, rates));
         }
         table.finish();
+        // What is wrong with the rest was reported, and stops the start.
         let (Some(name), Some(bill_on)) = (name, bill_on) else { continue };
-        let key = ExchangeKey::of(&name);
-        if exchanges.iter().any(|known| known.key == key) {
+        let plain = Exchange::new(name, bill_on);
+        if exchanges.iter().any(|known| known.key == plain.key) {
             if let Some(node) = name_node {
-                node.fail(format!("{name:?} is another exchange's name too (letters' case is ignored)"));
+                node.fail(format!(
+                    "{:?} is another exchange's name too (letters' case is ignored)",
+                    plain.name
+                ));
             }
             continue;
         }
-        exchanges.push(Exchange { name, key, bill_on });
+        exchanges.push(Exchange {
+            no_bid: no_bid.unwrap_or_default(),
+            user_ids: user_ids.unwrap_or_else(|| plain.user_ids.clone()),
+            domain,
+            ..plain
+        });
     }
     exchanges
 }
 
-/// Amounts are never converted, so another currency's prices would be taken for the account's.
-fn own_currency(text: &str, account: Option<&str>) -> Result<(), String> {
+fn user_ids(node: &Node<'_>) -> Option<Vec<UserId>> {
+    let read: Vec<_> = node.list()?.iter().map(|node| node.read(user_id)).collect();
+    read.into_iter().collect()
+}
+
+fn user_id(text: &str) -> Result<UserId, String> {
+    match (text, text.strip_prefix("eid:")) {
+        ("buyeruid", _) => Ok(UserId::Buyeruid),
+        ("id", _) => Ok(UserId::Id),
+        (_, Some(source)) => word(source).map(UserId::Eid),
+        _ => Err(format!(
+            "{text:?} is none of \"buyeruid\", \"id\" and \"eid:\" with a source, like \"eid:ids.example\""
+        )),
+    }
+}
+
+/// An exchange whose prices mean nothing to the account would never get a bid.
+fn convertible(text: &str, rates: Option<&Rates>) -> Result<(), String> {
     currency_code(text)?;
-    match account {
-        Some(account) if account != text => Err(format!(
-            "{text} is not the account's currency {account}, and amounts are not converted; \
-             run another account for this exchange or have it trade in {account}"
+    match rates {
+        Some(rates) if rates.of(text).is_none() => Err(format!(
+            "{text} is not the account's currency {} and has no rate; give it one in the file that rates_file names",
+            rates.account
         )),
         _ => Ok(()),
     }
