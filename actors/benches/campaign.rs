@@ -10,9 +10,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice, Outcome};
 use haggle_domain::{
-    Ad, Category, Codes,
-    BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Flight, Goal, Micros, Pacing, Size,
-    Tag, Targeting, Timestamp,
+    Ad, BidId, Budget, Campaign, CampaignKey, Category, Codes, CpmMicros, Creative, Decision, Flight, Goal,
+    Micros, Pacing, Size, Tag, Targeting, Timestamp,
 };
 use haggle_strategies::{CampaignLive, Entry};
 
@@ -45,7 +44,10 @@ fn campaign() -> Campaign {
             .map(|id| Creative {
                 id: id.into(),
                 tag: Tag::of(id),
-                ad: Ad::Banner { size: Size { width: 300, height: 250 }, image: "https://cdn.shop.example/a.jpg".into() },
+                ad: Ad::Banner {
+                    size: Size { width: 300, height: 250 },
+                    image: "https://cdn.shop.example/a.jpg".into(),
+                },
                 attributes: Codes::NONE,
                 verification: None,
                 landing: "https://shop.example/a".into(),

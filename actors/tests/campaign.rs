@@ -43,7 +43,10 @@ fn campaign(budget: Budget, pacing: Pacing) -> Campaign {
         creatives: vec![Creative {
             id: "a".into(),
             tag: Tag::of("a"),
-            ad: Ad::Banner { size: Size { width: 300, height: 250 }, image: "https://cdn.shop.example/a.jpg".into() },
+            ad: Ad::Banner {
+                size: Size { width: 300, height: 250 },
+                image: "https://cdn.shop.example/a.jpg".into(),
+            },
             attributes: Codes::NONE,
             verification: None,
             landing: "https://shop.example/a".into(),

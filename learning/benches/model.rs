@@ -31,7 +31,10 @@ fn request(n: u64) -> (Context, Opportunity, Profile) {
         ..Context::default()
     };
     let opportunity = Opportunity {
-        banner: Some(haggle_domain::BannerSlot { sizes: [Size { width: 300, height: 250 }].into_iter().collect(), ..Default::default() }),
+        banner: Some(haggle_domain::BannerSlot {
+            sizes: [Size { width: 300, height: 250 }].into_iter().collect(),
+            ..Default::default()
+        }),
         placement: word(20, 50_000),
         position: 1,
         ..Opportunity::default()

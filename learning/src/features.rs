@@ -173,7 +173,10 @@ pub fn ad_features(campaign: &Campaign, creative: usize) -> AdFeatures {
         features.push(index(Field::Category, Tag::of(&category.code).0));
     }
     if let Some(creative) = creative {
-        features.push(index(Field::AdSize, size_value(creative.banner_size().width, creative.banner_size().height)));
+        features.push(index(
+            Field::AdSize,
+            size_value(creative.banner_size().width, creative.banner_size().height),
+        ));
     }
     features
 }
@@ -220,7 +223,10 @@ mod tests {
             ..Context::default()
         };
         let opportunity = Opportunity {
-            banner: Some(haggle_domain::BannerSlot { sizes: [Size { width: 300, height: 250 }].into_iter().collect(), ..Default::default() }),
+            banner: Some(haggle_domain::BannerSlot {
+                sizes: [Size { width: 300, height: 250 }].into_iter().collect(),
+                ..Default::default()
+            }),
             placement: Tag::of("top"),
             position: 1,
             ..Opportunity::default()

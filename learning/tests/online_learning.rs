@@ -1,9 +1,8 @@
 //! How fast the model learns a made-up world whose truth is known.
 
 use haggle_domain::{
-    Ad, Category, Codes,
-    Budget, Campaign, CampaignKey, Context, CpmMicros, Creative, DeviceKind, ExchangeKey, Flight, Goal,
-    Micros, Opportunity, Pacing, Size, Tag, Targeting, Timestamp, UserKey,
+    Ad, Budget, Campaign, CampaignKey, Category, Codes, Context, CpmMicros, Creative, DeviceKind,
+    ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Size, Tag, Targeting, Timestamp, UserKey,
 };
 use haggle_learning::{AdFeatures, Progress, RequestFeatures, Trainer, ad_features, request_features};
 use rand::rngs::StdRng;
@@ -120,7 +119,12 @@ impl World {
             ..context
         };
         let opportunity = Opportunity {
-            banner: Some(haggle_domain::BannerSlot { sizes: [Size { width: 300 + 20 * random.random_range(0..5), height: 250 }].into_iter().collect(), ..Default::default() }),
+            banner: Some(haggle_domain::BannerSlot {
+                sizes: [Size { width: 300 + 20 * random.random_range(0..5), height: 250 }]
+                    .into_iter()
+                    .collect(),
+                ..Default::default()
+            }),
             placement: Tag::of(&format!("slot-{site}-{}", random.random_range(0..4))),
             position: random.random_range(0..3),
             ..Opportunity::default()

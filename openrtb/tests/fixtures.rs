@@ -70,8 +70,12 @@ fn check_opportunity(actual: &Opportunity, expected: &Value) -> Result<(), Strin
         match key.as_str() {
             "id" => {}
             "sizes" => {
-                let sizes: Vec<_> =
-                    actual.banner.iter().flat_map(|slot| &slot.sizes).map(|size| format!("{}x{}", size.width, size.height)).collect();
+                let sizes: Vec<_> = actual
+                    .banner
+                    .iter()
+                    .flat_map(|slot| &slot.sizes)
+                    .map(|size| format!("{}x{}", size.width, size.height))
+                    .collect();
                 same(key, sizes, words(value))?;
             }
             "floor" => same(key, actual.floor.to_string(), value.as_str().unwrap().to_owned())?,

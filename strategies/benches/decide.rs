@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use haggle_domain::{
-    Ad, Category, Codes,
-    AuctionType, BehaviourKind, Budget, Campaign, CampaignKey, Context, CpmMicros, Creative, DeviceKind,
-    Draw, ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Predicate, Profile, Size, Tag, Targeting,
-    Timestamp, UserKey,
+    Ad, AuctionType, BehaviourKind, Budget, Campaign, CampaignKey, Category, Codes, Context, CpmMicros,
+    Creative, DeviceKind, Draw, ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Predicate, Profile,
+    Size, Tag, Targeting, Timestamp, UserKey,
 };
 use haggle_learning::Trainer;
 use haggle_strategies::explore::ArmCounts;
@@ -74,7 +73,10 @@ fn campaign(number: usize) -> Campaign {
         key: CampaignKey::of(&id),
         name: id.clone(),
         advertiser_domain: format!("shop-{}.example", number / 4),
-        categories: vec![Category { taxonomy: 1, code: format!("IAB{}-{}", 1 + number % 26, 1 + number % 5) }],
+        categories: vec![Category {
+            taxonomy: 1,
+            code: format!("IAB{}-{}", 1 + number % 26, 1 + number % 5),
+        }],
         app_bundle: String::new(),
         language: String::new(),
         deals: Vec::new(),
@@ -95,7 +97,10 @@ fn campaign(number: usize) -> Campaign {
             .map(|at| Creative {
                 id: format!("{id}-{at}"),
                 tag: Tag::of(&format!("{id}-{at}")),
-                ad: Ad::Banner { size: SIZES[(number + at / 2) % SIZES.len()], image: "https://cdn.example/a.png".into() },
+                ad: Ad::Banner {
+                    size: SIZES[(number + at / 2) % SIZES.len()],
+                    image: "https://cdn.example/a.png".into(),
+                },
                 attributes: Codes::NONE,
                 verification: None,
                 landing: "https://shop.example/a".into(),
@@ -164,7 +169,10 @@ fn context(auction: AuctionType) -> Context {
 
 fn opportunity() -> Opportunity {
     Opportunity {
-        banner: Some(haggle_domain::BannerSlot { sizes: [SIZES[0], SIZES[2]].into_iter().collect(), ..Default::default() }),
+        banner: Some(haggle_domain::BannerSlot {
+            sizes: [SIZES[0], SIZES[2]].into_iter().collect(),
+            ..Default::default()
+        }),
         floor: CpmMicros(100_000),
         placement: Tag::of("top"),
         position: 1,

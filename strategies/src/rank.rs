@@ -128,8 +128,13 @@ fn eligible(
     {
         return Err(NoBidReason::BrandSafety);
     }
-    let drawn = draw_creative(&entry.live.arms.load(), opportunity.banner.as_ref().map_or(&[][..], |slot| &slot.sizes), draw, campaign.key.0)
-        .ok_or(NoBidReason::CreativeSize)?;
+    let drawn = draw_creative(
+        &entry.live.arms.load(),
+        opportunity.banner.as_ref().map_or(&[][..], |slot| &slot.sizes),
+        draw,
+        campaign.key.0,
+    )
+    .ok_or(NoBidReason::CreativeSize)?;
     match entry.live.state() {
         CampaignState::Active => Ok(drawn),
         CampaignState::Down => Err(NoBidReason::CampaignDown),

@@ -431,7 +431,8 @@ impl CampaignMachine {
             self.live.set_order_value(self.books.order_value(order_value));
         }
         if self.published_arms != self.books.stats.arms {
-            let sizes: Vec<Size> = self.campaign.creatives.iter().map(|creative| creative.banner_size()).collect();
+            let sizes: Vec<Size> =
+                self.campaign.creatives.iter().map(|creative| creative.banner_size()).collect();
             self.live.arms.store(Arc::new(Arms::thompson(&sizes, &self.books.stats.arms)));
             self.published_arms.clone_from(&self.books.stats.arms);
         }
