@@ -157,7 +157,7 @@ fn write(kind: TokenKind, decision: &Decision, out: &mut Vec<u8>) {
         out.push(PLAIN);
     } else {
         out.push(WITH_TERMS);
-        out.extend_from_slice(&decision.terms.rate.0.to_le_bytes());
+        out.extend_from_slice(&decision.terms.rate.billionths().to_le_bytes());
         out.extend_from_slice(&decision.terms.quantity.0.to_le_bytes());
     }
     out.extend_from_slice(&decision.bid.campaign.0.to_le_bytes());
@@ -192,7 +192,7 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
     let terms = match take::<1>(bytes)? {
         [PLAIN] => Terms::default(),
         [WITH_TERMS] => Terms {
-            rate: Rate(u64::from_le_bytes(take(bytes)?)),
+            rate: Rate::from_billionths(u64::from_le_bytes(take(bytes)?)),
             quantity: Quantity(u64::from_le_bytes(take(bytes)?)),
         },
         _ => return None,
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_bid_in_another_currency_or_for_many_carries_its_terms() {
-        let terms = Terms { rate: Rate(1_083_200_000), quantity: Quantity(2_500_000) };
+        let terms = Terms { rate: Rate::from_billionths(1_083_200_000), quantity: Quantity(2_500_000) };
         let decision = Decision { terms, ..decision() };
         for kind in [TokenKind::Money, TokenKind::Event] {
             assert_eq!(sealer().open(kind, &sealer().seal(kind, &decision)).unwrap().terms, terms);

@@ -8,11 +8,17 @@
     reason = "helpers of tests"
 )]
 
+#[path = "config/creatives.rs"]
+mod creatives;
+#[path = "config/rates.rs"]
+mod rates;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use haggle::config::{self, BillOn, Loaded, SETTINGS, SettingsLayer, explain};
+use haggle::config::{self, BillOn, Loaded, NoBid, SETTINGS, SettingsLayer, UserId, explain};
+use haggle_domain::Tag;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -87,6 +93,40 @@ fn the_documented_example_loads() {
         (2, 2, 4)
     );
     assert_eq!(loaded.exchanges[0].bill_on, BillOn::Burl);
+}
+
+#[test]
+fn a_campaign_says_what_it_advertises_in_which_language_and_under_which_deals() {
+    let more = "categories = [\"7:483\", \"IAB20-9\", \"6:JLBCU7\", \"1:IAB17\"]\napp_bundle = \"example.shop\"\n\
+                language = \"EN\"\ndeals = [\"deal-1\", \"Deal 2\"]";
+    let loaded = load(SERVER, &[&GOOD.replace("categories = [\"IAB20\"]", more)]).unwrap();
+    let campaign = &loaded.campaigns[0];
+    let categories: Vec<_> = campaign.categories.iter().map(|it| (it.taxonomy, it.code.as_str())).collect();
+    assert_eq!(categories, [(1, "IAB20-9"), (1, "IAB17"), (7, "483"), (6, "JLBCU7")], "taxonomy 1.0 first");
+    assert_eq!((campaign.app_bundle.as_str(), campaign.language.as_str()), ("example.shop", "en"));
+    assert_eq!(campaign.deals, [Tag::of("deal-1"), Tag::of("deal 2")]);
+    let plain = &load(SERVER, &[GOOD]).unwrap().campaigns[0];
+    assert!(plain.app_bundle.is_empty() && plain.language.is_empty() && plain.deals.is_empty());
+}
+
+#[test]
+fn exchanges_say_how_they_are_answered_and_where_users_stand() {
+    let plain = &load(SERVER, &[]).unwrap().exchanges[0];
+    assert_eq!((plain.no_bid, plain.domain.as_deref()), (NoBid::Empty, None));
+    assert_eq!(plain.user_ids, [UserId::Buyeruid, UserId::Id]);
+    let more =
+        "no_bid = \"reason\"\nuser_ids = [\"eid:ids.example\", \"id\"]\ndomain = \"exchange.example\"\n";
+    let loaded = load(&format!("{SERVER}{more}"), &[]).unwrap();
+    let exchange = &loaded.exchanges[0];
+    assert_eq!((exchange.no_bid, exchange.domain.as_deref()), (NoBid::Reason, Some("exchange.example")));
+    assert_eq!(exchange.user_ids, [UserId::Eid("ids.example".to_owned()), UserId::Id]);
+    let text = explain::explain(&loaded);
+    let row = text.lines().find(|line| line.trim_start().starts_with("one ")).unwrap();
+    for part in ["billed on burl", "no bid: reason", "users by eid:ids.example, id", "exchange.example"] {
+        assert!(row.contains(part), "{part} not in {row}");
+    }
+    let nobody = load(&format!("{SERVER}user_ids = []\n"), &[]).unwrap();
+    assert!(explain::explain(&nobody).contains("users not read"));
 }
 
 #[test]
@@ -212,6 +252,34 @@ fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
             "categories[0]",
             "is not an IAB content category",
         ),
+        (
+            "[\"IAB20\"]\ntimezone",
+            "[\"7:483\"]\ntimezone",
+            "categories",
+            "has none of content taxonomy 1.0, in which exchanges block by default; add one like \"IAB20\"",
+        ),
+        (
+            "[\"IAB20\"]\ntimezone",
+            "[\"12:483\"]\ntimezone",
+            "categories[0]",
+            "\"12:483\" does not begin with a taxonomy; write its number in AdCOM's list, 1 to 9, like \"7:483\"",
+        ),
+        (
+            "[\"IAB20\"]\ntimezone",
+            "[\"7:\"]\ntimezone",
+            "categories[0]",
+            "\"7:\" has no code after the colon; write it like \"7:483\"",
+        ),
+        ("pacing = \"even\"", "language = \"english\"", "language", "two-letter ISO 639-1"),
+        ("pacing = \"even\"", "app_bundle = \"\"", "app_bundle", "is empty, padded with spaces"),
+        ("pacing = \"even\"", "deals = []", "deals", "is empty; name at least one deal, or leave it out"),
+        ("pacing = \"even\"", "deals = [\" a\"]", "deals[0]", "is empty, padded with spaces"),
+        (
+            "width = 300",
+            "width = 300\nduration = \"15s\"",
+            "creatives[0].duration",
+            "belongs to format = \"video\" or \"audio\", and this creative's is \"banner\"",
+        ),
         ("\"shop.example\"", "\"https://shop.example\"", "advertiser_domain", "is not a domain"),
         ("id = \"spring-hiking\"", "id = \"spring hiking\"", "id", "use 1 to 64 letters, digits, - and _"),
         ("width = 300", "width = 0", "creatives[0].width", "is 0, must be a whole number from 1 to 10000"),
@@ -306,6 +374,8 @@ fn each_mistake_in_the_settings_is_told() {
         ("click_window = \"2d\"", "click_window: 2d is longer than click_expiry = 1d"),
         ("order_window = \"31d\"", "order_window: 31d is longer than conversion_window = 30d"),
         ("tick = \"5s\"\nlease_duration = \"1s\"", "tick: 5s is longer than lease_duration = 1s"),
+        ("tcf_vendor_id = 5000", "tcf_vendor_id: 5000 is out of range; choose from 0 to 4095"),
+        ("tcf_vendor_id = 70000", "tcf_vendor_id: \"70000\" is not a whole number from 0 to 65535"),
         ("seat = \"\"", "seat: is empty; leave it out for the default"),
         ("campaigns = \"nowhere\"", "campaigns: the directory nowhere cannot be read"),
         ("event_key_file = \"nothing.key\"", "event_key_file: nothing.key cannot be read"),
@@ -323,7 +393,21 @@ fn each_mistake_in_the_settings_is_told() {
         ("[[exchange]]\nname = \"one\"\nbill_on = \"lurl\"", "\"lurl\" is none of \"burl\", \"nurl\""),
         (
             "[[exchange]]\nname = \"one\"\nbill_on = \"nurl\"\ncurrency = \"EUR\"",
-            "haggle.toml:4: exchange[0].currency: EUR is not the account's currency USD, and amounts are not converted",
+            "haggle.toml:4: exchange[0].currency: EUR is not the account's currency USD and has no rate; give it one \
+             in the file that rates_file names",
+        ),
+        (
+            "[[exchange]]\nname = \"one\"\nbill_on = \"burl\"\nno_bid = \"none\"",
+            "haggle.toml:4: exchange[0].no_bid: \"none\" is none of \"empty\", \"reason\"",
+        ),
+        (
+            "[[exchange]]\nname = \"one\"\nbill_on = \"burl\"\nuser_ids = [\"cookie\"]",
+            "haggle.toml:4: exchange[0].user_ids[0]: \"cookie\" is none of \"buyeruid\", \"id\" and \"eid:\" with a \
+             source, like \"eid:ids.example\"",
+        ),
+        (
+            "[[exchange]]\nname = \"one\"\nbill_on = \"burl\"\ndomain = \"https://a.example\"",
+            "haggle.toml:4: exchange[0].domain: \"https://a.example\" is not a domain; write the host alone",
         ),
     ] {
         let told = load(server, &[]).expect_err(server);
@@ -489,10 +573,10 @@ fn the_shipped_file_shows_every_default() {
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
         .filter(|line| line.split_once(" = ").is_some_and(|(key, _)| SETTINGS.iter().any(|it| it.key == key)))
-        .filter(|line| !line.starts_with("event_key_file"))
+        .filter(|line| !line.starts_with("event_key_file") && !line.starts_with("rates_file"))
         .map(|line| format!("{line}\n"))
         .collect();
-    assert_eq!(defaults.lines().count(), SETTINGS.len() - 1, "{defaults}");
+    assert_eq!(defaults.lines().count(), SETTINGS.len() - 2, "{defaults}");
     let spelled_out = load(&format!("{defaults}{SERVER}"), &[]).unwrap().settings;
     let left_out = load(SERVER, &[]).unwrap().settings;
     let bare = |mut settings: config::Settings| {
@@ -518,6 +602,7 @@ fn explain_names_value_source_and_purpose_and_each_campaign() {
         "all: country USA|CAN and device phone|tablet|computer|tv|out_of_home",
         "any: interest IAB20|hiking or viewed boots within 7d",
         "none: inventory news.example or exchange one",
+        "1 banner",
     ] {
         assert!(campaign.contains(part), "{part} not in {campaign}");
     }
@@ -576,11 +661,12 @@ fn nearly_toml() -> impl Strategy<Value = String> {
     prop::collection::vec(words, 0..60).prop_map(|words| words.join(" "))
 }
 
-/// The good campaign with a piece of it replaced.
+/// The good campaign, with creatives of every format, with a piece of it replaced.
 fn damaged() -> impl Strategy<Value = String> {
-    (0..GOOD.len(), 0..40usize, ".{0,12}").prop_map(|(from, length, with)| {
-        let to = (from + length).min(GOOD.len());
-        format!("{}{with}{}", &GOOD[..from], &GOOD[to..])
+    let good = format!("{GOOD}{}", creatives::FORMATS);
+    (0..good.len(), 0..40usize, ".{0,12}").prop_map(move |(from, length, with)| {
+        let to = (from + length).min(good.len());
+        format!("{}{with}{}", &good[..from], &good[to..])
     })
 }
 

@@ -92,9 +92,12 @@ pub struct Category {
 }
 
 impl Category {
+    /// IAB's content taxonomy 1.0 in AdCOM 1.0's list of category taxonomies.
+    pub const CONTENT_1: u8 = 1;
+
     /// Of IAB's content taxonomy 1.0.
     pub fn iab(code: impl Into<String>) -> Self {
-        Self { taxonomy: 1, code: code.into() }
+        Self { taxonomy: Self::CONTENT_1, code: code.into() }
     }
 }
 

@@ -14,7 +14,7 @@ pub mod id;
 pub mod money;
 pub mod opportunity;
 pub mod profile;
-pub mod rates;
+pub mod rate;
 pub mod reason;
 pub mod targeting;
 pub mod terms;
@@ -28,13 +28,13 @@ pub use draw::Draw;
 pub use event::{Decision, Event, Record};
 pub use fit::{Fit, VastVersion};
 pub use id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
-pub use money::{CpmMicros, Micros, MoneyError, Rate};
+pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{
     AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind,
     NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
 };
 pub use profile::{Behaviour, BehaviourKind, Profile};
-pub use rates::Rates;
+pub use rate::{Rate, RateError, Rates};
 pub use reason::NoBidReason;
 pub use targeting::{Daypart, Predicate, Targeting};
 pub use terms::Terms;

@@ -56,22 +56,6 @@ pub struct Micros(#[n(0)] pub i64);
 #[cbor(transparent)]
 pub struct CpmMicros(#[n(0)] pub i64);
 
-/// How many units of the account's currency one unit of another is worth, in billionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, minicbor::Encode, minicbor::Decode)]
-#[cbor(transparent)]
-pub struct Rate(#[n(0)] pub u64);
-
-impl Rate {
-    /// Of the account's own currency.
-    pub const ONE: Self = Self(1_000_000_000);
-}
-
-impl Default for Rate {
-    fn default() -> Self {
-        Self::ONE
-    }
-}
-
 /// Why a text is no amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {

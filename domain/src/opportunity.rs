@@ -5,7 +5,8 @@ use smallvec::SmallVec;
 use crate::basis::Basis;
 use crate::codes::Codes;
 use crate::id::{ExchangeKey, Tag, UserKey};
-use crate::money::{CpmMicros, Rate};
+use crate::money::CpmMicros;
+use crate::rate::Rate;
 
 /// What all imps of a request share. Words are [`Tag`]s; [`Tag::NONE`] where the request is silent.
 #[derive(Clone, Debug, Default)]

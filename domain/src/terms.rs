@@ -1,7 +1,8 @@
 //! In which currency and for how many impressions a bid was made: what turns an exchange's price into our money.
 
-use crate::money::{CpmMicros, Rate};
+use crate::money::CpmMicros;
 use crate::opportunity::Quantity;
+use crate::rate::Rate;
 
 /// What an exchange's prices mean for one bid. A bid at price `q` reserves `charge(q)`; a notice with price `p` costs
 /// `charge(p)`. Since `charge` never falls when its argument rises, a notice of at most the bid's own price costs at most
@@ -16,8 +17,6 @@ pub struct Terms {
     pub quantity: Quantity,
 }
 
-/// Billionths, what a [`Rate`] counts in.
-const RATE: i128 = 1_000_000_000;
 /// Millionths, what a [`Quantity`] counts in.
 const QUANTITY: i128 = 1_000_000;
 
@@ -27,40 +26,28 @@ impl Terms {
         *self == Self::default()
     }
 
-    /// What a thousand showings at an exchange's price cost in the account's currency, rounded up; saturates.
+    /// What a thousand showings at an exchange's price cost in the account's currency, rounded up; stops at the largest
+    /// price. Nothing for a price below zero.
     pub fn charge(&self, price: CpmMicros) -> CpmMicros {
         if self.are_plain() {
             return price;
         }
-        // At most 2^63 · 2^63 · 2^64 does not fit, so one factor after the other, both rounded up: still monotone.
-        let converted = times_rounded_up(price.0, self.rate.0, RATE);
-        CpmMicros(times_rounded_up(converted, self.quantity.0, QUANTITY))
+        // Both steps round up, so the whole never falls when the price rises.
+        let converted = i128::from(self.in_account(price).0.max(0));
+        let exact = converted * i128::from(self.quantity.0);
+        let rounded = exact / QUANTITY + i128::from(exact % QUANTITY > 0);
+        CpmMicros(i64::try_from(rounded).unwrap_or(i64::MAX))
     }
 
-    /// An exchange's price in the account's currency, for one impression, rounded up; saturates.
+    /// An exchange's price in the account's currency, for one impression, rounded up.
     pub fn in_account(&self, price: CpmMicros) -> CpmMicros {
-        CpmMicros(times_rounded_up(price.0, self.rate.0, RATE))
+        price.to_account_rounded_up(self.rate)
     }
 
-    /// The highest price in the bid's currency that is worth at most `price` of the account's; zero where the rate is.
+    /// The highest price in the bid's currency that is worth at most `price` of the account's.
     pub fn offer(&self, price: CpmMicros) -> CpmMicros {
-        if self.rate == Rate::ONE {
-            return price;
-        }
-        match i128::from(self.rate.0) {
-            0 => CpmMicros::ZERO,
-            rate => CpmMicros(saturated((i128::from(price.0.max(0)) * RATE) / rate)),
-        }
+        price.from_account_rounded_down(self.rate)
     }
-}
-
-fn times_rounded_up(value: i64, factor: u64, unit: i128) -> i64 {
-    let product = i128::from(value.max(0)) * i128::from(factor);
-    saturated(product / unit + i128::from(product % unit > 0))
-}
-
-fn saturated(value: i128) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -79,7 +66,7 @@ mod tests {
     #[test]
     fn currencies_and_quantities_multiply() {
         // 1 EUR = 1.0832 USD, and a screen that 2.5 people see.
-        let terms = Terms { rate: Rate(1_083_200_000), quantity: Quantity(2_500_000) };
+        let terms = Terms { rate: Rate::from_billionths(1_083_200_000), quantity: Quantity(2_500_000) };
         assert_eq!(terms.offer(CpmMicros(1_083_200)), CpmMicros(1_000_000));
         assert_eq!(terms.charge(CpmMicros(1_000_000)), CpmMicros(2_708_000));
         assert_eq!(terms.in_account(CpmMicros(1_000_000)), CpmMicros(1_083_200));
@@ -93,7 +80,7 @@ mod tests {
             quantity in 0u64..1_000_000_000_000,
             share in 0.0f64..=1.0,
         ) {
-            let terms = Terms { rate: Rate(rate), quantity: Quantity(quantity) };
+            let terms = Terms { rate: Rate::from_billionths(rate), quantity: Quantity(quantity) };
             let sent = terms.offer(CpmMicros(price));
             prop_assert!(terms.in_account(sent) <= CpmMicros(price), "an offer is worth at most the price");
             let reserved = terms.charge(sent).per_impression_rounded_up();
@@ -103,7 +90,7 @@ mod tests {
 
         #[test]
         fn a_floor_in_the_bids_own_currency_is_met(floor in 0i64..1_000_000_000_000, rate in 1u64..1_000_000_000_000_000) {
-            let terms = Terms { rate: Rate(rate), quantity: Quantity::ONE };
+            let terms = Terms { rate: Rate::from_billionths(rate), quantity: Quantity::ONE };
             let needed = terms.in_account(CpmMicros(floor));
             prop_assume!(needed.0 < i64::MAX);
             prop_assert!(terms.offer(needed) >= CpmMicros(floor));
@@ -111,7 +98,7 @@ mod tests {
 
         #[test]
         fn nothing_overflows(price in any::<i64>(), rate in any::<u64>(), quantity in any::<u64>()) {
-            let terms = Terms { rate: Rate(rate), quantity: Quantity(quantity) };
+            let terms = Terms { rate: Rate::from_billionths(rate), quantity: Quantity(quantity) };
             prop_assert!(terms.charge(CpmMicros(price)).0 >= 0 || terms.are_plain());
             let _ = (terms.offer(CpmMicros(price)), terms.in_account(CpmMicros(price)));
         }

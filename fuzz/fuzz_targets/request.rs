@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(request) = parse(body) else { return };
-    let rates = Rates::new("USD", Vec::new());
+    let rates = Rates { account: "USD".to_owned(), pairs: Vec::new() };
     let user_ids = [UserId::Buyeruid, UserId::Id, UserId::Extended("ids.example".to_owned())];
     let asker = Asker { exchange: ExchangeKey::of("fuzz"), seat: "haggle", user_ids: &user_ids, rates: &rates };
     let (basis, _) = request.basis(&Policy { vendor: Some(812) });

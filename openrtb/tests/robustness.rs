@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const BODIES: [&str; 2] = [include_str!("../benches/site.json"), include_str!("../benches/app.json")];
 
-static RATES: LazyLock<Rates> = LazyLock::new(|| Rates::new("USD", Vec::new()));
+static RATES: LazyLock<Rates> = LazyLock::new(|| Rates { account: "USD".to_owned(), pairs: Vec::new() });
 /// No TC string can name us.
 const POLICY: Policy = Policy { vendor: None };
 

@@ -21,11 +21,18 @@ use haggle_simulator::{
 };
 use serde_json::Value;
 
+/// Those that the demo's exchanges ask: the others name the exchange that they are for.
 fn campaigns() -> Vec<toml::Table> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/campaigns");
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths.iter().map(|path| std::fs::read_to_string(path).unwrap().parse().unwrap()).collect()
+    let read = |path| std::fs::read_to_string(path).unwrap().parse().unwrap();
+    paths.iter().map(read).filter(|campaign| !names_an_exchange(campaign)).collect()
+}
+
+fn names_an_exchange(campaign: &toml::Table) -> bool {
+    let all = campaign["targeting"].get("all").and_then(toml::Value::as_array);
+    all.is_some_and(|all| all.iter().any(|predicate| predicate.get("exchange").is_some()))
 }
 
 fn text<'a>(table: &'a toml::Table, key: &str) -> &'a str {

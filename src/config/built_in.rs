@@ -12,9 +12,13 @@ macro_rules! campaigns {
 /// `config/campaigns/`: file names and texts, in order of names.
 pub(super) const CAMPAIGNS: &[(&str, &str)] = campaigns![
     "camp-again.toml",
+    "coffee-radio.toml",
     "europe-lights.toml",
+    "house-banners.toml",
     "lamp-flash-sale.toml",
     "morning-coffee.toml",
+    "parkas-native.toml",
     "snow-parkas.toml",
     "trail-boots.toml",
+    "trail-film.toml",
 ];

@@ -2,15 +2,15 @@
 
 use haggle_domain::time::Zone;
 use haggle_domain::{
-    Budget, Campaign, CampaignKey, CpmMicros, Creative, Flight, Goal, Micros, Pacing, Size, Tag, Timestamp,
+    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Goal, Micros, Pacing, Tag, Timestamp,
 };
 use toml::de::DeValue;
 
-use super::address::{domain, https_url};
-use super::document::{Document, Node, Table};
+use super::address::domain;
+use super::document::{Document, Node};
 use super::exchange::Exchange;
-use super::words::{category, identifier, label, money};
-use super::{dayparts, predicates};
+use super::words::{category, identifier, label, language, money, word};
+use super::{creative, dayparts, predicates};
 
 /// Return on ad spend beyond this is a slip.
 const HIGHEST_ROAS: f64 = 10_000.0;
@@ -33,6 +33,11 @@ pub(super) fn read<'a>(
     let advertiser_domain =
         root.need("advertiser_domain", "\"shop.example\"").and_then(|node| node.read(domain));
     let categories = root.need("categories", "[\"IAB20\"]").and_then(|node| categories(&node));
+    let app_bundle = root.get("app_bundle").map_or(Some(String::new()), |node| node.read(word));
+    let language = root
+        .get("language")
+        .map_or(Some(String::new()), |node| node.read(language).map(|code| code.to_ascii_lowercase()));
+    let deals = root.get("deals").map_or(Some(Vec::new()), |node| deals(&node));
     let zone = root.get("timezone").map_or(Some(Zone::default()), |node| node.read(time_zone));
     let pacing = root.get("pacing").map_or(Some(Pacing::default()), |node| {
         node.choice(&[("even", Pacing::Even), ("asap", Pacing::Asap)])
@@ -48,7 +53,7 @@ pub(super) fn read<'a>(
         .map_or_else(|| Some(Default::default()), |node| predicates::read(&node, exchanges));
     let creatives = root
         .need("creatives", "a [[creatives]] table with id, width, height, image, landing and title")
-        .and_then(|node| creatives(&node));
+        .and_then(|node| creative::read_all(&node));
     root.finish();
 
     let (id, (targeting, summary)) = (id?, targeting?);
@@ -58,6 +63,9 @@ pub(super) fn read<'a>(
         name: name?,
         advertiser_domain: advertiser_domain?,
         categories: categories?,
+        app_bundle: app_bundle?,
+        language: language?,
+        deals: deals?,
         goal: goal?,
         budget: budget?,
         flight: flight?,
@@ -71,13 +79,32 @@ pub(super) fn read<'a>(
     Some(Read { campaign, targeting: summary })
 }
 
-fn categories(node: &Node<'_>) -> Option<Vec<String>> {
+/// Those of taxonomy 1.0 first, as the domain keeps them.
+fn categories(node: &Node<'_>) -> Option<Vec<Category>> {
     let list = node.list()?;
     if list.is_empty() {
         node.fail("is empty; exchanges want to know what an ad is about, write it like [\"IAB20\"]");
         return None;
     }
     let read: Vec<_> = list.iter().map(|node| node.read(category)).collect();
+    let mut categories: Vec<_> = read.into_iter().collect::<Option<_>>()?;
+    categories.sort_by_key(|category: &Category| category.taxonomy != Category::CONTENT_1);
+    if categories.first().is_some_and(|category| category.taxonomy != Category::CONTENT_1) {
+        node.fail(
+            "has none of content taxonomy 1.0, in which exchanges block by default; add one like \"IAB20\"",
+        );
+        return None;
+    }
+    Some(categories)
+}
+
+fn deals(node: &Node<'_>) -> Option<Vec<Tag>> {
+    let list = node.list()?;
+    if list.is_empty() {
+        node.fail("is empty; name at least one deal, or leave it out");
+        return None;
+    }
+    let read: Vec<_> = list.iter().map(|node| node.read(word).map(|id| Tag::of(&id))).collect();
     read.into_iter().collect()
 }
 
@@ -185,38 +212,4 @@ fn instant(node: &Node<'_>) -> Option<Timestamp> {
         return read.map_err(|problem| node.fail(problem)).ok();
     }
     node.read(str::parse)
-}
-
-fn creatives(node: &Node<'_>) -> Option<Vec<Creative>> {
-    let list = node.list()?;
-    if list.is_empty() || list.len() > 64 {
-        node.fail(format!("has {} creatives, must have 1 to 64", list.len()));
-        return None;
-    }
-    let mut seen: Vec<Tag> = Vec::new();
-    let read: Vec<_> = list.iter().map(|node| creative(node.table()?, &mut seen)).collect();
-    read.into_iter().collect()
-}
-
-fn creative(mut table: Table<'_>, seen: &mut Vec<Tag>) -> Option<Creative> {
-    let id_node = table.need("id", "\"boots-300x250-a\"");
-    let id = id_node.as_ref().and_then(|node| node.read(identifier));
-    let mut side = |key, example| table.need(key, example).and_then(|node| node.integer(1..=10_000));
-    let (width, height) = (side("width", "300"), side("height", "250"));
-    let image =
-        table.need("image", "\"https://cdn.shop.example/boots.jpg\"").and_then(|node| node.read(https_url));
-    let landing =
-        table.need("landing", "\"https://shop.example/boots\"").and_then(|node| node.read(https_url));
-    let title = table.need("title", "\"Boots for spring trails\"").and_then(|node| node.read(label));
-    table.finish();
-    let id = id?;
-    let tag = Tag::of(&id);
-    if seen.contains(&tag) {
-        id_node?
-            .fail(format!("{id:?} is another creative's id too (letters' case is ignored); choose another"));
-        return None;
-    }
-    seen.push(tag);
-    let size = Size { width: u16::try_from(width?).ok()?, height: u16::try_from(height?).ok()? };
-    Some(Creative { id, tag, size, image: image?, landing: landing?, title: title? })
 }

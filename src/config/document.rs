@@ -33,6 +33,8 @@ pub(super) struct Table<'a> {
     span: Option<Range<usize>>,
     entries: &'a DeTable<'a>,
     known: Vec<&'static str>,
+    /// Keys that were already said to be in the wrong place.
+    misplaced: Vec<&'static str>,
 }
 
 /// The text as a tree, or its syntax errors.
@@ -64,7 +66,14 @@ impl<'a> Document<'a> {
     }
 
     pub(super) fn root(&'a self, entries: &'a DeTable<'a>) -> Table<'a> {
-        Table { document: self, path: String::new(), span: None, entries, known: Vec::new() }
+        Table {
+            document: self,
+            path: String::new(),
+            span: None,
+            entries,
+            known: Vec::new(),
+            misplaced: Vec::new(),
+        }
     }
 
     pub(super) fn into_problems(self) -> Vec<ConfigError> {
@@ -144,6 +153,7 @@ impl<'a> Node<'a> {
             span: Some(self.span.clone()),
             entries,
             known: Vec::new(),
+            misplaced: Vec::new(),
         })
     }
 
@@ -166,6 +176,18 @@ impl<'a> Table<'a> {
     /// The value of a key, where it is there.
     pub(super) fn get(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);
+        self.find(key)
+    }
+
+    /// The value of a key that has no business here, where it is there: known, so that it is not called unknown, but
+    /// proposed to nobody.
+    pub(super) fn get_unlisted(&mut self, key: &'static str) -> Option<Node<'a>> {
+        let node = self.find(key)?;
+        self.misplaced.push(key);
+        Some(node)
+    }
+
+    fn find(&self, key: &str) -> Option<Node<'a>> {
         let (_, value) = self.entries.iter().find(|(name, _)| name.get_ref() == key)?;
         Some(Node {
             document: self.document,
@@ -193,6 +215,20 @@ impl<'a> Table<'a> {
         self.document.fail(self.span.as_ref(), &self.path, problem.into());
     }
 
+    /// All values with their keys, for a table whose keys are anything.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        self.entries.iter().map(|(name, value)| {
+            let key: &str = name.get_ref();
+            let node = Node {
+                document: self.document,
+                path: self.join(key),
+                span: value.span(),
+                value: value.get_ref(),
+            };
+            (key, node)
+        })
+    }
+
     /// How many keys it has.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
@@ -202,7 +238,7 @@ impl<'a> Table<'a> {
     pub(super) fn finish(self) {
         for (name, value) in self.entries.iter() {
             let key: &str = name.get_ref();
-            if self.known.contains(&key) {
+            if self.known.contains(&key) || self.misplaced.contains(&key) {
                 continue;
             }
             let span = if name.span().is_empty() { value.span() } else { name.span() };

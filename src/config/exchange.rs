@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use haggle_domain::ExchangeKey;
+use haggle_domain::{ExchangeKey, Rates};
+use haggle_openrtb::UserId;
 
+use super::address::domain;
 use super::document::{Node, Table};
 use super::files;
 use super::settings::currency_code;
-use super::words::identifier;
+use super::words::{identifier, word};
 use crate::price::{PriceKey, PriceKeys};
 
 /// An exchange that may ask.
@@ -21,6 +23,12 @@ pub struct Exchange {
     pub bill_on: BillOn,
     /// With what it encrypts the prices in its notices; none where it writes them plainly.
     pub price_encryption: Option<PriceKeys>,
+    /// How it is told that there is no bid.
+    pub no_bid: NoBid,
+    /// Where a request's user id is looked for, in this order: the first that is there counts. Empty: nowhere.
+    pub user_ids: Vec<UserId>,
+    /// Its domain as an advertising system, as publishers' ads.txt files and `schain` name it.
+    pub domain: Option<String>,
 }
 
 /// Which of an exchange's notices is its bill.
@@ -30,6 +38,25 @@ pub enum BillOn {
     Burl,
     /// The win notice, for exchanges that send no billing notice.
     Nurl,
+}
+
+/// How an exchange is told that there is no bid (OpenRTB 2.6, section 4.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoBid {
+    /// HTTP 204 without a body.
+    #[default]
+    Empty,
+    /// HTTP 200 with a response that says why in `nbr`.
+    Reason,
+}
+
+impl Exchange {
+    /// One that says no more of itself than what it has to.
+    pub fn new(name: String, bill_on: BillOn) -> Self {
+        let key = ExchangeKey::of(&name);
+        let user_ids = vec![UserId::Buyeruid, UserId::Id];
+        Self { name, key, bill_on, no_bid: NoBid::default(), user_ids, domain: None, price_encryption: None }
+    }
 }
 
 impl BillOn {
@@ -42,8 +69,28 @@ impl BillOn {
     }
 }
 
-/// `folder` is what the paths of keys are relative to; none for the built-in file.
-pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>, folder: Option<&Path>) -> Vec<Exchange> {
+impl NoBid {
+    /// As the configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Reason => "reason",
+        }
+    }
+}
+
+/// As the configuration writes it.
+pub(super) fn user_id_word(id: &UserId) -> String {
+    match id {
+        UserId::Buyeruid => "buyeruid".to_owned(),
+        UserId::Id => "id".to_owned(),
+        UserId::Extended(source) => format!("eid:{source}"),
+    }
+}
+
+/// `rates` are none where the account's currency or the file of rates could not be read. `folder` is what the paths of keys
+/// are relative to; none for the built-in file.
+pub(super) fn read_all(root: &mut Table<'_>, rates: Option<&Rates>, folder: Option<&Path>) -> Vec<Exchange> {
     let example = "[{ name = \"exchange\", bill_on = \"burl\" }]; without one there is nobody to bid with";
     let mut exchanges: Vec<Exchange> = Vec::new();
     let Some(list) = root.need("exchange", example).and_then(|node| node.list()) else {
@@ -56,21 +103,36 @@ pub(super) fn read_all(root: &mut Table<'_>, currency: Option<&str>, folder: Opt
         let bill_on = table
             .need("bill_on", "\"burl\"")
             .and_then(|node| node.choice(&[("burl", BillOn::Burl), ("nurl", BillOn::Nurl)]));
+        let no_bid = table
+            .get("no_bid")
+            .and_then(|node| node.choice(&[("empty", NoBid::Empty), ("reason", NoBid::Reason)]));
+        let user_ids = table.get("user_ids").and_then(|node| user_ids(&node));
+        let domain = table.get("domain").and_then(|node| node.read(domain));
         if let Some(node) = table.get("currency") {
-            node.read(|text| own_currency(text, currency));
+            node.read(|text| convertible(text, rates));
         }
         // Keys that cannot be read are a mistake, never a reason to take plain prices.
         let price_encryption = table.get("price_encryption").and_then(|node| price_keys(&node, folder));
         table.finish();
+        // What is wrong with the rest was reported, and stops the start.
         let (Some(name), Some(bill_on)) = (name, bill_on) else { continue };
-        let key = ExchangeKey::of(&name);
-        if exchanges.iter().any(|known| known.key == key) {
+        let plain = Exchange::new(name, bill_on);
+        if exchanges.iter().any(|known| known.key == plain.key) {
             if let Some(node) = name_node {
-                node.fail(format!("{name:?} is another exchange's name too (letters' case is ignored)"));
+                node.fail(format!(
+                    "{:?} is another exchange's name too (letters' case is ignored)",
+                    plain.name
+                ));
             }
             continue;
         }
-        exchanges.push(Exchange { name, key, bill_on, price_encryption });
+        exchanges.push(Exchange {
+            no_bid: no_bid.unwrap_or_default(),
+            user_ids: user_ids.unwrap_or_else(|| plain.user_ids.clone()),
+            domain,
+            price_encryption,
+            ..plain
+        });
     }
     exchanges
 }
@@ -95,13 +157,29 @@ fn price_keys(node: &Node<'_>, folder: Option<&Path>) -> Option<PriceKeys> {
     Some(PriceKeys { encryption: encryption?, integrity: integrity? })
 }
 
-/// Amounts are never converted, so another currency's prices would be taken for the account's.
-fn own_currency(text: &str, account: Option<&str>) -> Result<(), String> {
+fn user_ids(node: &Node<'_>) -> Option<Vec<UserId>> {
+    let read: Vec<_> = node.list()?.iter().map(|node| node.read(user_id)).collect();
+    read.into_iter().collect()
+}
+
+fn user_id(text: &str) -> Result<UserId, String> {
+    match (text, text.strip_prefix("eid:")) {
+        ("buyeruid", _) => Ok(UserId::Buyeruid),
+        ("id", _) => Ok(UserId::Id),
+        (_, Some(source)) => word(source).map(UserId::Extended),
+        _ => Err(format!(
+            "{text:?} is none of \"buyeruid\", \"id\" and \"eid:\" with a source, like \"eid:ids.example\""
+        )),
+    }
+}
+
+/// An exchange whose prices mean nothing to the account would never get a bid.
+fn convertible(text: &str, rates: Option<&Rates>) -> Result<(), String> {
     currency_code(text)?;
-    match account {
-        Some(account) if account != text => Err(format!(
-            "{text} is not the account's currency {account}, and amounts are not converted; \
-             run another account for this exchange or have it trade in {account}"
+    match rates {
+        Some(rates) if rates.find(text).is_none() => Err(format!(
+            "{text} is not the account's currency {} and has no rate; give it one in the file that rates_file names",
+            rates.account
         )),
         _ => Ok(()),
     }

@@ -2,21 +2,28 @@
 
 use std::fmt::Write as _;
 
-use haggle_domain::{Budget, Campaign, Goal};
+use haggle_domain::{Budget, Campaign, Creative, Goal, Rate};
 
+use super::creative::FORMATS;
+use super::exchange::{Exchange, UserId};
 use super::{ConfigErrors, Loaded};
 
 /// One line that says all is well; `Err` prints every error.
 pub fn validate(loaded: &Result<Loaded, ConfigErrors>) -> Result<String, String> {
     match loaded {
         Ok(loaded) => {
-            Ok(format!("ok: {} exchanges, {} campaigns", loaded.exchanges.len(), loaded.campaigns.len()))
+            let mut line =
+                format!("ok: {} exchanges, {} campaigns", loaded.exchanges.len(), loaded.campaigns.len());
+            if !loaded.rates.pairs.is_empty() {
+                let _ = write!(line, ", {} exchange rates", loaded.rates.pairs.len());
+            }
+            Ok(line)
         }
         Err(errors) => Err(errors.to_string()),
     }
 }
 
-/// Every setting with its value, where that comes from and what it is for; then exchanges and campaigns. No
+/// Every setting with its value, where that comes from and what it is for; then rates, exchanges and campaigns. No
 /// secret is in it: of the event key only the file's name, of keys of prices that there are some.
 pub fn explain(loaded: &Loaded) -> String {
     let mut out = format!("configuration: {}\n\n", loaded.file);
@@ -30,20 +37,53 @@ pub fn explain(loaded: &Loaded) -> String {
         ]
     });
     table(&mut out, &rows.collect::<Vec<_>>());
+    rates(&mut out, loaded);
     out.push_str("\nexchanges\n");
-    let rows = loaded.exchanges.iter().map(|exchange| {
-        let prices = if exchange.price_encryption.is_some() { ", prices encrypted" } else { "" };
-        [format!("  {}", exchange.name), format!("billed on {}{prices}", exchange.bill_on.as_str())]
-    });
-    table(&mut out, &rows.collect::<Vec<_>>());
+    table(&mut out, &loaded.exchanges.iter().map(exchange).collect::<Vec<_>>());
     out.push_str("\ncampaigns\n");
     let currency = loaded.settings.currency.as_str();
     let rows = loaded.campaigns.iter().zip(&loaded.targeting).map(|(campaign, targeting)| {
         let targeting = if targeting.is_empty() { "everyone".to_owned() } else { targeting.clone() };
-        [format!("  {}", campaign.id), goal(campaign), budget(campaign.budget, currency), targeting]
+        [
+            format!("  {}", campaign.id),
+            goal(campaign),
+            budget(campaign.budget, currency),
+            creatives(&campaign.creatives),
+            targeting,
+        ]
     });
     table(&mut out, &rows.collect::<Vec<_>>());
     out
+}
+
+/// Nothing where there are none.
+fn rates(out: &mut String, loaded: &Loaded) {
+    let rates = &loaded.rates;
+    if rates.pairs.is_empty() {
+        return;
+    }
+    let as_of = loaded.rates_as_of.as_ref().map_or_else(String::new, |day| format!(" of {day}"));
+    let _ = writeln!(out, "\nrates{as_of}");
+    let row = |(code, rate): &(String, Rate)| [format!("  1 {code}"), format!("{rate} {}", rates.account)];
+    table(out, &rates.pairs.iter().map(row).collect::<Vec<_>>());
+}
+
+fn exchange(exchange: &Exchange) -> [String; 5] {
+    let users: Vec<_> = exchange.user_ids.iter().map(UserId::show).collect();
+    [
+        format!("  {}", exchange.name),
+        format!("billed on {}", exchange.bill_on.as_str()),
+        format!("no bid: {}", exchange.no_bid.as_str()),
+        if users.is_empty() { "users not read".to_owned() } else { format!("users by {}", users.join(", ")) },
+        exchange.domain.clone().unwrap_or_default(),
+    ]
+}
+
+/// How many there are of each format.
+fn creatives(creatives: &[Creative]) -> String {
+    let count = |format| creatives.iter().filter(|creative| creative.format() == format).count();
+    let counts = FORMATS.iter().map(|(name, format)| (count(*format), name)).filter(|(count, _)| *count > 0);
+    counts.map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }
 
 fn goal(campaign: &Campaign) -> String {

@@ -6,6 +6,7 @@ mod address;
 mod built_in;
 mod campaign;
 mod countries;
+mod creative;
 mod dayparts;
 mod document;
 mod duration;
@@ -15,20 +16,22 @@ pub mod explain;
 mod files;
 mod flags;
 mod predicates;
+mod rates;
 mod settings;
+mod stream;
 mod value;
 mod words;
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use haggle_domain::{Campaign, CampaignKey};
+use haggle_domain::{Campaign, CampaignKey, Rates};
 
 use document::Document;
 use settings::Resolved;
 
 pub use error::{ConfigError, ConfigErrors, Source};
-pub use exchange::{BillOn, Exchange};
+pub use exchange::{BillOn, Exchange, NoBid, UserId};
 pub use files::Secret;
 pub use flags::SettingsLayer;
 pub use settings::{Effective, SETTINGS, Setting, Settings};
@@ -46,6 +49,10 @@ pub struct Loaded {
     pub settings: Settings,
     /// The content of `event_key_file`, where one is set.
     pub event_key: Option<Secret>,
+    /// What other currencies are worth, from `rates_file` where one is set.
+    pub rates: Rates,
+    /// The day that the rates are of, where their file says so.
+    pub rates_as_of: Option<String>,
     /// Who may ask.
     pub exchanges: Vec<Exchange>,
     /// What to advertise, in order of the files' names.
@@ -94,14 +101,6 @@ fn check(
     let mut root = document.root(&entries);
     let Resolved { settings, mut effective, mut problems } = Settings::resolve(given, &mut root);
     let said = |key: &str| effective.iter().find(|effective| effective.setting.key == key);
-    let exchanges =
-        exchange::read_all(&mut root, said("currency").map(|effective| effective.value.as_str()), folder);
-    root.finish();
-    problems.extend(document.into_problems());
-    if let Some(settings) = &settings {
-        problems.extend(settings::check_together(settings, &effective));
-    }
-
     // A path that the file or the default says is relative to the file; another to where it was typed.
     let beside = |effective: &Effective| {
         folder.filter(|_| matches!(effective.source, Source::File { .. } | Source::Default))
@@ -110,6 +109,22 @@ fn check(
         Some(folder) => folder.join(path),
         None => path.to_owned(),
     };
+    let rates_file = settings.as_ref().and_then(|settings| settings.rates_file.as_deref());
+    let rates_path = said("rates_file").zip(rates_file).map(|(effective, path)| resolved(effective, path));
+    let mut rates_problems = Vec::new();
+    let rates = said("currency").map(|currency| match &rates_path {
+        Some(path) => rates::read(path, &currency.value, &mut rates_problems),
+        None => rates::Read::without_file(&currency.value),
+    });
+    let usable = rates.as_ref().filter(|_| rates_problems.is_empty()).map(|read| &read.rates);
+    let exchanges = exchange::read_all(&mut root, usable, folder);
+    root.finish();
+    problems.extend(document.into_problems());
+    problems.extend(rates_problems);
+    if let Some(settings) = &settings {
+        problems.extend(settings::check_together(settings, &effective));
+    }
+
     let mut event_key = None;
     let key_file = settings.as_ref().and_then(|settings| settings.event_key_file.as_deref());
     let key_path = said("event_key_file").zip(key_file).map(|(effective, path)| resolved(effective, path));
@@ -135,23 +150,39 @@ fn check(
         }
     }
     let (campaigns, targeting) = read_campaigns(&texts, &exchanges, &mut problems);
-    let Some(mut settings) = settings.filter(|_| problems.is_empty()) else {
+    let (Some(mut settings), Some(rates)) = (settings.filter(|_| problems.is_empty()), rates) else {
         return Err(ConfigErrors(problems));
     };
+    let rates::Read { rates, as_of: rates_as_of } = rates;
 
     for effective in &mut effective {
-        match (effective.setting.key, &campaigns_path, &key_path) {
-            ("campaigns", Some(path), _) | ("event_key_file", _, Some(path)) => {
-                effective.value = path.display().to_string();
-            }
-            ("campaigns", None, _) => "built in".clone_into(&mut effective.value),
-            _ => {}
+        let path = match effective.setting.key {
+            "campaigns" => &campaigns_path,
+            "event_key_file" => &key_path,
+            "rates_file" => &rates_path,
+            _ => continue,
+        };
+        match path {
+            Some(path) => effective.value = path.display().to_string(),
+            None if effective.setting.key == "campaigns" => "built in".clone_into(&mut effective.value),
+            None => {}
         }
     }
     settings.campaigns = campaigns_path.unwrap_or(settings.campaigns);
     settings.event_key_file = key_path;
+    settings.rates_file = rates_path;
     let file = name.to_owned();
-    Ok(Loaded { settings, event_key, exchanges, campaigns, targeting, sources: effective, file })
+    Ok(Loaded {
+        settings,
+        event_key,
+        rates,
+        rates_as_of,
+        exchanges,
+        campaigns,
+        targeting,
+        sources: effective,
+        file,
+    })
 }
 
 fn about(effective: &Effective, problem: String) -> ConfigError {

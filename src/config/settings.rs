@@ -134,8 +134,12 @@ settings! {
     max_body_bytes: usize = "262144", within(4096, 8 << 20);
     /// The account's currency: budgets, prices and bids are in it.
     currency: String = "USD", |code: &String| currency_code(code);
+    /// A file with what other currencies are worth in the account's; in a file, relative to that file.
+    rates_file: Option<PathBuf> = "";
     /// The seat that bids are made for.
     seat: String = "haggle", |seat: &String| short(seat);
+    /// Our id in IAB Europe's Global Vendor List, under which consent is looked for; 0 is none, so nobody consents.
+    tcf_vendor_id: u16 = "0", within(0, 4095);
     /// How often each campaign's actor plans its spend.
     tick: Duration = "100ms", within(Duration::from_millis(10), Duration::from_secs(10));
     /// How long a bid's money waits for its notice.

@@ -94,6 +94,18 @@ impl Value for usize {
     }
 }
 
+impl Value for u16 {
+    const PLACEHOLDER: &'static str = "N";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("{text:?} is not a whole number from 0 to {}", Self::MAX))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Value for f64 {
     const PLACEHOLDER: &'static str = "SHARE";
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use haggle_domain::MoneyError;
+use haggle_domain::{Category, MoneyError};
 use toml::de::DeValue;
 
 use super::countries::COUNTRIES;
@@ -31,7 +31,7 @@ pub(super) fn label(text: &str) -> Result<String, String> {
 }
 
 /// A category of IAB's content taxonomy 1.0, which OpenRTB lists as 5.1: `IAB1` to `IAB26`, or `IAB20-9`.
-pub(super) fn category(text: &str) -> Result<String, String> {
+fn category_1(text: &str) -> Result<String, String> {
     let number = |text: &str, highest: u32| {
         !text.starts_with(['0', '+']) && text.parse().is_ok_and(|number: u32| number <= highest)
     };
@@ -43,6 +43,32 @@ pub(super) fn category(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!("{text:?} is not an IAB content category; write it like \"IAB20\" or \"IAB20-9\""))
+    }
+}
+
+/// A category of any taxonomy: `IAB20-9` for IAB's content taxonomy 1.0, `7:483` for another by its number in AdCOM
+/// 1.0's list of category taxonomies.
+pub(super) fn category(text: &str) -> Result<Category, String> {
+    let Some((taxonomy, code)) = text.split_once(':') else {
+        let code = category_1(text)?;
+        return Ok(Category { taxonomy: Category::CONTENT_1, code });
+    };
+    let taxonomy = match taxonomy.as_bytes() {
+        [digit @ b'1'..=b'9'] => digit - b'0',
+        _ => {
+            return Err(format!(
+                "{text:?} does not begin with a taxonomy; write its number in AdCOM's list, 1 to 9, like \"7:483\""
+            ));
+        }
+    };
+    let fits = (1..=32).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    if taxonomy == Category::CONTENT_1 {
+        category_1(code).map(|code| Category { taxonomy, code })
+    } else if fits {
+        Ok(Category { taxonomy, code: code.to_owned() })
+    } else {
+        Err(format!("{text:?} has no code after the colon; write it like \"7:483\""))
     }
 }
 
@@ -78,6 +104,24 @@ pub(super) fn word(text: &str) -> Result<String, String> {
         ))
     } else {
         Ok(text.to_owned())
+    }
+}
+
+/// A media type (RFC 6838, section 4.2) that begins with one of `allowed`, without parameters.
+pub(super) fn media_type(text: &str, allowed: &[&str], example: &str) -> Result<String, String> {
+    let name = |part: &str| {
+        (1..=127).contains(&part.len())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+    };
+    let lower = text.to_ascii_lowercase();
+    let well_formed = lower.split_once('/').is_some_and(|(kind, subtype)| name(kind) && name(subtype));
+    let fits = |allowed: &&str| {
+        if allowed.ends_with('/') { lower.starts_with(*allowed) } else { lower == **allowed }
+    };
+    if well_formed && allowed.iter().any(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a media type that fits here; write it like {example:?}"))
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use actix_rt::Arbiter;
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
 use haggle_domain::time::Zone;
-use haggle_domain::{Clock, ExchangeKey, Timestamp};
+use haggle_domain::{Campaign, Clock, Predicate, Timestamp};
 use haggle_simulator::{World, WorldSettings};
 use tokio::sync::oneshot;
 
@@ -93,14 +93,21 @@ fn configure(args: &DemoArgs, data: &Path) -> Result<Loaded, ExitError> {
     loaded.event_key = Some(Secret::new(key.iter().map(|byte| format!("{byte:02x}")).collect()));
     // The simulated exchanges: one bills when the ad is shown, the other with the win.
     loaded.exchanges = [("alder", BillOn::Burl), ("birch", BillOn::Nurl)]
-        .map(|(name, bill_on)| Exchange {
-            name: name.to_owned(),
-            key: ExchangeKey::of(name),
-            bill_on,
-            price_encryption: None,
-        })
+        .map(|(name, bill_on)| Exchange::new(name.to_owned(), bill_on))
         .into();
+    // What is for other exchanges alone would stand in the table and do nothing.
+    loaded.campaigns.retain(|campaign| may_be_asked(campaign, &loaded.exchanges));
     Ok(loaded)
+}
+
+/// Whether a campaign's targeting lets it bid on one of `exchanges`.
+fn may_be_asked(campaign: &Campaign, exchanges: &[Exchange]) -> bool {
+    exchanges.iter().any(|exchange| {
+        campaign.targeting.all.iter().all(|predicate| match predicate {
+            Predicate::Exchange(keys) => keys.contains(&exchange.key),
+            _ => true,
+        })
+    })
 }
 
 /// From when to when the run plays: a whole day, or what an earlier run on the same data left of it.

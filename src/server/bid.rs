@@ -25,7 +25,7 @@ use super::body::{self, BodyError, Coding};
 use super::state::State;
 use super::urls::NoticeUrls;
 use crate::clock::monotonic;
-use crate::config::{Exchange, NoBidAnswer};
+use crate::config::{Exchange, NoBid};
 use crate::metrics::RequestOutcome;
 
 /// Which version the answer is by (section 2.1).
@@ -106,7 +106,7 @@ async fn bid(
             metrics.bid_request(index, if bids { RequestOutcome::Bid } else { RequestOutcome::NoBid });
             let body = match answer {
                 Answer::Bids(body) => Some(body),
-                Answer::NoBid(reason) if known.no_bid == NoBidAnswer::Reason => {
+                Answer::NoBid(reason) if known.no_bid == NoBid::Reason => {
                     let mut body = Vec::with_capacity(128);
                     write_no_bid(&mut body, &request.id, reason.code());
                     Some(body)

@@ -175,6 +175,9 @@ fn retired(id: &str) -> Campaign {
         name: id.to_owned(),
         advertiser_domain: String::new(),
         categories: Vec::new(),
+        app_bundle: String::new(),
+        language: String::new(),
+        deals: Vec::new(),
         goal: Goal::Cpm { price: CpmMicros::ZERO },
         budget: Budget { daily: None, total: Some(Micros::ZERO) },
         flight: Flight { start: over, end: over },
@@ -304,6 +307,7 @@ impl Node {
         let state = web::Data::new(State::new(
             settings,
             exchanges,
+            rates,
             event_key,
             snapshot,
             audience,

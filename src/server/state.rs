@@ -12,7 +12,8 @@ use haggle_actors::journal::Journal;
 use haggle_actors::learner::LearnerReport;
 use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::Supervision;
-use haggle_domain::{CampaignKey, Clock};
+use haggle_domain::{CampaignKey, Clock, Rates};
+use haggle_openrtb::privacy::Policy;
 use haggle_strategies::Snapshot;
 
 use crate::config::{Exchange, Secret, Settings};
@@ -25,6 +26,10 @@ pub struct State {
     pub settings: Settings,
     /// Who may ask, in the order of the metrics' labels.
     pub exchanges: Vec<Exchange>,
+    /// What currencies are worth.
+    pub rates: Rates,
+    /// Who we are to the privacy regimes.
+    pub policy: Policy,
     /// What the shop's events must carry; none switches their endpoint off.
     pub event_key: Option<Secret>,
     /// What bids are decided on.
@@ -72,6 +77,7 @@ impl State {
     pub(super) fn new(
         settings: Settings,
         exchanges: Vec<Exchange>,
+        rates: Rates,
         event_key: Option<Secret>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         audience: Arc<Audience>,
@@ -84,8 +90,10 @@ impl State {
     ) -> Self {
         Self {
             positions: Self::positions(&campaigns),
+            policy: Policy { vendor: Some(settings.tcf_vendor_id).filter(|id| *id > 0) },
             settings,
             exchanges,
+            rates,
             event_key,
             snapshot,
             audience,

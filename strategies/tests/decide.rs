@@ -173,7 +173,7 @@ fn a_screen_that_many_see_costs_as_much_as_they_come_to() {
     };
     let (bids, _) = decide(
         &snapshot,
-        &Context { rate: Rate(2_000_000_000), ..Context::default() },
+        &Context { rate: Rate::from_billionths(2_000_000_000), ..Context::default() },
         &screen,
         &mut Pods::default(),
     );

@@ -98,7 +98,7 @@ mod tests {
                     value: CpmMicros(value),
                     user: user.map(UserKey),
                     features,
-                    terms: Terms { rate: Rate(model_version), quantity: Quantity(campaign) },
+                    terms: Terms { rate: Rate::from_billionths(model_version), quantity: Quantity(campaign) },
                 }
             },
         )

@@ -46,10 +46,10 @@ impl<'a> BidRequest<'a> {
     /// takes and for which a rate is known.
     pub fn currency<'r>(&self, rates: &'r Rates) -> Option<(&'r str, Rate)> {
         if self.cur.is_empty() {
-            return Some((rates.account(), Rate::ONE));
+            return Some((&*rates.account, Rate::ONE));
         }
         let known = self.cur.iter().filter_map(|currency| rates.find(currency));
-        known.clone().find(|(code, _)| *code == rates.account()).or_else(|| known.clone().next())
+        known.clone().find(|(code, _)| *code == rates.account).or_else(|| known.clone().next())
     }
 
     /// What all imps of the request share, with no more of the user than `basis` allows.
