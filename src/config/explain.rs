@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use haggle_domain::{Budget, Campaign, Creative, Goal, Rate};
 
 use super::creative::FORMATS;
-use super::exchange::{Exchange, UserId};
+use super::exchange::{Exchange, user_id_word};
 use super::{ConfigErrors, Loaded};
 
 /// One line that says all is well; `Err` prints every error.
@@ -69,7 +69,7 @@ fn rates(out: &mut String, loaded: &Loaded) {
 }
 
 fn exchange(exchange: &Exchange) -> [String; 5] {
-    let users: Vec<_> = exchange.user_ids.iter().map(UserId::show).collect();
+    let users: Vec<_> = exchange.user_ids.iter().map(user_id_word).collect();
     [
         format!("  {}", exchange.name),
         format!("billed on {}", exchange.bill_on.as_str()),

@@ -31,7 +31,7 @@ use document::Document;
 use settings::Resolved;
 
 pub use error::{ConfigError, ConfigErrors, Source};
-pub use exchange::{BillOn, Exchange, NoBid, UserId};
+pub use exchange::{BillOn, Exchange, NoBid};
 pub use files::Secret;
 pub use flags::SettingsLayer;
 pub use settings::{Effective, SETTINGS, Setting, Settings};

@@ -85,7 +85,7 @@ pub struct ModelSummary {
 impl Summary {
     /// As things stand.
     pub fn new(state: &State, tally: &Tally, seed: u64) -> Self {
-        let reasons = NoBidReason::ALL.map(|reason| (reason.as_str(), state.metrics.no_bids(reason)));
+        let reasons = NoBidReason::ALL.iter().map(|reason| (reason.as_str(), state.metrics.no_bids(*reason)));
         let learner = state.learner.load_full();
         let click = learner.as_ref().map(|report| &report.click);
         let campaigns = state.campaigns.iter().filter_map(|handle| {

@@ -216,7 +216,7 @@ impl Node {
     ///
     /// With port 0 the system chooses one, and `public_url` follows it.
     pub async fn start(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let Loaded { mut settings, event_key, exchanges, campaigns, .. } = loaded;
+        let Loaded { mut settings, event_key, exchanges, rates, campaigns, .. } = loaded;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
         if settings.listen.port() == 0 {

@@ -9,7 +9,7 @@ use haggle_domain::{CampaignKey, Event, PrivacyKey, Record, Timestamp, UserKey};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::body;
+use super::body::{self, Coding};
 use super::events::{MOST, MOST_BYTES, refuse_key};
 use super::state::State;
 
@@ -58,7 +58,7 @@ async fn take(
     if let Some(why) = refuse_key(state, request) {
         return error(HttpResponse::Unauthorized(), why);
     }
-    let body = match body::read(payload, MOST_BYTES).await {
+    let body = match body::read(payload, Coding::Plain, MOST_BYTES).await {
         Ok(body) => body,
         Err(problem) => return error(HttpResponse::build(problem.status()), &problem.to_string()),
     };
