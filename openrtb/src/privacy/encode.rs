@@ -77,6 +77,9 @@ fn push_ranges(bits: &mut Vec<bool>, ranges: &[(u16, u16)]) {
     }
 }
 
+/// Purpose, kind, vendors.
+pub(super) type Restriction = (u64, u64, Vec<(u16, u16)>);
+
 /// A TC string. Sets of numbers have number 1 in bit 0.
 #[derive(Clone, Debug)]
 pub(super) struct Tc {
@@ -89,8 +92,7 @@ pub(super) struct Tc {
     pub(super) purpose_one_treatment: bool,
     pub(super) consents: Vendors,
     pub(super) vendor_interests: Vendors,
-    /// Purpose, kind, vendors.
-    pub(super) restrictions: Vec<(u64, u64, Vec<(u16, u16)>)>,
+    pub(super) restrictions: Vec<Restriction>,
     pub(super) disclosed: Option<Vendors>,
     pub(super) publisher: bool,
 }
