@@ -150,6 +150,24 @@ fn an_erasure_that_is_cut_short_is_completed_by_the_next_eraser() {
 }
 
 #[test]
+fn a_learner_that_lags_behind_an_erasure_keeps_no_checkpoint_from_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    filled(&journal);
+    let offset = journal.durable_end();
+    commit_durably(&journal, vec![erasure(USER, 1000)]).unwrap();
+    journal.complete_erasures(Duration::ZERO).unwrap();
+    let keep = |offset| {
+        journal.put_checkpoint("learner/profiles", offset, USER.0.to_be_bytes().to_vec()).unwrap();
+        commit_durably(&journal, Vec::new()).unwrap();
+        journal.checkpoint("learner/profiles").unwrap().is_some()
+    };
+    assert!(!keep(offset));
+    assert_eq!(traces(dir.path(), USER), 0);
+    assert!(keep(offset + 1), "from then on it knows");
+}
+
+#[test]
 fn opt_outs_survive_and_are_counted_once() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path()).unwrap();
