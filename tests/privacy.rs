@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use awc::http::StatusCode;
+use haggle::exit::Exit;
 use haggle_domain::{Event, UserKey};
 use support::{HandClock, Rig, links, write_config};
 
@@ -201,6 +202,12 @@ async fn the_operator_erases_and_opts_out_with_the_node_stopped() {
     rig.stop().await;
     assert!(traces(&data) > 0, "the test would not notice");
     fs::write(folder.path().join("users"), format!("\n{USER}\n")).unwrap();
+    for (folder_said, file) in [("nowhere", "users"), ("data", "nobody")] {
+        let arguments = ["privacy", "erase", "--data", folder_said, "--user-file", file];
+        let output = haggle(folder.path(), &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(Exit::IoFailed.code())));
+        assert!(!folder.path().join("nowhere").exists(), "a journal is opened, never made");
+    }
     for command in ["erase", "opt-out"] {
         let arguments = ["privacy", command, "--data", "data", "--user-file", "users"];
         let output = haggle(folder.path(), &arguments).output().unwrap();

@@ -4,7 +4,7 @@
 //! [`Suppressions::redact`] on its way to the disk. So whatever was on its way when somebody opted out or was erased (a
 //! token in a browser, a notice in a mailbox, an event of the shop) finds nothing to bring back.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::{DashMap, DashSet};
 use haggle_domain::{Decision, Event, PrivacyKey, Record, Timestamp, UserKey};
@@ -39,6 +39,8 @@ pub struct Suppressions {
     erased: DashMap<PrivacyKey, Erasure>,
     /// Erasures that are not done, so that nobody has to look for them where there are none.
     unfinished: AtomicUsize,
+    /// One above the newest erasure's offset, of this life and of what an earlier one has left undone.
+    newest: AtomicU64,
 }
 
 impl Suppressions {
@@ -96,6 +98,7 @@ impl Suppressions {
                 let mut erasure =
                     self.erased.entry(user).or_insert(Erasure { until: record.at, below: None });
                 erasure.until = erasure.until.max(record.at);
+                self.newest.fetch_max(offset.saturating_add(1), Ordering::Relaxed);
                 if erasure.below.replace(offset).is_none() {
                     self.unfinished.fetch_add(1, Ordering::Relaxed);
                 }
@@ -123,6 +126,11 @@ impl Suppressions {
         self.erased.iter().filter_map(|entry| entry.below.map(|below| (*entry.key(), below))).collect()
     }
 
+    /// Whether a state that includes no record from `offset` on may hold what has been erased since.
+    pub fn outdates(&self, offset: u64) -> bool {
+        offset < self.newest.load(Ordering::Relaxed)
+    }
+
     /// What is to be forgotten of a user, if anything.
     pub fn get(&self, user: PrivacyKey) -> Option<Suppression> {
         let opted_out = self.opted_out.contains(&user);
@@ -141,7 +149,10 @@ impl Suppressions {
         }
         if let Some(until) = suppression.erased_until {
             self.erased.insert(user, Erasure { until, below: suppression.erase_below });
-            self.unfinished.fetch_add(usize::from(suppression.erase_below.is_some()), Ordering::Relaxed);
+            if let Some(below) = suppression.erase_below {
+                self.unfinished.fetch_add(1, Ordering::Relaxed);
+                self.newest.fetch_max(below.saturating_add(1), Ordering::Relaxed);
+            }
         }
     }
 
@@ -231,5 +242,7 @@ mod tests {
         let restored = Suppressions::default();
         restored.restore(user, Suppression { opted_out: true, erase_below: Some(5), ..kept });
         assert_eq!((restored.unfinished(), restored.counts()), (vec![(user, 5)], (1, 1)));
+        assert!(restored.outdates(5) && !restored.outdates(6));
+        assert!(suppressions.outdates(20) && !suppressions.outdates(21));
     }
 }

@@ -107,6 +107,30 @@ fn an_erased_user_is_gone_from_the_disk_and_all_else_stays_in_its_place() {
 }
 
 #[test]
+fn commits_go_on_while_a_user_is_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    filled(&journal);
+    commit_durably(&journal, vec![erasure(USER, 1000)]).unwrap();
+    let before = journal.durable_end();
+    let committed = std::thread::scope(|scope| {
+        let eraser = scope.spawn(|| journal.complete_erasures(Duration::ZERO));
+        let mut committed = 0;
+        while !eraser.is_finished() {
+            commit_durably(&journal, vec![click(OTHER, 10_000 + committed)]).unwrap();
+            committed += 1;
+        }
+        eraser.join().unwrap().unwrap();
+        committed
+    });
+    assert!(committed > 1, "everything waited for the erasure");
+    let kept = journal.read_from(before, usize::MAX).unwrap();
+    let expected: Vec<Record> = (0..committed).map(|number| click(OTHER, 10_000 + number)).collect();
+    assert_eq!(kept.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), expected);
+    assert_eq!(traces(dir.path(), USER), 0);
+}
+
+#[test]
 fn what_comes_back_of_an_erased_user_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path()).unwrap();
@@ -147,6 +171,24 @@ fn an_erasure_that_is_cut_short_is_completed_by_the_next_eraser() {
     assert!(waited.is_some(), "it was not completed");
     journal.close().unwrap();
     assert_eq!(traces(killed.path(), USER), 0);
+}
+
+#[test]
+fn a_learner_that_lags_behind_an_erasure_keeps_no_checkpoint_from_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    filled(&journal);
+    let offset = journal.durable_end();
+    commit_durably(&journal, vec![erasure(USER, 1000)]).unwrap();
+    journal.complete_erasures(Duration::ZERO).unwrap();
+    let keep = |offset| {
+        journal.put_checkpoint("learner/profiles", offset, USER.0.to_be_bytes().to_vec()).unwrap();
+        commit_durably(&journal, Vec::new()).unwrap();
+        journal.checkpoint("learner/profiles").unwrap().is_some()
+    };
+    assert!(!keep(offset));
+    assert_eq!(traces(dir.path(), USER), 0);
+    assert!(keep(offset + 1), "from then on it knows");
 }
 
 #[test]

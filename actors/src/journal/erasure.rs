@@ -39,7 +39,7 @@ const FILLS: u32 = 160;
 const FILLS_A_LOOK: u32 = 8;
 
 /// Checkpoints with data of users begin like this.
-const CHECKPOINTS: &str = "learner/";
+pub(super) const CHECKPOINTS: &str = "learner/";
 
 impl EmbeddedJournal {
     /// Starts the thread that erases what is asked for, and what an earlier life has left undone. [`Journal::close`]

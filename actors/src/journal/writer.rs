@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use fjall::OwnedWriteBatch;
 use haggle_domain::PrivacyKey;
 
+use super::erasure::CHECKPOINTS;
 use super::intake::{Ack, Order, Progress, Queued, Rewrite};
 use super::mark::Mark;
 use super::store::Store;
@@ -122,7 +123,12 @@ impl Writer {
                 Order::Checkpoint { name, offset, bytes } => {
                     group.orders += 1;
                     let checkpoint = Checkpoint { name, offset: offset.unwrap_or(group.end), bytes };
-                    self.store.add_checkpoint(&mut group.batch, &checkpoint)?;
+                    // A learner that lags behind an erasure still knows whom others have forgotten.
+                    let outdated = checkpoint.name.starts_with(CHECKPOINTS)
+                        && self.store.suppressions.outdates(checkpoint.offset);
+                    if !outdated {
+                        self.store.add_checkpoint(&mut group.batch, &checkpoint)?;
+                    }
                     // It ends the group, because no batch may hold two of one name.
                     break;
                 }
