@@ -10,6 +10,7 @@ use haggle_domain::Clock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::certify;
 use crate::clock::WallClock;
 use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
 use crate::demo;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run the bidder.
     Serve(ServeArgs),
+    /// Send recorded bid requests to any OpenRTB bidder and check its answers against the specification.
+    Certify(certify::CertifyArgs),
     /// Check or explain the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -94,6 +97,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve(&args),
+        Command::Certify(args) => certify::run(&args),
         Command::Config(ConfigCommand::Validate(args)) => {
             config::explain::validate(&config::load(args.config.as_deref(), &args.settings))
                 .map_err(|errors| ExitError::new(Exit::Configuration, errors))

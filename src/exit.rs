@@ -12,12 +12,16 @@ use crate::config::ConfigErrors;
 pub enum Exit {
     /// All is well.
     Ok = 0,
-    /// A check that was asked for found something, such as `ledger verify`.
+    /// A check that was asked for found something, such as `ledger verify` or `certify`.
     CheckFailed = 1,
     /// The command line is not understood.
     Usage = 2,
     /// The journal is damaged: money that was acknowledged cannot be read back.
     JournalDamaged = 65,
+    /// A file of requests or exchange rates cannot be used; every bad line has been printed.
+    InputUnusable = 66,
+    /// The endpoint to certify cannot be reached.
+    EndpointUnreachable = 68,
     /// An address to listen on is in use or not this machine's.
     AddressUnavailable = 69,
     /// Something that should not happen; the message says what.
@@ -34,11 +38,13 @@ pub enum Exit {
 
 impl Exit {
     /// Every code, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::CheckFailed,
         Self::Usage,
         Self::JournalDamaged,
+        Self::InputUnusable,
+        Self::EndpointUnreachable,
         Self::AddressUnavailable,
         Self::Internal,
         Self::CannotCreate,
