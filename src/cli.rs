@@ -15,6 +15,7 @@ use crate::demo;
 use crate::exit::{Exit, ExitError};
 use crate::ledger;
 use crate::server::{Node, Stopped, journal_exit};
+use crate::supply;
 
 /// A self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 #[derive(Debug, Parser)]
@@ -36,6 +37,9 @@ enum Command {
     /// Check the money.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Keep and try the store of ads.txt, app-ads.txt and sellers.json.
+    #[command(subcommand)]
+    Supply(supply::SupplyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +84,7 @@ pub fn run() -> ExitCode {
             load(&args).and_then(|loaded| print(config::explain::explain(&loaded)))
         }
         Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
+        Command::Supply(command) => supply::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,5 +8,7 @@ pub mod entropy;
 pub mod exit;
 pub mod ledger;
 pub mod metrics;
+pub mod safety;
 pub mod server;
+pub mod supply;
 pub mod token;

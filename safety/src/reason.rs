@@ -121,6 +121,8 @@ pub struct Reasons(u32);
 impl Reasons {
     /// No reason at all.
     pub const NONE: Self = Self(0);
+    /// Every reason.
+    pub const ALL: Self = Self((1 << SafetyReason::ALL.len()) - 1);
 
     /// Adds a reason.
     pub const fn add(&mut self, reason: SafetyReason) {
@@ -180,6 +182,7 @@ mod tests {
     fn a_set_gives_its_reasons_in_order() {
         let set = Reasons::NONE.with(SafetyReason::DataCentre).with(SafetyReason::KnownSpider);
         assert_eq!(set.iter().collect::<Vec<_>>(), [SafetyReason::KnownSpider, SafetyReason::DataCentre]);
+        assert_eq!(Reasons::ALL.iter().count(), SafetyReason::ALL.len());
         assert!(Reasons::NONE.is_empty() && !set.is_empty());
         let both = set.intersection(Reasons::NONE.with(SafetyReason::DataCentre));
         assert_eq!(both, Reasons::NONE.with(SafetyReason::DataCentre));
