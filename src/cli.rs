@@ -18,6 +18,7 @@ use crate::exit::{Exit, ExitError};
 use crate::ledger;
 use crate::privacy;
 use crate::server::{Node, Stopped, journal_exit};
+use crate::supply;
 
 /// A self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 #[derive(Debug, Parser)]
@@ -44,6 +45,9 @@ enum Command {
     /// Opt users out or erase their data, while the node is stopped.
     #[command(subcommand)]
     Privacy(PrivacyCommand),
+    /// Keep and try the store of ads.txt, app-ads.txt and sellers.json.
+    #[command(subcommand)]
+    Supply(supply::SupplyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +113,7 @@ pub fn run() -> ExitCode {
         Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
         Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
         Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),
+        Command::Supply(command) => supply::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

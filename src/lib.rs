@@ -11,5 +11,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod price;
 pub mod privacy;
+pub mod safety;
 pub mod server;
+pub mod supply;
 pub mod token;

@@ -13,14 +13,15 @@ use std::fs;
 use std::path::Path;
 
 /// The crates, and what each may import, in the order `domain ← … ← src`.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("openrtb", &["domain"]),
+    ("safety", &["domain"]),
     ("learning", &["domain"]),
     ("strategies", &["domain", "learning"]),
     ("actors", &["domain", "learning", "strategies"]),
     ("simulator", &["domain", "learning", "strategies", "actors"]),
-    ("src", &["domain", "openrtb", "learning", "strategies", "actors", "simulator"]),
+    ("src", &["domain", "openrtb", "safety", "learning", "strategies", "actors", "simulator"]),
 ];
 
 /// Words that only one place may use, and the place: a file, or a folder that ends in `/`.

@@ -272,7 +272,7 @@ pub struct NativeSlot {
     pub apis: Codes,
     /// Whether an impression may be counted by an image (event 1, method 1 of `eventtrackers`, or none of those asked).
     pub image_tracker: bool,
-    /// Whether a viewability script may be sent (event 1 or 2, method 2).
+    /// Whether a viewability script may be sent (event 1, method 2).
     pub script_tracker: bool,
     /// Whether the answer is by version 1.2: `eventtrackers` instead of `imptrackers`.
     pub event_trackers: bool,

@@ -48,9 +48,9 @@ pub(super) fn withheld(request: &Value) -> Option<&'static str> {
 }
 
 /// What tells the user from others, with where it stands; words that the request also says elsewhere tell nothing.
-fn identifiers(request: &Value) -> Vec<(String, &str)> {
+fn identifiers<'r>(request: &'r Value) -> Vec<(String, &'r str)> {
     let mut found = Vec::new();
-    let mut add = |place: String, value: Option<&Value>| {
+    let mut add = |place: String, value: Option<&'r Value>| {
         if let Some(value) = value.and_then(Value::as_str).map(str::trim)
             && value.len() >= SHORTEST
             && found.len() < MOST_VALUES

@@ -171,6 +171,13 @@ fn check(
     settings.campaigns = campaigns_path.unwrap_or(settings.campaigns);
     settings.event_key_file = key_path;
     settings.rates_file = rates_path;
+    for (key, path) in settings.safety_paths() {
+        let said = effective.iter_mut().find(|effective| effective.setting.key == key);
+        if let Some((effective, path)) = said.zip(path.as_mut()) {
+            *path = resolved(effective, path);
+            effective.value = path.display().to_string();
+        }
+    }
     let file = name.to_owned();
     Ok(Loaded {
         settings,

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use haggle_safety::{Mode, SafetyReason, SupplyPolicy};
+
 use super::address::base_url;
 use super::document::{Node, Table, kind, whole};
 use super::error::{ConfigError, Source};
@@ -172,6 +174,35 @@ settings! {
     drain: Duration = "5s", within(Duration::ZERO, Duration::from_secs(300));
     /// A file with the key that the shop's events must carry; in a file, relative to that file.
     event_key_file: Option<PathBuf> = "";
+    /// What becomes of requests from bots, data centres and devices that contradict themselves: off, observe (count) or enforce (refuse).
+    invalid_traffic: Mode = "enforce";
+    /// What becomes of requests whose IP address no device on the internet has: private, for documentation, unreadable.
+    special_addresses: Mode = "observe";
+    /// A list of bots beside the built-in one, plain or in the IAB's form; in a file, relative to that file.
+    bots_file: Option<PathBuf> = "";
+    /// A list of valid browsers, plain or in the IAB's form; in a file, relative to that file.
+    browsers_file: Option<PathBuf> = "";
+    /// A list of data centres' and proxies' networks; in a file, relative to that file.
+    data_centres_file: Option<PathBuf> = "";
+    /// The directory of allow and block lists, such as block-domains.txt; in a file, relative to that file.
+    lists: Option<PathBuf> = "";
+    /// The directory that `haggle supply refresh` keeps; in a file, relative to that file.
+    supply_store: Option<PathBuf> = "";
+    /// What becomes of unauthorised supply: off, observe, enforce, or one mode for each of ads_txt, sellers, chain, unavailable.
+    supply_check: SupplyPolicy = "observe";
+}
+
+impl Settings {
+    /// The paths of the safety gates' files by their keys, to be made relative to the file that says them.
+    pub(super) fn safety_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 5] {
+        [
+            ("bots_file", &mut self.bots_file),
+            ("browsers_file", &mut self.browsers_file),
+            ("data_centres_file", &mut self.data_centres_file),
+            ("lists", &mut self.lists),
+            ("supply_store", &mut self.supply_store),
+        ]
+    }
 }
 
 const fn days(count: u64) -> Duration {
@@ -283,6 +314,14 @@ pub(super) fn check_together(settings: &Settings, effective: &[Effective]) -> Ve
     }
     if settings.listen == settings.admin_listen && settings.listen.port() != 0 {
         fail("admin_listen", format!("{} is listen's address too; choose another port", settings.listen));
+    }
+    let without_store =
+        [SafetyReason::UnauthorisedSeller, SafetyReason::UnlistedSeller, SafetyReason::AdsTxtUnavailable];
+    let enforced = settings.supply_check.enforced();
+    if settings.supply_store.is_none() && without_store.into_iter().any(|reason| enforced.contains(reason)) {
+        let problem = "enforces what only a store can tell, and there is none; set supply_store to the directory that \
+                       `haggle supply refresh` keeps, or write \"chain=enforce\"";
+        fail("supply_check", problem.to_owned());
     }
     let mut ordered = |shorter: (&str, Duration), longer: (&str, Duration)| {
         if shorter.1 > longer.1 {

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use haggle_safety::{Mode, SupplyPolicy};
+
 use super::duration;
 
 /// A kind of value.
@@ -153,6 +155,30 @@ impl Value for Workers {
 
     fn show(&self) -> String {
         self.0.to_string()
+    }
+}
+
+impl Value for Mode {
+    const PLACEHOLDER: &'static str = "off|observe|enforce";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+impl Value for SupplyPolicy {
+    const PLACEHOLDER: &'static str = "off|observe|enforce|CHECK=MODE,…";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn show(&self) -> String {
+        Self::show(self)
     }
 }
 

@@ -26,17 +26,16 @@ pub(super) fn slot(native: &Native) -> Result<NativeSlot, NoBidReason> {
         return Err(NoBidReason::InvalidImp);
     }
     let asked = request.eventtrackers.as_deref().unwrap_or_default();
-    let may = |events: &[i64], method: i64| {
-        asked.iter().any(|tracker| {
-            tracker.event.is_some_and(|event| events.contains(&event)) && tracker.methods.contains(&method)
-        })
+    // Event 1 is the impression; methods are 1 an image and 2 a script.
+    let may = |method: i64| {
+        asked.iter().any(|tracker| tracker.event == Some(1) && tracker.methods.contains(&method))
     };
     Ok(NativeSlot {
         assets,
         blocked_attributes: codes(&native.battr),
         apis: codes(&native.api),
-        image_tracker: asked.is_empty() || may(&[1], 1),
-        script_tracker: may(&[1, 2], 2),
+        image_tracker: asked.is_empty() || may(1),
+        script_tracker: may(2),
         event_trackers: !asked.is_empty() && is_1_2(request),
     })
 }
