@@ -59,7 +59,7 @@ fn lived(journal: &EmbeddedJournal) {
         for user in [USER, OTHER] {
             let campaign = CampaignKey::of("boots");
             let bid = BidId { campaign, lease: u32::from(user == USER), number };
-            let features = vec![1, 2 << 18 | number % 7, 16 << 18 | (user.0 & 0xff) as u32];
+            let features = vec![1, (2 << 18) | (number % 7), (16 << 18) | (user.0 & 0xff) as u32];
             let decision = Decision { bid, at, user: Some(user), features, ..Decision::default() };
             let behaviour = Event::Behaviour { user, did: BehaviourKind::Viewed, what: Tag(5) };
             records.push(Record { at, campaign: CampaignKey::default(), event: behaviour });
