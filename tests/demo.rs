@@ -99,6 +99,10 @@ fn a_day_adds_up() {
         assert!(summary["latency_ms"][key].as_f64().is_some_and(|it| it > 0.0), "{key}: {summary}");
     }
     assert!(count(&summary["model"], "examples") > 0);
+    assert!(
+        campaigns(&summary).iter().all(|campaign| campaign["id"] != "house-banners"),
+        "what is for other exchanges alone takes no part: {summary}"
+    );
     for key in ["log_loss", "baseline_log_loss"] {
         assert!(summary["model"][key].as_f64().is_some_and(|it| it > 0.0), "{key}: {summary}");
     }

@@ -164,11 +164,25 @@ mod tests {
         for wrong in ["", "a b", "ä", &"x".repeat(65)] {
             assert!(identifier(wrong).is_err(), "{wrong:?}");
         }
-        for right in ["IAB1", "IAB26", "IAB20-9", "IAB17-35"] {
+        for right in ["IAB1", "IAB26", "IAB20-9", "IAB17-35", "1:IAB20-9", "7:483", "9:JLBCU7"] {
             assert!(category(right).is_ok(), "{right:?}");
+        }
+        for wrong in ["7:", ":483", "0:483", "10:483", "7:4 8", "1:483", "+7:483", "7:4:8"] {
+            assert!(category(wrong).is_err(), "{wrong:?}");
         }
         for wrong in ["", "IAB", "IAB0", "IAB27", "IAB1-", "IAB1-0", "iab1", "IAB1-2-3", "IAB+1", "Hiking"] {
             assert!(category(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn media_types_are_of_the_family_that_fits() {
+        let fits = |text| media_type(text, &["video/", "application/x-mpegurl"], "video/mp4").is_ok();
+        assert!(fits("video/mp4") && fits("video/x-m4v") && fits("application/x-mpegURL"));
+        for wrong in
+            ["", "video", "video/", "/mp4", "audio/mpeg", "video/mp4; codecs=avc1", "application/x-mpegurl2"]
+        {
+            assert!(!fits(wrong), "{wrong:?}");
         }
     }
 
