@@ -105,17 +105,17 @@ impl VastMarkup<'_> {
         push_text(out, "AdSystem", AD_SYSTEM);
         let early = self.version < VastVersion::V40;
         if early {
-            push_address(out, "VASTAdTagURI", tag);
+            push_cdata(out, "VASTAdTagURI", tag);
         }
         self.push_events(out);
         self.push_verification(out);
         out.extend_from_slice(b"<Creatives><Creative><Linear><VideoClicks>");
-        push_address(out, "ClickTracking", self.click_url);
+        push_cdata(out, "ClickTracking", self.click_url);
         out.extend_from_slice(b"</VideoClicks></Linear></Creative></Creatives>");
         if early {
             self.push_verification_extension(out);
         } else {
-            push_address(out, "VASTAdTagURI", tag);
+            push_cdata(out, "VASTAdTagURI", tag);
         }
         out.extend_from_slice(b"</Wrapper>");
     }
@@ -123,12 +123,12 @@ impl VastMarkup<'_> {
     /// What is called, and for 4.0 the extension, which stands between the two.
     fn push_events(&self, out: &mut Vec<u8>) {
         if !self.error_url.is_empty() {
-            push_address(out, "Error", self.error_url);
+            push_cdata(out, "Error", self.error_url);
         }
         if self.version == VastVersion::V40 {
             self.push_verification_extension(out);
         }
-        push_address(out, "Impression", self.impression_url);
+        push_cdata(out, "Impression", self.impression_url);
     }
 
     fn push_advertiser(&self, out: &mut Vec<u8>) {
@@ -166,7 +166,7 @@ impl VastMarkup<'_> {
 
     fn push_click(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<VideoClicks>");
-        push_address(out, "ClickThrough", self.click_url);
+        push_cdata(out, "ClickThrough", self.click_url);
         out.extend_from_slice(b"</VideoClicks>");
     }
 
@@ -231,7 +231,7 @@ fn push_ad_verifications(out: &mut Vec<u8>, verification: &Verification) {
     push_cdata_in_json(out, &verification.script);
     out.extend_from_slice(b"</JavaScriptResource>");
     if !verification.parameters.is_empty() {
-        push_address(out, "VerificationParameters", &verification.parameters);
+        push_cdata(out, "VerificationParameters", &verification.parameters);
     }
     out.extend_from_slice(b"</Verification></AdVerifications>");
 }
@@ -261,9 +261,10 @@ fn push_text(out: &mut Vec<u8>, name: &str, text: &str) {
     push_element(out, name, |out| push_xml_in_json(out, text));
 }
 
-/// An element around an address, as CDATA: players that look for addresses without reading XML find them unescaped.
-fn push_address(out: &mut Vec<u8>, name: &str, address: &str) {
-    push_element(out, name, |out| push_cdata_in_json(out, address));
+/// An element around an address or a parameter, as CDATA: players that look for addresses without reading XML find them
+/// unescaped.
+fn push_cdata(out: &mut Vec<u8>, name: &str, text: &str) {
+    push_element(out, name, |out| push_cdata_in_json(out, text));
 }
 
 fn push_element(out: &mut Vec<u8>, name: &str, content: impl FnOnce(&mut Vec<u8>)) {
