@@ -126,7 +126,7 @@ impl<'o> ResponseWriter<'o> {
             out.extend_from_slice(b"\"]");
         }
         push_categories(out, bid.cat, bid.cattax);
-        push_list(out, "attr", bid.attr.iter(), |out, code| push_integer(out, code));
+        push_list(out, "attr", bid.attr.iter(), push_integer);
         let Size { width, height } = bid.markup.size();
         if width > 0 && height > 0 {
             push_number(out, "w", width);
@@ -140,7 +140,7 @@ impl<'o> ResponseWriter<'o> {
             }
         }
         if bid.markup.verification().is_some() {
-            push_list(out, "apis", [OMID].into_iter(), |out, code| push_integer(out, code));
+            push_list(out, "apis", [OMID].into_iter(), push_integer);
         }
         push_number(out, "exp", bid.exp);
         push_number(out, "mtype", bid.markup.kind());

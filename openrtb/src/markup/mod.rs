@@ -41,7 +41,7 @@ impl Markup<'_> {
         }
     }
 
-    /// Whether a viewability script is among it.
+    /// Whose viewability script is among it.
     pub(crate) fn verification(&self) -> Option<&Verification> {
         match self {
             Self::Banner(banner) => banner.verification,
