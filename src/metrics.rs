@@ -65,6 +65,10 @@ metrics! {
     Funnel = Counter "haggle_campaign_funnel_total" ["campaign", "stage"];
     /// Well-formed bid requests, by the signal that decided what may be done with the user's data.
     Basis = Counter "haggle_basis_total" ["source"];
+    /// Requests in which a gate found something, refused or not, by what it was.
+    SafetyFound = Counter "haggle_safety_found_total" ["reason"];
+    /// Requests that a gate refused, by why.
+    SafetyRefused = Counter "haggle_safety_refused_total" ["reason"];
     /// Bids that lost, by what the exchange says why.
     Losses = Counter "haggle_losses_total" ["reason"];
     /// From a bid request's last byte read to its answer, in seconds.

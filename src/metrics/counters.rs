@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::{BasisSource, NoBidReason};
+use haggle_safety::SafetyReason;
 use haggle_strategies::funnel::FunnelCounts;
 use prometheus::core::Collector;
 use prometheus::{
@@ -101,6 +102,8 @@ pub struct Metrics {
     no_bids: Vec<Counter>,
     basis: Vec<Counter>,
     losses: Vec<Counter>,
+    safety_found: Vec<Counter>,
+    safety_refused: Vec<Counter>,
     notices: Vec<Counter>,
     profile_events: Vec<Counter>,
     heads: Vec<HeadMetrics>,
@@ -145,6 +148,7 @@ impl Metrics {
         }
         let reasons = NoBidReason::ALL.iter().map(|reason| reason.as_str());
         let sources = BasisSource::ALL.iter().map(|source| source.as_str());
+        let gates = || SafetyReason::ALL.into_iter().map(SafetyReason::as_str);
         let losses = LossReason::ALL.iter().map(|reason| reason.as_str());
         let profile_outcomes = ProfileOutcome::ALL.iter().map(|outcome| outcome.as_str());
         Ok(Self {
@@ -153,6 +157,8 @@ impl Metrics {
             no_bids: maker.counters_of(Metric::NoBids, reasons)?,
             basis: maker.counters_of(Metric::Basis, sources)?,
             losses: maker.counters_of(Metric::Losses, losses)?,
+            safety_found: maker.counters_of(Metric::SafetyFound, gates())?,
+            safety_refused: maker.counters_of(Metric::SafetyRefused, gates())?,
             profile_events: maker.counters_of(Metric::ProfileEvents, profile_outcomes)?,
             invariant_violations: maker
                 .counters_of(Metric::InvariantViolations, invariants.iter().copied())?,
@@ -194,6 +200,15 @@ impl Metrics {
     /// A well-formed request came in, and this decided what may be done with the user's data.
     pub fn basis(&self, source: BasisSource) {
         count(&self.basis, source.index());
+    }
+
+    /// The gates have found something in so many requests so far, and refused so many.
+    pub fn safety(&self, reason: SafetyReason, found: u64, refused: u64) {
+        for (counters, total) in [(&self.safety_found, found), (&self.safety_refused, refused)] {
+            if let Some(counter) = counters.get(reason.index()) {
+                counter.raise_to(total);
+            }
+        }
     }
 
     /// A bid lost, and the exchange says why.

@@ -22,6 +22,7 @@ use haggle_strategies::{Committed, Pods, Ranking, Snapshot, commit, rank};
 use smallvec::SmallVec;
 
 use super::body::{self, BodyError, Coding};
+use super::gate;
 use super::state::State;
 use super::urls::NoticeUrls;
 use crate::clock::monotonic;
@@ -150,7 +151,10 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
     };
     let context = context(state, request, &asker);
     let profile = context.user.and_then(|user| state.audience.get(user));
-    let refused = refusal(state, exchange, request);
+    let refused = match state.serving() {
+        true => gate::refusal(state, exchange, request, context.basis),
+        false => Some(NoBidReason::NotServing),
+    };
     let mut bids: SmallVec<[(usize, Opportunity, Committed); 1]> = SmallVec::new();
     let mut reason = NoBidReason::InvalidImp;
     let mut pods = Pods::default();
@@ -221,12 +225,6 @@ fn context(state: &State, request: &BidRequest<'_>, asker: &Asker<'_>) -> Contex
     }
     state.metrics.basis(source);
     context
-}
-
-/// Why nothing of a request is bid on, whatever it asks for.
-fn refusal(state: &State, exchange: &Exchange, request: &BidRequest<'_>) -> Option<NoBidReason> {
-    let _ = (exchange, request);
-    if state.serving() { None } else { Some(NoBidReason::NotServing) }
 }
 
 fn count_funnels(snapshot: &Snapshot, ranking: &Ranking) {

@@ -4,6 +4,7 @@ mod admin;
 mod bid;
 mod body;
 mod events;
+mod gate;
 mod node;
 mod notice;
 pub(crate) mod privacy;

@@ -73,6 +73,9 @@ pub enum StartError {
     /// The token key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A list or store of the gates cannot be loaded.
+    #[error(transparent)]
+    Safety(#[from] SafetyError),
     /// The books cannot be recovered.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -83,6 +86,9 @@ pub enum StartError {
 
 impl From<StartError> for ExitError {
     fn from(error: StartError) -> Self {
+        if let StartError::Safety(error) = error {
+            return error.into();
+        }
         let exit = match &error {
             StartError::Bind { .. } => Exit::AddressUnavailable,
             StartError::DataFolder { .. } => Exit::CannotCreate,
@@ -90,7 +96,7 @@ impl From<StartError> for ExitError {
             StartError::Key(_) => Exit::IoFailed,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
             StartError::Recovery(RecoveryError::Violation { .. }) => Exit::JournalDamaged,
-            StartError::Internal(_) => Exit::Internal,
+            StartError::Internal(_) | StartError::Safety(_) => Exit::Internal,
         };
         Self::new(exit, error)
     }
@@ -217,6 +223,8 @@ impl Node {
     /// With port 0 the system chooses one, and `public_url` follows it.
     pub async fn start(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let Loaded { mut settings, event_key, exchanges, rates, campaigns, .. } = loaded;
+        // Before any port opens: a list that cannot be read is a mistake in the configuration.
+        let safety = Safety::load(&settings)?;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
         if settings.listen.port() == 0 {
@@ -308,6 +316,7 @@ impl Node {
             settings,
             exchanges,
             rates,
+            safety,
             event_key,
             snapshot,
             audience,

@@ -14,10 +14,12 @@ use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::Supervision;
 use haggle_domain::{CampaignKey, Clock, Rates};
 use haggle_openrtb::privacy::Policy;
+use haggle_safety::SafetyReason;
 use haggle_strategies::Snapshot;
 
 use crate::config::{Exchange, Secret, Settings};
 use crate::metrics::{Head, Metrics};
+use crate::safety::Safety;
 use crate::token::Sealer;
 
 /// Shared by all workers.
@@ -28,6 +30,8 @@ pub struct State {
     pub exchanges: Vec<Exchange>,
     /// What currencies are worth.
     pub rates: Rates,
+    /// Which requests are refused whole.
+    pub safety: Safety,
     /// Who we are to the privacy regimes.
     pub policy: Policy,
     /// What the shop's events must carry; none switches their endpoint off.
@@ -78,6 +82,7 @@ impl State {
         settings: Settings,
         exchanges: Vec<Exchange>,
         rates: Rates,
+        safety: Safety,
         event_key: Option<Secret>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         audience: Arc<Audience>,
@@ -94,6 +99,7 @@ impl State {
             settings,
             exchanges,
             rates,
+            safety,
             event_key,
             snapshot,
             audience,
@@ -167,6 +173,9 @@ impl State {
         }
         for (invariant, total) in violations.into_iter().enumerate() {
             metrics.invariant_violations(invariant, total);
+        }
+        for reason in SafetyReason::ALL {
+            metrics.safety(reason, self.safety.found(reason), self.safety.refused(reason));
         }
         let journal = self.journal.stats();
         metrics.journal_commits.raise_to(journal.commits);
