@@ -166,3 +166,53 @@ fn bids(
     timed::check_together(&offers, findings);
     formats
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn failures(request: &Value, meant: Meant, status: u16, content_type: &str, body: &str) -> Vec<Check> {
+        let answer = Answer {
+            status,
+            content_type: Some(content_type.to_owned()),
+            body: body.as_bytes().to_vec(),
+            took: Duration::ZERO,
+        };
+        let verdict = judge(&request.to_string(), meant, &answer, &Rates::default(), false);
+        verdict.findings.failures.into_iter().map(|(check, _)| check).collect()
+    }
+
+    #[test]
+    fn statuses_say_what_they_may() {
+        let sound = json!({"id": "r", "imp": [{"id": "1", "banner": {"w": 1, "h": 1}}]});
+        let flawed_imp = json!({"id": "r", "imp": [{"id": "1", "banner": {}}]});
+        let flawed = json!({"imp": []});
+        let json = "application/json";
+        let no_bid = "{\"id\":\"r\",\"nbr\":2}";
+        assert_eq!(failures(&sound, Meant::Valid, 204, json, ""), []);
+        assert_eq!(failures(&sound, Meant::Valid, 204, json, "{}"), [Check::Status]);
+        assert_eq!(failures(&sound, Meant::Valid, 200, "application/json; charset=utf-8", no_bid), []);
+        assert_eq!(failures(&sound, Meant::Valid, 200, "text/plain", no_bid), [Check::Status]);
+        assert_eq!(failures(&sound, Meant::Valid, 200, json, "\u{fffd}"), [Check::Schema]);
+        for status in [400, 413, 415, 422] {
+            assert_eq!(failures(&sound, Meant::Valid, status, json, ""), [Check::Status]);
+            assert_eq!(failures(&sound, Meant::Invalid, status, json, ""), [Check::Status]);
+            assert_eq!(failures(&flawed_imp, Meant::Valid, status, json, ""), [Check::Status]);
+            assert_eq!(failures(&flawed_imp, Meant::Invalid, status, json, ""), []);
+            assert_eq!(failures(&flawed, Meant::Valid, status, json, ""), []);
+        }
+        assert_eq!(failures(&flawed, Meant::Invalid, 500, json, ""), [Check::Status]);
+        assert_eq!(failures(&flawed, Meant::Invalid, 302, json, ""), [Check::Status]);
+    }
+
+    #[test]
+    fn hostile_answers_do_no_harm() {
+        let sound = json!({"id": "r", "imp": [{"id": "1", "banner": {"w": 1, "h": 1}}]});
+        let nested = "[".repeat(100_000);
+        let many = format!("{{\"id\":\"r\",\"seatbid\":[{}{{}}]}}", "{\"bid\":[{\"id\":1}]},".repeat(20_000));
+        for body in ["", "null", "[]", "7", nested.as_str(), many.as_str(), "{\"id\":\"r\",\"seatbid\":[{\"bid\":[null]}]}"] {
+            assert!(!failures(&sound, Meant::Valid, 200, "application/json", body).is_empty());
+        }
+    }
+}
