@@ -1,5 +1,7 @@
 //! The gates that a whole request has to pass before any campaign is asked.
 
+use std::net::IpAddr;
+
 use haggle_domain::{Basis, NoBidReason};
 use haggle_openrtb::privacy::truncated;
 use haggle_openrtb::BidRequest;
@@ -18,7 +20,10 @@ pub(super) fn refusal(
     basis: Basis,
 ) -> Option<NoBidReason> {
     let origin = request.device.for_invalid_traffic_gate();
-    let cut = |address: &str| if basis.allows(Basis::READ) { None } else { truncated(address) };
+    let cut = |address: &str| {
+        let address = if basis.allows(Basis::READ) { None } else { address.parse::<IpAddr>().ok() };
+        address.map(|address| truncated(address).to_string())
+    };
     let (ip, ipv6) = (cut(origin.ip), cut(origin.ipv6));
     let sua = request.device.sua.as_deref();
     let brands: SmallVec<[&str; 4]> =

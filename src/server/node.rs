@@ -35,6 +35,7 @@ use super::{admin, bid, events, notice, privacy};
 use crate::config::{Loaded, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
+use crate::safety::{Safety, SafetyError};
 use crate::token::{KeyError, Sealer};
 
 /// Impressions and clicks that wait for their labels, at most; then the oldest is labelled early.

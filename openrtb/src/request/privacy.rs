@@ -19,7 +19,7 @@ pub(crate) struct UserData<'r, 'a> {
     pub(crate) user: &'r User<'a>,
     /// Where the device is; where that is not said, the user's home.
     pub(crate) geo: &'r Geo<'a>,
-    /// The city in `geo`.
+    /// The city in `geo`; empty where the basis does not reach so far.
     pub(crate) city: &'r str,
 }
 
@@ -63,6 +63,7 @@ impl<'a> BidRequest<'a> {
         }
         let home_only = self.device.geo.country.is_empty() && !self.user.geo.country.is_empty();
         let geo = if home_only { &self.user.geo } else { &self.device.geo };
-        Some(UserData { user: &self.user, geo, city: &geo.city })
+        let city = if basis.allows(Basis::PRECISE_PLACE) { &*geo.city } else { "" };
+        Some(UserData { user: &self.user, geo, city })
     }
 }
