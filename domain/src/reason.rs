@@ -27,6 +27,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The request as a whole contradicts the specification (a site and an app, a text where an object belongs, …).
+    InvalidRequest = "invalid_request" => 2,
     /// The imp itself breaks the specification (no format, no id, …).
     InvalidImp = "invalid_imp" => 2,
     /// None of the offered formats is one we make.

@@ -20,8 +20,8 @@ pub use convert::{Asker, UserId};
 pub use markup::{BannerMarkup, Markup, NativeMarkup, VastMarkup};
 pub use request::{
     Asset, Banner, BidRequest, BrandVersion, ChainNode, Channel, Content, DataAsset, Deal, Device, DurFloor,
-    EventTracker, EveryOne, Floor, Format, Geo, Image, Imp, Ints, Native, NativeRequest, Offer, Pmp,
-    Presence, Publisher, Qty, RequestError, Source, Stream, Sua, SupplyChain, Title, TrafficOrigin, Words,
-    parse,
+    EventTracker, EveryOne, Floor, Format, Geo, Id, Image, Imp, Ints, Metric, Native, NativeRequest, Offer,
+    Pmp, Presence, Publisher, Qty, RequestError, Source, Stream, Sua, SupplyChain, Title, TrafficOrigin,
+    Words, parse,
 };
 pub use response::{Bid, ResponseHead, ResponseWriter, write_no_bid};

@@ -7,7 +7,9 @@
 
 use std::path::{Path, PathBuf};
 
-use haggle_domain::{Context, ExchangeKey, Opportunity, Tag, UserKey};
+use haggle_domain::{Context, ExchangeKey, Opportunity, Rates, Tag, UserKey};
+use haggle_openrtb::privacy::Policy;
+use haggle_openrtb::{Asker, UserId};
 use serde_json::Value;
 
 #[test]
@@ -45,12 +47,21 @@ fn check(fixture: &Value) -> Result<(), String> {
         (Ok(_), Some(kind)) => return Err(format!("parsed, but {kind} was expected")),
         (Err(error), None) => return Err(error.to_string()),
     };
-    let context = request.context(ExchangeKey::of("test"), fixture["seat"].as_str().unwrap_or("haggle"));
-    let imps: Vec<_> = request.imps(&context, fixture["currency"].as_str().unwrap_or("USD")).collect();
+    let account = fixture["currency"].as_str().unwrap_or("USD").to_owned();
+    let rates = Rates { account, pairs: Vec::new() };
+    let asker = Asker {
+        exchange: ExchangeKey::of("test"),
+        seat: fixture["seat"].as_str().unwrap_or("haggle"),
+        user_ids: &[UserId::Buyeruid, UserId::Id],
+        rates: &rates,
+    };
+    let context = request.context(&asker, request.basis(&Policy::default()).0);
+    let imps: Vec<_> = request.imps_for(&context, &asker).collect();
     let expected_imps = expected["imps"].as_array().unwrap();
     same("imps", imps.len(), expected_imps.len())?;
-    for ((id, outcome), expected) in imps.iter().zip(expected_imps) {
-        same("imp id", *id, expected["id"].as_str().unwrap())?;
+    for ((imp, outcome), expected) in imps.iter().zip(expected_imps) {
+        let id = &*imp.id;
+        same("imp id", id, expected["id"].as_str().unwrap())?;
         match (outcome, expected["reason"].as_str()) {
             (Ok(opportunity), None) => check_opportunity(opportunity, expected)?,
             (Err(reason), Some(expected)) => same(id, reason.as_str(), expected)?,
@@ -106,6 +117,7 @@ fn check_context(actual: &Context, expected: &Value) -> Result<(), String> {
             "os" => same(key, actual.os, tag(value))?,
             "language" => same(key, actual.language, tag(value))?,
             "interests" => same(key, actual.interests.to_vec(), tags(value))?,
+            "segments" => same(key, actual.segments.to_vec(), tags(value))?,
             "blocked_categories" => same(key, actual.blocked_categories.to_vec(), tags(value))?,
             "blocked_advertisers" => same(key, actual.blocked_advertisers.to_vec(), tags(value))?,
             "seat_blocked" => same(key, actual.seat_blocked, value.as_bool().unwrap())?,
@@ -145,12 +157,15 @@ fn recorded_requests_parse() {
         let body = row["request"].to_string();
         let request = haggle_openrtb::parse(body.as_bytes())
             .unwrap_or_else(|error| panic!("{}: {error}", row["source"]));
-        let context = request.context(ExchangeKey::of("recorded"), "haggle");
-        let imps: Vec<_> = request.imps(&context, "USD").collect();
+        let rates = Rates { account: "USD".to_owned(), pairs: Vec::new() };
+        let asker =
+            Asker { exchange: ExchangeKey::of("recorded"), seat: "haggle", user_ids: &[], rates: &rates };
+        let context = request.context(&asker, request.basis(&Policy::default()).0);
+        let imps: Vec<_> = request.imps_for(&context, &asker).collect();
         assert_eq!(imps.len(), row["request"]["imp"].as_array().unwrap().len(), "{}", row["source"]);
-        for (id, outcome) in imps {
+        for (imp, outcome) in imps {
             bids += usize::from(outcome.is_ok());
-            println!("{} {id}: {:?}", row["source"], outcome.map(|opportunity| opportunity.banner));
+            println!("{} {}: {:?}", row["source"], imp.id, outcome.map(|opportunity| opportunity.banner));
         }
     }
     assert!(bids > 20, "only {bids} imps could be bid on");

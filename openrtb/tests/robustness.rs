@@ -206,7 +206,8 @@ fn no_basis() -> impl Strategy<Value = Value> {
         "1[YN-]Y[YN-]".prop_map(|text| json!({"regs": {"us_privacy": text}})),
         "[^1].*".prop_map(|text| json!({"regs": {"ext": {"us_privacy": text}}})),
         ".+".prop_map(|text| json!({"regs": {"gpp": text}})),
-        any::<i64>().prop_map(|section| json!({"regs": {"ext": {"gpp_sid": [section]}}})),
+        // 0 and -1 say that no section is in force.
+        (1i64..=i64::MAX).prop_map(|section| json!({"regs": {"ext": {"gpp_sid": [section]}}})),
         ".+".prop_map(|consent| json!({"user": {"consent": consent}})),
         ".+".prop_map(|malformed| json!({"regs": malformed})),
     ]

@@ -89,7 +89,10 @@ pub fn judge(body: &str, meant: Meant, answer: &Answer, rates: &Rates, enforce_t
         kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
     findings.require(Check::Status, is_json, || {
-        format!("Content-Type is {:?}, not application/json", answer.content_type.as_deref().unwrap_or_default())
+        format!(
+            "Content-Type is {:?}, not application/json",
+            answer.content_type.as_deref().unwrap_or_default()
+        )
     });
     let response: Value = match serde_json::from_slice(&answer.body) {
         Ok(response) => response,
@@ -211,7 +214,15 @@ mod tests {
         let sound = json!({"id": "r", "imp": [{"id": "1", "banner": {"w": 1, "h": 1}}]});
         let nested = "[".repeat(100_000);
         let many = format!("{{\"id\":\"r\",\"seatbid\":[{}{{}}]}}", "{\"bid\":[{\"id\":1}]},".repeat(20_000));
-        for body in ["", "null", "[]", "7", nested.as_str(), many.as_str(), "{\"id\":\"r\",\"seatbid\":[{\"bid\":[null]}]}"] {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "7",
+            nested.as_str(),
+            many.as_str(),
+            "{\"id\":\"r\",\"seatbid\":[{\"bid\":[null]}]}",
+        ] {
             assert!(!failures(&sound, Meant::Valid, 200, "application/json", body).is_empty());
         }
     }

@@ -156,7 +156,7 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
         false => Some(NoBidReason::NotServing),
     };
     let mut bids: SmallVec<[(usize, Opportunity, Committed); 1]> = SmallVec::new();
-    let mut reason = NoBidReason::InvalidImp;
+    let mut reason = NoBidReason::InvalidRequest;
     let mut pods = Pods::default();
     RANKING.with_borrow_mut(|ranking| {
         for (position, (imp, opportunity)) in request.imps_for(&context, &asker).enumerate() {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use haggle_domain::{Basis, NoBidReason};
-use haggle_openrtb::privacy::truncated;
 use haggle_openrtb::BidRequest;
+use haggle_openrtb::privacy::truncated;
 use haggle_safety::{Chain, Facts, Node, SafetyReason};
 use smallvec::SmallVec;
 

@@ -71,8 +71,8 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, PrivacyKey, Quantity, Rate,
-        Tag, Terms, Timestamp, UserKey,
+        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, PrivacyKey,
+        Quantity, Rate, Tag, Terms, Timestamp, UserKey,
     };
     use proptest::prelude::*;
 

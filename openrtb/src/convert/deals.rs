@@ -9,15 +9,27 @@ use super::{Asker, first_said, tag};
 use crate::domains::bare_domain;
 use crate::request::{self, Pmp};
 
-/// The deals that our seat may take part in. One that cannot be read or priced is left out: a bid under it might break it.
-pub(super) fn usable(pmp: Option<&Pmp<'_>>, at: Option<i64>, asker: &Asker<'_>) -> SmallVec<[Deal; 1]> {
+/// The deals that our seat may take part in. One whose currency is not known is left out.
+///
+/// # Errors
+///
+/// [`NoBidReason::InvalidImp`] where a deal has no id or a price that cannot be read.
+pub(super) fn usable(
+    pmp: Option<&Pmp<'_>>,
+    at: Option<i64>,
+    asker: &Asker<'_>,
+) -> Result<SmallVec<[Deal; 1]>, NoBidReason> {
     let deals = pmp.map_or(&[][..], |pmp| &pmp.deals);
     let usable = deals.iter().enumerate().take(usize::from(u16::MAX)).filter_map(|(index, deal)| {
-        let seated = deal.wseat.is_empty() || deal.wseat.iter().any(|seat| seat == asker.seat);
-        if !seated || deal.id.is_empty() {
-            return None;
+        if deal.id.is_empty() {
+            return Some(Err(NoBidReason::InvalidImp));
         }
-        read(deal, u16::try_from(index).ok()?, at, asker).ok()
+        let seated = deal.wseat.is_empty() || deal.wseat.iter().any(|seat| seat == asker.seat);
+        let index = u16::try_from(index).ok().filter(|_| seated)?;
+        match read(deal, index, at, asker) {
+            Err(NoBidReason::UnsupportedCurrency) => None,
+            read => Some(read),
+        }
     });
     usable.collect()
 }

@@ -13,7 +13,7 @@ use haggle_domain::{
 use smallvec::SmallVec;
 
 use crate::domains::{bare_domain, host_of};
-use crate::request::{BidRequest, Channel, Device, Imp, User, Words};
+use crate::request::{BidRequest, Channel, Device, Imp, Metric, User, Words};
 use interests::Interests;
 use price::Prices;
 
@@ -126,7 +126,15 @@ impl<'a> BidRequest<'a> {
     /// The reason: the imp is flawed, offers no format that could be answered, or its floor is in a currency of which no
     /// rate is known. A format that is flawed is as if it were not offered while another is there.
     pub fn opportunity(&self, imp: &Imp<'_>, asker: &Asker<'_>) -> Result<Opportunity, NoBidReason> {
-        if imp.id.is_empty() || imp.repeats_id {
+        if self.contradicts_itself {
+            return Err(NoBidReason::InvalidRequest);
+        }
+        let measured = |metric: &Metric<'_>| !metric.kind.is_empty() && metric.value.is_some();
+        if imp.id.is_empty()
+            || imp.repeats_id
+            || !imp.metric.iter().all(measured)
+            || !is_currency(&imp.bidfloorcur)
+        {
             return Err(NoBidReason::InvalidImp);
         }
         let prices =
@@ -146,7 +154,7 @@ impl<'a> BidRequest<'a> {
             audio: audio.and_then(|slot| slot.map_err(&mut offered).ok()),
             native: native.and_then(|slot| slot.map_err(&mut offered).ok()),
             floor,
-            deals: deals::usable(imp.pmp.as_deref(), self.at, asker),
+            deals: deals::usable(imp.pmp.as_deref(), self.at, asker)?,
             deals_only: imp.pmp.as_deref().is_some_and(|pmp| pmp.private_auction),
             placement: tag(&imp.tagid),
             position: position.and_then(|position| u8::try_from(position).ok()).unwrap_or(0),
@@ -198,6 +206,12 @@ fn first_said<'r>(first: &'r str, second: &'r str) -> &'r str {
     if first.is_empty() { second } else { first }
 }
 
+/// Three letters (ISO 4217), or nothing.
+fn is_currency(code: &str) -> bool {
+    let code = code.trim();
+    code.is_empty() || (code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic()))
+}
+
 /// `de-AT` → `de`.
 fn primary_language(language: &str) -> &str {
     language.split(['-', '_']).next().unwrap_or(language)
@@ -241,11 +255,10 @@ fn operating_system(device: &Device<'_>) -> Tag {
     tag(first_said(&device.os, platform.map_or("", |platform| &platform.brand)))
 }
 
-/// A multiplier in millionths. One that says nothing sensible makes the imp unpriceable.
+/// A multiplier in millionths. Without one that says something sensible the imp has no price.
 fn quantity(multiplier: Option<f64>) -> Result<Quantity, NoBidReason> {
-    let Some(multiplier) = multiplier else { return Ok(Quantity::ONE) };
     // A screen that a billion people see is an error.
-    match CpmMicros::from_f64_rounded_up(multiplier) {
+    match multiplier.and_then(CpmMicros::from_f64_rounded_up) {
         Some(millionths) if millionths > CpmMicros::ZERO => Ok(Quantity(millionths.0.unsigned_abs())),
         _ => Err(NoBidReason::InvalidImp),
     }

@@ -67,7 +67,10 @@ pub(super) fn stream(
 ) -> Result<StreamSlot, NoBidReason> {
     let shortest = seconds(stream.minduration, 0)?;
     let longest = seconds(stream.maxduration.filter(|&seconds| seconds != 0), u32::MAX)?;
-    if stream.mimes.is_empty() || shortest > longest {
+    // The specification rules out both ranges and single durations at once, and sizes below nothing.
+    let twice = !stream.rqddurs.is_empty() && (shortest > 0 || longest < u32::MAX);
+    let shrunk = [stream.w, stream.h].into_iter().flatten().any(|length| length < 0);
+    if stream.mimes.is_empty() || shortest > longest || twice || shrunk {
         return Err(NoBidReason::InvalidImp);
     }
     let player = |length: Option<i64>| length.and_then(|length| u16::try_from(length).ok()).unwrap_or(0);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::lenient::Words;
-use super::object::object;
+use super::object::{Bag, object};
 
 object! {
     /// A site (section 3.2.13), an app (section 3.2.14) or screens out of home (section 3.2.32).
@@ -65,6 +65,7 @@ object! {
         b"content" =>
         /// What the ad shows in.
         pub content: Option<Box<Content<'a>>>,
+        b"ext" => ext: Bag,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::lenient::Words;
-use super::object::object;
+use super::object::{Bag, object};
 use crate::privacy::Signal;
 
 object! {
@@ -51,6 +51,7 @@ object! {
         b"geo" =>
         /// Where it is.
         pub geo: Geo<'a>,
+        b"ext" => ext: Bag,
         b"ua" => pub(super) ua: Cow<'a, str>,
         b"ip" => pub(super) ip: Cow<'a, str>,
         b"ipv6" => pub(super) ipv6: Cow<'a, str>,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::banner::Banner;
 use super::deal::Pmp;
-use super::lenient::Floor;
+use super::lenient::{Floor, Id};
 use super::native::Native;
 use super::object::{Offer, object};
 use super::stream::Stream;
@@ -14,7 +14,7 @@ object! {
     pub Imp<'a> {
         b"id" =>
         /// Unique within the request; empty where the exchange forgot it.
-        pub id: Cow<'a, str>,
+        pub id: Id<'a>,
         b"tagid" =>
         /// The placement.
         pub tagid: Cow<'a, str>,
@@ -54,6 +54,9 @@ object! {
         b"pmp" =>
         /// Deals that bids may be made under.
         pub pmp: Option<Box<Pmp<'a>>>,
+        b"metric" =>
+        /// What is known of the placement; elements that are no objects are left out.
+        pub metric: Vec<Metric<'a>>,
         b"qty" =>
         /// How many impressions one showing counts for.
         pub qty: Option<Box<Qty<'a>>>,
@@ -86,6 +89,18 @@ object! {
     /// What one open-source exchange adds to an imp, as far as it is read.
     pub(super) PrebidExt {
         b"is_rewarded_inventory" => is_rewarded_inventory: bool,
+    }
+}
+
+object! {
+    /// A figure of the placement, such as its viewability (section 3.2.5).
+    pub Metric<'a> {
+        b"type" =>
+        /// Of what.
+        pub kind: Cow<'a, str>,
+        b"value" =>
+        /// How much.
+        pub value: Option<f64>,
     }
 }
 

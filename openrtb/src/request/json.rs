@@ -16,6 +16,8 @@ pub(super) struct Json<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    /// See [`Json::misplaced`].
+    misplaced: bool,
 }
 
 /// One value, as far as scalars go.
@@ -40,13 +42,24 @@ struct Quoted<'a> {
 
 impl<'a> Json<'a> {
     pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self { text, at: 0, depth: 0, misplaced: false }
     }
 
     /// What is wrong here.
     #[cold]
     pub(super) fn fault(&self, flaw: Flaw) -> Fault {
         Fault::new(flaw, self.at)
+    }
+
+    /// Notes that something else than an object stands where one belongs.
+    pub(super) const fn misplace(&mut self) {
+        // Deeper down it says something of one imp or one list alone.
+        self.misplaced |= self.depth <= 2;
+    }
+
+    /// Whether something else than an object stood in place of one of the text's own objects, or of one in those.
+    pub(super) const fn misplaced(&self) -> bool {
+        self.misplaced
     }
 
     /// The first byte of what comes next; 0 at the end.

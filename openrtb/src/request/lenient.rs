@@ -65,6 +65,33 @@ impl<'a> Member<'a> for Cow<'a, str> {
     }
 }
 
+/// What a request or an imp is called by. Only a text will do: the answer has to say the very same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id<'a>(pub(super) Cow<'a, str>);
+
+impl std::ops::Deref for Id<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl<'a> Member<'a> for Id<'a> {
+    fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        self.0 = match json.scalar()? {
+            Scalar::Text(text) => text,
+            _ => Cow::Borrowed(""),
+        };
+        Ok(())
+    }
+}
+
 /// For what outlives the body.
 impl<'a> Member<'a> for String {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {

@@ -23,8 +23,8 @@ pub use channel::{Channel, Content, Publisher};
 pub use deal::{Deal, DurFloor, Pmp};
 pub use device::{BrandVersion, Device, Geo, Sua, TrafficOrigin};
 pub use error::RequestError;
-pub use imp::{Imp, Qty};
-pub use lenient::{Floor, Ints, Presence, Words};
+pub use imp::{Imp, Metric, Qty};
+pub use lenient::{Floor, Id, Ints, Presence, Words};
 pub use model::BidRequest;
 pub use native::{Asset, DataAsset, EventTracker, Image, Native, NativeRequest, Title};
 pub use object::{EveryOne, Offer};
@@ -62,11 +62,13 @@ pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
     if request.imps.is_empty() {
         return Err(RequestError::MissingImp);
     }
+    // Section 3.2: of site, app and dooh there is at most one.
+    request.contradicts_itself = json.misplaced() || request.channels().count() > 1;
     mark_repeated_ids(&mut request.imps.0);
     Ok(request)
 }
 
-/// A bid names its imp by id, so of several imps with one id only the first can be meant.
+/// A bid names its imp by id, so of several imps with one id none can be meant.
 fn mark_repeated_ids(imps: &mut [Imp<'_>]) {
     if imps.len() < 2 {
         return;
@@ -75,7 +77,7 @@ fn mark_repeated_ids(imps: &mut [Imp<'_>]) {
     let mut order: SmallVec<[usize; 16]> = (0..imps.len()).collect();
     order.sort_unstable_by(|&a, &b| imps[a].id.cmp(&imps[b].id).then(a.cmp(&b)));
     let repeated: SmallVec<[usize; 16]> =
-        order.windows(2).filter(|pair| imps[pair[0]].id == imps[pair[1]].id).map(|pair| pair[1]).collect();
+        order.windows(2).filter(|pair| imps[pair[0]].id == imps[pair[1]].id).flatten().copied().collect();
     for index in repeated {
         imps[index].repeats_id = true;
     }
@@ -88,8 +90,8 @@ mod tests {
     #[test]
     fn text_is_borrowed_unless_escaped() {
         let request = parse(br#"{"id":"plain","imp":[{"id":"a\u0041\n"}]}"#).unwrap();
-        assert!(matches!(request.id, std::borrow::Cow::Borrowed("plain")));
-        assert_eq!(request.imps[0].id, "aA\n");
+        assert!(matches!(request.id.0, std::borrow::Cow::Borrowed("plain")));
+        assert_eq!(&*request.imps[0].id, "aA\n");
     }
 
     #[test]
@@ -118,7 +120,7 @@ mod tests {
         assert_eq!(twice(r#"{"id":"1","imp":[{},{"banner":{"w":1,"w":null}}]}"#).0, "imp[1].banner.w");
         assert_eq!(twice(r#"{"imp":[{"id":"1"}],"\u0069mp":[]}"#).0, "imp");
         assert_eq!(twice(r#"{"regs":{"ext":{"gpc":1,"gpc":0}}}"#).0, "regs.ext.gpc");
-        assert!(parse(br#"{"id":"1","imp":[{"id":"1","x":1,"x":2}],"ext":{},"ext":{}}"#).is_ok(), "unread");
+        assert!(parse(br#"{"id":"1","imp":[{"id":"1","x":1,"x":2}],"y":{},"y":{}}"#).is_ok(), "unread");
     }
 
     #[test]
@@ -208,10 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_imp_keeps_a_shared_id() {
+    fn no_imp_keeps_a_shared_id() {
         let request =
             parse(br#"{"id":"1","imp":[{"id":"b"},{"id":"a"},{"id":"b"},{"id":"c"},{"id":"b"}]}"#).unwrap();
         let repeats: Vec<bool> = request.imps.iter().map(|imp| imp.repeats_id).collect();
-        assert_eq!(repeats, [false, false, true, false, true]);
+        assert_eq!(repeats, [true, false, true, false, true]);
     }
 }

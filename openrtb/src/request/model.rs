@@ -1,13 +1,12 @@
 //! The request as a whole. Everywhere, empty text, an empty list and `None` mean "not said".
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::channel::Channel;
 use super::device::Device;
 use super::imp::Imp;
-use super::lenient::Words;
-use super::object::{EveryOne, Strict, object};
+use super::lenient::{Id, Words};
+use super::object::{Bag, EveryOne, Strict, object};
 use super::regs::Regs;
 use super::source::{Source, SupplyChain};
 use super::user::User;
@@ -17,7 +16,7 @@ object! {
     pub BidRequest<'a> {
         b"id" =>
         /// Echoed in the response; never empty.
-        pub id: Cow<'a, str>,
+        pub id: Id<'a>,
         b"imp" =>
         /// What is for sale; never empty, in the request's order, flawed ones included.
         pub imps: EveryOne<Imp<'a>>,
@@ -78,6 +77,11 @@ object! {
         pub source: Source<'a>,
         b"user" => pub(super) user: User<'a>,
         b"regs" => pub(super) regs: Strict<Regs<'a>>,
+        b"ext" => ext: Bag,
+        and
+        /// It says what the specification rules out: several of `site`, `app` and `dooh`, or something else where one of its
+        /// objects belongs. Nobody knows what is for sale then, nor which law holds.
+        pub(crate) contradicts_itself: bool,
     }
 }
 

@@ -93,6 +93,9 @@ pub(super) fn read_object<'a, T: Object<'a>>(object: &mut T, json: &mut Json<'a>
         _ => Shape::Other,
     };
     if shape != Shape::Object {
+        if shape == Shape::Other {
+            json.misplace();
+        }
         json.skip()?;
         return Ok(shape);
     }
@@ -114,7 +117,20 @@ impl<'a, T: Object<'a>> Member<'a> for T {
 impl<'a, T: Object<'a> + Default> Member<'a> for Option<Box<T>> {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
         *self = None;
-        if json.peek() == b'{' { self.insert(Box::default()).read(json) } else { json.skip() }
+        if json.peek() == b'{' {
+            return self.insert(Box::default()).read(json);
+        }
+        read_object(&mut Bag, json).map(drop)
+    }
+}
+
+/// An object of which only that it is one matters: exchanges' extensions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bag;
+
+impl<'a> Object<'a> for Bag {
+    fn member(&mut self, _: &str, json: &mut Json<'a>, _: &mut Seen) -> Result<(), Fault> {
+        json.skip()
     }
 }
 
@@ -233,7 +249,11 @@ impl<'a, T: Object<'a> + Default> Member<'a> for EveryOne<T> {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
         read_list(json, |json| {
             let mut element = T::default();
-            element.read(json)?;
+            if json.peek() == b'{' {
+                element.read(json)?;
+            } else {
+                json.skip()?;
+            }
             self.0.push(element);
             Ok(())
         })
