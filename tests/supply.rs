@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -79,6 +79,15 @@ fn reply(stream: &mut TcpStream, status: &str, headers: &str, body: &str) -> std
 
 fn text(stream: &mut TcpStream, body: &str) -> std::io::Result<()> {
     reply(stream, "200 OK", "content-type: text/plain\r\n", body)
+}
+
+/// Begins an answer whose length is not said.
+fn chunked(stream: &mut TcpStream) -> std::io::Result<()> {
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n")
+}
+
+fn chunk(stream: &mut TcpStream, part: &str) -> std::io::Result<()> {
+    write!(stream, "{:x}\r\n{part}\r\n", part.len())
 }
 
 fn redirect(stream: &mut TcpStream, to: &str) -> std::io::Result<()> {
@@ -208,18 +217,21 @@ fn redirects_are_followed_by_the_rules_and_never_inwards() {
 fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept() {
     let server = Server::start(|wanted, stream| match wanted {
         "slow.example/ads.txt" => {
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nssp.example, 1, DIRECT\n")?;
+            chunked(stream)?;
+            chunk(stream, "ssp.example, 1, DIRECT\n")?;
             // Until the client gives up.
-            let mut rest = [0; 1];
-            std::io::Read::read(stream, &mut rest).map(|_| ())
+            stream.read(&mut [0]).map(|_| ())
         }
         "claims.example/ads.txt" => {
             write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 99999999\r\n\r\n")
         }
         "large.example/ads.txt" => {
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n")?;
+            chunked(stream)?;
             let line = "#".repeat(65_535) + "\n";
-            (0..200).try_for_each(|_| stream.write_all(line.as_bytes()))
+            (0..200).try_for_each(|_| chunk(stream, &line))
+        }
+        "endless.example/ads.txt" => {
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nssp.example, 1, DIRECT\n")
         }
         "page.example/ads.txt" => reply(stream, "200 OK", "content-type: text/html\r\n", "<html></html>"),
         "empty.example/ads.txt" => text(stream, "# nothing yet\n"),
@@ -245,6 +257,7 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         "broken.example",
         "json.example",
         "gone.example",
+        "endless.example",
     ];
     let output = refresh(&store, &server, &domains, &[]);
     let report = said(&output);
@@ -252,11 +265,12 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         "slow.example/ads.txt: did not come within 2 s",
         "claims.example/ads.txt: is larger than 10485760 bytes",
         "large.example/ads.txt: is larger than 10485760 bytes",
+        "endless.example/ads.txt: comes without its length and not in chunks",
         "page.example/ads.txt: is \"text/html\", not ads.txt",
         "empty.example/ads.txt: holds no record",
         "broken.example/ads.txt: was answered 500; the copy of 2026-01-01T00:00:00",
         "json.example/sellers.json: is no sellers.json: EOF",
-        "0 fetched, 17 have none, 7 failed",
+        "0 fetched, 19 have none, 8 failed",
     ] {
         assert!(report.contains(line), "{line:?} not in {report}");
     }

@@ -215,6 +215,10 @@ async fn receive(mut response: Response, kind: FileKind, into: &Path) -> Result<
     if length.is_some_and(|length| length > kind.max_bytes()) {
         return Err(too_large());
     }
+    // The client takes a body that ends with its connection (RFC 9112, section 6.3) for none.
+    if length.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(FetchError::Unusable("comes without its length and not in chunks".to_owned()));
+    }
     let mut file = File::create(into)?;
     let mut left = kind.max_bytes();
     while let Some(part) = poll_fn(|context| Pin::new(&mut response).poll_next(context)).await {
