@@ -230,7 +230,11 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
             let line = "#".repeat(65_535) + "\n";
             (0..200).try_for_each(|_| chunk(stream, &line))
         }
-        "endless.example/ads.txt" => {
+        "cut.example/ads.txt" => {
+            chunked(stream)?;
+            chunk(stream, "ssp.example, 1, DIRECT\n")
+        }
+        "closes.example/ads.txt" => {
             write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nssp.example, 1, DIRECT\n")
         }
         "page.example/ads.txt" => reply(stream, "200 OK", "content-type: text/html\r\n", "<html></html>"),
@@ -257,7 +261,8 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         "broken.example",
         "json.example",
         "gone.example",
-        "endless.example",
+        "cut.example",
+        "closes.example",
     ];
     let output = refresh(&store, &server, &domains, &[]);
     let report = said(&output);
@@ -265,12 +270,12 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         "slow.example/ads.txt: did not come within 2 s",
         "claims.example/ads.txt: is larger than 10485760 bytes",
         "large.example/ads.txt: is larger than 10485760 bytes",
-        "endless.example/ads.txt: comes without its length and not in chunks",
+        "cut.example/ads.txt: broke off: ",
         "page.example/ads.txt: is \"text/html\", not ads.txt",
         "empty.example/ads.txt: holds no record",
         "broken.example/ads.txt: was answered 500; the copy of 2026-01-01T00:00:00",
         "json.example/sellers.json: is no sellers.json: EOF",
-        "0 fetched, 19 have none, 8 failed",
+        "1 fetched, 21 have none, 8 failed",
     ] {
         assert!(report.contains(line), "{line:?} not in {report}");
     }
@@ -282,7 +287,7 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         None,
         "the server says that there is none any more"
     );
-    assert_eq!(fs::read_dir(store.join("ads.txt")).unwrap().count(), 3, "no half is left");
+    assert_eq!(fs::read_dir(store.join("ads.txt")).unwrap().count(), 4, "no half is left");
 }
 
 #[test]
