@@ -94,21 +94,24 @@ fn redirect(stream: &mut TcpStream, to: &str) -> std::io::Result<()> {
     reply(stream, "302 Found", &format!("location: {to}\r\n"), "")
 }
 
-/// Runs `haggle supply refresh` for the domains, for each of which, and a few more, the server stands in.
-fn refresh(store: &Path, server: &Server, domains: &[&str], more: &[&str]) -> Output {
+/// `haggle supply refresh` for the domains, for each of which, and a few more, the server stands in.
+fn refreshing(store: &Path, server: &Server, domains: &[&str], more: &[&str]) -> Command {
     let list = store.with_extension("domains");
     fs::write(&list, domains.join("\n")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_haggle"));
-    command.args(["supply", "refresh", "--patience", "2", "--store"]).arg(store).arg("--domains").arg(&list);
-    for domain in domains
-        .iter()
-        .chain(["www.moved.example", "other.example", "third.example", "sub.root.example"].iter())
-    {
+    command.args(["supply", "refresh", "--store"]).arg(store).arg("--domains").arg(&list);
+    let others = ["www.moved.example", "other.example", "third.example", "sub.root.example"];
+    for domain in domains.iter().chain(&others) {
         command.arg("--stand-in").arg(format!("{domain}={}", server.address));
     }
     // A proxy of the environment would see what is fetched, and could answer.
     command.env("http_proxy", "http://127.0.0.1:1").env("HTTPS_PROXY", "http://127.0.0.1:1");
-    command.args(more).stdin(Stdio::null()).output().unwrap()
+    command.args(more).stdin(Stdio::null());
+    command
+}
+
+fn refresh(store: &Path, server: &Server, domains: &[&str], more: &[&str]) -> Output {
+    refreshing(store, server, domains, &["--patience", "2"]).args(more).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
@@ -288,6 +291,29 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         "the server says that there is none any more"
     );
     assert_eq!(fs::read_dir(store.join("ads.txt")).unwrap().count(), 4, "no half is left");
+}
+
+#[test]
+fn an_interrupt_ends_it_at_once_with_what_there_is() {
+    let server = Server::start(|wanted, stream| match wanted {
+        "news.example/ads.txt" => text(stream, "ssp.example, 1, DIRECT\n"),
+        // Until the client gives up.
+        _ => stream.read(&mut [0]).map(|_| ()),
+    });
+    let (_folder, store) = place();
+    let mut command =
+        refreshing(&store, &server, &["news.example"], &["--patience", "600", "--parallel", "1"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The second file is asked for only after the first is stored.
+    while server.asked().len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said(&output).contains("1 fetched, 0 have none, 0 failed"), "{output:?}");
+    assert!(Index::load(&store).get(FileKind::AdsTxt, "news.example").is_some());
+    assert_eq!(fs::read_dir(store.join("app-ads.txt")).unwrap().count(), 0, "no half is left");
 }
 
 #[test]
