@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -81,25 +81,37 @@ fn text(stream: &mut TcpStream, body: &str) -> std::io::Result<()> {
     reply(stream, "200 OK", "content-type: text/plain\r\n", body)
 }
 
+/// Begins an answer whose length is not said.
+fn chunked(stream: &mut TcpStream) -> std::io::Result<()> {
+    write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n")
+}
+
+fn chunk(stream: &mut TcpStream, part: &str) -> std::io::Result<()> {
+    write!(stream, "{:x}\r\n{part}\r\n", part.len())
+}
+
 fn redirect(stream: &mut TcpStream, to: &str) -> std::io::Result<()> {
     reply(stream, "302 Found", &format!("location: {to}\r\n"), "")
 }
 
-/// Runs `haggle supply refresh` for the domains, for each of which, and a few more, the server stands in.
-fn refresh(store: &Path, server: &Server, domains: &[&str], more: &[&str]) -> Output {
+/// `haggle supply refresh` for the domains, for each of which, and a few more, the server stands in.
+fn refreshing(store: &Path, server: &Server, domains: &[&str], more: &[&str]) -> Command {
     let list = store.with_extension("domains");
     fs::write(&list, domains.join("\n")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_haggle"));
-    command.args(["supply", "refresh", "--patience", "2", "--store"]).arg(store).arg("--domains").arg(&list);
-    for domain in domains
-        .iter()
-        .chain(["www.moved.example", "other.example", "third.example", "sub.root.example"].iter())
-    {
+    command.args(["supply", "refresh", "--store"]).arg(store).arg("--domains").arg(&list);
+    let others = ["www.moved.example", "other.example", "third.example", "sub.root.example"];
+    for domain in domains.iter().chain(&others) {
         command.arg("--stand-in").arg(format!("{domain}={}", server.address));
     }
     // A proxy of the environment would see what is fetched, and could answer.
     command.env("http_proxy", "http://127.0.0.1:1").env("HTTPS_PROXY", "http://127.0.0.1:1");
-    command.args(more).stdin(Stdio::null()).output().unwrap()
+    command.args(more).stdin(Stdio::null());
+    command
+}
+
+fn refresh(store: &Path, server: &Server, domains: &[&str], more: &[&str]) -> Output {
+    refreshing(store, server, domains, &["--patience", "2"]).args(more).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
@@ -208,18 +220,25 @@ fn redirects_are_followed_by_the_rules_and_never_inwards() {
 fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept() {
     let server = Server::start(|wanted, stream| match wanted {
         "slow.example/ads.txt" => {
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nssp.example, 1, DIRECT\n")?;
+            chunked(stream)?;
+            chunk(stream, "ssp.example, 1, DIRECT\n")?;
             // Until the client gives up.
-            let mut rest = [0; 1];
-            std::io::Read::read(stream, &mut rest).map(|_| ())
+            stream.read(&mut [0]).map(|_| ())
         }
         "claims.example/ads.txt" => {
             write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 99999999\r\n\r\n")
         }
         "large.example/ads.txt" => {
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n")?;
+            chunked(stream)?;
             let line = "#".repeat(65_535) + "\n";
-            (0..200).try_for_each(|_| stream.write_all(line.as_bytes()))
+            (0..200).try_for_each(|_| chunk(stream, &line))
+        }
+        "cut.example/ads.txt" => {
+            chunked(stream)?;
+            chunk(stream, "ssp.example, 1, DIRECT\n")
+        }
+        "closes.example/ads.txt" => {
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nssp.example, 1, DIRECT\n")
         }
         "page.example/ads.txt" => reply(stream, "200 OK", "content-type: text/html\r\n", "<html></html>"),
         "empty.example/ads.txt" => text(stream, "# nothing yet\n"),
@@ -245,6 +264,8 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         "broken.example",
         "json.example",
         "gone.example",
+        "cut.example",
+        "closes.example",
     ];
     let output = refresh(&store, &server, &domains, &[]);
     let report = said(&output);
@@ -252,11 +273,12 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         "slow.example/ads.txt: did not come within 2 s",
         "claims.example/ads.txt: is larger than 10485760 bytes",
         "large.example/ads.txt: is larger than 10485760 bytes",
+        "cut.example/ads.txt: broke off: ",
         "page.example/ads.txt: is \"text/html\", not ads.txt",
         "empty.example/ads.txt: holds no record",
         "broken.example/ads.txt: was answered 500; the copy of 2026-01-01T00:00:00",
         "json.example/sellers.json: is no sellers.json: EOF",
-        "0 fetched, 17 have none, 7 failed",
+        "1 fetched, 21 have none, 8 failed",
     ] {
         assert!(report.contains(line), "{line:?} not in {report}");
     }
@@ -268,7 +290,30 @@ fn what_is_slow_large_or_something_else_is_refused_and_the_last_good_copy_kept()
         None,
         "the server says that there is none any more"
     );
-    assert_eq!(fs::read_dir(store.join("ads.txt")).unwrap().count(), 3, "no half is left");
+    assert_eq!(fs::read_dir(store.join("ads.txt")).unwrap().count(), 4, "no half is left");
+}
+
+#[test]
+fn an_interrupt_ends_it_at_once_with_what_there_is() {
+    let server = Server::start(|wanted, stream| match wanted {
+        "news.example/ads.txt" => text(stream, "ssp.example, 1, DIRECT\n"),
+        // Until the client gives up.
+        _ => stream.read(&mut [0]).map(|_| ()),
+    });
+    let (_folder, store) = place();
+    let mut command =
+        refreshing(&store, &server, &["news.example"], &["--patience", "600", "--parallel", "1"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The second file is asked for only after the first is stored.
+    while server.asked().len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said(&output).contains("1 fetched, 0 have none, 0 failed"), "{output:?}");
+    assert!(Index::load(&store).get(FileKind::AdsTxt, "news.example").is_some());
+    assert_eq!(fs::read_dir(store.join("app-ads.txt")).unwrap().count(), 0, "no half is left");
 }
 
 #[test]

@@ -7,20 +7,23 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::future::poll_fn;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awc::error::SendRequestError;
-use awc::http::header;
-use awc::{Client, Connector};
-use futures_core::Stream;
 use haggle_safety::address::is_global;
 use haggle_safety::supply::FileKind;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, pki_types::ServerName};
 use url::{Host, Url};
 
 /// Redirects that are followed.
@@ -57,7 +60,7 @@ pub(super) enum FetchError {
 
 /// Fetches files.
 pub(super) struct Fetcher {
-    client: Client,
+    tls: TlsConnector,
     patience: Duration,
     stand_ins: HashMap<String, SocketAddr>,
 }
@@ -71,23 +74,13 @@ impl Fetcher {
         patience: Duration,
         stand_ins: HashMap<String, SocketAddr>,
     ) -> Result<Self, rustls::Error> {
-        let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
+        let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector = Connector::new()
-            .timeout(CONNECT_PATIENCE)
-            .handshake_timeout(CONNECT_PATIENCE)
-            .rustls_0_23(Arc::new(tls));
-        let client = Client::builder()
-            .connector(connector)
-            .disable_redirects()
-            .disable_timeout()
-            .add_default_header((header::USER_AGENT, USER_AGENT))
-            .finish();
-        Ok(Self { client, patience, stand_ins })
+        Ok(Self { tls: TlsConnector::from(Arc::new(tls)), patience, stand_ins })
     }
 
     /// Fetches a domain's file into `into`; gives the address that it came from. Where `https` cannot be reached at all,
@@ -142,16 +135,27 @@ impl Fetcher {
     async fn ask(&self, url: &Url) -> Result<Response, FetchError> {
         let mut problem = "it has no address".to_owned();
         for address in self.vetted(url).await?.into_iter().take(MOST_ADDRESSES) {
-            let request = self.client.get(url.as_str()).address(address).force_close();
-            let request =
-                request.insert_header((header::ACCEPT, "text/plain, application/json;q=0.9, */*;q=0.1"));
-            match request.send().await {
-                Ok(response) => return Ok(response),
-                Err(SendRequestError::Url(error)) => return Err(FetchError::Refused(error.to_string())),
-                Err(error) => problem = error.to_string(),
+            let asked = tokio::time::timeout(CONNECT_PATIENCE, self.connect(url, address)).await;
+            match asked.unwrap_or_else(|_| Err("no connection came about".to_owned())) {
+                Ok(mut sender) => match sender.send_request(request(url)?).await {
+                    Ok(response) => return Ok(response),
+                    Err(error) => problem = error.to_string(),
+                },
+                Err(error) => problem = error,
             }
         }
         Err(FetchError::Unreachable(problem))
+    }
+
+    /// Connects to exactly this address, with TLS for `https`.
+    async fn connect(&self, url: &Url, address: SocketAddr) -> Result<Sender, String> {
+        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        if url.scheme() != "https" {
+            return handshake(stream).await;
+        }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+        handshake(self.tls.connect(name, stream).await.map_err(|error| error.to_string())?).await
     }
 
     /// The addresses of an URL's host, where it may be asked. One address that is not on the internet spoils them all: a
@@ -192,7 +196,32 @@ impl Fetcher {
     }
 }
 
-type Response = awc::ClientResponse;
+type Response = hyper::Response<Incoming>;
+type Sender = http1::SendRequest<Empty<Bytes>>;
+
+/// Speaks HTTP over a connection, which closes when the answer is read or given up.
+async fn handshake<S>(stream: S) -> Result<Sender, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) =
+        http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    // Its errors come out where the answer is read.
+    tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+/// The request for an address.
+fn request(url: &Url) -> Result<hyper::Request<Empty<Bytes>>, FetchError> {
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    hyper::Request::get(format!("{}{query}", url.path()))
+        .header(header::HOST, url.host_str().unwrap_or_default())
+        .header(header::USER_AGENT, USER_AGENT)
+        .header(header::ACCEPT, "text/plain, application/json;q=0.9, */*;q=0.1")
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .map_err(|error| FetchError::Refused(error.to_string()))
+}
 
 /// The registrable domain of an URL's host, or the host itself where it has none.
 fn root(url: &Url) -> &str {
@@ -217,10 +246,12 @@ async fn receive(mut response: Response, kind: FileKind, into: &Path) -> Result<
     }
     let mut file = File::create(into)?;
     let mut left = kind.max_bytes();
-    while let Some(part) = poll_fn(|context| Pin::new(&mut response).poll_next(context)).await {
-        let part = part.map_err(|error| FetchError::Unusable(format!("broke off: {error}")))?;
+    while let Some(frame) = response.body_mut().frame().await {
+        let frame = frame.map_err(|error| FetchError::Unusable(format!("broke off: {error}")))?;
+        // What is no data are trailers.
+        let Some(part) = frame.data_ref() else { continue };
         left = left.checked_sub(u64::try_from(part.len()).unwrap_or(u64::MAX)).ok_or_else(too_large)?;
-        file.write_all(&part)?;
+        file.write_all(part)?;
     }
     file.sync_all()?;
     Ok(())

@@ -181,8 +181,8 @@ mod tests {
             for address in addresses {
                 let expected = ranges.iter().any(|(first, length)| (*first..=first + length).contains(&address));
                 prop_assert_eq!(networks.contains(show(address).into()), expected);
-                // The same numbers, as the last bits of IPv6 addresses.
             }
+            // The same numbers, as the last bits of IPv6 addresses.
             let v6: String = ranges
                 .iter()
                 .map(|(first, length)| format!("2a00::{first:x}-2a00::{:x}\n", first + length))
