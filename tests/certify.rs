@@ -1,6 +1,11 @@
 //! `haggle certify` against small bidders: a right answer passes, and every planted mistake is caught by its check.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "in a test, a panic is a failure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "in a test, a panic is a failure"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -41,7 +46,10 @@ fn bidder(replies: BTreeMap<String, Reply>) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let replies = web::Data::new(replies);
     let server = HttpServer::new(move || {
-        App::new().app_data(replies.clone()).app_data(web::PayloadConfig::new(64 << 20)).default_service(web::to(answer))
+        App::new()
+            .app_data(replies.clone())
+            .app_data(web::PayloadConfig::new(64 << 20))
+            .default_service(web::to(answer))
     })
     .workers(1)
     .listen(listener)
@@ -51,8 +59,13 @@ fn bidder(replies: BTreeMap<String, Reply>) -> SocketAddr {
     address
 }
 
-async fn answer(request: HttpRequest, body: web::Bytes, replies: web::Data<BTreeMap<String, Reply>>) -> HttpResponse {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+async fn answer(
+    request: HttpRequest,
+    body: web::Bytes,
+    replies: web::Data<BTreeMap<String, Reply>>,
+) -> HttpResponse {
+    let header =
+        |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     assert_eq!(header("content-type"), "application/json");
     assert_eq!(header("x-openrtb-version"), "2.6");
     let mut text = Vec::new();
@@ -61,7 +74,9 @@ async fn answer(request: HttpRequest, body: web::Bytes, replies: web::Data<BTree
     } else {
         text.extend_from_slice(&body);
     }
-    let Ok(request) = serde_json::from_slice::<Value>(&text) else { return HttpResponse::BadRequest().finish() };
+    let Ok(request) = serde_json::from_slice::<Value>(&text) else {
+        return HttpResponse::BadRequest().finish();
+    };
     let Some(reply) = request["id"].as_str().and_then(|id| replies.get(id)) else {
         return HttpResponse::NoContent().finish();
     };
@@ -85,7 +100,9 @@ fn endpoint(address: SocketAddr) -> String {
 
 /// Certifies a bidder that answers each request so.
 async fn run_with(cases: &[(Value, Reply)], change: impl FnOnce(&mut CertifyArgs)) -> Report {
-    let replies = cases.iter().map(|(request, reply)| (request["id"].as_str().unwrap_or_default().to_owned(), reply.clone()));
+    let replies = cases
+        .iter()
+        .map(|(request, reply)| (request["id"].as_str().unwrap_or_default().to_owned(), reply.clone()));
     let address = bidder(replies.collect());
     let rows: Vec<_> = cases.iter().map(|(request, _)| request.clone()).collect();
     let (_folder, path) = file(&rows);
@@ -114,7 +131,8 @@ fn patched(object: &Value, patch: &Value) -> Value {
     object
 }
 
-const BANNER: &str = "<a href=\"https://c.example/?p=${AUCTION_PRICE:B64}\"><img src=\"https://i.example/1.png\"></a>";
+const BANNER: &str =
+    "<a href=\"https://c.example/?p=${AUCTION_PRICE:B64}\"><img src=\"https://i.example/1.png\"></a>";
 
 fn banner_bid() -> Value {
     json!({"id": "b", "impid": "1", "price": 2.5, "adomain": ["shop.example"], "crid": "c", "mtype": 1, "w": 300,
@@ -186,9 +204,15 @@ fn banner_cases() -> Vec<Case> {
                 (Check::Size, json!({"w": null, "h": null})),
                 (Check::Markup, json!({"adm": null, "nurl": null})),
                 (Check::Markup, json!({"adm": "buy now"})),
-                (Check::Markup, json!({"adm": "<a href=\"https://c.example\"><img src=\"https://i.example></a>"})),
+                (
+                    Check::Markup,
+                    json!({"adm": "<a href=\"https://c.example\"><img src=\"https://i.example></a>"}),
+                ),
                 (Check::Markup, json!({"adm": "<img src=\"/1.png\">"})),
-                (Check::Api, json!({"adm": "<script src=\"mraid.js\"></script><img src=\"https://i.example\">"})),
+                (
+                    Check::Api,
+                    json!({"adm": "<script src=\"mraid.js\"></script><img src=\"https://i.example\">"}),
+                ),
                 (Check::Api, json!({"apis": [7]})),
                 (Check::Macros, json!({"nurl": "https://n.example/?p=${AUCTION_PRIZE}"})),
                 (Check::Macros, json!({"adm": "<img src=\"https://i.example/?p=${AUCTION_PRICE\">"})),
@@ -218,7 +242,10 @@ fn banner_cases() -> Vec<Case> {
             vec![(Check::Category, json!({"cat": ["IAB7"]})), (Check::Category, json!({"cat": null}))],
         ),
         Case {
-            request: request(json!({"banner": {"format": [{"wratio": 6, "hratio": 5, "wmin": 200}]}}), json!({})),
+            request: request(
+                json!({"banner": {"format": [{"wratio": 6, "hratio": 5, "wmin": 200}]}}),
+                json!({}),
+            ),
             bid: banner_bid(),
             mistakes: vec![
                 (Check::Size, json!({"w": 180, "h": 150})),
@@ -328,7 +355,10 @@ fn timed_cases() -> Vec<Case> {
             ],
         },
         Case {
-            request: request(json!({"audio": {"mimes": ["audio/mpeg"], "maxduration": 30, "protocols": [3]}}), json!({})),
+            request: request(
+                json!({"audio": {"mimes": ["audio/mpeg"], "maxduration": 30, "protocols": [3]}}),
+                json!({}),
+            ),
             bid: patched(&video_bid(), &json!({"mtype": 3, "adm": audio_vast()})),
             mistakes: vec![
                 (Check::Mimes, json!({"adm": audio_vast().replace("audio/mpeg", "audio/ogg")})),
@@ -344,8 +374,14 @@ fn native_cases() -> Vec<Case> {
         {"id": 1, "required": 1, "title": {"len": 20}}, {"id": 2, "required": 1, "img": {"wmin": 100, "hmin": 50}}]});
     let mistakes = vec![
         (Check::Markup, json!({"adm": "{\"native\":"})),
-        (Check::Native, native_adm(|native| native["assets"] = json!([{"id": 1, "title": {"text": "Boots"}}]))),
-        (Check::Native, native_adm(|native| native["assets"][0]["title"]["text"] = "Boots ".repeat(9).into())),
+        (
+            Check::Native,
+            native_adm(|native| native["assets"] = json!([{"id": 1, "title": {"text": "Boots"}}])),
+        ),
+        (
+            Check::Native,
+            native_adm(|native| native["assets"][0]["title"]["text"] = "Boots ".repeat(9).into()),
+        ),
         (Check::Native, native_adm(|native| native["assets"][1]["img"]["w"] = 50.into())),
         (Check::Native, native_adm(|native| native["assets"][1]["id"] = 7.into())),
         (Check::Native, native_adm(|native| native["link"] = json!({}))),
@@ -368,7 +404,10 @@ async fn every_planted_mistake_is_caught_by_its_check_and_right_answers_pass() {
     let mut good = 0;
     for case in [banner_cases(), timed_cases(), native_cases()].into_iter().flatten() {
         let right = std::iter::once((None, case.bid.clone()));
-        let wrong = case.mistakes.into_iter().map(|(check, patch)| (Some((check, patch.clone())), patched(&case.bid, &patch)));
+        let wrong = case
+            .mistakes
+            .into_iter()
+            .map(|(check, patch)| (Some((check, patch.clone())), patched(&case.bid, &patch)));
         for (mistake, bid) in right.chain(wrong) {
             let id = format!("request-{}", sent.len());
             let request = patched(&case.request, &json!({"id": id}));
@@ -396,7 +435,11 @@ async fn every_planted_mistake_is_caught_by_its_check_and_right_answers_pass() {
         match expected.get(&line) {
             None => assert_eq!(checks, BTreeSet::new(), "{request} {}: {:?}", reply.body, report.failures),
             Some((check, patch)) => {
-                assert!(checks.contains(check.as_str()), "{} was to catch {patch}, found {checks:?}", check.as_str());
+                assert!(
+                    checks.contains(check.as_str()),
+                    "{} was to catch {patch}, found {checks:?}",
+                    check.as_str()
+                );
             }
         }
     }
@@ -413,10 +456,7 @@ async fn answers_as_a_whole_are_checked() {
     let bid = |id: &str| patched(&banner_bid(), &json!({"id": id}));
     let spot = |id: &str| patched(&video_bid(), &json!({"id": id}));
     let bids = |bids: &[Value]| json!({"seatbid": [{"seat": "one", "bid": bids}]});
-    let reply = |status, content_type, body: &str| Reply {
-        content_type,
-        ..Reply::status(status, body)
-    };
+    let reply = |status, content_type, body: &str| Reply { content_type, ..Reply::status(status, body) };
     let cases: Vec<(Value, Result<Value, Reply>, Option<Check>)> = vec![
         (request(imp.clone(), json!({})), Ok(bids(&[bid("a")])), None),
         (request(imp.clone(), json!({})), Ok(json!({"nbr": 2})), None),
@@ -436,10 +476,11 @@ async fn answers_as_a_whole_are_checked() {
         (request(imp.clone(), json!({"wseat": ["two"]})), Ok(bids(&[bid("a")])), Some(Check::Seat)),
         (request(imp.clone(), json!({"bseat": ["one"]})), Ok(bids(&[bid("a")])), Some(Check::Seat)),
         (request(imp.clone(), json!({"wseat": ["one"]})), Ok(bids(&[bid("a")])), None),
-        // Flawed imps of valid rows get no bid, and a request that is flawed as a whole may be refused.
+        // Flawed imps of valid rows get no bid, and are answered nevertheless.
         (request(json!({"banner": {"w": 300}}), json!({})), Ok(bids(&[bid("a")])), Some(Check::Flaw)),
         (request(imp.clone(), json!({"app": {}})), Ok(bids(&[bid("a")])), Some(Check::Flaw)),
-        (request(imp.clone(), json!({"app": {}})), Err(Reply::status(400, "")), None),
+        (request(imp.clone(), json!({"app": {}})), Err(Reply::status(400, "")), Some(Check::Status)),
+        (request(imp.clone(), json!({"app": {}})), Err(Reply::status(204, "")), None),
         (request(json!({"banner": {"w": 300}}), json!({})), Err(Reply::status(400, "")), Some(Check::Status)),
         // Privacy.
         (
@@ -452,11 +493,7 @@ async fn answers_as_a_whole_are_checked() {
             Ok(bids(&[patched(&bid("a"), &json!({"burl": "https://n.example/?u=someone-123"}))])),
             None,
         ),
-        (
-            request(imp, json!({"device": {"dnt": 1, "ifa": "0a0b0c0d-1111"}})),
-            Ok(bids(&[bid("a")])),
-            None,
-        ),
+        (request(imp, json!({"device": {"dnt": 1, "ifa": "0a0b0c0d-1111"}})), Ok(bids(&[bid("a")])), None),
     ];
     let mut sent = Vec::new();
     for (index, (request, answer, _)) in cases.iter().enumerate() {
@@ -489,7 +526,10 @@ async fn an_answer_that_is_no_http_fails_and_the_run_goes_on() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
-        for answer in ["HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}", "oops\r\n\r\n"] {
+        for answer in [
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
+            "oops\r\n\r\n",
+        ] {
             let (mut stream, _) = listener.accept().unwrap();
             let mut bytes = [0; 4096];
             let _ = stream.read(&mut bytes).unwrap();
@@ -503,7 +543,10 @@ async fn an_answer_that_is_no_http_fails_and_the_run_goes_on() {
     let report = certify(&args, std::future::pending()).await.unwrap();
     server.join().unwrap();
     assert!(report.complete);
-    assert_eq!(report.failures.iter().map(|failure| failure.place.line).collect::<BTreeSet<_>>(), BTreeSet::from([1, 2]));
+    assert_eq!(
+        report.failures.iter().map(|failure| failure.place.line).collect::<BTreeSet<_>>(),
+        BTreeSet::from([1, 2])
+    );
     let last = report.failures.last().unwrap();
     assert!(last.check == Check::Status && last.detail.starts_with("no answer"), "{last:?}");
 }
@@ -513,7 +556,10 @@ async fn floors_in_another_currency_are_checked_with_rates_alone() {
     let folder = tempfile::tempdir().unwrap();
     let rates = folder.path().join("rates.toml");
     std::fs::write(&rates, "[rates]\nEUR = \"1.25\"\n").unwrap();
-    let request = request(json!({"banner": {"w": 300, "h": 250}, "bidfloor": 2.01, "bidfloorcur": "EUR"}), json!({"id": "r"}));
+    let request = request(
+        json!({"banner": {"w": 300, "h": 250}, "bidfloor": 2.01, "bidfloorcur": "EUR"}),
+        json!({"id": "r"}),
+    );
     let response = json!({"id": "r", "seatbid": [{"bid": [banner_bid()]}]});
     let cases = [(request, Reply::json(&response))];
     let without = run_with(&cases, |_| ()).await;
@@ -531,9 +577,15 @@ async fn late_answers_are_warned_of_and_failed_on_demand() {
     let cases = [(request, reply), (quick, Reply::json(&json!({"id": "q", "nbr": 2})))];
     let report = run_with(&cases, |_| ()).await;
     assert!(report.passed());
-    assert_eq!(report.warnings.iter().map(|warning| (warning.place.line, warning.check)).collect::<Vec<_>>(), [(1, Check::Latency)]);
+    assert_eq!(
+        report.warnings.iter().map(|warning| (warning.place.line, warning.check)).collect::<Vec<_>>(),
+        [(1, Check::Latency)]
+    );
     let report = run_with(&cases, |args| args.enforce_tmax = true).await;
-    assert_eq!(report.failures.iter().map(|failure| (failure.place.line, failure.check)).collect::<Vec<_>>(), [(1, Check::Latency)]);
+    assert_eq!(
+        report.failures.iter().map(|failure| (failure.place.line, failure.check)).collect::<Vec<_>>(),
+        [(1, Check::Latency)]
+    );
     assert!(report.latency_ms.max >= 50.0);
 }
 
@@ -550,7 +602,8 @@ async fn invalid_rows_are_refused_or_get_no_bid_on_what_is_flawed() {
         json!({"request": "{\"id\":", "source": "no JSON"}),
         json!({"request": {"id": "strict", "imp": [{"id": "1", "banner": {"w": 300, "h": 250}}], "ext": {"prebid": {}}}}),
     ];
-    let answered = |id: &str, bid: Value| (id.to_owned(), Reply::json(&json!({"id": id, "seatbid": [{"bid": [bid]}]})));
+    let answered =
+        |id: &str, bid: Value| (id.to_owned(), Reply::json(&json!({"id": id, "seatbid": [{"bid": [bid]}]})));
     let replies = BTreeMap::from([
         ("valid".to_owned(), Reply::status(204, "")),
         ("refused".to_owned(), Reply::status(400, "no width")),
@@ -566,8 +619,14 @@ async fn invalid_rows_are_refused_or_get_no_bid_on_what_is_flawed() {
         args.invalid = Some(invalid.clone());
         args.gzip = gzip;
         let report = certify(&args, std::future::pending()).await.unwrap();
-        let found: Vec<_> = report.failures.iter().map(|failure| (failure.place.line, failure.check)).collect();
-        assert_eq!(found, [(3, Check::Flaw), (4, Check::Status), (6, Check::Status)], "{:?}", report.failures);
+        let found: Vec<_> =
+            report.failures.iter().map(|failure| (failure.place.line, failure.check)).collect();
+        assert_eq!(
+            found,
+            [(3, Check::Flaw), (4, Check::Status), (6, Check::Status)],
+            "{:?}",
+            report.failures
+        );
         assert!(report.failures.iter().all(|failure| failure.place.file == "invalid"));
         let stricter: Vec<_> = report.stricter_than_specification.iter().map(|place| place.line).collect();
         assert_eq!(stricter, [6]);
@@ -584,7 +643,8 @@ async fn a_run_that_is_stopped_reports_what_is_done() {
             (request(json!({"banner": {"w": 1, "h": 1}}), json!({"id": id})), reply)
         })
         .collect();
-    let replies = rows.iter().map(|(request, reply)| (request["id"].as_str().unwrap().to_owned(), reply.clone()));
+    let replies =
+        rows.iter().map(|(request, reply)| (request["id"].as_str().unwrap().to_owned(), reply.clone()));
     let address = bidder(replies.collect());
     let (_folder, path) = file(&rows.iter().map(|(request, _)| request.clone()).collect::<Vec<_>>());
     let args = CertifyArgs::new(endpoint(address), path);
@@ -629,7 +689,12 @@ async fn the_program_prints_and_exits() {
     let bad = patched(&good, &json!({"id": "bad"}));
     let replies = BTreeMap::from([
         ("good".to_owned(), Reply::json(&json!({"id": "good", "seatbid": [{"bid": [banner_bid()]}]}))),
-        ("bad".to_owned(), Reply::json(&json!({"id": "bad", "seatbid": [{"bid": [patched(&banner_bid(), &json!({"w": 1}))]}]}))),
+        (
+            "bad".to_owned(),
+            Reply::json(
+                &json!({"id": "bad", "seatbid": [{"bid": [patched(&banner_bid(), &json!({"w": 1}))]}]}),
+            ),
+        ),
     ]);
     let url = endpoint(bidder(replies));
     let run = async |rows: &[Value], more: &[&str]| {
@@ -638,7 +703,11 @@ async fn the_program_prints_and_exits() {
         command.args(["certify", "--endpoint", &url, "--requests"]).arg(path).args(more);
         command.stdin(Stdio::null()).current_dir(_folder.path());
         let output = web::block(move || command.output()).await.unwrap().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let (code, table, _) = run(std::slice::from_ref(&good), &[]).await;
     assert_eq!(code, 0, "{table}");
@@ -650,7 +719,10 @@ async fn the_program_prints_and_exits() {
     let (code, json, _) = run(&[good, bad], &["--json"]).await;
     assert_eq!(code, 1);
     let json: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((&json["requests"], &json["status"], &json["bids"]), (&json!(2), &json!({"200": 2}), &json!(2)));
+    assert_eq!(
+        (&json["requests"], &json["status"], &json["bids"]),
+        (&json!(2), &json!({"200": 2}), &json!(2))
+    );
     assert_eq!(json["bids_by_format"], json!({"banner": 2, "video": 0, "audio": 0, "native": 0}));
     let failure = &json["failures"][0];
     assert_eq!((&failure["line"], &failure["check"]), (&json!(2), &json!("size")));
@@ -673,7 +745,9 @@ fn recorded_bodies_have_the_flaws_that_the_documentation_names() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|row| Flaws::of(&row["request"]).any())
-        .map(|row| row["source"].as_str().unwrap().rsplit('/').next().unwrap().trim_end_matches(".json").to_owned())
+        .map(|row| {
+            row["source"].as_str().unwrap().rsplit('/').next().unwrap().trim_end_matches(".json").to_owned()
+        })
         .collect();
     let expected = [
         "banner-h-only",

@@ -22,15 +22,18 @@ pub(super) fn check(offer: &Offer<'_>, findings: &mut Findings) {
     let Some(slot) = offer.slot() else { return };
     let blocked = wholes(slot, "battr");
     if !blocked.is_empty() {
-        let found: Vec<i64> = wholes(offer.bid, "attr").into_iter().filter(|attr| blocked.contains(attr)).collect();
-        findings.require(Check::Attribute, found.is_empty(), || format!("{name}: attr {found:?} is in battr"));
+        let found: Vec<i64> =
+            wholes(offer.bid, "attr").into_iter().filter(|attr| blocked.contains(attr)).collect();
+        findings
+            .require(Check::Attribute, found.is_empty(), || format!("{name}: attr {found:?} is in battr"));
     }
     let blocked = wholes(slot, "btype");
     if let Markup::Html(html) = &offer.markup
         && !blocked.is_empty()
     {
         let types = banner_types(html);
-        let found: Vec<_> = types.iter().filter(|(kind, _)| blocked.contains(kind)).map(|(_, word)| *word).collect();
+        let found: Vec<_> =
+            types.iter().filter(|(kind, _)| blocked.contains(kind)).map(|(_, word)| *word).collect();
         findings.require(Check::Btype, found.is_empty(), || {
             format!("{name}: the markup is of a type that btype blocks: {}", found.join(", "))
         });
@@ -49,13 +52,18 @@ fn categories(offer: &Offer<'_>, findings: &mut Findings) {
     // Codes of another taxonomy cannot be compared, and a bid need not name any; an allow list needs both.
     if categories.is_empty() || taxonomy != own {
         if !allowed.is_empty() {
-            findings.fail(Check::Category, format!("{name}: acat allows some categories of taxonomy {taxonomy}; name one in cat"));
+            findings.fail(
+                Check::Category,
+                format!("{name}: acat allows some categories of taxonomy {taxonomy}; name one in cat"),
+            );
         }
         return;
     }
     for category in categories {
         let is_of = |list: &[&str]| list.iter().any(|code| covers(code, category, taxonomy));
-        findings.require(Check::Category, !is_of(&blocked), || format!("{name}: cat {category} is blocked by bcat"));
+        findings.require(Check::Category, !is_of(&blocked), || {
+            format!("{name}: cat {category} is blocked by bcat")
+        });
         findings.require(Check::Category, allowed.is_empty() || is_of(&allowed), || {
             format!("{name}: cat {category} is not in acat")
         });

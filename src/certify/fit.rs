@@ -12,7 +12,8 @@ pub(super) fn check(offer: &Offer<'_>, findings: &mut Findings) {
     let name = &offer.name;
     let offered: Vec<_> = Format::offered(offer.imp).map(Format::as_str).collect();
     match offer.format {
-        None => findings.fail(Check::Format, format!("{name}: mtype is missing and no markup tells the format; name it")),
+        None => findings
+            .fail(Check::Format, format!("{name}: mtype is missing and no markup tells the format; name it")),
         Some(format) => {
             findings.require(Check::Format, offered.contains(&format.as_str()), || {
                 format!("{name}: it is {}, the imp offers {}", format.as_str(), offered.join(", "))
@@ -74,10 +75,13 @@ fn places(offer: &Offer<'_>, banner: &Value) -> Vec<Place> {
     if flag(offer.imp, &["instl"]) {
         let screen = member(offer.request, "device").and_then(|device| pair(device, "w", "h"));
         places.extend(screen.map(|(w, h)| Place::UpTo(w, h)));
-        let slots: Vec<_> = places.iter().filter_map(|place| match place {
-            Place::Exact(w, h) => Some(Place::UpTo(*w, *h)),
-            _ => None,
-        }).collect();
+        let slots: Vec<_> = places
+            .iter()
+            .filter_map(|place| match place {
+                Place::Exact(w, h) => Some(Place::UpTo(*w, *h)),
+                _ => None,
+            })
+            .collect();
         places.extend(slots);
     }
     places
@@ -91,14 +95,18 @@ fn banner(offer: &Offer<'_>, banner: &Value, findings: &mut Findings) {
             Place::Ratio(w, h, _) => width > 0 && width.saturating_mul(*h) == height.saturating_mul(*w),
             _ => false,
         });
-        findings.require(Check::Size, fits, || format!("{name}: no format has the proportion {width} to {height}"));
+        findings.require(Check::Size, fits, || {
+            format!("{name}: no format has the proportion {width} to {height}")
+        });
         if offer.bid.get("w").is_none() {
             return;
         }
     }
     let (Some(width), Some(height)) = (whole_at(offer.bid, "w"), whole_at(offer.bid, "h")) else {
         let only = matches!(places.as_slice(), [Place::Exact(..)]);
-        findings.require(Check::Size, only, || format!("{name}: no w and h, and the imp does not have just one size"));
+        findings.require(Check::Size, only, || {
+            format!("{name}: no w and h, and the imp does not have just one size")
+        });
         return;
     };
     let fits = width > 0 && height > 0 && places.iter().any(|place| place.takes(width, height));

@@ -203,7 +203,9 @@ fn look_at_floor(object: &Value, name: &str, add: &mut dyn FnMut(String)) {
 
 fn look_at_currency(object: &Value, add: &mut dyn FnMut(String)) {
     if let Some(code) = member(object, "bidfloorcur")
-        && !code.as_str().is_some_and(|code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        && !code
+            .as_str()
+            .is_some_and(|code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic()))
     {
         add("bidfloorcur is no ISO 4217 code".to_owned());
     }
@@ -266,7 +268,8 @@ fn look_at_timed(slot: &Value, add: &mut dyn FnMut(&str)) {
             add(&format!("{name} is negative or no whole number"));
         }
     }
-    let range = ["minduration", "maxduration"].iter().any(|name| whole_at(slot, name).is_some_and(|it| it > 0));
+    let range =
+        ["minduration", "maxduration"].iter().any(|name| whole_at(slot, name).is_some_and(|it| it > 0));
     if range && !list(slot, "rqddurs").is_empty() {
         add("rqddurs excludes minduration and maxduration");
     }
@@ -365,9 +368,15 @@ mod tests {
             (json!({"id": "1", "video": {"w": 1}}), "video: mimes is missing"),
             (json!({"id": "1", "audio": {"mimes": []}}), "audio: mimes is empty"),
             (json!({"id": "1", "video": {"mimes": "video/mp4"}}), "video: mimes is no array"),
-            (json!({"id": "1", "video": {"mimes": ["a"], "rqddurs": [15], "maxduration": 30}}), "rqddurs excludes"),
+            (
+                json!({"id": "1", "video": {"mimes": ["a"], "rqddurs": [15], "maxduration": 30}}),
+                "rqddurs excludes",
+            ),
             (json!({"id": "1", "video": {"mimes": ["a"], "mincpmpersec": -1}}), "mincpmpersec is negative"),
-            (json!({"id": "1", "video": {"mimes": ["a"], "maxduration": "x"}}), "maxduration is negative or no"),
+            (
+                json!({"id": "1", "video": {"mimes": ["a"], "maxduration": "x"}}),
+                "maxduration is negative or no",
+            ),
             (json!({"id": "1", "native": {}}), "native: request is missing"),
             (json!({"id": "1", "native": {"request": "{"}}), "native: request cannot be read"),
             (json!({"id": "1", "banner": banner, "bidfloor": -0.1}), "bidfloor is negative"),

@@ -6,7 +6,8 @@ use html5gum::{DefaultEmitter, Token, Tokenizer};
 const ASSETS: [&str; 5] = ["src", "srcset", "poster", "data", "background"];
 /// Elements that have to be closed.
 const PAIRED: [&str; 14] = [
-    "a", "b", "body", "button", "div", "head", "html", "iframe", "noscript", "script", "span", "style", "table", "video",
+    "a", "b", "body", "button", "div", "head", "html", "iframe", "noscript", "script", "span", "style",
+    "table", "video",
 ];
 /// Tags looked at; markup of more is refused.
 const MOST_TAGS: usize = 20_000;
@@ -50,7 +51,8 @@ pub(super) fn scan(html: &str) -> Scan {
                 scan.is_bare = false;
                 scan.has_script |= name == "script";
                 scan.has_iframe |= name == "iframe";
-                scan.has_media |= ["img", "video", "picture", "svg", "canvas", "object", "embed", "amp-img"].contains(&name.as_str());
+                scan.has_media |= ["img", "video", "picture", "svg", "canvas", "object", "embed", "amp-img"]
+                    .contains(&name.as_str());
                 if let Some(at) = PAIRED.iter().position(|paired| *paired == name) {
                     open[at] += i64::from(!tag.self_closing);
                 }
@@ -122,7 +124,10 @@ mod tests {
         );
         assert_eq!(scan.problems, Vec::<String>::new());
         assert_eq!(scan.links, ["https://a.example/?a=1&b=2"]);
-        assert_eq!(scan.assets, ["https://i.example/1.png", "https://i.example/2.png", "https://i.example/3.png"]);
+        assert_eq!(
+            scan.assets,
+            ["https://i.example/1.png", "https://i.example/2.png", "https://i.example/3.png"]
+        );
         assert!(scan.has_script && scan.has_media && scan.is_mraid && !scan.has_iframe && !scan.is_bare);
     }
 
@@ -140,7 +145,8 @@ mod tests {
         ] {
             assert!(!scan(html).problems.is_empty(), "{html}");
         }
-        for html in ["<p>one<p>two", "<script>if (a < b && c) {}</script>", "<img src='a?b=1&c=2'/>", "<br>"] {
+        for html in ["<p>one<p>two", "<script>if (a < b && c) {}</script>", "<img src='a?b=1&c=2'/>", "<br>"]
+        {
             assert!(scan(html).problems.is_empty(), "{html}: {:?}", scan(html).problems);
         }
         assert!(scan("just text").is_bare);

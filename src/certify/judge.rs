@@ -63,9 +63,8 @@ pub fn judge(body: &str, meant: Meant, answer: &Answer, rates: &Rates, enforce_t
     }
     late(&request, answer, enforce_tmax, findings, &mut verdict.warnings);
     findings.applies(Check::Status);
-    // A request that is flawed as a whole may be refused wherever it comes from; one with a flawed imp only where it
-    // is meant to be refused, because its other imps are to be answered.
-    let may_refuse = !flaws.request.is_empty() || meant == Meant::Invalid && flaws.any();
+    // What is meant to be answered can be answered, whatever is wrong with it: without a bid.
+    let may_refuse = meant == Meant::Invalid && flaws.any();
     let text_body = String::from_utf8_lossy(&answer.body);
     match answer.status {
         200 => {}
@@ -89,7 +88,10 @@ pub fn judge(body: &str, meant: Meant, answer: &Answer, rates: &Rates, enforce_t
         kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     });
     findings.require(Check::Status, is_json, || {
-        format!("Content-Type is {:?}, not application/json", answer.content_type.as_deref().unwrap_or_default())
+        format!(
+            "Content-Type is {:?}, not application/json",
+            answer.content_type.as_deref().unwrap_or_default()
+        )
     });
     let response: Value = match serde_json::from_slice(&answer.body) {
         Ok(response) => response,
@@ -200,7 +202,8 @@ mod tests {
             assert_eq!(failures(&sound, Meant::Invalid, status, json, ""), [Check::Status]);
             assert_eq!(failures(&flawed_imp, Meant::Valid, status, json, ""), [Check::Status]);
             assert_eq!(failures(&flawed_imp, Meant::Invalid, status, json, ""), []);
-            assert_eq!(failures(&flawed, Meant::Valid, status, json, ""), []);
+            assert_eq!(failures(&flawed, Meant::Valid, status, json, ""), [Check::Status]);
+            assert_eq!(failures(&flawed, Meant::Invalid, status, json, ""), []);
         }
         assert_eq!(failures(&flawed, Meant::Invalid, 500, json, ""), [Check::Status]);
         assert_eq!(failures(&flawed, Meant::Invalid, 302, json, ""), [Check::Status]);
@@ -211,7 +214,15 @@ mod tests {
         let sound = json!({"id": "r", "imp": [{"id": "1", "banner": {"w": 1, "h": 1}}]});
         let nested = "[".repeat(100_000);
         let many = format!("{{\"id\":\"r\",\"seatbid\":[{}{{}}]}}", "{\"bid\":[{\"id\":1}]},".repeat(20_000));
-        for body in ["", "null", "[]", "7", nested.as_str(), many.as_str(), "{\"id\":\"r\",\"seatbid\":[{\"bid\":[null]}]}"] {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "7",
+            nested.as_str(),
+            many.as_str(),
+            "{\"id\":\"r\",\"seatbid\":[{\"bid\":[null]}]}",
+        ] {
             assert!(!failures(&sound, Meant::Valid, 200, "application/json", body).is_empty());
         }
     }

@@ -23,7 +23,8 @@ const KNOWN: [(&str, &str); 14] = [
     ("AUCTION_DISCOUNT_CPM", "0"),
 ];
 /// Of the IAB's privacy specifications; those that end in `_` go on with a vendor's number.
-const PRIVACY: [&str; 7] = ["GDPR", "GDPR_CONSENT_", "US_PRIVACY", "GPP_STRING_", "GPP_SID", "ADDTL_CONSENT", "TCFCA_CONSENT_"];
+const PRIVACY: [&str; 7] =
+    ["GDPR", "GDPR_CONSENT_", "US_PRIVACY", "GPP_STRING_", "GPP_SID", "ADDTL_CONSENT", "TCFCA_CONSENT_"];
 /// Longest name and suffix, in bytes; what goes on for longer was never closed.
 const LONGEST: usize = 64;
 
@@ -66,7 +67,9 @@ fn sample(name: &str) -> Option<&'static str> {
     }
     let numbered = |known: &str| {
         known.ends_with('_')
-            && name.strip_prefix(known).is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
+            && name
+                .strip_prefix(known)
+                .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
     };
     PRIVACY.iter().any(|known| *known == name || numbered(known)).then_some("1")
 }
@@ -92,7 +95,11 @@ pub(super) fn fill(text: &str) -> String {
 /// Whether a name was meant as a macro, and is not a script's own template.
 fn is_meant(name: &str) -> bool {
     let upper = name.trim().to_ascii_uppercase();
-    upper.contains("AUCTION") || !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit() || byte == b':')
+    upper.contains("AUCTION")
+        || !name.is_empty()
+            && name.bytes().all(|byte| {
+                byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit() || byte == b':'
+            })
 }
 
 /// Checks the bid's macros and notices.
@@ -103,16 +110,23 @@ pub(super) fn check(offer: &Offer<'_>, findings: &mut Findings) {
         let is_url = member != "adm";
         for (_, found) in macros(value) {
             let meant = match found {
-                Macro::Closed(macro_name) | Macro::Open(macro_name) => is_url || is_meant(macro_name) || macro_name.starts_with("AUCTION"),
+                Macro::Closed(macro_name) | Macro::Open(macro_name) => {
+                    is_url || is_meant(macro_name) || macro_name.starts_with("AUCTION")
+                }
             };
             if !meant {
                 continue;
             }
             match found {
-                Macro::Open(start) => findings.fail(Check::Macros, format!("{name}: {member} has a macro that is not closed: ${{{start}")),
+                Macro::Open(start) => findings.fail(
+                    Check::Macros,
+                    format!("{name}: {member} has a macro that is not closed: ${{{start}"),
+                ),
                 Macro::Closed(macro_name) => {
                     findings.require(Check::Macros, sample(macro_name).is_some(), || {
-                        format!("{name}: {member} has ${{{macro_name}}}, which the specification does not know")
+                        format!(
+                            "{name}: {member} has ${{{macro_name}}}, which the specification does not know"
+                        )
                     });
                     let is_loss = bare(macro_name) == Some("AUCTION_LOSS");
                     findings.require(Check::Macros, !is_loss || member == "lurl", || {
@@ -122,14 +136,20 @@ pub(super) fn check(offer: &Offer<'_>, findings: &mut Findings) {
             }
         }
         let escaped = value.to_ascii_uppercase();
-        findings.require(Check::Macros, !["%24%7BAUCTION", "$%7BAUCTION", "%24{AUCTION"].iter().any(|start| escaped.contains(start)), || {
-            format!("{name}: {member} has a macro that is percent-encoded, which no exchange fills in")
-        });
+        findings.require(
+            Check::Macros,
+            !["%24%7BAUCTION", "$%7BAUCTION", "%24{AUCTION"].iter().any(|start| escaped.contains(start)),
+            || format!("{name}: {member} has a macro that is percent-encoded, which no exchange fills in"),
+        );
         if is_url {
             let filled = fill(value);
-            let is_absolute = !value.starts_with("//") && is_web(&filled) && !filled.contains(char::is_whitespace);
+            let is_absolute =
+                !value.starts_with("//") && is_web(&filled) && !filled.contains(char::is_whitespace);
             findings.require(Check::Notices, is_absolute, || {
-                format!("{name}: {member} is no http or https URL once its macros are filled in: {}", shorten(value))
+                format!(
+                    "{name}: {member} is no http or https URL once its macros are filled in: {}",
+                    shorten(value)
+                )
             });
         }
     }

@@ -22,18 +22,23 @@ pub(super) fn check(offer: &Offer<'_>, findings: &mut Findings) {
     match &offer.markup {
         // It may come with the win notice, which nothing here calls.
         Markup::None => {
-            findings.require(Check::Markup, text(offer.bid, "nurl").is_some() || text(offer.bid, "adid").is_some(), || {
-                format!("{name}: neither adm nor an nurl that could serve it")
-            });
+            findings.require(
+                Check::Markup,
+                text(offer.bid, "nurl").is_some() || text(offer.bid, "adid").is_some(),
+                || format!("{name}: neither adm nor an nurl that could serve it"),
+            );
             return;
         }
         Markup::Html(html) => {
             let scan = html::scan(html);
-            findings.require(Check::Markup, !scan.is_bare, || format!("{name}: adm holds no element: {}", shorten(html)));
+            findings.require(Check::Markup, !scan.is_bare, || {
+                format!("{name}: adm holds no element: {}", shorten(html))
+            });
             for problem in scan.problems {
                 findings.fail(Check::Markup, format!("{name}: adm {problem}"));
             }
-            let named = |urls: Vec<String>, name: &str| urls.into_iter().map(|url| (name.to_owned(), url)).collect();
+            let named =
+                |urls: Vec<String>, name: &str| urls.into_iter().map(|url| (name.to_owned(), url)).collect();
             urls = Urls { assets: named(scan.assets, "an asset"), links: named(scan.links, "a link") };
         }
         Markup::Vast(Err(problem)) => findings.fail(Check::Markup, format!("{name}: {problem}")),

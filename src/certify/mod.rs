@@ -132,8 +132,7 @@ pub async fn certify(args: &CertifyArgs, stop: impl Future<Output = ()>) -> Resu
             format!("cannot reach {endpoint}: {error}; start the bidder, or correct --endpoint"),
         ));
     }
-    let workers: Vec<_> =
-        (0..args.concurrency).map(|_| actix_rt::spawn(Rc::clone(&run).work())).collect();
+    let workers: Vec<_> = (0..args.concurrency).map(|_| actix_rt::spawn(Rc::clone(&run).work())).collect();
     let all = async {
         for worker in workers {
             // A worker ends by itself; one that panicked leaves its row undone, which the report says.

@@ -87,7 +87,9 @@ fn asset_fits(id: i64, wanted: &Value, asset: &Value, fail: &mut dyn FnMut(Strin
         None => fail(format!("asset {id} has no {what}")),
         Some(text) => {
             let length = text.chars().count();
-            if whole_at(wanted, "len").is_some_and(|most| most > 0 && usize::try_from(most).is_ok_and(|most| length > most)) {
+            if whole_at(wanted, "len")
+                .is_some_and(|most| most > 0 && usize::try_from(most).is_ok_and(|most| length > most))
+            {
                 fail(format!("asset {id}: {what} has {length} characters, len is {}", wanted["len"]));
             }
         }
@@ -123,7 +125,8 @@ fn trackers(request: &Value, answer: &Value, urls: &mut Urls, fail: &mut dyn FnM
     for tracker in list(answer, "eventtrackers") {
         let (event, method) = (whole_at(tracker, "event"), whole_at(tracker, "method"));
         let supported = list(request, "eventtrackers").iter().any(|asked| {
-            whole_at(asked, "event") == event && method.is_some_and(|method| wholes(asked, "methods").contains(&method))
+            whole_at(asked, "event") == event
+                && method.is_some_and(|method| wholes(asked, "methods").contains(&method))
         });
         if !supported {
             fail(format!(
@@ -179,7 +182,10 @@ mod tests {
             (with(json!({"id": 2, "img": {"w": 100}})), "no img.url"),
             (with(json!({"id": 3, "data": {"value": "long"}})), "4 characters"),
             (with(json!({"id": 4, "video": {"vasttag": "<VAST/>"}})), "VAST has no"),
-            (json!({"assets": [title], "link": link, "eventtrackers": [{"event": 1, "method": 2}]}), "does not support"),
+            (
+                json!({"assets": [title], "link": link, "eventtrackers": [{"event": 1, "method": 2}]}),
+                "does not support",
+            ),
         ] {
             let found = failures(answer.clone());
             assert!(found.iter().any(|failure| failure.contains(said)), "{answer}: {found:?}");

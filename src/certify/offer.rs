@@ -34,7 +34,10 @@ impl<'a> Markup<'a> {
             Self::None
         } else if start.starts_with('{') {
             Self::Native(serde_json::from_str(start).map_err(|error| format!("adm is no JSON: {error}")))
-        } else if head.starts_with("<vast") || head.starts_with("<?xml") || head.starts_with("<!-") && head.contains("<vast") {
+        } else if head.starts_with("<vast")
+            || head.starts_with("<?xml")
+            || head.starts_with("<!-") && head.contains("<vast")
+        {
             Self::Vast(vast::read(start))
         } else {
             Self::Html(start)
@@ -69,7 +72,8 @@ impl<'a> Offer<'a> {
     ) -> Self {
         let markup = Markup::of(bid);
         let format = whole_at(bid, "mtype").and_then(Format::of_mtype).or_else(|| sniff(&markup, imp));
-        let name = format!("bid {} on imp {}", text(bid, "id").unwrap_or("?"), text(imp, "id").unwrap_or("?"));
+        let name =
+            format!("bid {} on imp {}", text(bid, "id").unwrap_or("?"), text(imp, "id").unwrap_or("?"));
         Self { request, imp, bid, seat, currency, markup, format, name }
     }
 
@@ -132,7 +136,10 @@ mod tests {
         assert_eq!(format(&imp, json!({"adm": "<b>hello</b>"})), Some(Format::Banner));
         assert_eq!(format(&imp, json!({"adm": " {\"assets\":[]}"})), Some(Format::Native));
         assert_eq!(format(&imp, json!({"adm": "<?xml version=\"1.0\"?><VAST/>"})), Some(Format::Audio));
-        assert_eq!(format(&json!({"video": {}}), json!({"adm": "<VAST version=\"3.0\"/>"})), Some(Format::Video));
+        assert_eq!(
+            format(&json!({"video": {}}), json!({"adm": "<VAST version=\"3.0\"/>"})),
+            Some(Format::Video)
+        );
         assert_eq!(format(&imp, json!({"nurl": "https://a.example"})), None);
         assert_eq!(format(&json!({"video": {}}), json!({})), Some(Format::Video));
     }

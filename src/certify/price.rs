@@ -40,9 +40,16 @@ pub(super) fn check(offer: &Offer<'_>, rates: &Rates, findings: &mut Findings) {
             if let Some(needed) = rates.convert(floor, currency, offer.currency) {
                 findings.require(Check::Floor, price >= needed, || {
                     let bid = offer.currency;
-                    let from =
-                        if bid == currency { String::new() } else { format!(" ({} {currency})", amount(floor)) };
-                    format!("{name}: price {} {bid} is below the floor {} {bid}{from}", amount(price), amount(needed))
+                    let from = if bid == currency {
+                        String::new()
+                    } else {
+                        format!(" ({} {currency})", amount(floor))
+                    };
+                    format!(
+                        "{name}: price {} {bid} is below the floor {} {bid}{from}",
+                        amount(price),
+                        amount(needed)
+                    )
                 });
             }
         }
@@ -84,7 +91,8 @@ fn by_duration(offer: &Offer<'_>, object: &Value, otherwise: Option<i128>) -> Op
         whole_at(range, "mindur").is_none_or(|least| duration >= least.saturating_mul(1000))
             && whole_at(range, "maxdur").is_none_or(|most| duration <= most.saturating_mul(1000))
     };
-    let lowest = ranges.iter().filter(fits).map(|range| range.get("bidfloor").and_then(nanos).unwrap_or(0)).min();
+    let lowest =
+        ranges.iter().filter(fits).map(|range| range.get("bidfloor").and_then(nanos).unwrap_or(0)).min();
     Some(lowest.or(otherwise).map_or(Floor::None, Floor::At))
 }
 
@@ -103,14 +111,18 @@ fn deal(offer: &Offer<'_>, price: i128, findings: &mut Findings) {
         return;
     };
     let seats = strings(deal, "wseat");
-    findings.require(Check::Deal, seats.is_empty() || offer.seat.is_some_and(|seat| seats.contains(&seat)), || {
-        format!("{name}: seat {} is not in wseat of deal {id}", offer.seat.unwrap_or("(none)"))
-    });
+    findings.require(
+        Check::Deal,
+        seats.is_empty() || offer.seat.is_some_and(|seat| seats.contains(&seat)),
+        || format!("{name}: seat {} is not in wseat of deal {id}", offer.seat.unwrap_or("(none)")),
+    );
     let allowed = strings(deal, "wadomain");
     if !allowed.is_empty() {
         let domains = strings(offer.bid, "adomain");
         let all = !domains.is_empty()
-            && domains.iter().all(|domain| allowed.iter().any(|allowed| super::blocks::is_below(domain, allowed)));
+            && domains
+                .iter()
+                .all(|domain| allowed.iter().any(|allowed| super::blocks::is_below(domain, allowed)));
         findings.require(Check::Deal, all, || {
             format!("{name}: adomain {domains:?} is not in wadomain of deal {id}")
         });
@@ -118,7 +130,11 @@ fn deal(offer: &Offer<'_>, price: i128, findings: &mut Findings) {
     let agreed = deal.get("bidfloor").and_then(nanos).filter(|_| whole_at(deal, "at") == Some(3));
     if let Some(agreed) = agreed.filter(|_| text(deal, "bidfloorcur").unwrap_or("USD") == offer.currency) {
         findings.require(Check::Price, price == agreed, || {
-            format!("{name}: price {} is not the price {} agreed for deal {id}", amount(price), amount(agreed))
+            format!(
+                "{name}: price {} is not the price {} agreed for deal {id}",
+                amount(price),
+                amount(agreed)
+            )
         });
     }
 }
@@ -139,9 +155,11 @@ pub(super) fn check_response(request: &Value, response: &Value, findings: &mut F
     for seat in list(response, "seatbid") {
         let seat = text(seat, "seat");
         let name = seat.unwrap_or("(none)");
-        findings.require(Check::Seat, white.is_empty() || seat.is_some_and(|seat| white.contains(&seat)), || {
-            format!("seat {name} is not in wseat {white:?}")
-        });
+        findings.require(
+            Check::Seat,
+            white.is_empty() || seat.is_some_and(|seat| white.contains(&seat)),
+            || format!("seat {name} is not in wseat {white:?}"),
+        );
         findings.require(Check::Seat, seat.is_none_or(|seat| !black.contains(&seat)), || {
             format!("seat {name} is in bseat")
         });
@@ -168,9 +186,15 @@ mod tests {
             "pmp": {"deals": [{"id": "d", "bidfloor": 5}, {"id": "free"}, {"id": "s", "mincpmpersec": 0.2}]}});
         assert_eq!(floor_of(imp.clone(), json!({"mtype": 1})), (Floor::At(2 * cpm), "EUR".to_owned()));
         assert_eq!(floor_of(imp.clone(), json!({"mtype": 1, "dealid": "d"})), usd(5 * cpm));
-        assert_eq!(floor_of(imp.clone(), json!({"mtype": 1, "dealid": "free"})), (Floor::At(2 * cpm), "EUR".to_owned()));
+        assert_eq!(
+            floor_of(imp.clone(), json!({"mtype": 1, "dealid": "free"})),
+            (Floor::At(2 * cpm), "EUR".to_owned())
+        );
         assert_eq!(floor_of(imp.clone(), json!({"mtype": 2, "dealid": "s", "dur": 10})), usd(2 * cpm));
-        assert_eq!(floor_of(imp.clone(), json!({"mtype": 2, "dur": 30})), (Floor::At(3 * cpm), "EUR".to_owned()));
+        assert_eq!(
+            floor_of(imp.clone(), json!({"mtype": 2, "dur": 30})),
+            (Floor::At(3 * cpm), "EUR".to_owned())
+        );
         assert_eq!(floor_of(imp, json!({"mtype": 2})).0, Floor::ByDuration);
     }
 

@@ -24,7 +24,9 @@ const MOST_VALUES: usize = 64;
 pub(super) fn withheld(request: &Value) -> Option<&'static str> {
     let either = |paths: [&[&str]; 2]| paths.iter().any(|path| flag(request, path));
     let word = |paths: [&[&str]; 2]| {
-        paths.iter().find_map(|path| at(request, path).and_then(Value::as_str).filter(|text| !text.trim().is_empty()))
+        paths
+            .iter()
+            .find_map(|path| at(request, path).and_then(Value::as_str).filter(|text| !text.trim().is_empty()))
     };
     if either([&["regs", "coppa"], &["regs", "ext", "coppa"]]) {
         return Some("COPPA applies");
@@ -43,34 +45,39 @@ pub(super) fn withheld(request: &Value) -> Option<&'static str> {
     if either([&["regs", "gpc"], &["regs", "ext", "gpc"]]) {
         return Some("global privacy control is on");
     }
-    let sale = word([&["regs", "us_privacy"], &["regs", "ext", "us_privacy"]]).and_then(|text| text.chars().nth(2));
+    let sale =
+        word([&["regs", "us_privacy"], &["regs", "ext", "us_privacy"]]).and_then(|text| text.chars().nth(2));
     sale.filter(|sale| sale.eq_ignore_ascii_case(&'y')).map(|_| "us_privacy says that the user opted out")
 }
 
 /// What tells the user from others, with where it stands; words that the request also says elsewhere tell nothing.
 fn identifiers(request: &Value) -> Vec<(String, &str)> {
-    let mut found = Vec::new();
-    let mut add = |place: String, value: Option<&Value>| {
+    fn add<'a>(found: &mut Vec<(String, &'a str)>, place: String, value: Option<&'a Value>) {
         if let Some(value) = value.and_then(Value::as_str).map(str::trim)
             && value.len() >= SHORTEST
             && found.len() < MOST_VALUES
         {
             found.push((place, value));
         }
-    };
+    }
+    let mut found = Vec::new();
     for (object, names) in [
         ("user", &["id", "buyeruid", "customdata"][..]),
-        ("device", &["ifa", "ip", "ipv6", "didsha1", "didmd5", "dpidsha1", "dpidmd5", "macsha1", "macmd5"][..]),
+        (
+            "device",
+            &["ifa", "ip", "ipv6", "didsha1", "didmd5", "dpidsha1", "dpidmd5", "macsha1", "macmd5"][..],
+        ),
     ] {
         for name in names {
-            add(format!("{object}.{name}"), at(request, &[object, name]));
+            add(&mut found, format!("{object}.{name}"), at(request, &[object, name]));
         }
     }
     for path in [&["user", "eids"][..], &["user", "ext", "eids"][..]] {
         let (last, parents) = path.split_last().unwrap_or((&"", &[]));
         for eid in at(request, parents).map_or(&[][..], |parent| list(parent, last)) {
             for uid in list(eid, "uids") {
-                add(format!("{} of {}", path.join("."), text(eid, "source").unwrap_or("?")), uid.get("id"));
+                let place = format!("{} of {}", path.join("."), text(eid, "source").unwrap_or("?"));
+                add(&mut found, place, uid.get("id"));
             }
         }
     }
@@ -105,12 +112,16 @@ fn spellings(value: &str) -> Vec<(&'static str, String)> {
     let bytes = value.as_bytes();
     let lower = value.to_ascii_lowercase();
     let digest = |name, text: &str, sha1: bool| {
-        let digest = if sha1 { hex(&Sha1::digest(text.as_bytes())) } else { hex(&Md5::digest(text.as_bytes())) };
+        let digest =
+            if sha1 { hex(&Sha1::digest(text.as_bytes())) } else { hex(&Md5::digest(text.as_bytes())) };
         (name, digest)
     };
     vec![
         ("as it is", lower.clone()),
-        ("percent-encoded", url::form_urlencoded::byte_serialize(bytes).collect::<String>().to_ascii_lowercase()),
+        (
+            "percent-encoded",
+            url::form_urlencoded::byte_serialize(bytes).collect::<String>().to_ascii_lowercase(),
+        ),
         ("as hex", hex(bytes)),
         digest("as SHA-1", value, true),
         digest("as SHA-1", &lower, true),
@@ -153,8 +164,10 @@ pub(super) fn check(request: &Value, body: &str, answer: Option<&Value>, finding
     let mut told = BTreeSet::new();
     for (place, value) in identifiers {
         let base64 = [STANDARD_NO_PAD.encode(value), URL_SAFE_NO_PAD.encode(value)];
-        let spelled = spellings(value).into_iter().find(|(_, spelling)| holds(&folded, spelling)).map(|(how, _)| how);
-        let how = spelled.or_else(|| base64.iter().any(|spelling| holds(&exact, spelling)).then_some("as base64"));
+        let spelled =
+            spellings(value).into_iter().find(|(_, spelling)| holds(&folded, spelling)).map(|(how, _)| how);
+        let how =
+            spelled.or_else(|| base64.iter().any(|spelling| holds(&exact, spelling)).then_some("as base64"));
         if let Some(how) = how
             && told.insert(place.clone())
         {

@@ -49,7 +49,11 @@ impl Rates {
             };
             match rate.filter(|rate: &f64| *rate >= 1e-6 && *rate < 1e6) {
                 Some(rate) => rates.insert(code, (rate * 1e9).round() as i128),
-                None => return Err(format!("rates.{code} is {value}; write what one {code} is worth, as \"1.08\"")),
+                None => {
+                    return Err(format!(
+                        "rates.{code} is {value}; write what one {code} is worth, as \"1.08\""
+                    ));
+                }
             };
         }
         Ok(Self(rates))
@@ -77,7 +81,9 @@ mod tests {
         assert_eq!(rates.convert(1_000_000_000, "GBP", "EUR"), Some(1_200_000_000));
         assert_eq!(rates.convert(1, "SEK", "SEK"), Some(1));
         assert_eq!(rates.convert(1, "SEK", "USD"), None);
-        for bad in ["", "[rates]\nEUR = 0", "[rates]\nEUR = \"x\"", "[rates]\nEUR = true", "rates = 1", "[rats]\n"] {
+        for bad in
+            ["", "[rates]\nEUR = 0", "[rates]\nEUR = \"x\"", "[rates]\nEUR = true", "rates = 1", "[rats]\n"]
+        {
             assert!(Rates::parse(bad).is_err(), "{bad}");
         }
     }

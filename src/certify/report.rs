@@ -127,7 +127,13 @@ impl Tally {
     }
 
     /// Adds what came of a row; `answered` is the status and the time of an answer.
-    pub(super) fn add(&mut self, row: &Row, meant: Meant, answered: Option<(u16, Duration)>, verdict: Verdict) {
+    pub(super) fn add(
+        &mut self,
+        row: &Row,
+        meant: Meant,
+        answered: Option<(u16, Duration)>,
+        verdict: Verdict,
+    ) {
         let report = &mut self.report;
         report.requests += 1;
         if let Some((status, took)) = answered {
@@ -241,7 +247,10 @@ impl Report {
         writeln!(out, "round trip: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
         if !self.stricter_than_specification.is_empty() {
             let rows = self.stricter_than_specification.len();
-            writeln!(out, "{rows} rows of the invalid file have no flaw by OpenRTB 2.6 and were judged like valid ones")?;
+            writeln!(
+                out,
+                "{rows} rows of the invalid file have no flaw by OpenRTB 2.6 and were judged like valid ones"
+            )?;
         }
         for (title, failures) in [("failures", &self.failures), ("warnings", &self.warnings)] {
             if !failures.is_empty() {

@@ -46,8 +46,10 @@ struct Wrapped<'a> {
 /// Every line that is no row, with what to do about it; nothing of such a file is sent.
 pub fn read(path: &Path) -> Result<Vec<Row>, String> {
     let name = path.display();
-    let file = File::open(path).map_err(|error| format!("cannot read {name}: {error}; name a file of requests"))?;
-    let (rows, mistakes) = parse(BufReader::new(file)).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let file =
+        File::open(path).map_err(|error| format!("cannot read {name}: {error}; name a file of requests"))?;
+    let (rows, mistakes) =
+        parse(BufReader::new(file)).map_err(|error| format!("cannot read {name}: {error}"))?;
     if mistakes.is_empty() && rows.is_empty() {
         return Err(format!("{name} holds no requests; write one JSON object a line"));
     }
@@ -75,7 +77,10 @@ fn parse(mut input: impl BufRead) -> std::io::Result<Parsed> {
             break;
         }
         if read > LONGEST_LINE || taken > LARGEST_FILE {
-            mistakes.push((line, format!("is longer than {LONGEST_LINE} bytes, or the file than {LARGEST_FILE}; split it")));
+            mistakes.push((
+                line,
+                format!("is longer than {LONGEST_LINE} bytes, or the file than {LARGEST_FILE}; split it"),
+            ));
             break;
         }
         match std::str::from_utf8(&bytes).map(str::trim) {
@@ -91,8 +96,8 @@ fn parse(mut input: impl BufRead) -> std::io::Result<Parsed> {
 }
 
 fn row(line: usize, text: &str) -> Result<Row, String> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| format!("is not JSON ({error}); write one JSON object a line"))?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| format!("is not JSON ({error}); write one JSON object a line"))?;
     let Some(object) = value.as_object() else {
         return Err("is no object; write a bid request or {\"request\": …}".to_owned());
     };
@@ -102,7 +107,8 @@ fn row(line: usize, text: &str) -> Result<Row, String> {
         }
         None => Ok(Row { line, body: text.to_owned(), source: None, violation: None }),
         Some(Value::Object(_) | Value::String(_)) => {
-            let wrapped: Wrapped<'_> = serde_json::from_str(text).map_err(|error| format!("cannot be read: {error}"))?;
+            let wrapped: Wrapped<'_> =
+                serde_json::from_str(text).map_err(|error| format!("cannot be read: {error}"))?;
             let word = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
             let body = match object.get("request") {
                 Some(Value::String(body)) => body.clone(),
@@ -110,7 +116,9 @@ fn row(line: usize, text: &str) -> Result<Row, String> {
             };
             Ok(Row { line, body, source: word(wrapped.source), violation: word(wrapped.violation) })
         }
-        Some(_) => Err("has a \"request\" that is neither an object nor text; put the bid request there".to_owned()),
+        Some(_) => {
+            Err("has a \"request\" that is neither an object nor text; put the bid request there".to_owned())
+        }
     }
 }
 

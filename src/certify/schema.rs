@@ -84,7 +84,8 @@ pub(super) fn check(request: &Value, response: &Value, findings: &mut Findings) 
             "neither a bid nor nbr; answer 204, or give the reason in nbr".to_owned()
         });
     } else {
-        findings.require(Check::Schema, !has_reason, || "both bids and nbr; one excludes the other".to_owned());
+        findings
+            .require(Check::Schema, !has_reason, || "both bids and nbr; one excludes the other".to_owned());
     }
     let mut ids = BTreeSet::new();
     for (index, seat) in seats.iter().enumerate() {
@@ -93,16 +94,22 @@ pub(super) fn check(request: &Value, response: &Value, findings: &mut Findings) 
         let bids = seat.get("bid").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         findings.require(Check::Schema, !bids.is_empty(), || format!("{place} has no bids; leave it out"));
         let group = seat.get("group").and_then(Value::as_i64).unwrap_or(0);
-        findings.require(Check::Schema, (0..=1).contains(&group), || format!("{place}.group is {group}, not 0 or 1"));
+        findings.require(Check::Schema, (0..=1).contains(&group), || {
+            format!("{place}.group is {group}, not 0 or 1")
+        });
         for (index, bid) in bids.iter().enumerate() {
             let place = format!("{place}.bid[{index}]");
             members(&place, bid, &BID, findings);
             if let Some(id) = bid.get("id").and_then(Value::as_str) {
                 findings.require(Check::Schema, !id.is_empty(), || format!("{place}.id is empty"));
-                findings.require(Check::Schema, ids.insert(id), || format!("{place}.id {id} is that of another bid"));
+                findings.require(Check::Schema, ids.insert(id), || {
+                    format!("{place}.id {id} is that of another bid")
+                });
             }
             let mtype = bid.get("mtype").and_then(Value::as_i64).unwrap_or(1);
-            findings.require(Check::Schema, (1..=4).contains(&mtype), || format!("{place}.mtype is {mtype}, not 1 to 4"));
+            findings.require(Check::Schema, (1..=4).contains(&mtype), || {
+                format!("{place}.mtype is {mtype}, not 1 to 4")
+            });
         }
     }
 }
@@ -115,7 +122,9 @@ fn members(place: &str, object: &Value, table: &[(&str, Type, bool)], findings: 
     for (name, kind, required) in table {
         match object.get(*name) {
             None => {
-                findings.require(Check::Schema, !required, || format!("{place}.{name} is missing; it is required"));
+                findings.require(Check::Schema, !required, || {
+                    format!("{place}.{name} is missing; it is required")
+                });
             }
             Some(value) => findings.require(Check::Schema, is(value, *kind), || {
                 format!("{place}.{name} is {}, not {}", shown(Some(value)), words(*kind))

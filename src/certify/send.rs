@@ -39,10 +39,13 @@ impl Sender {
     /// What is wrong with the URL.
     pub(super) fn new(args: &CertifyArgs) -> Result<Self, String> {
         let endpoint = &args.endpoint;
-        let url = url::Url::parse(endpoint)
-            .map_err(|error| format!("--endpoint {endpoint} is no URL: {error}; write http://HOST:PORT/PATH"))?;
+        let url = url::Url::parse(endpoint).map_err(|error| {
+            format!("--endpoint {endpoint} is no URL: {error}; write http://HOST:PORT/PATH")
+        })?;
         if url.scheme() == "https" {
-            return Err(format!("--endpoint {endpoint}: https is not spoken; name the bidder behind its TLS proxy"));
+            return Err(format!(
+                "--endpoint {endpoint}: https is not spoken; name the bidder behind its TLS proxy"
+            ));
         }
         if url.scheme() != "http" || !url.has_host() {
             return Err(format!("--endpoint {endpoint} is no http URL; write http://HOST:PORT/PATH"));

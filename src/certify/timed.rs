@@ -40,12 +40,16 @@ fn duration(offer: &Offer<'_>, slot: &Value, findings: &mut Findings) {
     let (exact, pod) = (wholes(slot, "rqddurs"), whole_at(slot, "poddur").filter(|pod| *pod > 0));
     let Some(duration) = offer.duration_ms() else {
         findings.require(Check::Duration, exact.is_empty() && pod.is_none(), || {
-            format!("{name}: neither dur nor markup gives a duration, which the slot's rqddurs or poddur needs")
+            format!(
+                "{name}: neither dur nor markup gives a duration, which the slot's rqddurs or poddur needs"
+            )
         });
         return;
     };
     findings.applies(Check::Duration);
-    if let (Some(dur), Some(read)) = (whole_at(offer.bid, "dur"), offer.vast().and_then(|vast| vast.duration_ms)) {
+    if let (Some(dur), Some(read)) =
+        (whole_at(offer.bid, "dur"), offer.vast().and_then(|vast| vast.duration_ms))
+    {
         let apart = dur.saturating_mul(1000).saturating_sub(read).saturating_abs();
         findings.require(Check::Duration, apart <= ROUNDING_MS, || {
             format!("{name}: dur is {dur}, the markup's Duration {}", seconds(read))
@@ -125,7 +129,8 @@ fn protocol(offer: &Offer<'_>, slot: &Value, findings: &mut Findings) {
     }
     let Some(vast) = offer.vast().filter(|_| stated.is_some() || !allowed.is_empty()) else { return };
     let Some((inline, wrapper)) = vast.number().and_then(subtypes) else {
-        findings.fail(Check::Protocol, format!("{name}: VAST version {:?} is none that is known", vast.version));
+        findings
+            .fail(Check::Protocol, format!("{name}: VAST version {:?} is none that is known", vast.version));
         return;
     };
     let found = if vast.is_wrapper { wrapper } else { inline };
@@ -147,12 +152,17 @@ pub(super) fn check_together(offers: &[Offer<'_>], findings: &mut Findings) {
         groups.entry((id, offer.seat.unwrap_or_default())).or_default().push(offer);
     }
     for ((imp, seat), group) in groups {
-        let pod = group.iter().filter_map(|offer| offer.slot().filter(|_| offer.format.is_some_and(Format::is_timed))).find(
-            |slot| ["poddur", "maxseq"].iter().any(|name| whole_at(slot, name).is_some_and(|value| value > 0)),
-        );
+        let pod = group
+            .iter()
+            .filter_map(|offer| offer.slot().filter(|_| offer.format.is_some_and(Format::is_timed)))
+            .find(|slot| {
+                ["poddur", "maxseq"].iter().any(|name| whole_at(slot, name).is_some_and(|value| value > 0))
+            });
         let place = format!("{} bids of seat {seat:?} on imp {imp}", group.len());
         let Some(pod) = pod else {
-            findings.require(Check::Imp, group.len() <= 1, || format!("{place}; it takes one and is no dynamic pod"));
+            findings.require(Check::Imp, group.len() <= 1, || {
+                format!("{place}; it takes one and is no dynamic pod")
+            });
             continue;
         };
         findings.applies(Check::Pod);
@@ -174,7 +184,10 @@ fn frameworks(offer: &Offer<'_>) -> Vec<(&'static [i64], &'static str)> {
     let mut needs: Vec<(&[i64], &str)> = Vec::new();
     if let Some(vast) = offer.vast() {
         let has = |word: &str| {
-            vast.media.iter().filter_map(|media| media.api.as_deref()).any(|api| api.to_ascii_lowercase().contains(word))
+            vast.media
+                .iter()
+                .filter_map(|media| media.api.as_deref())
+                .any(|api| api.to_ascii_lowercase().contains(word))
         };
         if has("vpaid") {
             needs.push((&[1, 2], "VPAID"));

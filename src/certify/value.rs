@@ -42,7 +42,9 @@ pub(super) fn amount(nanos: i128) -> String {
 
 /// A whole number, or a string that holds one.
 pub(super) fn whole(value: &Value) -> Option<i64> {
-    number(value).filter(|number| number.fract().abs() < 1e-9 && number.abs() < 9e15).map(|number| number as i64)
+    number(value)
+        .filter(|number| number.fract().abs() < 1e-9 && number.abs() < 9e15)
+        .map(|number| number as i64)
 }
 
 /// A member as a whole number.

@@ -37,7 +37,8 @@ pub(super) struct Vast {
 }
 
 /// Elements whose text is a URL that a click leads to.
-const LINKS: [&str; 4] = ["ClickThrough", "CompanionClickThrough", "NonLinearClickThrough", "IconClickThrough"];
+const LINKS: [&str; 4] =
+    ["ClickThrough", "CompanionClickThrough", "NonLinearClickThrough", "IconClickThrough"];
 /// Elements whose text is a URL that is fetched.
 const ASSETS: [&str; 15] = [
     "Impression",
@@ -64,13 +65,14 @@ const ASSETS: [&str; 15] = [
 /// Where it is no XML, or no VAST.
 pub(super) fn read(text: &str) -> Result<Vast, String> {
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
-    let document =
-        Document::parse_with_options(text, options).map_err(|error| format!("adm is no well-formed XML: {error}"))?;
+    let document = Document::parse_with_options(text, options)
+        .map_err(|error| format!("adm is no well-formed XML: {error}"))?;
     let root = document.root_element();
     if root.tag_name().name() != "VAST" {
         return Err(format!("adm is XML with the root {}, not VAST", root.tag_name().name()));
     }
-    let mut vast = Vast { version: root.attribute("version").unwrap_or_default().trim().to_owned(), ..Vast::default() };
+    let mut vast =
+        Vast { version: root.attribute("version").unwrap_or_default().trim().to_owned(), ..Vast::default() };
     if vast.version.is_empty() {
         vast.problem("VAST has no version");
     }
@@ -98,7 +100,9 @@ pub(super) fn read(text: &str) -> Result<Vast, String> {
             "InteractiveCreativeFile" => vast.media.push(Media { mime: String::new(), ..media(node) }),
             "Verification" => vast.verifications.extend(
                 node.children()
-                    .filter(|child| child.has_tag_name("JavaScriptResource") || child.has_tag_name("ExecutableResource"))
+                    .filter(|child| {
+                        child.has_tag_name("JavaScriptResource") || child.has_tag_name("ExecutableResource")
+                    })
                     .map(|child| child.attribute("apiFramework").unwrap_or_default().to_owned()),
             ),
             _ => {}
@@ -138,7 +142,8 @@ impl Vast {
         if self.number() >= Some((4, 1)) && child(inline, "AdServingId").is_none() {
             self.problem("InLine has no AdServingId, which VAST 4.1 and later require");
         }
-        let creatives: Vec<_> = child(inline, "Creatives").into_iter().flat_map(|all| children(all, "Creative")).collect();
+        let creatives: Vec<_> =
+            child(inline, "Creatives").into_iter().flat_map(|all| children(all, "Creative")).collect();
         let mut shown = false;
         for creative in creatives {
             if self.number() >= Some((4, 0)) && children(creative, "UniversalAdId").next().is_none() {
@@ -200,7 +205,10 @@ impl Vast {
     }
 }
 
-fn children<'a, 'input>(node: Node<'a, 'input>, name: &'static str) -> impl Iterator<Item = Node<'a, 'input>> {
+fn children<'a, 'input>(
+    node: Node<'a, 'input>,
+    name: &'static str,
+) -> impl Iterator<Item = Node<'a, 'input>> {
     node.children().filter(move |child| child.is_element() && child.tag_name().name() == name)
 }
 
@@ -229,7 +237,9 @@ fn duration_ms(text: &str) -> Option<i64> {
     let (clock, millis) = text.split_once('.').unwrap_or((text, "0"));
     let millis = format!("{millis:0<3}");
     let mut parts = clock.split(':').chain(std::iter::once(millis.as_str())).map(|part| {
-        (part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse::<i64>().ok()).flatten()
+        (part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| part.parse::<i64>().ok())
+            .flatten()
     });
     let (hours, minutes, seconds, millis) = (parts.next()??, parts.next()??, parts.next()??, parts.next()??);
     let total = ((hours * 60 + minutes) * 60 + seconds) * 1000 + millis;
@@ -278,9 +288,16 @@ mod tests {
             ("InLine>", "Inline>", "one of InLine"),
             ("Ad id=\"a\">", "Add id=\"a\">", "no Ad;"),
         ] {
-            let text = INLINE.replacen(from, to, usize::MAX).replace("</Ad></VAST>", if from.starts_with("Ad id") { "</Add></VAST>" } else { "</Ad></VAST>" });
+            let text = INLINE.replacen(from, to, usize::MAX).replace(
+                "</Ad></VAST>",
+                if from.starts_with("Ad id") { "</Add></VAST>" } else { "</Ad></VAST>" },
+            );
             let vast = read(&text).unwrap();
-            assert!(vast.problems.iter().any(|problem| problem.contains(said)), "{said}: {:?}", vast.problems);
+            assert!(
+                vast.problems.iter().any(|problem| problem.contains(said)),
+                "{said}: {:?}",
+                vast.problems
+            );
         }
         assert!(read("<VAST").is_err() && read("<VMAP/>").is_err());
         assert!(read("<!DOCTYPE VAST [<!ENTITY a \"b\">]><VAST>&a;</VAST>").is_err());
@@ -305,7 +322,8 @@ mod tests {
     fn deep_and_long_documents_are_refused() {
         let deep = format!("<VAST version=\"2.0\">{}", "<a>".repeat(300_000));
         assert!(read(&deep).is_err());
-        let deep = format!("<VAST version=\"2.0\">{}{}</VAST>", "<a>".repeat(100_000), "</a>".repeat(100_000));
+        let deep =
+            format!("<VAST version=\"2.0\">{}{}</VAST>", "<a>".repeat(100_000), "</a>".repeat(100_000));
         assert!(read(&deep).is_err());
     }
 }
