@@ -41,7 +41,7 @@ pub struct Verdict {
     pub findings: Findings,
     /// Formats of its bids; none for a bid of which that is not known.
     pub bids: Vec<Option<Format>>,
-    /// Seats refuse or the time was over, where that is no failure.
+    /// What is worth knowing and no failure.
     pub warnings: Vec<(Check, String)>,
     /// Meant as invalid, and yet without a flaw by the specification.
     pub stricter: bool,

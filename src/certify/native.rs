@@ -181,7 +181,7 @@ mod tests {
             (with(json!({"id": 2, "img": {"url": "https://i.example", "h": 51}})), "img.h is 51"),
             (with(json!({"id": 2, "img": {"w": 100}})), "no img.url"),
             (with(json!({"id": 3, "data": {"value": "long"}})), "4 characters"),
-            (with(json!({"id": 4, "video": {"vasttag": "<VAST/>"}})), "VAST has no"),
+            (with(json!({"id": 4, "video": {"vasttag": "<VAST/>"}})), "its root has no"),
             (
                 json!({"assets": [title], "link": link, "eventtrackers": [{"event": 1, "method": 2}]}),
                 "does not support",

@@ -31,8 +31,10 @@ impl<'a> Markup<'a> {
         let start = adm.trim_start_matches('\u{feff}');
         // A prologue or a comment may come first, in XHTML as in VAST.
         let begins = |with: &str| start.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+        let holds = |tag: &str| start.to_ascii_lowercase().contains(tag);
         let is_vast = begins("<vast")
-            || (begins("<?xml") || begins("<!--")) && start.to_ascii_lowercase().contains("<vast");
+            || begins("<daast")
+            || (begins("<?xml") || begins("<!--")) && (holds("<vast") || holds("<daast"));
         if start.is_empty() {
             Self::None
         } else if start.starts_with('{') {

@@ -243,6 +243,9 @@ impl Report {
             status.join(", "),
             self.bids
         )?;
+        if self.bids == 0 {
+            writeln!(out, "without a bid most checks had nothing to look at")?;
+        }
         let Latency { p50, p99, max } = self.latency_ms;
         writeln!(out, "round trip: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
         if !self.stricter_than_specification.is_empty() {
