@@ -147,6 +147,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where it is called")]
     fn failures(answer: Value) -> Vec<String> {
         let request = json!({"eventtrackers": [{"event": 1, "methods": [1]}], "assets": [
             {"id": 1, "required": 1, "title": {"len": 5}}, {"id": 2, "img": {"wmin": 100, "h": 50}},

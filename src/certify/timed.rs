@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::check::{Check, Findings};
 use super::format::Format;
-use super::offer::Offer;
+use super::html;
+use super::offer::{Markup, Offer};
 use super::value::{member, strings, whole_at, wholes};
 use super::vast::{Media, Vast};
 
@@ -206,10 +207,10 @@ fn frameworks(offer: &Offer<'_>) -> Vec<(&'static [i64], &'static str)> {
             needs.push((&[7], "OMID"));
         }
     }
-    if let super::offer::Markup::Html(html) = &offer.markup {
-        if super::html::scan(html).is_mraid {
-            needs.push((&[3, 5, 6], "MRAID"));
-        }
+    if let Markup::Html(html) = &offer.markup
+        && html::scan(html).is_mraid
+    {
+        needs.push((&[3, 5, 6], "MRAID"));
     }
     needs
 }
