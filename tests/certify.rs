@@ -1,10 +1,11 @@
 //! `haggle certify` against small bidders: a right answer passes, and every planted mistake is caught by its check.
 
 #![allow(
+    clippy::needless_pass_by_value,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "in a test, a panic is a failure"
+    reason = "in a test, a panic is a failure and values are written where they are used"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -355,12 +356,18 @@ fn timed_cases() -> Vec<Case> {
             ],
         },
         Case {
+            request: request(json!({"audio": {"mimes": ["audio/mpeg"], "protocols": [9]}}), json!({})),
+            bid: patched(&video_bid(), &json!({"mtype": 3, "adm": audio_vast().replace("VAST", "DAAST")})),
+            mistakes: vec![(Check::Protocol, json!({"adm": audio_vast()}))],
+        },
+        Case {
             request: request(
                 json!({"audio": {"mimes": ["audio/mpeg"], "maxduration": 30, "protocols": [3]}}),
                 json!({}),
             ),
             bid: patched(&video_bid(), &json!({"mtype": 3, "adm": audio_vast()})),
             mistakes: vec![
+                (Check::Protocol, json!({"adm": audio_vast().replace("VAST", "DAAST")})),
                 (Check::Mimes, json!({"adm": audio_vast().replace("audio/mpeg", "audio/ogg")})),
                 (Check::Duration, json!({"dur": 45, "adm": audio_vast().replace("00:00:15", "00:00:45")})),
                 (Check::Format, json!({"mtype": 2})),
@@ -476,10 +483,11 @@ async fn answers_as_a_whole_are_checked() {
         (request(imp.clone(), json!({"wseat": ["two"]})), Ok(bids(&[bid("a")])), Some(Check::Seat)),
         (request(imp.clone(), json!({"bseat": ["one"]})), Ok(bids(&[bid("a")])), Some(Check::Seat)),
         (request(imp.clone(), json!({"wseat": ["one"]})), Ok(bids(&[bid("a")])), None),
-        // Flawed imps of valid rows get no bid, and a request that is flawed as a whole may be refused.
+        // Flawed imps of valid rows get no bid, and are answered nevertheless.
         (request(json!({"banner": {"w": 300}}), json!({})), Ok(bids(&[bid("a")])), Some(Check::Flaw)),
         (request(imp.clone(), json!({"app": {}})), Ok(bids(&[bid("a")])), Some(Check::Flaw)),
-        (request(imp.clone(), json!({"app": {}})), Err(Reply::status(400, "")), None),
+        (request(imp.clone(), json!({"app": {}})), Err(Reply::status(400, "")), Some(Check::Status)),
+        (request(imp.clone(), json!({"app": {}})), Err(Reply::status(204, "")), None),
         (request(json!({"banner": {"w": 300}}), json!({})), Err(Reply::status(400, "")), Some(Check::Status)),
         // Privacy.
         (

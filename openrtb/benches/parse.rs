@@ -7,10 +7,11 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use haggle_domain::{
     Category, Codes, CpmMicros, ExchangeKey, Media, MediaFile, NativeAd, NativeAsset, NativeImage,
-    NativeKind, NativeSlot, Size, Stream, StreamSlot, Tag, VastVersion, Verification,
+    NativeKind, NativeSlot, Rates, Size, Stream, StreamSlot, Tag, VastVersion, Verification,
 };
+use haggle_openrtb::privacy::Policy;
 use haggle_openrtb::{
-    BannerMarkup, Bid, Markup, NativeMarkup, ResponseHead, ResponseWriter, VastMarkup, parse,
+    Asker, BannerMarkup, Bid, Markup, NativeMarkup, ResponseHead, ResponseWriter, UserId, VastMarkup, parse,
 };
 
 /// A site's and an app's request and, where the recorded ones are at hand, the median of those.
@@ -35,7 +36,9 @@ fn bodies() -> Vec<(&'static str, String)> {
 }
 
 fn requests(criterion: &mut Criterion) {
-    let exchange = ExchangeKey::of("bench");
+    let rates = Rates { account: "USD".to_owned(), pairs: Vec::new() };
+    let user_ids = &[UserId::Buyeruid, UserId::Id];
+    let asker = Asker { exchange: ExchangeKey::of("bench"), seat: "haggle", user_ids, rates: &rates };
     for (name, body) in bodies() {
         let body = body.trim_end().as_bytes();
         let mut group = criterion.benchmark_group(format!("{name}, {} bytes", body.len()));
@@ -46,8 +49,9 @@ fn requests(criterion: &mut Criterion) {
         group.bench_function("parse and convert", |bencher| {
             bencher.iter(|| {
                 let request = parse(black_box(body))?;
-                let context = request.context(exchange, "haggle");
-                let biddable = request.imps(&context, "USD").filter(|(_, outcome)| outcome.is_ok()).count();
+                let context = request.context(&asker, request.basis(&Policy::default()).0);
+                let biddable =
+                    request.imps_for(&context, &asker).filter(|(_, outcome)| outcome.is_ok()).count();
                 Ok::<_, haggle_openrtb::RequestError>((black_box(context).user, biddable))
             });
         });

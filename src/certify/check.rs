@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-/// Failures kept of one answer; an answer that is wrong throughout says nothing new after that.
-const MOST_FAILURES: usize = 40;
+/// Failures of one check kept of one answer; an answer that is wrong throughout says nothing new after that.
+const MOST_FAILURES: usize = 5;
 /// Longest detail, in characters.
 const LONGEST_DETAIL: usize = 400;
 
@@ -156,7 +156,7 @@ impl Findings {
     /// Applies a check.
     pub fn require(&mut self, check: Check, holds: bool, detail: impl FnOnce() -> String) {
         self.applied.insert(check);
-        if !holds && self.failures.len() < MOST_FAILURES {
+        if !holds && self.failures.iter().filter(|(failed, _)| *failed == check).count() < MOST_FAILURES {
             self.failures.push((check, shorten(&detail())));
         }
     }

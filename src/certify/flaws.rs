@@ -175,7 +175,7 @@ fn look_at_imp(imp: &Value, add: &mut dyn FnMut(String)) {
         add("metric is no array of objects".to_owned());
     }
     if let Some(qty) = member(imp, "qty")
-        && !member(qty, "multiplier").and_then(nanos).is_some_and(|multiplier| multiplier > 0)
+        && member(qty, "multiplier").and_then(nanos).is_none_or(|multiplier| multiplier <= 0)
     {
         add("qty without a multiplier above 0".to_owned());
     }
@@ -264,7 +264,7 @@ fn look_at_timed(slot: &Value, add: &mut dyn FnMut(&str)) {
         None => add("mimes is missing"),
     }
     for name in ["minduration", "maxduration", "poddur", "maxseq", "w", "h"] {
-        if member(slot, name).is_some_and(|value| !whole(value).is_some_and(|value| value >= 0)) {
+        if member(slot, name).is_some_and(|value| whole(value).is_none_or(|value| value < 0)) {
             add(&format!("{name} is negative or no whole number"));
         }
     }
@@ -304,6 +304,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where it is called")]
     fn flaws(imp: Value) -> String {
         Flaws::of(&json!({"id": "r", "imp": [imp], "site": {}})).text()
     }

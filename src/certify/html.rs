@@ -115,6 +115,7 @@ fn lossy(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn urls_are_found_and_told_apart() {
@@ -155,5 +156,12 @@ mod tests {
     #[test]
     fn many_tags_are_refused() {
         assert!(!scan(&"<b>".repeat(MOST_TAGS * 2)).problems.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "[<>/!a-bsä\"'= &;\\-]{0,120}") {
+            scan(&text);
+        }
     }
 }

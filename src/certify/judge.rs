@@ -41,7 +41,7 @@ pub struct Verdict {
     pub findings: Findings,
     /// Formats of its bids; none for a bid of which that is not known.
     pub bids: Vec<Option<Format>>,
-    /// Seats refuse or the time was over, where that is no failure.
+    /// What is worth knowing and no failure.
     pub warnings: Vec<(Check, String)>,
     /// Meant as invalid, and yet without a flaw by the specification.
     pub stricter: bool,
@@ -63,9 +63,8 @@ pub fn judge(body: &str, meant: Meant, answer: &Answer, rates: &Rates, enforce_t
     }
     late(&request, answer, enforce_tmax, findings, &mut verdict.warnings);
     findings.applies(Check::Status);
-    // A request that is flawed as a whole may be refused wherever it comes from; one with a flawed imp only where it
-    // is meant to be refused, because its other imps are to be answered.
-    let may_refuse = !flaws.request.is_empty() || meant == Meant::Invalid && flaws.any();
+    // What is meant to be answered can be answered, whatever is wrong with it: without a bid.
+    let may_refuse = meant == Meant::Invalid && flaws.any();
     let text_body = String::from_utf8_lossy(&answer.body);
     match answer.status {
         200 => {}
@@ -203,7 +202,8 @@ mod tests {
             assert_eq!(failures(&sound, Meant::Invalid, status, json, ""), [Check::Status]);
             assert_eq!(failures(&flawed_imp, Meant::Valid, status, json, ""), [Check::Status]);
             assert_eq!(failures(&flawed_imp, Meant::Invalid, status, json, ""), []);
-            assert_eq!(failures(&flawed, Meant::Valid, status, json, ""), []);
+            assert_eq!(failures(&flawed, Meant::Valid, status, json, ""), [Check::Status]);
+            assert_eq!(failures(&flawed, Meant::Invalid, status, json, ""), []);
         }
         assert_eq!(failures(&flawed, Meant::Invalid, 500, json, ""), [Check::Status]);
         assert_eq!(failures(&flawed, Meant::Invalid, 302, json, ""), [Check::Status]);

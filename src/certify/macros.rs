@@ -161,6 +161,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where it is called")]
     fn failures(bid: Value) -> Vec<(Check, String)> {
         let mut findings = Findings::default();
         let imp = json!({"id": "1", "banner": {"w": 1, "h": 1}});

@@ -147,6 +147,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where it is called")]
     fn failures(answer: Value) -> Vec<String> {
         let request = json!({"eventtrackers": [{"event": 1, "methods": [1]}], "assets": [
             {"id": 1, "required": 1, "title": {"len": 5}}, {"id": 2, "img": {"wmin": 100, "h": 50}},
@@ -181,7 +182,7 @@ mod tests {
             (with(json!({"id": 2, "img": {"url": "https://i.example", "h": 51}})), "img.h is 51"),
             (with(json!({"id": 2, "img": {"w": 100}})), "no img.url"),
             (with(json!({"id": 3, "data": {"value": "long"}})), "4 characters"),
-            (with(json!({"id": 4, "video": {"vasttag": "<VAST/>"}})), "VAST has no"),
+            (with(json!({"id": 4, "video": {"vasttag": "<VAST/>"}})), "its root has no"),
             (
                 json!({"assets": [title], "link": link, "eventtrackers": [{"event": 1, "method": 2}]}),
                 "does not support",

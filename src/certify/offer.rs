@@ -29,15 +29,17 @@ impl<'a> Markup<'a> {
             _ => "",
         };
         let start = adm.trim_start_matches('\u{feff}');
-        let head = start.get(..start.len().min(1024)).unwrap_or(start).to_ascii_lowercase();
+        // A prologue or a comment may come first, in XHTML as in VAST.
+        let begins = |with: &str| start.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+        let holds = |tag: &str| start.to_ascii_lowercase().contains(tag);
+        let is_vast = begins("<vast")
+            || begins("<daast")
+            || (begins("<?xml") || begins("<!--")) && (holds("<vast") || holds("<daast"));
         if start.is_empty() {
             Self::None
         } else if start.starts_with('{') {
             Self::Native(serde_json::from_str(start).map_err(|error| format!("adm is no JSON: {error}")))
-        } else if head.starts_with("<vast")
-            || head.starts_with("<?xml")
-            || head.starts_with("<!-") && head.contains("<vast")
-        {
+        } else if is_vast {
             Self::Vast(vast::read(start))
         } else {
             Self::Html(start)

@@ -171,6 +171,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where it is called")]
     fn floor_of(imp: Value, bid: Value) -> (Floor, String) {
         let offer = Offer::new(&Value::Null, &imp, &bid, None, "USD");
         let (floor, currency) = floor(&offer);

@@ -51,16 +51,16 @@ pub(super) fn withheld(request: &Value) -> Option<&'static str> {
 }
 
 /// What tells the user from others, with where it stands; words that the request also says elsewhere tell nothing.
-fn identifiers<'r>(request: &'r Value) -> Vec<(String, &'r str)> {
-    let mut found = Vec::new();
-    let mut add = |place: String, value: Option<&'r Value>| {
+fn identifiers(request: &Value) -> Vec<(String, &str)> {
+    fn add<'a>(found: &mut Vec<(String, &'a str)>, place: String, value: Option<&'a Value>) {
         if let Some(value) = value.and_then(Value::as_str).map(str::trim)
             && value.len() >= SHORTEST
             && found.len() < MOST_VALUES
         {
             found.push((place, value));
         }
-    };
+    }
+    let mut found = Vec::new();
     for (object, names) in [
         ("user", &["id", "buyeruid", "customdata"][..]),
         (
@@ -69,14 +69,15 @@ fn identifiers<'r>(request: &'r Value) -> Vec<(String, &'r str)> {
         ),
     ] {
         for name in names {
-            add(format!("{object}.{name}"), at(request, &[object, name]));
+            add(&mut found, format!("{object}.{name}"), at(request, &[object, name]));
         }
     }
     for path in [&["user", "eids"][..], &["user", "ext", "eids"][..]] {
         let (last, parents) = path.split_last().unwrap_or((&"", &[]));
         for eid in at(request, parents).map_or(&[][..], |parent| list(parent, last)) {
             for uid in list(eid, "uids") {
-                add(format!("{} of {}", path.join("."), text(eid, "source").unwrap_or("?")), uid.get("id"));
+                let place = format!("{} of {}", path.join("."), text(eid, "source").unwrap_or("?"));
+                add(&mut found, place, uid.get("id"));
             }
         }
     }

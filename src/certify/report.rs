@@ -180,9 +180,9 @@ impl Tally {
     pub(super) fn finish(mut self, complete: bool) -> Report {
         let report = &mut self.report;
         report.complete = complete;
-        report.failures.sort_by(|a, b| by_line(&a.place).cmp(&by_line(&b.place)));
-        report.warnings.sort_by(|a, b| by_line(&a.place).cmp(&by_line(&b.place)));
-        report.stricter_than_specification.sort_by(|a, b| by_line(a).cmp(&by_line(b)));
+        report.failures.sort_by_key(|failure| by_line(&failure.place));
+        report.warnings.sort_by_key(|failure| by_line(&failure.place));
+        report.stricter_than_specification.sort_by_key(by_line);
         if !self.took.is_empty() {
             let ms = |micros: u64| micros as f64 / 1e3;
             report.latency_ms = Latency {
@@ -243,6 +243,9 @@ impl Report {
             status.join(", "),
             self.bids
         )?;
+        if self.bids == 0 {
+            writeln!(out, "without a bid most checks had nothing to look at")?;
+        }
         let Latency { p50, p99, max } = self.latency_ms;
         writeln!(out, "round trip: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms")?;
         if !self.stricter_than_specification.is_empty() {

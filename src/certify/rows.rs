@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 /// Longest line, in bytes; no exchange sends a request of this size.
 const LONGEST_LINE: u64 = 16 << 20;
 /// Bytes of all rows of a file together.
-const LARGEST_FILE: u64 = 1 << 30;
+const LARGEST_FILE: u64 = 256 << 20;
 /// Mistakes that are listed before the rest is only counted.
 const MOST_MISTAKES: usize = 20;
 

@@ -171,6 +171,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where it is called")]
     fn failures(response: Value) -> Vec<String> {
         let mut findings = Findings::default();
         check(&json!({"id": "r"}), &response, &mut findings);

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::check::{Check, Findings};
 use super::format::Format;
-use super::offer::Offer;
+use super::html;
+use super::offer::{Markup, Offer};
 use super::value::{member, strings, whole_at, wholes};
+use super::vast::{Media, Vast};
 
 /// How far a rounded `dur` may be from the document's duration, in milliseconds.
 const ROUNDING_MS: i64 = 1000;
@@ -104,9 +106,12 @@ fn media(offer: &Offer<'_>, slot: &Value, findings: &mut Findings) {
     });
 }
 
-/// The AdCOM creative subtypes of a VAST version: inline and wrapper.
-fn subtypes(version: (u32, u32)) -> Option<(i64, i64)> {
-    match version {
+/// The AdCOM creative subtypes of a document's version: inline and wrapper.
+fn subtypes(vast: &Vast) -> Option<(i64, i64)> {
+    if vast.is_daast {
+        return Some((9, 10));
+    }
+    match vast.number()? {
         (1, _) => Some((1, 4)),
         (2, _) => Some((2, 5)),
         (3, _) => Some((3, 6)),
@@ -128,7 +133,7 @@ fn protocol(offer: &Offer<'_>, slot: &Value, findings: &mut Findings) {
         });
     }
     let Some(vast) = offer.vast().filter(|_| stated.is_some() || !allowed.is_empty()) else { return };
-    let Some((inline, wrapper)) = vast.number().and_then(subtypes) else {
+    let Some((inline, wrapper)) = subtypes(vast) else {
         findings
             .fail(Check::Protocol, format!("{name}: VAST version {:?} is none that is known", vast.version));
         return;
@@ -202,10 +207,10 @@ fn frameworks(offer: &Offer<'_>) -> Vec<(&'static [i64], &'static str)> {
             needs.push((&[7], "OMID"));
         }
     }
-    if let super::offer::Markup::Html(html) = &offer.markup {
-        if super::html::scan(html).is_mraid {
-            needs.push((&[3, 5, 6], "MRAID"));
-        }
+    if let Markup::Html(html) = &offer.markup
+        && html::scan(html).is_mraid
+    {
+        needs.push((&[3, 5, 6], "MRAID"));
     }
     needs
 }
@@ -231,7 +236,7 @@ pub(super) fn check_api(offer: &Offer<'_>, findings: &mut Findings) {
 
 /// Checks the player's size for a video: `w` and `h`, or the smallest media file.
 pub(super) fn check_size(offer: &Offer<'_>, slot: &Value, findings: &mut Findings) {
-    let side = |name: &str, of: fn(&super::vast::Media) -> Option<i64>| {
+    let side = |name: &str, of: fn(&Media) -> Option<i64>| {
         let media = offer.vast().into_iter().flat_map(|vast| vast.media.iter().filter_map(of)).min();
         whole_at(offer.bid, name).filter(|side| *side > 0).or(media)
     };

@@ -19,6 +19,8 @@ pub(super) struct Media {
 pub(super) struct Vast {
     /// Of the attribute, such as "4.2"; empty where there is none.
     pub(super) version: String,
+    /// It is of DAAST, VAST's sister for audio, of which there was one version.
+    pub(super) is_daast: bool,
     /// It has an ad that points to another document.
     pub(super) is_wrapper: bool,
     /// Of the first linear creative.
@@ -68,17 +70,18 @@ pub(super) fn read(text: &str) -> Result<Vast, String> {
     let document = Document::parse_with_options(text, options)
         .map_err(|error| format!("adm is no well-formed XML: {error}"))?;
     let root = document.root_element();
-    if root.tag_name().name() != "VAST" {
-        return Err(format!("adm is XML with the root {}, not VAST", root.tag_name().name()));
+    let name = root.tag_name().name();
+    if !["VAST", "DAAST"].contains(&name) {
+        return Err(format!("adm is XML with the root {name}, not VAST"));
     }
-    let mut vast =
-        Vast { version: root.attribute("version").unwrap_or_default().trim().to_owned(), ..Vast::default() };
+    let version = root.attribute("version").unwrap_or_default().trim().to_owned();
+    let mut vast = Vast { version, is_daast: name == "DAAST", ..Vast::default() };
     if vast.version.is_empty() {
-        vast.problem("VAST has no version");
+        vast.problem("its root has no version");
     }
     let ads: Vec<_> = children(root, "Ad").collect();
     if ads.is_empty() {
-        vast.problem("VAST has no Ad; bid nothing instead");
+        vast.problem("its root has no Ad; bid nothing instead");
     }
     for ad in ads {
         match (child(ad, "InLine"), child(ad, "Wrapper")) {
@@ -249,6 +252,7 @@ fn duration_ms(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const INLINE: &str = r#"<?xml version="1.0"?><VAST version="3.0"><Ad id="a"><InLine><AdSystem>s</AdSystem>
 <AdTitle>t</AdTitle><Impression><![CDATA[ https://i.example/?a=1&b=2 ]]></Impression><Creatives><Creative><Linear>
@@ -325,5 +329,14 @@ mod tests {
         let deep =
             format!("<VAST version=\"2.0\">{}{}</VAST>", "<a>".repeat(100_000), "</a>".repeat(100_000));
         assert!(read(&deep).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(from in 0..INLINE.len(), to in 0..INLINE.len(), by in "[<>/A-Z0-9:.\"ä ]{0,8}") {
+            let (from, to) = (from.min(to), from.max(to));
+            let _ = read(&format!("{}{by}{}", &INLINE[..from], &INLINE[to..]));
+            duration_ms(&by);
+        }
     }
 }

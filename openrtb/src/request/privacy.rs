@@ -32,7 +32,7 @@ impl<'a> BidRequest<'a> {
             // Two places that say different things say nothing that could be relied on.
             let differ = !one.text.is_empty() && !other.text.is_empty() && one.text != other.text;
             malformed |= one.malformed || other.malformed || differ;
-            if one.text.is_empty() { &*other.text } else { &*one.text }
+            if one.text.is_empty() { &other.text } else { &one.text }
         };
         let consent = said(&self.user.consent, &self.user.ext.consent);
         let us_privacy = said(&regs.us_privacy, &ext.us_privacy);
