@@ -29,6 +29,7 @@ fn impression(number: u32) -> Record {
         value: CpmMicros(4_100_000),
         user: Some(UserKey(u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
         features: (1..=20).map(|field: u32| field.wrapping_mul(0x9e37_79b9)).collect(),
+        ..Decision::default()
     };
     Record { at, campaign, event: Event::Impression { decision } }
 }

@@ -26,7 +26,7 @@ pub use codes::Codes;
 pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage, Stream, Verification};
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
-pub use fit::{Fit, VastVersion};
+pub use fit::{Fit, Template};
 pub use id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{

@@ -205,6 +205,8 @@ impl BannerSlot {
 /// Room for a video (section 3.2.7) or for audio (section 3.2.8). Durations are in seconds.
 #[derive(Clone, Debug, Default)]
 pub struct StreamSlot {
+    /// Whether it is for sound alone (`audio`) rather than for video.
+    pub audio: bool,
     /// `mimes`: media types that are wanted; never empty.
     pub mimes: SmallVec<[Tag; 4]>,
     /// `minduration`.

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use haggle_domain::{
     Category, Codes, CpmMicros, ExchangeKey, Media, MediaFile, NativeAd, NativeAsset, NativeImage,
-    NativeKind, NativeSlot, Rates, Size, Stream, StreamSlot, Tag, VastVersion, Verification,
+    NativeKind, NativeSlot, Rates, Size, Stream, StreamSlot, Tag, Template, Verification,
 };
 use haggle_openrtb::privacy::Policy;
 use haggle_openrtb::{
@@ -94,13 +94,13 @@ fn response(criterion: &mut Criterion) {
     });
     let film = Stream { duration: 15, skip_after: Some(5), media: Media::Files(files.into()) };
     let vast = VastMarkup {
-        version: VastVersion::V42,
+        template: Template::Vast42,
         slot: &player,
         stream: &film,
-        audio: false,
         ad_id: "bec1f0579c8aa541-1-2f",
         creative_id: "spring-film",
         title: "Spring shoes & more",
+        category: "IAB18",
         advertiser: "shop.example",
         click_url: &notice,
         impression_url: &notice,

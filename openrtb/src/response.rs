@@ -133,7 +133,7 @@ impl<'o> ResponseWriter<'o> {
             push_number(out, "h", height);
         }
         if let Markup::Vast(vast) = &bid.markup {
-            push_number(out, "protocol", vast.version.protocol(vast.is_wrapper()));
+            push_number(out, "protocol", vast.template.protocol(vast.is_wrapper()));
             push_number(out, "dur", vast.stream.duration);
             if bid.slotinpod != 0 {
                 push_number(out, "slotinpod", bid.slotinpod);
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
     use crate::markup::{BannerMarkup, NativeMarkup, VastMarkup};
     use haggle_domain::{
-        Media, MediaFile, NativeAd, NativeAsset, NativeKind, NativeSlot, Stream, StreamSlot, VastVersion,
+        Media, MediaFile, NativeAd, NativeAsset, NativeKind, NativeSlot, Stream, StreamSlot, Template,
         Verification,
     };
     use proptest::prelude::*;
@@ -255,15 +255,15 @@ mod tests {
         })
     }
 
-    fn vast<'a>(slot: &'a StreamSlot, stream: &'a Stream, audio: bool) -> VastMarkup<'a> {
+    fn vast<'a>(slot: &'a StreamSlot, stream: &'a Stream) -> VastMarkup<'a> {
         VastMarkup {
-            version: VastVersion::V41,
+            template: Template::Vast41,
             slot,
             stream,
-            audio,
             ad_id: "1",
             creative_id: "1",
             title: "Shoes",
+            category: "",
             advertiser: "shop.test",
             click_url: "https://click.test",
             impression_url: "https://track.test",
@@ -376,7 +376,7 @@ mod tests {
             bitrate: 0,
         };
         let film = Stream { duration: 15, skip_after: None, media: Media::Files(vec![file(320), file(640)]) };
-        let markup = VastMarkup { verification: Some(&verification), ..vast(&slot, &film, false) };
+        let markup = VastMarkup { verification: Some(&verification), ..vast(&slot, &film) };
         let common = json!({"id": "", "impid": "", "price": 0, "exp": 300});
         let with = |others: Value| {
             let mut all = common.clone();
@@ -392,9 +392,12 @@ mod tests {
         let tag =
             Media::Wrapper { tag: "https://vast.test".to_owned(), mimes: vec![], size: Size::default() };
         let sound = Stream { duration: 30, skip_after: None, media: tag };
+        let speaker = StreamSlot { audio: true, ..slot };
+        let markup = vast(&speaker, &sound);
+        assert_eq!(said(&bare(Markup::Vast(markup))), with(json!({"mtype": 3, "protocol": 12, "dur": 30})));
         assert_eq!(
-            said(&bare(Markup::Vast(vast(&slot, &sound, true)))),
-            with(json!({"mtype": 3, "protocol": 12, "dur": 30}))
+            said(&bare(Markup::Vast(VastMarkup { template: Template::Daast, ..markup }))),
+            with(json!({"mtype": 3, "protocol": 10, "dur": 30}))
         );
         let title = NativeAsset { id: 1, required: true, kind: NativeKind::Title { longest: 0 } };
         let page = NativeSlot { assets: [title].into_iter().collect(), ..NativeSlot::default() };

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use actix_web::http::header;
 use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
-use haggle_domain::fit::{attributes, vast_version, verification};
+use haggle_domain::fit::{attributes, template, verification};
 use haggle_domain::{
-    Ad, Basis, BasisSource, Context, Creative, Draw, Event, NoBidReason, Opportunity, Record, Stream,
+    Ad, Basis, BasisSource, Campaign, Category, Context, Creative, Draw, Event, NoBidReason, Opportunity, Record, Stream,
     StreamSlot, Timestamp,
 };
 use haggle_openrtb::{
@@ -258,7 +258,7 @@ impl Answering<'_> {
         let state = self.state;
         let urls =
             NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, self.exchange.bill_on);
-        let Some(markup) = markup(creative, opportunity, &campaign.advertiser_domain, &urls) else { return };
+        let Some(markup) = markup(creative, campaign, opportunity, &urls) else { return };
         let deals = imp.pmp.as_deref().map_or(&[][..], |pmp| &pmp.deals);
         let deal = committed.deal.and_then(|deal| opportunity.deals.get(usize::from(deal)));
         let deal = deal.and_then(|deal| deals.get(usize::from(deal.index)));
@@ -290,22 +290,24 @@ impl Answering<'_> {
 /// A creative as the imp wants it. `None` only where it does not fit the imp, which ranking rules out.
 fn markup<'a>(
     creative: &'a Creative,
+    campaign: &'a Campaign,
     opportunity: &'a Opportunity,
-    advertiser: &'a str,
     urls: &'a NoticeUrls,
 ) -> Option<Markup<'a>> {
     let (click_url, impression_url, title) = (&*urls.click, &*urls.impression, &*creative.title);
     let verification = verification(creative, opportunity);
-    let vast = |slot: &'a StreamSlot, stream: &'a Stream, audio| {
+    let category = campaign.categories.iter().find(|category| category.taxonomy == Category::CONTENT_1);
+    let category = category.map_or("", |category| &*category.code);
+    let vast = |slot: &'a StreamSlot, stream: &'a Stream| {
         Some(Markup::Vast(VastMarkup {
-            version: vast_version(slot, stream)?,
+            template: template(slot, stream)?,
             slot,
             stream,
-            audio,
             ad_id: &creative.id,
             creative_id: &creative.id,
             title,
-            advertiser,
+            category,
+            advertiser: &campaign.advertiser_domain,
             click_url,
             impression_url,
             error_url: "",
@@ -321,8 +323,8 @@ fn markup<'a>(
             impression_url,
             verification,
         })),
-        Ad::Video(stream) => vast(opportunity.video.as_ref()?, stream, false),
-        Ad::Audio(stream) => vast(opportunity.audio.as_ref()?, stream, true),
+        Ad::Video(stream) => vast(opportunity.video.as_ref()?, stream),
+        Ad::Audio(stream) => vast(opportunity.audio.as_ref()?, stream),
         Ad::Native(ad) => Some(Markup::Native(NativeMarkup {
             slot: opportunity.native.as_ref()?,
             ad,

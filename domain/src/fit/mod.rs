@@ -8,7 +8,7 @@ mod stream;
 
 pub use banner::banner_fits;
 pub use native::{NativeAnswer, native_answer, native_answers, native_fits};
-pub use stream::{FittingFile, VastVersion, files_that_fit, pick_vast_version, stream_fits, vast_version};
+pub use stream::{FittingFile, Template, files_that_fit, stream_fits, template};
 
 use crate::codes::Codes;
 use crate::creative::{Ad, Creative, Format, Verification};

@@ -1,4 +1,4 @@
-//! Whether a video or a sound fits a player, and which of its files and which VAST it is sent as.
+//! Whether a video or a sound fits a player, and which of its files are sent, and in which template.
 
 use super::mime::name_in;
 use crate::codes::Codes;
@@ -8,65 +8,71 @@ use crate::opportunity::{Size, StreamSlot};
 /// OpenRTB's `linearity` of what is laid over the content; ours plays in its place.
 const OVERLAY: u8 = 2;
 
-/// The versions of VAST that ads are sent in.
+/// The ad serving templates that ads are sent in, in the order in which they were published: IAB's VAST, and DAAST, which
+/// is for audio and follows VAST 3.0 but for the names of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum VastVersion {
-    /// 2.0
-    V2,
-    /// 3.0
-    V3,
-    /// 4.0
-    V40,
-    /// 4.1
-    V41,
-    /// 4.2, where the player does not say.
+pub enum Template {
+    /// VAST 2.0.
+    Vast2,
+    /// VAST 3.0.
+    Vast3,
+    /// DAAST 1.0.
+    Daast,
+    /// VAST 4.0.
+    Vast40,
+    /// VAST 4.1.
+    Vast41,
+    /// VAST 4.2, where the player does not say.
     #[default]
-    V42,
+    Vast42,
 }
 
-impl VastVersion {
-    /// Newest first.
-    const NEWEST: [Self; 5] = [Self::V42, Self::V41, Self::V40, Self::V3, Self::V2];
+impl Template {
+    /// The best first: VAST, which replaced DAAST, from the newest version on.
+    const BEST: [Self; 6] = [Self::Vast42, Self::Vast41, Self::Vast40, Self::Vast3, Self::Vast2, Self::Daast];
 
     /// What stands in a document's `version`.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn version(self) -> &'static str {
         match self {
-            Self::V2 => "2.0",
-            Self::V3 => "3.0",
-            Self::V40 => "4.0",
-            Self::V41 => "4.1",
-            Self::V42 => "4.2",
+            Self::Vast2 => "2.0",
+            Self::Vast3 => "3.0",
+            Self::Daast => "1.0",
+            Self::Vast40 => "4.0",
+            Self::Vast41 => "4.1",
+            Self::Vast42 => "4.2",
         }
     }
 
     /// AdCOM 1.0, list of creative subtypes: the number in `protocols`, of a wrapper or of an ad in full.
     pub const fn protocol(self, wrapper: bool) -> u8 {
         match (self, wrapper) {
-            (Self::V2, false) => 2,
-            (Self::V2, true) => 5,
-            (Self::V3, false) => 3,
-            (Self::V3, true) => 6,
-            (Self::V40, false) => 7,
-            (Self::V40, true) => 8,
-            (Self::V41, false) => 11,
-            (Self::V41, true) => 12,
-            (Self::V42, false) => 13,
-            (Self::V42, true) => 14,
+            (Self::Vast2, false) => 2,
+            (Self::Vast2, true) => 5,
+            (Self::Vast3, false) => 3,
+            (Self::Vast3, true) => 6,
+            (Self::Daast, false) => 9,
+            (Self::Daast, true) => 10,
+            (Self::Vast40, false) => 7,
+            (Self::Vast40, true) => 8,
+            (Self::Vast41, false) => 11,
+            (Self::Vast41, true) => 12,
+            (Self::Vast42, false) => 13,
+            (Self::Vast42, true) => 14,
         }
     }
 }
 
-/// The newest version among `protocols`; 4.2 where those are empty, none where no version of ours is among them.
-pub fn pick_vast_version(protocols: Codes, wrapper: bool) -> Option<VastVersion> {
-    if protocols.is_empty() {
-        return Some(VastVersion::default());
+/// The template that `stream` is sent in to `slot`: the best of the slot's `protocols`, and VAST 4.2 where those are
+/// empty. None where none of ours is among them; DAAST is none for video.
+pub fn template(slot: &StreamSlot, stream: &Stream) -> Option<Template> {
+    if slot.protocols.is_empty() {
+        return Some(Template::default());
     }
-    VastVersion::NEWEST.into_iter().find(|version| protocols.contains(version.protocol(wrapper)))
-}
-
-/// The version of VAST that `stream` is sent in to `slot`; none where it cannot be.
-pub fn vast_version(slot: &StreamSlot, stream: &Stream) -> Option<VastVersion> {
-    pick_vast_version(slot.protocols, matches!(stream.media, Media::Wrapper { .. }))
+    let wrapper = matches!(stream.media, Media::Wrapper { .. });
+    Template::BEST
+        .into_iter()
+        .filter(|&template| slot.audio || template != Template::Daast)
+        .find(|template| slot.protocols.contains(template.protocol(wrapper)))
 }
 
 /// A file that a player takes.
@@ -99,7 +105,7 @@ pub fn stream_fits(slot: &StreamSlot, stream: &Stream) -> bool {
     slot.linearity != OVERLAY
         && !(slot.skippable == Some(false) && stream.skip_after.is_some())
         && duration_fits(slot, u32::from(stream.duration))
-        && vast_version(slot, stream).is_some()
+        && template(slot, stream).is_some()
         && match &stream.media {
             Media::Files(_) => files_that_fit(slot, stream).next().is_some(),
             Media::Wrapper { mimes, size, .. } => {
@@ -165,22 +171,44 @@ mod tests {
         codes.iter().copied().collect()
     }
 
+    /// In what is a player of these protocols sent an ad in full and a wrapper?
+    fn templates(codes: &[i64], audio: bool) -> (Option<Template>, Option<Template>) {
+        let slot = StreamSlot { protocols: protocols(codes), audio, ..player() };
+        (template(&slot, &film(vec![])), template(&slot, &wrapped(&[])))
+    }
+
     #[test]
     fn the_newest_version_that_the_player_speaks_is_picked() {
         for (codes, inline, wrapper) in [
-            (&[][..], Some(VastVersion::V42), Some(VastVersion::V42)),
-            (&[2, 3, 5, 6], Some(VastVersion::V3), Some(VastVersion::V3)),
-            (&[2, 5, 7, 8], Some(VastVersion::V40), Some(VastVersion::V40)),
-            (&[2, 11, 13, 14], Some(VastVersion::V42), Some(VastVersion::V42)),
-            (&[2, 3, 12], Some(VastVersion::V3), Some(VastVersion::V41)),
-            (&[2], Some(VastVersion::V2), None),
-            (&[5], None, Some(VastVersion::V2)),
-            // VAST 1.0, DAAST and 4.3, none of which is ours.
-            (&[1, 4, 9, 10, 15, 16], None, None),
+            (&[][..], Some(Template::Vast42), Some(Template::Vast42)),
+            (&[2, 3, 5, 6], Some(Template::Vast3), Some(Template::Vast3)),
+            (&[2, 5, 7, 8], Some(Template::Vast40), Some(Template::Vast40)),
+            (&[2, 11, 13, 14], Some(Template::Vast42), Some(Template::Vast42)),
+            (&[2, 3, 12], Some(Template::Vast3), Some(Template::Vast41)),
+            (&[2], Some(Template::Vast2), None),
+            (&[5], None, Some(Template::Vast2)),
+            // VAST 1.0 and 4.3, neither of which is ours.
+            (&[1, 4, 15, 16], None, None),
         ] {
-            assert_eq!(pick_vast_version(protocols(codes), false), inline, "{codes:?}");
-            assert_eq!(pick_vast_version(protocols(codes), true), wrapper, "{codes:?} wrapped");
+            for audio in [false, true] {
+                assert_eq!(templates(codes, audio), (inline, wrapper), "{codes:?}");
+            }
         }
+    }
+
+    #[test]
+    fn audio_is_sent_as_daast_where_the_player_takes_no_vast() {
+        let daast = Some(Template::Daast);
+        for (codes, inline, wrapper) in [
+            (&[9, 10][..], daast, daast),
+            (&[1, 4, 9], daast, None),
+            (&[10], None, daast),
+            (&[2, 9, 10], Some(Template::Vast2), daast),
+        ] {
+            assert_eq!(templates(codes, true), (inline, wrapper), "{codes:?}");
+        }
+        assert_eq!(templates(&[9, 10], false), (None, None), "a video is no sound");
+        assert_eq!(templates(&[2, 9, 10], false), (Some(Template::Vast2), None));
     }
 
     #[test]

@@ -143,8 +143,8 @@ impl<'a> BidRequest<'a> {
         let mut refusal = None;
         let mut offered = |flaw: NoBidReason| refusal = refusal.max(Some(flaw));
         let banner = imp.banner.get().map(|banner| slots::banner(banner, imp.instl, &self.device));
-        let video = imp.video.get().map(|video| slots::stream(video, &imp.id, &prices));
-        let audio = imp.audio.get().map(|audio| slots::stream(audio, &imp.id, &prices));
+        let video = imp.video.get().map(|video| slots::stream(video, false, &imp.id, &prices));
+        let audio = imp.audio.get().map(|audio| slots::stream(audio, true, &imp.id, &prices));
         let native = imp.native.get().map(native::slot);
         let position =
             imp.banner.get().and_then(|banner| banner.pos).or(imp.video.get().and_then(|video| video.pos));

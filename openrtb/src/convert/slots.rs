@@ -62,6 +62,7 @@ fn size(width: Option<i64>, height: Option<i64>) -> Result<Option<Size>, NoBidRe
 /// No media types are named, which the specification asks for, or what is said contradicts itself.
 pub(super) fn stream(
     stream: &Stream<'_>,
+    audio: bool,
     imp_id: &str,
     prices: &Prices<'_>,
 ) -> Result<StreamSlot, NoBidReason> {
@@ -77,6 +78,7 @@ pub(super) fn stream(
     let (width, height) = (player(stream.w), player(stream.h));
     let known = width > 0 && height > 0;
     Ok(StreamSlot {
+        audio,
         mimes: tags(&stream.mimes, tag),
         shortest,
         longest,

@@ -1,4 +1,4 @@
-//! What is shown, as the inside of `adm`: HTML, VAST or native JSON, escaped straight into the response's string.
+//! What is shown, as the inside of `adm`: HTML, VAST (for audio also DAAST) or native JSON, escaped straight into the response's string.
 
 mod banner;
 mod native;
@@ -15,7 +15,7 @@ use haggle_domain::{Size, Verification};
 pub enum Markup<'a> {
     /// HTML.
     Banner(BannerMarkup<'a>),
-    /// VAST, of a video or of audio.
+    /// VAST, of a video or of audio, or DAAST, of audio.
     Vast(VastMarkup<'a>),
     /// OpenRTB Native.
     Native(NativeMarkup<'a>),
@@ -26,7 +26,7 @@ impl Markup<'_> {
     pub(crate) fn kind(&self) -> u32 {
         match self {
             Self::Banner(_) => 1,
-            Self::Vast(vast) if vast.audio => 3,
+            Self::Vast(vast) if vast.slot.audio => 3,
             Self::Vast(_) => 2,
             Self::Native(_) => 4,
         }

@@ -1,31 +1,41 @@
-//! A video's or audio's VAST, versions 2.0 to 4.2, inline or as a wrapper. The order of elements is that of each
-//! version's schema.
+//! A video's or audio's VAST, versions 2.0 to 4.2, or an audio's DAAST 1.0, inline or as a wrapper. The order of elements
+//! is that of each version's schema.
+//!
+//! DAAST (IAB, Digital Audio Ad Serving Template 1.0) has the structure of VAST 3.0 with these differences, by the
+//! sections of its specification: the root's name (3.1.1), a `Category` that `InLine` must have (3.1.4.1; `Expires` is
+//! optional, and left out), media files with an id and without a size (3.2.1.4), `AdInteractions` in place of
+//! `VideoClicks` (3.2.1.6), and `DAASTAdTagURI` (3.3.1.1).
 
 use haggle_domain::fit::files_that_fit;
-use haggle_domain::{Media, Size, Stream, StreamSlot, VastVersion, Verification};
+use haggle_domain::{Media, Size, Stream, StreamSlot, Template, Verification};
 
 use crate::escape::{push_cdata_in_json, push_integer, push_xml_in_json};
 
 /// Who serves the ad, in `AdSystem`.
 const AD_SYSTEM: &str = "Haggle";
 
+/// Whose list DAAST's `Category` is of: IAB's content taxonomy 1.0.
+const CATEGORY_AUTHORITY: &str = "https://iabtechlab.com";
+/// That list's code for what it has no other for.
+const UNCATEGORIZED: &str = "IAB24";
+
 /// One linear ad.
 #[derive(Clone, Copy, Debug)]
 pub struct VastMarkup<'a> {
-    /// See [`haggle_domain::fit::vast_version`].
-    pub version: VastVersion,
+    /// See [`haggle_domain::fit::template`].
+    pub template: Template,
     /// What the player takes: of the stream's files, those that fit it are sent.
     pub slot: &'a StreamSlot,
     /// The ad.
     pub stream: &'a Stream,
-    /// Whether it is a sound without pictures.
-    pub audio: bool,
     /// This bid's id: `Ad`'s `id`, and `AdServingId`.
     pub ad_id: &'a str,
     /// The creative's id, in `UniversalAdId`.
     pub creative_id: &'a str,
     /// The ad's title.
     pub title: &'a str,
+    /// What it is about, in IAB's content taxonomy 1.0, for DAAST, which asks for it; empty where that is not known.
+    pub category: &'a str,
     /// The advertiser's domain: `Advertiser`, and the registry of the creative's id.
     pub advertiser: &'a str,
     /// Where a click leads. In a wrapper only called on a click: where that leads is the inner ad's matter.
@@ -47,7 +57,7 @@ impl VastMarkup<'_> {
     /// Of the widest picture that is sent; zero for audio.
     pub(crate) fn size(&self) -> Size {
         match &self.stream.media {
-            _ if self.audio => Size::default(),
+            _ if self.slot.audio => Size::default(),
             Media::Wrapper { size, .. } => *size,
             Media::Files(_) => files_that_fit(self.slot, self.stream)
                 .map(|fitting| fitting.file.size)
@@ -58,14 +68,16 @@ impl VastMarkup<'_> {
 
     /// Appends the XML as the inside of a JSON string.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"<VAST version=\""#);
-        out.extend_from_slice(self.version.as_str().as_bytes());
-        if self.version >= VastVersion::V40 {
+        out.push(b'<');
+        out.extend_from_slice(self.root().as_bytes());
+        out.extend_from_slice(br#" version=\""#);
+        out.extend_from_slice(self.template.version().as_bytes());
+        if self.template >= Template::Vast40 {
             out.extend_from_slice(br#"\" xmlns=\"http://www.iab.com/VAST"#);
         }
         out.extend_from_slice(br#"\"><Ad id=\""#);
         push_xml_in_json(out, self.ad_id);
-        if self.audio && self.version >= VastVersion::V41 {
+        if self.slot.audio && self.template >= Template::Vast41 {
             out.extend_from_slice(br#"\" adType=\"audio"#);
         }
         out.extend_from_slice(br#"\">"#);
@@ -73,23 +85,35 @@ impl VastMarkup<'_> {
             Media::Files(_) => self.push_inline(out),
             Media::Wrapper { tag, .. } => self.push_wrapper(out, tag),
         }
-        out.extend_from_slice(b"</Ad></VAST>");
+        out.extend_from_slice(b"</Ad></");
+        out.extend_from_slice(self.root().as_bytes());
+        out.push(b'>');
+    }
+
+    fn is_daast(&self) -> bool {
+        self.template == Template::Daast
+    }
+
+    /// The name of the document's root.
+    fn root(&self) -> &'static str {
+        if self.is_daast() { "DAAST" } else { "VAST" }
     }
 
     fn push_inline(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<InLine>");
         push_text(out, "AdSystem", AD_SYSTEM);
-        if self.version < VastVersion::V40 {
+        if self.template < Template::Vast40 {
             push_text(out, "AdTitle", self.title);
-            if self.version == VastVersion::V3 {
+            if self.template >= Template::Vast3 {
                 self.push_advertiser(out);
             }
+            self.push_category(out);
             self.push_events(out);
             self.push_linear(out);
             self.push_verification_extension(out);
         } else {
             self.push_events(out);
-            if self.version >= VastVersion::V41 {
+            if self.template >= Template::Vast41 {
                 push_text(out, "AdServingId", self.ad_id);
             }
             push_text(out, "AdTitle", self.title);
@@ -103,15 +127,16 @@ impl VastMarkup<'_> {
     fn push_wrapper(&self, out: &mut Vec<u8>, tag: &str) {
         out.extend_from_slice(b"<Wrapper>");
         push_text(out, "AdSystem", AD_SYSTEM);
-        let early = self.version < VastVersion::V40;
+        let early = self.template < Template::Vast40;
         if early {
-            push_cdata(out, "VASTAdTagURI", tag);
+            let name = if self.is_daast() { "DAASTAdTagURI" } else { "VASTAdTagURI" };
+            push_cdata(out, name, tag);
         }
         self.push_events(out);
         self.push_verification(out);
-        out.extend_from_slice(b"<Creatives><Creative><Linear><VideoClicks>");
-        push_cdata(out, "ClickTracking", self.click_url);
-        out.extend_from_slice(b"</VideoClicks></Linear></Creative></Creatives>");
+        out.extend_from_slice(b"<Creatives><Creative><Linear>");
+        self.push_click(out, "ClickTracking");
+        out.extend_from_slice(b"</Linear></Creative></Creatives>");
         if early {
             self.push_verification_extension(out);
         } else {
@@ -125,7 +150,7 @@ impl VastMarkup<'_> {
         if !self.error_url.is_empty() {
             push_cdata(out, "Error", self.error_url);
         }
-        if self.version == VastVersion::V40 {
+        if self.template == Template::Vast40 {
             self.push_verification_extension(out);
         }
         push_cdata(out, "Impression", self.impression_url);
@@ -137,12 +162,23 @@ impl VastMarkup<'_> {
         }
     }
 
+    /// Of DAAST alone, which must have one.
+    fn push_category(&self, out: &mut Vec<u8>) {
+        if self.is_daast() {
+            out.extend_from_slice(br#"<Category authority=\""#);
+            out.extend_from_slice(CATEGORY_AUTHORITY.as_bytes());
+            out.extend_from_slice(br#"\">"#);
+            push_xml_in_json(out, if self.category.is_empty() { UNCATEGORIZED } else { self.category });
+            out.extend_from_slice(b"</Category>");
+        }
+    }
+
     /// The one creative of an inline ad.
     fn push_linear(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"<Creatives><Creative id=\""#);
         push_xml_in_json(out, self.creative_id);
         out.extend_from_slice(br#"\"><Linear"#);
-        if let Some(seconds) = self.stream.skip_after.filter(|_| self.version >= VastVersion::V3) {
+        if let Some(seconds) = self.stream.skip_after.filter(|_| self.template >= Template::Vast3) {
             out.extend_from_slice(br#" skipoffset=\""#);
             push_time(out, seconds);
             out.extend_from_slice(br#"\""#);
@@ -150,38 +186,46 @@ impl VastMarkup<'_> {
         out.extend_from_slice(b"><Duration>");
         push_time(out, self.stream.duration);
         out.extend_from_slice(b"</Duration>");
-        if self.version < VastVersion::V40 {
-            self.push_click(out);
+        if self.template < Template::Vast40 {
+            self.push_click(out, "ClickThrough");
             self.push_files(out);
         } else {
             self.push_files(out);
-            self.push_click(out);
+            self.push_click(out, "ClickThrough");
         }
         out.extend_from_slice(b"</Linear>");
-        if self.version >= VastVersion::V40 {
+        if self.template >= Template::Vast40 {
             self.push_universal_id(out);
         }
         out.extend_from_slice(b"</Creative></Creatives>");
     }
 
-    fn push_click(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"<VideoClicks>");
-        push_cdata(out, "ClickThrough", self.click_url);
-        out.extend_from_slice(b"</VideoClicks>");
+    /// The click's address, as where it leads or as what is called.
+    fn push_click(&self, out: &mut Vec<u8>, name: &str) {
+        let around = if self.is_daast() { "AdInteractions" } else { "VideoClicks" };
+        push_element(out, around, |out| push_cdata(out, name, self.click_url));
     }
 
     fn push_files(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<MediaFiles>");
-        for fitting in files_that_fit(self.slot, self.stream) {
+        for (number, fitting) in (1_u32..).zip(files_that_fit(self.slot, self.stream)) {
             let delivery = if is_playlist(fitting.mime) { "streaming" } else { "progressive" };
-            out.extend_from_slice(br#"<MediaFile delivery=\""#);
+            out.extend_from_slice(b"<MediaFile ");
+            if self.is_daast() {
+                out.extend_from_slice(br#"id=\""#);
+                push_integer(out, number);
+                out.extend_from_slice(br#"\" "#);
+            }
+            out.extend_from_slice(br#"delivery=\""#);
             out.extend_from_slice(delivery.as_bytes());
             out.extend_from_slice(br#"\" type=\""#);
             push_xml_in_json(out, fitting.mime);
-            out.extend_from_slice(br#"\" width=\""#);
-            push_integer(out, fitting.file.size.width);
-            out.extend_from_slice(br#"\" height=\""#);
-            push_integer(out, fitting.file.size.height);
+            if !self.is_daast() {
+                out.extend_from_slice(br#"\" width=\""#);
+                push_integer(out, fitting.file.size.width);
+                out.extend_from_slice(br#"\" height=\""#);
+                push_integer(out, fitting.file.size.height);
+            }
             if fitting.file.bitrate > 0 {
                 out.extend_from_slice(br#"\" bitrate=\""#);
                 push_integer(out, fitting.file.bitrate);
@@ -198,7 +242,7 @@ impl VastMarkup<'_> {
         let registry = if self.advertiser.is_empty() { "unknown" } else { self.advertiser };
         out.extend_from_slice(br#"<UniversalAdId idRegistry=\""#);
         push_xml_in_json(out, registry);
-        if self.version == VastVersion::V40 {
+        if self.template == Template::Vast40 {
             out.extend_from_slice(br#"\" idValue=\""#);
             push_xml_in_json(out, self.creative_id);
         }
@@ -209,7 +253,7 @@ impl VastMarkup<'_> {
 
     /// In its own place from 4.1 on.
     fn push_verification(&self, out: &mut Vec<u8>) {
-        let Some(verification) = self.verification.filter(|_| self.version >= VastVersion::V41) else {
+        let Some(verification) = self.verification.filter(|_| self.template >= Template::Vast41) else {
             return;
         };
         push_ad_verifications(out, verification);

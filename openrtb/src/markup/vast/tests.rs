@@ -6,8 +6,8 @@ use haggle_domain::{MediaFile, Tag};
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
 
-const VERSIONS: [VastVersion; 5] =
-    [VastVersion::V2, VastVersion::V3, VastVersion::V40, VastVersion::V41, VastVersion::V42];
+const TEMPLATES: [Template; 6] =
+    [Template::Vast2, Template::Vast3, Template::Daast, Template::Vast40, Template::Vast41, Template::Vast42];
 
 fn player() -> StreamSlot {
     StreamSlot {
@@ -17,6 +17,10 @@ fn player() -> StreamSlot {
         size: Size { width: 640, height: 480 },
         ..StreamSlot::default()
     }
+}
+
+fn speaker() -> StreamSlot {
+    StreamSlot { audio: true, ..player() }
 }
 
 fn file(url: &str, mime: &str, size: Size, bitrate: u32) -> MediaFile {
@@ -52,13 +56,13 @@ fn wrapped() -> Stream {
 
 fn markup<'a>(slot: &'a StreamSlot, stream: &'a Stream) -> VastMarkup<'a> {
     VastMarkup {
-        version: VastVersion::V42,
+        template: Template::Vast42,
         slot,
         stream,
-        audio: false,
         ad_id: "bid-1",
         creative_id: "film-1",
         title: "Tom's \"big\" <sale>",
+        category: "IAB8-5",
         advertiser: "shop.test",
         click_url: "https://click.test/?a=1&b=2",
         impression_url: "https://track.test/i?p=${AUCTION_PRICE}",
@@ -86,18 +90,28 @@ fn names<'a>(node: Node<'a, '_>) -> Vec<&'a str> {
     node.children().map(|child| child.tag_name().name()).collect()
 }
 
-/// What the schema of a version has in `InLine` or `Wrapper`, in its order, of what we send.
-fn order(version: VastVersion, wrapper: bool) -> &'static [&'static str] {
-    use VastVersion::{V2, V3, V40, V41, V42};
-    match (version, wrapper) {
-        (V2, false) => &["AdSystem", "AdTitle", "Error", "Impression", "Creatives", "Extensions"],
-        (V3, false) => {
+/// What the schema of a template has in `InLine` or `Wrapper`, in its order, of what we send.
+fn order(template: Template, wrapper: bool) -> &'static [&'static str] {
+    use Template::{Daast, Vast2, Vast3, Vast40, Vast41, Vast42};
+    match (template, wrapper) {
+        (Vast2, false) => &["AdSystem", "AdTitle", "Error", "Impression", "Creatives", "Extensions"],
+        (Vast3, false) => {
             &["AdSystem", "AdTitle", "Advertiser", "Error", "Impression", "Creatives", "Extensions"]
         }
-        (V40, false) => {
+        (Daast, false) => &[
+            "AdSystem",
+            "AdTitle",
+            "Advertiser",
+            "Category",
+            "Error",
+            "Impression",
+            "Creatives",
+            "Extensions",
+        ],
+        (Vast40, false) => {
             &["AdSystem", "Error", "Extensions", "Impression", "AdTitle", "Advertiser", "Creatives"]
         }
-        (V41 | V42, false) => &[
+        (Vast41 | Vast42, false) => &[
             "AdSystem",
             "Error",
             "Impression",
@@ -107,36 +121,44 @@ fn order(version: VastVersion, wrapper: bool) -> &'static [&'static str] {
             "Advertiser",
             "Creatives",
         ],
-        (V2 | V3, true) => &["AdSystem", "VASTAdTagURI", "Error", "Impression", "Creatives", "Extensions"],
-        (V40, true) => &["AdSystem", "Error", "Extensions", "Impression", "Creatives", "VASTAdTagURI"],
-        (V41 | V42, true) => {
+        (Vast2 | Vast3, true) => {
+            &["AdSystem", "VASTAdTagURI", "Error", "Impression", "Creatives", "Extensions"]
+        }
+        (Daast, true) => &["AdSystem", "DAASTAdTagURI", "Error", "Impression", "Creatives", "Extensions"],
+        (Vast40, true) => &["AdSystem", "Error", "Extensions", "Impression", "Creatives", "VASTAdTagURI"],
+        (Vast41 | Vast42, true) => {
             &["AdSystem", "Error", "Impression", "AdVerifications", "Creatives", "VASTAdTagURI"]
         }
     }
 }
 
 #[test]
-fn each_version_has_the_elements_of_its_schema_in_their_order() {
-    let (slot, verification) = (player(), verification());
-    for version in VERSIONS {
+fn each_template_has_the_elements_of_its_schema_in_their_order() {
+    let verification = verification();
+    for template in TEMPLATES {
         for (stream, audio) in [(film(), false), (sound(), true), (wrapped(), false), (wrapped(), true)] {
+            if template == Template::Daast && !audio {
+                continue;
+            }
             let verification = Some(&verification);
-            let markup = VastMarkup { version, audio, verification, ..markup(&slot, &stream) };
+            let slot = StreamSlot { audio, ..player() };
+            let markup = VastMarkup { template, verification, ..markup(&slot, &stream) };
             let xml = read(|out| markup.write(out));
             let document = Document::parse(&xml).unwrap();
             let root = document.root_element();
-            assert_eq!(root.attribute("version"), Some(version.as_str()));
-            let namespace = (version >= VastVersion::V40).then_some("http://www.iab.com/VAST");
+            assert_eq!(root.tag_name().name(), if template == Template::Daast { "DAAST" } else { "VAST" });
+            assert_eq!(root.attribute("version"), Some(template.version()));
+            let namespace = (template >= Template::Vast40).then_some("http://www.iab.com/VAST");
             assert_eq!(root.tag_name().namespace(), namespace);
             let ad = child(root, "Ad");
             assert_eq!(ad.attribute("id"), Some("bid-1"));
-            assert_eq!(ad.attribute("adType"), (audio && version >= VastVersion::V41).then_some("audio"));
+            assert_eq!(ad.attribute("adType"), (audio && template >= Template::Vast41).then_some("audio"));
             let wrapper = markup.is_wrapper();
             let body = child(ad, if wrapper { "Wrapper" } else { "InLine" });
-            assert_eq!(names(body), order(version, wrapper), "{version:?} wrapper {wrapper}");
+            assert_eq!(names(body), order(template, wrapper), "{template:?} wrapper {wrapper}");
             assert_eq!(text(body, "Impression"), "https://track.test/i?p=${AUCTION_PRICE}");
             assert_eq!(text(body, "Error"), "https://track.test/e?code=[ERRORCODE]");
-            let verifications = if version >= VastVersion::V41 {
+            let verifications = if template >= Template::Vast41 {
                 child(body, "AdVerifications")
             } else {
                 assert_eq!(at(body, "Extensions/Extension").attribute("type"), Some("AdVerifications"));
@@ -149,9 +171,13 @@ fn each_version_has_the_elements_of_its_schema_in_their_order() {
             );
             assert_eq!(text(verifications, "Verification/VerificationParameters"), r#"{"key":"]]>"}"#);
             if wrapper {
-                assert_eq!(text(body, "VASTAdTagURI"), "https://vast.test/?a=1&b=2");
-                let click = "Creatives/Creative/Linear/VideoClicks/ClickTracking";
-                assert_eq!(text(body, click), "https://click.test/?a=1&b=2");
+                let (tag, clicks) = match template {
+                    Template::Daast => ("DAASTAdTagURI", "AdInteractions"),
+                    _ => ("VASTAdTagURI", "VideoClicks"),
+                };
+                assert_eq!(text(body, tag), "https://vast.test/?a=1&b=2");
+                let click = format!("Creatives/Creative/Linear/{clicks}/ClickTracking");
+                assert_eq!(text(body, &click), "https://click.test/?a=1&b=2");
             }
         }
     }
@@ -160,16 +186,16 @@ fn each_version_has_the_elements_of_its_schema_in_their_order() {
 #[test]
 fn a_linear_ad_says_how_long_it_is_which_files_it_has_and_where_a_click_leads() {
     let (slot, stream) = (player(), film());
-    for version in VERSIONS {
-        let xml = read(|out| VastMarkup { version, ..markup(&slot, &stream) }.write(out));
+    for template in TEMPLATES.into_iter().filter(|&template| template != Template::Daast) {
+        let xml = read(|out| VastMarkup { template, ..markup(&slot, &stream) }.write(out));
         let document = Document::parse(&xml).unwrap();
         let creative = at(document.root_element(), "Ad/InLine/Creatives/Creative");
         let linear = child(creative, "Linear");
-        let skip = (version >= VastVersion::V3).then_some("00:00:05");
+        let skip = (template >= Template::Vast3).then_some("00:00:05");
         assert_eq!(linear.attribute("skipoffset"), skip, "2.0 does not know it");
         assert_eq!(text(linear, "Duration"), "01:01:01");
         assert_eq!(text(linear, "VideoClicks/ClickThrough"), "https://click.test/?a=1&b=2");
-        if version < VastVersion::V40 {
+        if template < Template::Vast40 {
             assert_eq!(names(linear), ["Duration", "VideoClicks", "MediaFiles"]);
             assert_eq!(names(creative), ["Linear"]);
         } else {
@@ -177,7 +203,7 @@ fn a_linear_ad_says_how_long_it_is_which_files_it_has_and_where_a_click_leads() 
             assert_eq!(names(creative), ["Linear", "UniversalAdId"]);
             let id = child(creative, "UniversalAdId");
             assert_eq!((id.attribute("idRegistry"), id.text()), (Some("shop.test"), Some("film-1")));
-            assert_eq!(id.attribute("idValue"), (version == VastVersion::V40).then_some("film-1"));
+            assert_eq!(id.attribute("idValue"), (template == Template::Vast40).then_some("film-1"));
         }
         let files: Vec<_> = child(linear, "MediaFiles")
             .children()
@@ -198,8 +224,8 @@ fn a_linear_ad_says_how_long_it_is_which_files_it_has_and_where_a_click_leads() 
 
 #[test]
 fn what_there_is_none_of_is_left_out() {
-    let (slot, stream) = (player(), sound());
-    let markup = VastMarkup { audio: true, error_url: "", advertiser: "", ..markup(&slot, &stream) };
+    let (slot, stream) = (speaker(), sound());
+    let markup = VastMarkup { error_url: "", advertiser: "", ..markup(&slot, &stream) };
     let expected = concat!(
         r#"<VAST version="4.2" xmlns="http://www.iab.com/VAST"><Ad id="bid-1" adType="audio"><InLine>"#,
         "<AdSystem>Haggle</AdSystem>",
@@ -217,9 +243,35 @@ fn what_there_is_none_of_is_left_out() {
 }
 
 #[test]
+fn daast_says_what_the_sound_is_about_and_not_how_large_it_is() {
+    let (slot, stream) = (speaker(), Stream { skip_after: Some(5), ..sound() });
+    let markup = VastMarkup {
+        template: Template::Daast,
+        error_url: "",
+        advertiser: "",
+        title: "Shoes",
+        ..markup(&slot, &stream)
+    };
+    let expected = concat!(
+        r#"<DAAST version="1.0"><Ad id="bid-1"><InLine><AdSystem>Haggle</AdSystem><AdTitle>Shoes</AdTitle>"#,
+        r#"<Category authority="https://iabtechlab.com">IAB8-5</Category>"#,
+        "<Impression><![CDATA[https://track.test/i?p=${AUCTION_PRICE}]]></Impression>",
+        r#"<Creatives><Creative id="film-1"><Linear skipoffset="00:00:05"><Duration>00:00:30</Duration>"#,
+        "<AdInteractions><ClickThrough><![CDATA[https://click.test/?a=1&b=2]]></ClickThrough>",
+        "</AdInteractions><MediaFiles>",
+        r#"<MediaFile id="1" delivery="progressive" type="audio/mp3" bitrate="128">"#,
+        "<![CDATA[https://cdn.test/a.mp3]]></MediaFile></MediaFiles></Linear></Creative></Creatives>",
+        "</InLine></Ad></DAAST>"
+    );
+    assert_eq!(read(|out| markup.write(out)), expected);
+    let unknown = read(|out| VastMarkup { category: "", ..markup }.write(out));
+    assert_eq!(unknown, expected.replace("IAB8-5", "IAB24"), "it has to have one");
+}
+
+#[test]
 fn a_wrapper_is_short() {
     let (slot, stream) = (player(), wrapped());
-    let markup = VastMarkup { version: VastVersion::V3, error_url: "", ..markup(&slot, &stream) };
+    let markup = VastMarkup { template: Template::Vast3, error_url: "", ..markup(&slot, &stream) };
     let expected = concat!(
         r#"<VAST version="3.0"><Ad id="bid-1"><Wrapper><AdSystem>Haggle</AdSystem>"#,
         "<VASTAdTagURI><![CDATA[https://vast.test/?a=1&b=2]]></VASTAdTagURI>",
@@ -235,15 +287,16 @@ proptest! {
     #[test]
     fn any_text_reads_back(
         text in "[\\]>\\[<!&;\"'\\\\a\u{e9}\u{2028}\u{1f600}]{1,30}",
-        version in prop::sample::select(&VERSIONS),
+        template in prop::sample::select(&TEMPLATES),
     ) {
         let (slot, mut stream) = (player(), film());
         stream.media = Media::Files(vec![file(&text, "video/mp4", Size::default(), 0)]);
         let markup = VastMarkup {
-            version,
+            template,
             ad_id: &text,
             creative_id: &text,
             title: &text,
+            category: &text,
             advertiser: &text,
             click_url: &text,
             impression_url: &text,
@@ -255,11 +308,12 @@ proptest! {
         let body = at(document.root_element(), "Ad/InLine");
         prop_assert_eq!(at(document.root_element(), "Ad").attribute("id"), Some(&*text));
         let linear = "Creatives/Creative/Linear";
+        let clicks = if template == Template::Daast { "AdInteractions" } else { "VideoClicks" };
         for path in [
             "AdTitle",
             "Impression",
             "Error",
-            &format!("{linear}/VideoClicks/ClickThrough"),
+            &format!("{linear}/{clicks}/ClickThrough"),
             &format!("{linear}/MediaFiles/MediaFile"),
         ] {
             prop_assert_eq!(self::text(body, path), &*text, "{}", path);
