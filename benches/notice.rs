@@ -21,6 +21,7 @@ fn decision() -> Decision {
         value: CpmMicros(4_100_000),
         user: Some(UserKey(0x9e37_79b9_7f4a_7c15)),
         features: (0..20).map(|field: u32| field << 18 | field.wrapping_mul(0x9e37_79b9) >> 14).collect(),
+        ..Decision::default()
     }
 }
 

@@ -17,8 +17,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use haggle::config::{self, BillOn, Loaded, NoBid, SETTINGS, SettingsLayer, UserId, explain};
+use haggle::config::{self, BillOn, Loaded, NoBid, SETTINGS, SettingsLayer, explain};
 use haggle_domain::Tag;
+use haggle_openrtb::UserId;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -119,7 +120,7 @@ fn exchanges_say_how_they_are_answered_and_where_users_stand() {
     let loaded = load(&format!("{SERVER}{more}"), &[]).unwrap();
     let exchange = &loaded.exchanges[0];
     assert_eq!((exchange.no_bid, exchange.domain.as_deref()), (NoBid::Reason, Some("exchange.example")));
-    assert_eq!(exchange.user_ids, [UserId::Eid("ids.example".to_owned()), UserId::Id]);
+    assert_eq!(exchange.user_ids, [UserId::Extended("ids.example".to_owned()), UserId::Id]);
     let text = explain::explain(&loaded);
     let row = text.lines().find(|line| line.trim_start().starts_with("one ")).unwrap();
     for part in ["billed on burl", "no bid: reason", "users by eid:ids.example, id", "exchange.example"] {
