@@ -14,6 +14,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -21,6 +23,7 @@ use haggle::certify::{CertifyArgs, Check, Flaws, Report, certify};
 use haggle::exit::Exit;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 /// What a bidder answers to a request id.
 #[derive(Clone, Debug)]
@@ -643,22 +646,31 @@ async fn invalid_rows_are_refused_or_get_no_bid_on_what_is_flawed() {
 
 #[actix_web::test]
 async fn a_run_that_is_stopped_reports_what_is_done() {
-    let rows: Vec<_> = (0..50)
-        .map(|index| {
-            let id = format!("r{index}");
-            let reply = Reply { after: Duration::from_millis(20), ..Reply::status(204, "") };
-            (request(json!({"banner": {"w": 1, "h": 1}}), json!({"id": id})), reply)
-        })
-        .collect();
-    let replies =
-        rows.iter().map(|(request, reply)| (request["id"].as_str().unwrap().to_owned(), reply.clone()));
-    let address = bidder(replies.collect());
-    let (_folder, path) = file(&rows.iter().map(|(request, _)| request.clone()).collect::<Vec<_>>());
+    // The sixth request is answered only after the run was told to stop, and still counts.
+    let (asked, stopped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let shared = web::Data::new((AtomicUsize::new(0), Arc::clone(&asked), Arc::clone(&stopped)));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = async |shared: web::Data<(AtomicUsize, Arc<Notify>, Arc<Notify>)>| {
+        let (count, asked, stopped) = &**shared;
+        if count.fetch_add(1, Ordering::SeqCst) == 5 {
+            asked.notify_one();
+            stopped.notified().await;
+        }
+        HttpResponse::NoContent().finish()
+    };
+    let server =
+        HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(answer)));
+    actix_web::rt::spawn(server.workers(1).listen(listener).unwrap().run());
+    let row = request(json!({"banner": {"w": 1, "h": 1}}), json!({"id": "r"}));
+    let (_folder, path) = file(&vec![row; 50]);
     let args = CertifyArgs::new(endpoint(address), path);
-    let stop = actix_web::rt::time::sleep(Duration::from_millis(200));
+    let stop = async {
+        asked.notified().await;
+        stopped.notify_one();
+    };
     let report = certify(&args, stop).await.unwrap();
-    assert!(!report.complete && !report.passed());
-    assert!(report.requests > 0 && report.requests < 50, "{}", report.requests);
+    assert_eq!((report.requests, report.complete, report.passed()), (6, false, false));
     assert!(report.failures.is_empty());
 }
 
