@@ -1,7 +1,5 @@
 //! What a request costs to read and a response to write.
 
-mod derived;
-
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -14,32 +12,11 @@ use haggle_openrtb::{
     Asker, BannerMarkup, Bid, Markup, NativeMarkup, ResponseHead, ResponseWriter, UserId, VastMarkup, parse,
 };
 
-/// A site's and an app's request and, where the recorded ones are at hand, the median of those.
-fn bodies() -> Vec<(&'static str, String)> {
-    let mut bodies =
-        vec![("site", include_str!("site.json").to_owned()), ("app", include_str!("app.json").to_owned())];
-    let folder = std::env::var_os("HAGGLE_TEST_DATA").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        std::path::PathBuf::from,
-    );
-    let recorded = std::fs::read_to_string(folder.join("openrtb/valid.jsonl")).unwrap_or_default();
-    let mut requests: Vec<String> = recorded
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .map(|row| row["request"].to_string())
-        .collect();
-    requests.sort_by_key(String::len);
-    if let Some(median) = requests.get(requests.len() / 2) {
-        bodies.push(("median of the recorded", median.clone()));
-    }
-    bodies
-}
-
 fn requests(criterion: &mut Criterion) {
     let rates = Rates { account: "USD".to_owned(), pairs: Vec::new() };
     let user_ids = &[UserId::Buyeruid, UserId::Id];
     let asker = Asker { exchange: ExchangeKey::of("bench"), seat: "haggle", user_ids, rates: &rates };
-    for (name, body) in bodies() {
+    for (name, body) in [("site", include_str!("site.json")), ("app", include_str!("app.json"))] {
         let body = body.trim_end().as_bytes();
         let mut group = criterion.benchmark_group(format!("{name}, {} bytes", body.len()));
         group.throughput(Throughput::Bytes(body.len() as u64));
@@ -53,12 +30,6 @@ fn requests(criterion: &mut Criterion) {
                 let biddable =
                     request.imps_for(&context, &asker).filter(|(_, outcome)| outcome.is_ok()).count();
                 Ok::<_, haggle_openrtb::RequestError>((black_box(context).user, biddable))
-            });
-        });
-        group.bench_function("sonic-rs into derived types", |bencher| {
-            bencher.iter(|| {
-                sonic_rs::from_slice::<derived::BidRequest<'_>>(black_box(body))
-                    .map(|request| request.imps.map_or(0, |imps| imps.len()))
             });
         });
         group.finish();
