@@ -1,7 +1,6 @@
 //! Whether a video or a sound fits a player, and which of its files are sent, and in which template.
 
 use super::mime::name_in;
-use crate::codes::Codes;
 use crate::creative::{Media, MediaFile, Stream};
 use crate::opportunity::{Size, StreamSlot};
 
@@ -132,6 +131,7 @@ fn size_fits(slot: &StreamSlot, size: Size) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes::Codes;
     use crate::id::Tag;
     use crate::opportunity::Pod;
 
