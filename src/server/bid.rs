@@ -10,8 +10,8 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_domain::fit::{attributes, template, verification};
 use haggle_domain::{
-    Ad, Basis, BasisSource, Campaign, Category, Context, Creative, Draw, Event, NoBidReason, Opportunity, Record, Stream,
-    StreamSlot, Timestamp,
+    Ad, Basis, BasisSource, Campaign, Category, Context, Creative, Draw, Event, NoBidReason, Opportunity,
+    Record, Stream, StreamSlot, Timestamp,
 };
 use haggle_openrtb::{
     Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, ResponseHead, ResponseWriter,
