@@ -163,6 +163,15 @@ fn audio_vast() -> String {
     vast("3.0", "").replace("video/mp4\" width=\"640\" height=\"360\"", "audio/mpeg\"")
 }
 
+fn daast() -> String {
+    "<DAAST version=\"1.0\"><Ad id=\"1\"><InLine><AdTitle>t</AdTitle><Category>IAB8</Category>\
+     <Impression>https://i.example</Impression><Creatives><Creative><Linear><Duration>00:00:15</Duration><MediaFiles>\
+     <MediaFile id=\"1\" delivery=\"progressive\" type=\"audio/mpeg\">https://m.example/a.mp3</MediaFile></MediaFiles>\
+     <AdInteractions><ClickThrough>https://c.example</ClickThrough></AdInteractions></Linear></Creative></Creatives>\
+     </InLine></Ad></DAAST>"
+        .to_owned()
+}
+
 fn native_bid() -> Value {
     let adm = json!({"native": {"assets": [{"id": 1, "title": {"text": "Boots"}},
         {"id": 2, "img": {"url": "https://i.example/1.png", "w": 120, "h": 60}}], "link": {"url": "https://c.example"},
@@ -376,6 +385,24 @@ fn timed_cases() -> Vec<Case> {
                 (Check::Format, json!({"mtype": 2})),
             ],
         },
+        Case {
+            request: request(
+                json!({"audio": {"mimes": "audio/mpeg", "protocols": [9, 10]}, "video": {"mimes": ["audio/mpeg"]}}),
+                json!({}),
+            ),
+            bid: patched(&video_bid(), &json!({"mtype": 3, "protocol": 9, "adm": daast()})),
+            mistakes: vec![
+                (Check::Protocol, json!({"adm": audio_vast(), "protocol": null})),
+                (Check::Protocol, json!({"protocol": 10})),
+                (Check::Protocol, json!({"adm": daast().replace("\"1.0\"", "\"3.0\"")})),
+                (Check::Vast, json!({"adm": daast().replace("Category>", "Description>")})),
+                (Check::Vast, json!({"adm": daast().replace("AdInteractions>", "VideoClicks>")})),
+                (Check::Duration, json!({"adm": daast().replace("00:00:15", "00:00:25")})),
+                (Check::Mimes, json!({"adm": daast().replace("audio/mpeg", "audio/ogg")})),
+                (Check::Markup, json!({"adm": daast().replace("DAAST", "VMAP").replace("<VMAP", "<?xml version=\"1.0\"?><VMAP")})),
+                (Check::Format, json!({"mtype": 2, "protocol": null})),
+            ],
+        },
     ]
 }
 
@@ -403,6 +430,11 @@ fn native_cases() -> Vec<Case> {
     let imp = |asked: Value| json!({"native": {"request": asked}, "secure": 1});
     vec![
         Case { request: request(imp(asked.to_string().into()), json!({})), bid: native_bid(), mistakes },
+        Case {
+            request: request(json!({"native": {"request_native": asked}}), json!({})),
+            bid: native_bid(),
+            mistakes: vec![(Check::Native, native_adm(|native| native["assets"][1]["id"] = 7.into()))],
+        },
         Case { request: request(imp(asked), json!({})), bid: native_bid(), mistakes: vec![] },
     ]
 }

@@ -1,10 +1,10 @@
 //! What the publisher does not want: categories, advertisers, apps, creative attributes and banner types.
 
-use serde_json::Value;
+use std::borrow::Cow;
 
 use super::check::{Check, Findings};
 use super::offer::{Markup, Offer};
-use super::value::{list, strings, text, whole_at, wholes};
+use super::value::{strings, text, whole_at, wholes};
 
 /// The taxonomy whose codes carry their parents: IAB Content Categories 1.0.
 const DASHED_TAXONOMY: i64 = 1;
@@ -60,7 +60,7 @@ fn categories(offer: &Offer<'_>, findings: &mut Findings) {
         return;
     }
     for category in categories {
-        let is_of = |list: &[&str]| list.iter().any(|code| covers(code, category, taxonomy));
+        let is_of = |list: &[Cow<'_, str>]| list.iter().any(|code| covers(code, &category, taxonomy));
         findings.require(Check::Category, !is_of(&blocked), || {
             format!("{name}: cat {category} is blocked by bcat")
         });
@@ -87,10 +87,10 @@ fn advertiser(offer: &Offer<'_>, findings: &mut Findings) {
     findings.require(Check::Advertiser, text(offer.bid, "crid").is_some(), || {
         format!("{name}: no crid; name the creative")
     });
-    for blocked in list(offer.request, "badv").iter().filter_map(Value::as_str) {
-        let found = domains.iter().find(|domain| is_below(domain, blocked));
+    for blocked in strings(offer.request, "badv") {
+        let found = domains.iter().find(|domain| is_below(domain, &blocked));
         findings.require(Check::Advertiser, found.is_none(), || {
-            format!("{name}: adomain {} is blocked by badv {blocked}", found.unwrap_or(&""))
+            format!("{name}: adomain {} is blocked by badv {blocked}", found.map_or("", |domain| domain))
         });
     }
 }

@@ -51,13 +51,13 @@ pub enum Check {
     Pod,
     /// The media files' types.
     Mimes,
-    /// The VAST version.
+    /// The version of VAST or DAAST.
     Protocol,
     /// VPAID, MRAID, OMID and SIMID only where the imp supports them.
     Api,
     /// There is markup, and it is well formed.
     Markup,
-    /// VAST's structure.
+    /// The structure of VAST or DAAST.
     Vast,
     /// The native answer against the native request.
     Native,

@@ -21,6 +21,7 @@ pub(super) fn check(offer: &Offer<'_>, findings: &mut Findings) {
             let agrees = match offer.markup {
                 Markup::None => true,
                 Markup::Html(_) => format == Format::Banner,
+                Markup::Vast(Ok(vast)) if vast.is_daast => format == Format::Audio,
                 Markup::Vast(_) => format.is_timed(),
                 Markup::Native(_) => format == Format::Native,
             };

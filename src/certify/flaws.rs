@@ -1,15 +1,16 @@
 //! What is wrong with a request by OpenRTB 2.6 itself: what the specification requires and is missing or of another
 //! type, what it says must not stand together, and imps of which nobody can know what would fit.
 //!
-//! What only one exchange or server asks for (members of `ext` above all) is no flaw, and neither is a number that is
-//! written as a string.
+//! What only one exchange or server asks for (members of `ext` above all) is no flaw, and neither is what bidders that
+//! tolerate it can honour: a number that is written as a string or a string as a number, one string in place of an array,
+//! and `native.request_native`, where some exchanges put the request.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::format::Format;
-use super::value::{at, flag, list, member, nanos, text, whole, whole_at};
+use super::value::{at, flag, is_strings, list, member, nanos, strings, text, whole, whole_at};
 
 /// Top-level objects of a request, and objects within them.
 const OBJECTS: [&[&str]; 18] = [
@@ -32,8 +33,8 @@ const OBJECTS: [&[&str]; 18] = [
     &["source", "ext"],
     &["regs", "ext"],
 ];
-/// Top-level arrays of strings: what cannot be read cannot be honoured.
-const STRING_ARRAYS: [&str; 7] = ["cur", "wseat", "bseat", "acat", "bcat", "badv", "bapp"];
+/// Top-level lists of strings: what cannot be read cannot be honoured.
+const STRINGS: [&str; 7] = ["cur", "wseat", "bseat", "acat", "bcat", "badv", "bapp"];
 
 /// What is wrong with a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,9 +114,9 @@ impl Flaws {
                 add(format!("{} is no object", path.join(".")));
             }
         }
-        for name in STRING_ARRAYS {
-            if member(request, name).is_some_and(|value| !is_array_of(value, Value::is_string)) {
-                add(format!("{name} is no array of strings"));
+        for name in STRINGS {
+            if member(request, name).is_some_and(|value| !is_strings(value)) {
+                add(format!("{name} is no list of strings"));
             }
         }
     }
@@ -255,12 +256,12 @@ fn look_at_banner(banner: &Value, full_screen: bool, add: &mut dyn FnMut(&str)) 
 
 fn look_at_timed(slot: &Value, add: &mut dyn FnMut(&str)) {
     match member(slot, "mimes") {
-        Some(mimes) if is_array_of(mimes, |mime| mime.as_str().is_some_and(|mime| !mime.is_empty())) => {
-            if list(slot, "mimes").is_empty() {
+        Some(mimes) if is_strings(mimes) => {
+            if strings(slot, "mimes").iter().all(|mime| mime.is_empty()) {
                 add("mimes is empty");
             }
         }
-        Some(_) => add("mimes is no array of strings"),
+        Some(_) => add("mimes is no list of strings"),
         None => add("mimes is missing"),
     }
     for name in ["minduration", "maxduration", "poddur", "maxseq", "w", "h"] {
@@ -280,16 +281,23 @@ fn look_at_timed(slot: &Value, add: &mut dyn FnMut(&str)) {
 }
 
 fn look_at_native(native: &Value, add: &mut dyn FnMut(&str)) {
-    if member(native, "request").is_none() {
+    if NATIVE_REQUESTS.iter().all(|name| member(native, name).is_none()) {
         add("request is missing");
     } else if native_request(native).is_none() {
         add("request cannot be read or asks for no assets");
     }
 }
 
+/// Where a native request stands: by the specification, and where some exchanges put it.
+const NATIVE_REQUESTS: [&str; 2] = ["request", "request_native"];
+
 /// The native request: a JSON text by the specification, an object as some exchanges send it; bare or below `native`.
 pub(super) fn native_request(native: &Value) -> Option<Value> {
-    let request = match member(native, "request")? {
+    NATIVE_REQUESTS.iter().find_map(|name| readable_request(member(native, name)?))
+}
+
+fn readable_request(request: &Value) -> Option<Value> {
+    let request = match request {
         Value::String(text) => serde_json::from_str(text).ok()?,
         object @ Value::Object(_) => object.clone(),
         _ => return None,
@@ -320,7 +328,10 @@ mod tests {
             {"id": "6", "native": {"request": "{\"native\":{\"assets\":[{\"id\":1}]}}"}},
             {"id": "7", "native": {"request": {"assets": [{"id": 1}]}}, "video": null},
             {"id": "8", "banner": {"w": "300", "h": "250"}, "metric": [{"type": "viewability", "value": 0.5}],
-             "pmp": {"deals": [{"id": "d", "bidfloor": 1}]}, "qty": {"multiplier": 14.2}}],
+             "pmp": {"deals": [{"id": "d", "bidfloor": 1}]}, "qty": {"multiplier": 14.2}},
+            {"id": "9", "video": {"mimes": "video/mp4"}, "native": {"request_native": {"assets": [{"id": 1}]}}},
+            {"id": "10", "native": {"request_native": "{\"native\":{\"assets\":[{\"id\":1}]}}"}}],
+            "badv": "ford.example", "bcat": ["IAB1", 7], "wseat": 12,
             "device": {"w": 320, "h": 480}, "ext": {"prebid": {"cache": {}}}, "user": {"ext": {"prebid": {}}}});
         assert_eq!(Flaws::of(&request), Flaws::default());
     }
@@ -340,7 +351,8 @@ mod tests {
             (json!({"id": "r", "imp": imp, "site": {}, "dooh": {}}), "site and dooh exclude"),
             (json!({"id": "r", "imp": imp, "regs": {"ext": "malformed"}}), "regs.ext is no object"),
             (json!({"id": "r", "imp": imp, "device": "phone"}), "device is no object"),
-            (json!({"id": "r", "imp": imp, "badv": "ford.example"}), "badv is no array of strings"),
+            (json!({"id": "r", "imp": imp, "badv": {"ford.example": 1}}), "badv is no list of strings"),
+            (json!({"id": "r", "imp": imp, "bcat": ["IAB1", ["IAB2"]]}), "bcat is no list of strings"),
         ] {
             let flaws = Flaws::of(&request);
             assert!(flaws.request.iter().any(|flaw| flaw.contains(said)), "{request}: {flaws:?}");
@@ -368,7 +380,8 @@ mod tests {
             (json!({"id": "1", "banner": []}), "banner: is no object"),
             (json!({"id": "1", "video": {"w": 1}}), "video: mimes is missing"),
             (json!({"id": "1", "audio": {"mimes": []}}), "audio: mimes is empty"),
-            (json!({"id": "1", "video": {"mimes": "video/mp4"}}), "video: mimes is no array"),
+            (json!({"id": "1", "audio": {"mimes": ""}}), "audio: mimes is empty"),
+            (json!({"id": "1", "video": {"mimes": true}}), "video: mimes is no list"),
             (
                 json!({"id": "1", "video": {"mimes": ["a"], "rqddurs": [15], "maxduration": 30}}),
                 "rqddurs excludes",
@@ -380,6 +393,7 @@ mod tests {
             ),
             (json!({"id": "1", "native": {}}), "native: request is missing"),
             (json!({"id": "1", "native": {"request": "{"}}), "native: request cannot be read"),
+            (json!({"id": "1", "native": {"request_native": "{"}}), "native: request cannot be read"),
             (json!({"id": "1", "banner": banner, "bidfloor": -0.1}), "bidfloor is negative"),
             (json!({"id": "1", "banner": banner, "bidfloor": "cheap"}), "bidfloor is no number"),
             (json!({"id": "1", "banner": banner, "bidfloorcur": "$"}), "bidfloorcur is no"),

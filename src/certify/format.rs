@@ -36,7 +36,7 @@ impl Format {
         usize::try_from(mtype - 1).ok().and_then(|index| Self::ALL.get(index)).copied()
     }
 
-    /// Whether the markup is VAST.
+    /// Whether the markup is VAST, or DAAST.
     pub(super) const fn is_timed(self) -> bool {
         matches!(self, Self::Video | Self::Audio)
     }

@@ -115,6 +115,7 @@ fn asset_fits(id: i64, wanted: &Value, asset: &Value, fail: &mut dyn FnMut(Strin
         _ => match text(asset, "vasttag").map(vast::read) {
             None => fail(format!("asset {id} has no video.vasttag")),
             Some(Err(problem)) => fail(format!("asset {id}: {problem}")),
+            Some(Ok(vast)) if vast.is_daast => fail(format!("asset {id}: video.vasttag is DAAST, not VAST")),
             Some(Ok(vast)) => vast.problems.iter().for_each(|problem| fail(format!("asset {id}: {problem}"))),
         },
     }
@@ -182,7 +183,8 @@ mod tests {
             (with(json!({"id": 2, "img": {"url": "https://i.example", "h": 51}})), "img.h is 51"),
             (with(json!({"id": 2, "img": {"w": 100}})), "no img.url"),
             (with(json!({"id": 3, "data": {"value": "long"}})), "4 characters"),
-            (with(json!({"id": 4, "video": {"vasttag": "<VAST/>"}})), "its root has no"),
+            (with(json!({"id": 4, "video": {"vasttag": "<VAST/>"}})), "VAST has no"),
+            (with(json!({"id": 4, "video": {"vasttag": "<DAAST version=\"1.0\"/>"}})), "is DAAST"),
             (
                 json!({"assets": [title], "link": link, "eventtrackers": [{"event": 1, "method": 2}]}),
                 "does not support",

@@ -13,7 +13,7 @@ pub(super) enum Markup<'a> {
     None,
     /// Neither of the others.
     Html(&'a str),
-    /// A VAST document, or what keeps it from being one.
+    /// A document of VAST or DAAST, or what keeps it from being one.
     Vast(Result<Vast, String>),
     /// A native answer, or what keeps it from being one.
     Native(Result<Value, String>),
@@ -91,7 +91,7 @@ impl<'a> Offer<'a> {
         deals.iter().find(|deal| text(deal, "id") == Some(id))
     }
 
-    /// The VAST document, where there is one that can be read.
+    /// The document of VAST or DAAST, where there is one that can be read.
     pub(super) fn vast(&self) -> Option<&Vast> {
         match &self.markup {
             Markup::Vast(Ok(vast)) => Some(vast),
@@ -138,6 +138,10 @@ mod tests {
         assert_eq!(format(&imp, json!({"adm": "<b>hello</b>"})), Some(Format::Banner));
         assert_eq!(format(&imp, json!({"adm": " {\"assets\":[]}"})), Some(Format::Native));
         assert_eq!(format(&imp, json!({"adm": "<?xml version=\"1.0\"?><VAST/>"})), Some(Format::Audio));
+        assert_eq!(
+            format(&json!({"video": {}, "audio": {}}), json!({"adm": "<DAAST version=\"1.0\"/>"})),
+            Some(Format::Audio)
+        );
         assert_eq!(
             format(&json!({"video": {}}), json!({"adm": "<VAST version=\"3.0\"/>"})),
             Some(Format::Video)

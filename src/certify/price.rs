@@ -4,6 +4,8 @@
 //! deal has none, and outside deals, a video or audio bid goes by its slot's `durfloors` or `mincpmpersec`; all else by
 //! the imp's.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::check::{Check, Findings};
@@ -113,7 +115,7 @@ fn deal(offer: &Offer<'_>, price: i128, findings: &mut Findings) {
     let seats = strings(deal, "wseat");
     findings.require(
         Check::Deal,
-        seats.is_empty() || offer.seat.is_some_and(|seat| seats.contains(&seat)),
+        seats.is_empty() || offer.seat.is_some_and(|seat| has(&seats, seat)),
         || format!("{name}: seat {} is not in wseat of deal {id}", offer.seat.unwrap_or("(none)")),
     );
     let allowed = strings(deal, "wadomain");
@@ -139,13 +141,18 @@ fn deal(offer: &Offer<'_>, price: i128, findings: &mut Findings) {
     }
 }
 
+/// Whether a list names something.
+fn has(list: &[Cow<'_, str>], name: &str) -> bool {
+    list.iter().any(|listed| listed == name)
+}
+
 /// Checks the response's currency and the seats, which are those of all of its bids.
 pub(super) fn check_response(request: &Value, response: &Value, findings: &mut Findings) {
     let currency = text(response, "cur").unwrap_or("USD");
     let allowed = strings(request, "cur");
     let is_code = currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_uppercase());
     findings.require(Check::Currency, is_code, || format!("cur {currency:?} is no ISO 4217 code"));
-    findings.require(Check::Currency, allowed.is_empty() || allowed.contains(&currency), || {
+    findings.require(Check::Currency, allowed.is_empty() || has(&allowed, currency), || {
         format!("cur {currency} is not one of {allowed:?}")
     });
     let (white, black) = (strings(request, "wseat"), strings(request, "bseat"));
@@ -155,12 +162,10 @@ pub(super) fn check_response(request: &Value, response: &Value, findings: &mut F
     for seat in list(response, "seatbid") {
         let seat = text(seat, "seat");
         let name = seat.unwrap_or("(none)");
-        findings.require(
-            Check::Seat,
-            white.is_empty() || seat.is_some_and(|seat| white.contains(&seat)),
-            || format!("seat {name} is not in wseat {white:?}"),
-        );
-        findings.require(Check::Seat, seat.is_none_or(|seat| !black.contains(&seat)), || {
+        findings.require(Check::Seat, white.is_empty() || seat.is_some_and(|seat| has(&white, seat)), || {
+            format!("seat {name} is not in wseat {white:?}")
+        });
+        findings.require(Check::Seat, seat.is_none_or(|seat| !has(&black, seat)), || {
             format!("seat {name} is in bseat")
         });
     }

@@ -106,10 +106,11 @@ fn media(offer: &Offer<'_>, slot: &Value, findings: &mut Findings) {
     });
 }
 
-/// The AdCOM creative subtypes of a document's version: inline and wrapper.
+/// The AdCOM creative subtypes of a document: inline and wrapper. That of DAAST 1.1, which corrects the text of 1.0, is
+/// 1.0's.
 fn subtypes(vast: &Vast) -> Option<(i64, i64)> {
     if vast.is_daast {
-        return Some((9, 10));
+        return ["1.0", "1.1"].contains(&vast.version.as_str()).then_some((9, 10));
     }
     match vast.number()? {
         (1, _) => Some((1, 4)),
@@ -134,14 +135,20 @@ fn protocol(offer: &Offer<'_>, slot: &Value, findings: &mut Findings) {
     }
     let Some(vast) = offer.vast().filter(|_| stated.is_some() || !allowed.is_empty()) else { return };
     let Some((inline, wrapper)) = subtypes(vast) else {
-        findings
-            .fail(Check::Protocol, format!("{name}: VAST version {:?} is none that is known", vast.version));
+        findings.fail(
+            Check::Protocol,
+            format!("{name}: {} version {:?} is none that is known", vast.template(), vast.version),
+        );
         return;
     };
     let found = if vast.is_wrapper { wrapper } else { inline };
     findings.require(Check::Protocol, allowed.is_empty() || allowed.contains(&found), || {
         let kind = if vast.is_wrapper { "wrapper" } else { "inline" };
-        format!("{name}: VAST {} {kind} is protocol {found}, none of {allowed:?}", vast.version)
+        format!(
+            "{name}: {} {} {kind} is protocol {found}, none of {allowed:?}",
+            vast.template(),
+            vast.version
+        )
     });
     findings.require(Check::Protocol, stated.is_none_or(|stated| stated == found), || {
         format!("{name}: protocol says {}, the markup is {found}", stated.unwrap_or_default())

@@ -1,4 +1,7 @@
-//! Reading members of a request the way that exchanges write them: numbers may be strings, null is absent.
+//! Reading members of a request the way that exchanges write them: numbers may be strings and strings numbers, one string
+//! may be a list, null is absent.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -66,9 +69,29 @@ pub(super) fn list<'a>(object: &'a Value, name: &str) -> &'a [Value] {
     member(object, name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The strings of an array.
-pub(super) fn strings<'a>(object: &'a Value, name: &str) -> Vec<&'a str> {
-    list(object, name).iter().filter_map(Value::as_str).collect()
+/// A string, or the digits of a number, which some exchanges write in place of it.
+fn word(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(text.into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    }
+}
+
+/// Whether a value can be read as strings: an array of them, or one alone.
+pub(super) fn is_strings(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().all(|value| word(value).is_some()),
+        value => word(value).is_some(),
+    }
+}
+
+/// The strings of an array; a string alone is a list of one.
+pub(super) fn strings<'a>(object: &'a Value, name: &str) -> Vec<Cow<'a, str>> {
+    match member(object, name) {
+        Some(Value::Array(values)) => values.iter().filter_map(word).collect(),
+        value => value.and_then(word).into_iter().collect(),
+    }
 }
 
 /// The whole numbers of an array.
@@ -91,6 +114,18 @@ mod tests {
         assert!(flag(&object, &["d", "e"]) && flag(&object, &["f"]) && !flag(&object, &["b"]));
         assert_eq!(number(&json!("1e999")), None);
         assert_eq!(text(&json!({"a": ""}), "a"), None);
+    }
+
+    #[test]
+    fn strings_may_stand_alone_and_be_numbers() {
+        let object = json!({"a": ["x", 7], "b": "x", "c": 7, "d": ["x", {}], "e": true, "f": null});
+        assert_eq!(strings(&object, "a"), ["x", "7"]);
+        assert_eq!(strings(&object, "b"), ["x"]);
+        assert_eq!(strings(&object, "c"), ["7"]);
+        assert_eq!(strings(&object, "d"), ["x"]);
+        assert!(strings(&object, "e").is_empty() && strings(&object, "f").is_empty());
+        let readable = ["a", "b", "c", "d", "e", "f"].map(|name| is_strings(&object[name]));
+        assert_eq!(readable, [true, true, true, false, false, false]);
     }
 
     proptest! {

@@ -1,4 +1,8 @@
 //! VAST documents: read into what the checks need, with what is wrong with their structure (VAST 2.0 to 4.3).
+//!
+//! So are documents of DAAST, VAST's sibling for audio (IAB, Digital Audio Ad Serving Template 1.0 and 1.1), which has the
+//! structure of VAST 3.0, a `Category` that is required (section 3.1.4.1), an optional `AdSystem`, `AdInteractions` in
+//! place of `VideoClicks` (3.2.1.6), and `DAASTAdTagURI` (3.3.1.1).
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -17,6 +21,8 @@ pub(super) struct Media {
 /// What a document holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Vast {
+    /// It is DAAST.
+    pub(super) is_daast: bool,
     /// Of the attribute, such as "4.2"; empty where there is none.
     pub(super) version: String,
     /// It is of DAAST, VAST's sister for audio, of which there was one version.
@@ -42,7 +48,7 @@ pub(super) struct Vast {
 const LINKS: [&str; 4] =
     ["ClickThrough", "CompanionClickThrough", "NonLinearClickThrough", "IconClickThrough"];
 /// Elements whose text is a URL that is fetched.
-const ASSETS: [&str; 15] = [
+const ASSETS: [&str; 16] = [
     "Impression",
     "Tracking",
     "ClickTracking",
@@ -55,6 +61,7 @@ const ASSETS: [&str; 15] = [
     "StaticResource",
     "IFrameResource",
     "VASTAdTagURI",
+    "DAASTAdTagURI",
     "Viewable",
     "NotViewable",
     "ViewUndetermined",
@@ -64,24 +71,25 @@ const ASSETS: [&str; 15] = [
 ///
 /// # Errors
 ///
-/// Where it is no XML, or no VAST.
+/// Where it is no XML, or neither VAST nor DAAST.
 pub(super) fn read(text: &str) -> Result<Vast, String> {
     let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options)
         .map_err(|error| format!("adm is no well-formed XML: {error}"))?;
     let root = document.root_element();
-    let name = root.tag_name().name();
-    if !["VAST", "DAAST"].contains(&name) {
-        return Err(format!("adm is XML with the root {name}, not VAST"));
-    }
+    let is_daast = match root.tag_name().name() {
+        "VAST" => false,
+        "DAAST" => true,
+        other => return Err(format!("adm is XML with the root {other}, neither VAST nor DAAST")),
+    };
     let version = root.attribute("version").unwrap_or_default().trim().to_owned();
-    let mut vast = Vast { version, is_daast: name == "DAAST", ..Vast::default() };
+    let mut vast = Vast { is_daast, version, ..Vast::default() };
     if vast.version.is_empty() {
-        vast.problem("its root has no version");
+        vast.problem(&format!("{} has no version", vast.template()));
     }
     let ads: Vec<_> = children(root, "Ad").collect();
     if ads.is_empty() {
-        vast.problem("its root has no Ad; bid nothing instead");
+        vast.problem(&format!("{} has no Ad; bid nothing instead", vast.template()));
     }
     for ad in ads {
         match (child(ad, "InLine"), child(ad, "Wrapper")) {
@@ -121,20 +129,31 @@ impl Vast {
         }
     }
 
-    /// Whether all of its media files are audio.
+    /// The name of its root.
+    pub(super) fn template(&self) -> &'static str {
+        if self.is_daast { "DAAST" } else { "VAST" }
+    }
+
+    /// Whether it is for audio alone: DAAST, or VAST whose media files are all audio.
     pub(super) fn is_audio(&self) -> bool {
+        if self.is_daast {
+            return true;
+        }
         let mut typed = self.media.iter().filter(|media| !media.mime.is_empty()).peekable();
         typed.peek().is_some() && typed.all(|media| media.mime.to_ascii_lowercase().starts_with("audio/"))
     }
 
-    /// Major and minor version.
+    /// Major and minor version of VAST; none of DAAST.
     pub(super) fn number(&self) -> Option<(u32, u32)> {
+        if self.is_daast {
+            return None;
+        }
         let (major, minor) = self.version.split_once('.').unwrap_or((&self.version, "0"));
         Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
     }
 
     fn inline(&mut self, inline: Node<'_, '_>) {
-        for name in ["AdSystem", "AdTitle"] {
+        for name in if self.is_daast { ["Category", "AdTitle"] } else { ["AdSystem", "AdTitle"] } {
             if child(inline, name).is_none_or(|node| content(node).is_empty()) {
                 self.problem(&format!("InLine has no {name}"));
             }
@@ -156,18 +175,22 @@ impl Vast {
                 shown = true;
                 self.linear(linear);
             }
-            if child(creative, "NonLinearAds").is_some() {
+            if !self.is_daast && child(creative, "NonLinearAds").is_some() {
                 shown = true;
                 self.is_non_linear = true;
             }
         }
         if !shown {
-            self.problem("InLine has no Creative with Linear or NonLinearAds");
+            let ads = if self.is_daast { "Linear" } else { "Linear or NonLinearAds" };
+            self.problem(&format!("InLine has no Creative with {ads}"));
         }
     }
 
     fn linear(&mut self, linear: Node<'_, '_>) {
         self.is_linear = true;
+        if self.is_daast && child(linear, "VideoClicks").is_some() {
+            self.problem("Linear has VideoClicks, which is VAST's; DAAST's is AdInteractions");
+        }
         let duration = child(linear, "Duration").map(content);
         match duration.as_deref().and_then(duration_ms) {
             Some(duration) => {
@@ -189,7 +212,8 @@ impl Vast {
                 self.problem("MediaFile's delivery is neither progressive nor streaming");
             }
             let Media { width, height, .. } = media(file);
-            if !mime.to_ascii_lowercase().starts_with("audio/") && (width.is_none() || height.is_none()) {
+            let has_size = !self.is_daast && !mime.to_ascii_lowercase().starts_with("audio/");
+            if has_size && (width.is_none() || height.is_none()) {
                 self.problem("MediaFile has no width and height");
             }
             if content(file).is_empty() {
@@ -200,7 +224,12 @@ impl Vast {
 
     fn wrapper(&mut self, wrapper: Node<'_, '_>) {
         self.is_wrapper = true;
-        for name in ["AdSystem", "VASTAdTagURI", "Impression"] {
+        let required: &[_] = if self.is_daast {
+            &["DAASTAdTagURI", "Impression"]
+        } else {
+            &["AdSystem", "VASTAdTagURI", "Impression"]
+        };
+        for &name in required {
             if !children(wrapper, name).any(|node| !content(node).is_empty()) {
                 self.problem(&format!("Wrapper has no {name}"));
             }
@@ -320,6 +349,44 @@ mod tests {
         assert_eq!(vast.number(), Some((4, 2)));
         let without = read(&wrapper.replace("VASTAdTagURI>", "VASTAdTagUri>")).unwrap();
         assert!(without.problems[0].contains("VASTAdTagURI"));
+    }
+
+    #[test]
+    fn daast_is_read() {
+        let inline = INLINE
+            .replace("VAST version=\"3.0\"", "DAAST version=\"1.0\"")
+            .replace("VAST>", "DAAST>")
+            .replace("<AdSystem>s</AdSystem>", "<Category>IAB8</Category>")
+            .replace("VideoClicks>", "AdInteractions>")
+            .replace("video/mp4", "audio/mpeg")
+            .replace(" width=\"640\" height=\"360\"", "");
+        let daast = read(&inline).unwrap();
+        assert_eq!(daast.problems, Vec::<String>::new());
+        assert!(daast.is_daast && daast.is_audio() && daast.is_linear);
+        assert_eq!((daast.number(), daast.duration_ms), (None, Some(15_500)));
+        assert_eq!(daast.links, [("ClickThrough".to_owned(), "https://c.example".to_owned())]);
+        for (from, to, said) in [
+            ("Category>", "Description>", "no Category"),
+            ("AdTitle>", "Title>", "no AdTitle"),
+            (" version=\"1.0\"><Ad", "><Ad", "DAAST has no version"),
+            ("AdInteractions>", "VideoClicks>", "AdInteractions"),
+            ("00:00:15.500", "15", "Duration"),
+            ("Linear>", "NonLinearAds>", "no Creative with Linear"),
+            ("MediaFiles>", "Files>", "no MediaFile"),
+        ] {
+            let daast = read(&inline.replace(from, to)).unwrap();
+            assert!(
+                daast.problems.iter().any(|problem| problem.contains(said)),
+                "{said}: {:?}",
+                daast.problems
+            );
+        }
+        let wrapper = "<DAAST version=\"1.0\"><Ad><Wrapper><DAASTAdTagURI>https://w.example</DAASTAdTagURI>\
+                       <Impression>https://i.example</Impression></Wrapper></Ad></DAAST>";
+        let daast = read(wrapper).unwrap();
+        assert_eq!((daast.problems.len(), daast.is_wrapper, daast.assets.len()), (0, true, 2));
+        let without = read(&wrapper.replace("DAASTAdTagURI", "VASTAdTagURI")).unwrap();
+        assert!(without.problems[0].contains("DAASTAdTagURI"));
     }
 
     #[test]

@@ -143,3 +143,33 @@ fn seconds(number: Option<i64>, absent: u32) -> Result<u32, NoBidReason> {
 pub(super) fn codes(list: &Ints) -> Codes {
     list.iter().copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Asker;
+    use haggle_domain::fit::{stream_fits, template};
+    use haggle_domain::{ExchangeKey, Media, MediaFile, Rates, Size, Stream, Template};
+
+    #[test]
+    fn audio_that_is_offered_for_daast_alone_has_room_and_video_has_none() {
+        let body = br#"{"id": "r", "imp": [{"id": "1",
+            "audio": {"mimes": ["audio/mp4"], "minbitrate": 300, "maxbitrate": 1500, "protocols": [9, 10]},
+            "video": {"mimes": ["audio/mp4"], "protocols": [9, 10]}}]}"#;
+        let request = crate::parse(body).unwrap();
+        let rates = Rates { account: "USD".to_owned(), pairs: Vec::new() };
+        let asker = Asker { exchange: ExchangeKey::of("test"), seat: "haggle", user_ids: &[], rates: &rates };
+        let opportunity = request.opportunity(&request.imps[0], &asker).unwrap();
+        let file = |bitrate| MediaFile {
+            url: "https://cdn.test/a.m4a".to_owned(),
+            mime: "audio/mp4".to_owned(),
+            size: Size::default(),
+            bitrate,
+        };
+        let sound =
+            |bitrate| Stream { duration: 15, skip_after: None, media: Media::Files(vec![file(bitrate)]) };
+        let (audio, video) = (opportunity.audio.unwrap(), opportunity.video.unwrap());
+        assert_eq!(template(&audio, &sound(320)), Some(Template::Daast));
+        assert!(stream_fits(&audio, &sound(320)) && !stream_fits(&audio, &sound(128)));
+        assert!(!stream_fits(&video, &sound(320)));
+    }
+}
