@@ -15,31 +15,11 @@
 mod support;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use haggle_domain::{BehaviourKind, Clock, NoBidReason, Tag, UserKey};
-use haggle_strategies::CampaignState;
 use serde_json::{Value, json};
-use support::{HandClock, Rig};
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/openrtb")
-}
-
-/// A copy of the configuration, with a data folder beside it.
-fn configure(folder: &Path) {
-    let config = fixtures().join("config");
-    std::fs::create_dir_all(folder.join("campaigns")).unwrap();
-    for (from, to) in
-        [(config.clone(), folder.to_owned()), (config.join("campaigns"), folder.join("campaigns"))]
-    {
-        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_file() {
-                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-            }
-        }
-    }
-}
+use support::{HandClock, Rig, configure_for_fixtures, fixtures};
 
 fn files(kind: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
@@ -181,20 +161,6 @@ async fn check(rig: &Rig, fixture: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits until every campaign has money to bid with.
-async fn funded(rig: &Rig) {
-    for _ in 0..500 {
-        let catalog = &rig.node.state.snapshot.load().catalog;
-        let now = rig.clock.now();
-        let mut running = catalog.entries().iter().filter(|entry| entry.campaign.flight.contains(now));
-        if running.all(|entry| entry.live.state() == CampaignState::Active) {
-            return;
-        }
-        rig.settle().await;
-    }
-    panic!("not every campaign of the fixtures has money");
-}
-
 /// One user looked at boots: `shopper`, whom a source of extended ids calls `shopper-elsewhere`.
 fn know(rig: &Rig) {
     let now = rig.clock.now();
@@ -206,9 +172,9 @@ fn know(rig: &Rig) {
 #[actix_rt::test]
 async fn every_fixture_is_answered_as_it_says() {
     let folder = tempfile::tempdir().unwrap();
-    configure(folder.path());
+    configure_for_fixtures(folder.path());
     let rig = Rig::start(folder.path(), &HandClock::new()).await;
-    funded(&rig).await;
+    rig.funded().await;
     know(&rig);
     let mut failures = Vec::new();
     let mut count = 0;

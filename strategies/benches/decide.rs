@@ -238,7 +238,8 @@ fn tables(criterion: &mut Criterion) {
     for price in prices() {
         curve.observe(price);
     }
-    criterion.bench_function("WinCurve::best_bid", |bencher| bencher.iter(|| curve.best_bid(black_box(4.2))));
+    criterion
+        .bench_function("WinCurve::best_bid", |bencher| bencher.iter(|| curve.best_bid(black_box(4.2), 0.0)));
     criterion.bench_function("WinCurve::observe", |bencher| {
         bencher.iter(|| curve.observe(black_box(CpmMicros(1_900_000))));
     });

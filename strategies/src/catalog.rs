@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use haggle_domain::{Campaign, CampaignKey, Predicate, Tag, Targeting};
+use haggle_domain::{Campaign, CampaignKey, Tag};
 use haggle_learning::{AdPart, Model, ad_features};
 
 use crate::explore::{Arms, Shape};
@@ -25,8 +25,6 @@ pub struct Entry {
     pub app_tag: Tag,
     /// The ads' language, to compare with `wlang`.
     pub language_tag: Tag,
-    /// Whether its targeting can hold only for users of whom something is known.
-    pub needs_user: bool,
 }
 
 /// All campaigns. Positions are stable within one catalog only.
@@ -73,13 +71,6 @@ fn domain_and_parents(domain: &str) -> Vec<Tag> {
     tags
 }
 
-/// Whether an expression can hold only for a user of whom something is known: one of `all` asks for a behaviour, or all of
-/// `any` do.
-fn needs_user(targeting: &Targeting) -> bool {
-    let asks = |predicate: &Predicate| matches!(predicate, Predicate::Behaviour { .. });
-    targeting.all.iter().any(asks) || (!targeting.any.is_empty() && targeting.any.iter().all(asks))
-}
-
 impl Entry {
     /// Prepares a campaign for bidding. It stays down until its actor has started.
     pub fn new(campaign: Arc<Campaign>) -> Self {
@@ -99,7 +90,6 @@ impl Entry {
             category_tags,
             app_tag: Tag::of(&campaign.app_bundle),
             language_tag: Tag::of(&campaign.language),
-            needs_user: needs_user(&campaign.targeting),
             live: Arc::new(CampaignLive::new(Arms::thompson(&shapes, &[]))),
             campaign,
         }

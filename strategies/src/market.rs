@@ -45,15 +45,17 @@ impl WinCurve {
         self.counts[bucket] += 1.0;
     }
 
-    /// The bid that maximises (value − bid) × P(win at bid): for first-price auctions. Units per thousand; at most
-    /// `value`, and zero for a value that is not above zero.
-    pub fn best_bid(&self, value: f64) -> f64 {
+    /// The bid of at least `floor` that maximises (value − bid) × P(win at bid): for first-price auctions. Units per
+    /// thousand; at most `value`, which is below a floor that it does not reach, and zero for a value that is not above
+    /// zero.
+    pub fn best_bid(&self, value: f64, floor: f64) -> f64 {
         if value.is_nan() || value <= 0.0 {
             return 0.0;
         }
         let total: f64 = self.counts.iter().sum();
         let (mut below, mut best, mut best_surplus) = (0.0, value, 0.0);
-        for (&bid, count) in EDGES.iter().zip(&self.counts) {
+        for (&edge, count) in EDGES.iter().zip(&self.counts) {
+            let bid = edge.max(floor);
             if bid > value {
                 break;
             }
@@ -104,9 +106,9 @@ mod tests {
         for _ in 0..5_000 {
             curve.observe(CpmMicros(2_000_000));
         }
-        let bid = curve.best_bid(10.0);
+        let bid = curve.best_bid(10.0, 0.0);
         assert!((2.0..2.4).contains(&bid), "{bid}");
-        assert!(curve.best_bid(1.0) <= 1.0, "never above the value");
+        assert!(curve.best_bid(1.0, 0.0) <= 1.0, "never above the value");
     }
 
     #[test]
@@ -119,7 +121,7 @@ mod tests {
         }
         let surplus = |bid: f64| -> f64 { prices.iter().filter(|p| **p <= bid).map(|_| 6.0 - bid).sum() };
         let best = (1..600).map(|b| surplus(f64::from(b) / 100.0)).fold(0.0, f64::max);
-        assert!(surplus(curve.best_bid(6.0)) >= 0.95 * best);
+        assert!(surplus(curve.best_bid(6.0, 0.0)) >= 0.95 * best);
     }
 
     proptest! {
@@ -130,7 +132,7 @@ mod tests {
         ) {
             let mut curve = WinCurve::default();
             for price in seen { curve.observe(CpmMicros(price)); }
-            let bid = curve.best_bid(value);
+            let bid = curve.best_bid(value, 0.0);
             prop_assert!(bid == 0.0 || bid <= value);
         }
     }

@@ -72,8 +72,14 @@ pub fn offer(
         .map(|slot| floor(opportunity.floor, &slot.duration_floors, slot.floor_per_second, duration))
         .max()
         .unwrap_or(opportunity.floor);
-    let price =
-        pricing::bid(worth.value, worth.multiplier, worth.auction, worth.curve, entry.campaign.max_bid);
+    let price = pricing::bid(
+        worth.value,
+        worth.multiplier,
+        worth.auction,
+        worth.curve,
+        least,
+        entry.campaign.max_bid,
+    );
     if price < least || price <= CpmMicros::ZERO {
         return Err(NoBidReason::BelowFloor);
     }
@@ -91,7 +97,7 @@ fn deal_price(entry: &Entry, deal: &Deal, floor: CpmMicros, worth: Worth<'_>) ->
             if worth_it { floor } else { CpmMicros::ZERO }
         }
         DealPrice::Auction(auction) => {
-            pricing::bid(worth.value, worth.multiplier, auction, worth.curve, highest)
+            pricing::bid(worth.value, worth.multiplier, auction, worth.curve, floor, highest)
         }
     };
     (price >= floor && price <= highest && price > CpmMicros::ZERO).then_some(price)
@@ -149,6 +155,9 @@ mod tests {
             offer(&entry(&[]), &open, 0, WORTH),
             Ok(Offer { deal: None, price: CpmMicros(4_000_000), guaranteed: false })
         );
+        let first = Worth { auction: AuctionType::First, ..WORTH };
+        let shaded = offer(&entry(&[]), &open, 0, first).unwrap();
+        assert!((CpmMicros(3_000_000)..CpmMicros(4_000_000)).contains(&shaded.price), "{shaded:?}");
         let cheap = Worth { value: 2.9, ..WORTH };
         assert_eq!(offer(&entry(&[]), &open, 0, cheap), Err(NoBidReason::BelowFloor));
     }

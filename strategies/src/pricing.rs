@@ -20,22 +20,28 @@ pub fn value(goal: &Goal, prediction: &Prediction, order_value: Micros) -> f64 {
         }
 }
 
-/// The bid for an impression of that value: scaled by the pacing multiplier, shaded where the winner pays its own
-/// bid, and never above `max_bid`. In a second-price auction the value itself is the best bid (Vickrey 1961).
+/// The bid for an impression of that value: scaled by the pacing multiplier, shaded where the winner pays its own bid
+/// (but not below the floor, where the value reaches that), and never above `max_bid`. In a second-price auction the value
+/// itself is the best bid (Vickrey 1961).
 pub fn bid(
     value: f64,
     multiplier: f64,
     auction: AuctionType,
     curve: Option<&WinCurve>,
+    floor: CpmMicros,
     max_bid: CpmMicros,
 ) -> CpmMicros {
     let paced = value * multiplier;
+    let least = floor.to_f64();
     let shaded = match (auction, curve) {
-        (AuctionType::First, Some(curve)) => curve.best_bid(paced),
-        (AuctionType::First, None) => WinCurve::default().best_bid(paced),
+        (AuctionType::First, Some(curve)) => curve.best_bid(paced, least),
+        (AuctionType::First, None) => WinCurve::default().best_bid(paced, least),
         (AuctionType::SecondPlus, _) => paced,
     };
-    CpmMicros::from_f64_rounded_down(shaded).min(max_bid)
+    let (bid, highest) = (CpmMicros::from_f64_rounded_down(shaded), CpmMicros::from_f64_rounded_down(paced));
+    // Rounding down must not lose the floor.
+    let bid = if highest >= floor { bid.max(floor) } else { bid };
+    bid.min(max_bid)
 }
 
 #[cfg(test)]
@@ -55,10 +61,29 @@ mod tests {
 
     #[test]
     fn second_price_is_truthful_and_first_price_is_not() {
+        let (none, max) = (CpmMicros::ZERO, CpmMicros(50_000_000));
+        assert_eq!(bid(8.0, 0.5, AuctionType::SecondPlus, None, none, max), CpmMicros(4_000_000));
+        assert!(bid(8.0, 1.0, AuctionType::First, None, none, max) < CpmMicros(8_000_000));
+        assert_eq!(bid(800.0, 1.0, AuctionType::SecondPlus, None, none, max), max);
+        assert_eq!(bid(f64::NAN, 1.0, AuctionType::First, None, none, max), CpmMicros::ZERO);
+    }
+
+    #[test]
+    fn shading_stops_at_the_floor_while_the_value_reaches_it() {
         let max = CpmMicros(50_000_000);
-        assert_eq!(bid(8.0, 0.5, AuctionType::SecondPlus, None, max), CpmMicros(4_000_000));
-        assert!(bid(8.0, 1.0, AuctionType::First, None, max) < CpmMicros(8_000_000));
-        assert_eq!(bid(800.0, 1.0, AuctionType::SecondPlus, None, max), max);
-        assert_eq!(bid(f64::NAN, 1.0, AuctionType::First, None, max), CpmMicros::ZERO);
+        let made = |floor, auction| bid(8.0, 0.5, auction, None, CpmMicros(floor), max).0;
+        let free = made(0, AuctionType::First);
+        assert_eq!(made(free, AuctionType::First), free, "a floor that is met changes nothing");
+        for floor in [free + 1, 1_999_999, 3_141_593, 4_000_000] {
+            assert!((floor..=4_000_000).contains(&made(floor, AuctionType::First)), "{floor}");
+            assert_eq!(made(floor, AuctionType::SecondPlus), 4_000_000);
+        }
+        for auction in [AuctionType::First, AuctionType::SecondPlus] {
+            assert!(made(4_000_001, auction) <= 4_000_000, "not above the value");
+        }
+        assert_eq!(
+            bid(8.0, 1.0, AuctionType::First, None, CpmMicros(7_000_000), CpmMicros(6_000_000)).0,
+            6_000_000
+        );
     }
 }

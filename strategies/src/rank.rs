@@ -178,7 +178,7 @@ fn eligible(
         return Err(NoBidReason::OutsideFlight);
     }
     if !targeting::matches(&campaign.targeting, context, profile, now) {
-        let blind = entry.needs_user && context.user.is_none();
+        let blind = context.user.is_none() && targeting::matches_some_user(&campaign.targeting, context, now);
         return Err(if blind { NoBidReason::NoBasis } else { NoBidReason::TargetingMismatch });
     }
     if !safety::allows(entry, context) {

@@ -12,6 +12,15 @@ pub fn matches(targeting: &Targeting, context: &Context, profile: Option<&Profil
         && !targeting.none.iter().any(holds)
 }
 
+/// Whether it would match for a user who did what it asks for: all that is not behaviour does.
+pub fn matches_some_user(targeting: &Targeting, context: &Context, now: Timestamp) -> bool {
+    let holds = |predicate: &Predicate| holds(predicate, context, None, now);
+    let could = |predicate: &Predicate| matches!(predicate, Predicate::Behaviour { .. }) || holds(predicate);
+    targeting.all.iter().all(could)
+        && (targeting.any.is_empty() || targeting.any.iter().any(could))
+        && !targeting.none.iter().any(holds)
+}
+
 fn holds(predicate: &Predicate, context: &Context, profile: Option<&Profile>, now: Timestamp) -> bool {
     let one_of = |wanted: &[Tag], actual: Tag| actual.is_some() && wanted.contains(&actual);
     match predicate {
@@ -93,5 +102,25 @@ mod tests {
         assert!(!matches(&wants(7, 2), &known, Some(&profile), now));
         assert!(!matches(&wants(7, 1), &known, None, now));
         assert!(!matches(&wants(7, 1), &Context::default(), Some(&profile), now), "no basis, no profile");
+    }
+
+    #[test]
+    fn only_behaviour_waits_for_a_user() {
+        let behaviour = || Predicate::Behaviour {
+            did: BehaviourKind::Viewed,
+            what: Tag::of("boots"),
+            within: Duration::from_secs(1),
+            at_least: 1,
+        };
+        let context = Context { country: Tag::of("USA"), ..Context::default() };
+        let some = |all: Vec<Predicate>, any: Vec<Predicate>, none: Vec<Predicate>| {
+            matches_some_user(&Targeting { all, any, none }, &context, Timestamp(0))
+        };
+        assert!(some(vec![behaviour()], vec![], vec![]));
+        assert!(some(vec![country("USA"), behaviour()], vec![], vec![behaviour()]));
+        assert!(!some(vec![country("DEU"), behaviour()], vec![], vec![]), "no user changes the country");
+        assert!(some(vec![], vec![country("DEU"), behaviour()], vec![]));
+        assert!(!some(vec![], vec![country("DEU")], vec![]));
+        assert!(!some(vec![behaviour()], vec![], vec![country("USA")]));
     }
 }

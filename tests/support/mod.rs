@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use awc::http::StatusCode;
 use haggle::config::{self, Loaded, SettingsLayer};
 use haggle::server::Node;
 use haggle_domain::{Clock, Timestamp};
+use haggle_strategies::CampaignState;
 
 /// A clock that moves when the test says so.
 pub struct HandClock(AtomicI64);
@@ -80,6 +81,24 @@ pub fn write_config(folder: &Path) {
     std::fs::write(folder.join("campaigns/eager.toml"), CAMPAIGN).unwrap();
 }
 
+/// Where the requests and answers of `tests/openrtb.rs` are.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/openrtb")
+}
+
+/// Copies the configuration that the fixtures are for into `folder`, where the data will stand beside it.
+pub fn configure_for_fixtures(folder: &Path) {
+    for part in ["", "campaigns", "lists"] {
+        let (from, to) = (fixtures().join("config").join(part), folder.join(part));
+        std::fs::create_dir_all(&to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    }
+}
+
 pub fn load(folder: &Path) -> Loaded {
     let layer = SettingsLayer::default()
         .with("listen", "127.0.0.1:0")
@@ -113,6 +132,20 @@ impl Rig {
     /// Waits for a few ticks of the actors.
     pub async fn settle(&self) {
         tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+
+    /// Waits until every campaign that runs now has money to bid with.
+    pub async fn funded(&self) {
+        for _ in 0..500 {
+            let catalog = &self.node.state.snapshot.load().catalog;
+            let now = self.clock.now();
+            let mut running = catalog.entries().iter().filter(|entry| entry.campaign.flight.contains(now));
+            if running.all(|entry| entry.live.state() == CampaignState::Active) {
+                return;
+            }
+            self.settle().await;
+        }
+        panic!("not every campaign has money");
     }
 
     pub fn url(&self, path: &str) -> String {
