@@ -10,7 +10,8 @@ fuzz_target!(|body: &[u8]| {
     let Ok(request) = parse(body) else { return };
     let rates = Rates { account: "USD".to_owned(), pairs: Vec::new() };
     let user_ids = [UserId::Buyeruid, UserId::Id, UserId::Extended("ids.example".to_owned())];
-    let asker = Asker { exchange: ExchangeKey::of("fuzz"), seat: "haggle", user_ids: &user_ids, rates: &rates };
+    let asker =
+        Asker { exchange: ExchangeKey::of("fuzz"), seat: "haggle", user_ids: &user_ids, rates: &rates };
     let (basis, _) = request.basis(&Policy { vendor: Some(812) });
     let context = request.context(&asker, basis);
     assert!(basis.allows(Basis::TARGET) || context.user.is_none());

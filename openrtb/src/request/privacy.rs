@@ -17,9 +17,9 @@ use crate::privacy::{Policy, Signals, decide};
 pub(crate) struct UserData<'r, 'a> {
     /// The user.
     pub(crate) user: &'r User<'a>,
-    /// Where the device is; where that is not said, the user's home.
+    /// Where the device is; where that is not said, the user's home, if the ad may be chosen by it and learned from it.
     pub(crate) geo: &'r Geo<'a>,
-    /// The city in `geo`; empty where the basis does not reach so far.
+    /// The city in `geo`; empty where the basis does not reach so far, or no ad may be chosen by it.
     pub(crate) city: &'r str,
 }
 
@@ -62,8 +62,40 @@ impl<'a> BidRequest<'a> {
             return None;
         }
         let home_only = self.device.geo.country.is_empty() && !self.user.geo.country.is_empty();
-        let geo = if home_only { &self.user.geo } else { &self.device.geo };
-        let city = if basis.allows(Basis::PRECISE_PLACE) { &*geo.city } else { "" };
+        // Once taken, the home's country cannot be told from the device's, which nobody has to allow.
+        let take_home = home_only && basis.allows(Basis::TARGET.or(Basis::LEARN));
+        let geo = if take_home { &self.user.geo } else { &self.device.geo };
+        let city = if basis.allows(Basis::TARGET.or(Basis::PRECISE_PLACE)) { &*geo.city } else { "" };
         Some(UserData { user: &self.user, geo, city })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::parse;
+
+    #[test]
+    fn the_home_and_the_city_are_for_those_who_may_choose_by_them() {
+        let home = br#"{"id":"1","imp":[{}],"user":{"geo":{"country":"USA","city":"Reno"}}}"#;
+        let here = br#"{"id":"1","imp":[{}],"device":{"geo":{"country":"USA","city":"Reno"}}}"#;
+        let place = |body: &[u8], basis| {
+            let request = parse(body).unwrap();
+            let data = request.user_data(basis)?;
+            Some((data.geo.country.to_string(), data.city.to_owned()))
+        };
+        let found = |country: &str, city: &str| Some((country.to_owned(), city.to_owned()));
+        let both = Basis::TARGET.or(Basis::LEARN);
+        for (basis, at_home, out) in [
+            (Basis::ALL, found("USA", "Reno"), found("USA", "Reno")),
+            (both, found("USA", ""), found("USA", "")),
+            (Basis::TARGET.or(Basis::PRECISE_PLACE), found("", ""), found("USA", "Reno")),
+            (Basis::LEARN.or(Basis::PRECISE_PLACE), found("", ""), found("USA", "")),
+            (Basis::STORE, found("", ""), found("USA", "")),
+            (Basis::NONE, None, None),
+        ] {
+            assert_eq!(place(home, basis), at_home, "{basis:?}");
+            assert_eq!(place(here, basis), out, "{basis:?}");
+        }
     }
 }
