@@ -399,7 +399,10 @@ fn timed_cases() -> Vec<Case> {
                 (Check::Vast, json!({"adm": daast().replace("AdInteractions>", "VideoClicks>")})),
                 (Check::Duration, json!({"adm": daast().replace("00:00:15", "00:00:25")})),
                 (Check::Mimes, json!({"adm": daast().replace("audio/mpeg", "audio/ogg")})),
-                (Check::Markup, json!({"adm": daast().replace("DAAST", "VMAP").replace("<VMAP", "<?xml version=\"1.0\"?><VMAP")})),
+                (
+                    Check::Markup,
+                    json!({"adm": daast().replace("DAAST", "VMAP").replace("<VMAP", "<?xml version=\"1.0\"?><VMAP")}),
+                ),
                 (Check::Format, json!({"mtype": 2, "protocol": null})),
             ],
         },
