@@ -18,7 +18,7 @@ pub(super) fn check(offer: &Offer<'_>, findings: &mut Findings) {
             findings.require(Check::Format, offered.contains(&format.as_str()), || {
                 format!("{name}: it is {}, the imp offers {}", format.as_str(), offered.join(", "))
             });
-            let agrees = match offer.markup {
+            let agrees = match &offer.markup {
                 Markup::None => true,
                 Markup::Html(_) => format == Format::Banner,
                 Markup::Vast(Ok(vast)) if vast.is_daast => format == Format::Audio,

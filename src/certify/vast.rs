@@ -25,8 +25,6 @@ pub(super) struct Vast {
     pub(super) is_daast: bool,
     /// Of the attribute, such as "4.2"; empty where there is none.
     pub(super) version: String,
-    /// It is of DAAST, VAST's sister for audio, of which there was one version.
-    pub(super) is_daast: bool,
     /// It has an ad that points to another document.
     pub(super) is_wrapper: bool,
     /// Of the first linear creative.
