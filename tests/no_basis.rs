@@ -15,7 +15,7 @@ mod support;
 use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Mutex, Once};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use actix_rt::{System, SystemRunner};
@@ -302,6 +302,8 @@ fn put(mut at: &mut Value, path: &str, value: Value) {
     *at = value;
 }
 
+/// Held by the one test that runs: there is one log.
+static ALONE: Mutex<()> = Mutex::new(());
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 struct Lines;
@@ -510,9 +512,35 @@ fn start(folder: &Path) -> (SystemRunner, Bench) {
 }
 
 #[test]
+fn what_goes_somewhere_is_found() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let (system, mut bench) = start(folder.path());
+    let said = Said { members: Vec::new(), allowed: EVERYTHING };
+    let places = (0..PLACES.len()).collect();
+    let case = Case { seed: 7, places, said, abroad: true, known: true, wins: true };
+    system.block_on(bench.check(&case)).unwrap();
+    assert_eq!((bench.stored, bench.learned, bench.known), (1, 1, 1));
+    system.block_on(bench.rig.stop());
+    let data = folder.path().join("data");
+    assert_eq!(bench.needles.find_below(&data), None, "but for what was allowed");
+    let mut all = Needles::default();
+    case.add_markers(&mut all);
+    assert!(all.find_below(&data).is_some_and(|found| found.contains("key")), "in the journal");
+    for (index, (place, kind)) in PLACES.iter().enumerate() {
+        let line = format!("got {}", case.marker(index, *kind));
+        assert!(all.find(line.as_bytes()).is_some(), "{place} in a line of a log");
+    }
+}
+
+#[test]
 fn without_a_basis_nothing_of_a_user_goes_anywhere() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let (system, bench) = start(folder.path());
+    tracing::trace!("the least of lines");
+    let logged = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("the least of lines"), "the test would not notice");
     let bench = RefCell::new(bench);
     let config = Config { cases: 160, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
     let checked =
