@@ -368,18 +368,13 @@ fn timed_cases() -> Vec<Case> {
             ],
         },
         Case {
-            request: request(json!({"audio": {"mimes": ["audio/mpeg"], "protocols": [9]}}), json!({})),
-            bid: patched(&video_bid(), &json!({"mtype": 3, "adm": audio_vast().replace("VAST", "DAAST")})),
-            mistakes: vec![(Check::Protocol, json!({"adm": audio_vast()}))],
-        },
-        Case {
             request: request(
                 json!({"audio": {"mimes": ["audio/mpeg"], "maxduration": 30, "protocols": [3]}}),
                 json!({}),
             ),
             bid: patched(&video_bid(), &json!({"mtype": 3, "adm": audio_vast()})),
             mistakes: vec![
-                (Check::Protocol, json!({"adm": audio_vast().replace("VAST", "DAAST")})),
+                (Check::Protocol, json!({"adm": daast()})),
                 (Check::Mimes, json!({"adm": audio_vast().replace("audio/mpeg", "audio/ogg")})),
                 (Check::Duration, json!({"dur": 45, "adm": audio_vast().replace("00:00:15", "00:00:45")})),
                 (Check::Format, json!({"mtype": 2})),
