@@ -159,9 +159,8 @@ fn withheld() -> Vec<Said> {
         vec![("device.dnt", json!(1))],
         vec![("device.dnt", json!("1"))],
         vec![("device.dnt", json!(1)), ("user.consent", json!(all))],
-        vec![("regs", json!("none"))],
-        vec![("regs.ext", json!([]))],
     ];
+    // `regs` or `regs.ext` that is no object gets no bid at all, and so has nothing to follow.
     for consent in
         [&stranger, &unstored, &global, &undisclosed, cut, "CPc", "-", "COw4XqLOw4XqLAAAAAENAXCAAAAAAAAAAAAA"]
     {
