@@ -222,7 +222,7 @@ impl Case {
         match kind {
             Kind::Word => json!(format!("{random:016x}")),
             // A latitude as well as a year; all its digits survive a double.
-            Kind::Number => json!(10.0 + (random % 8_000_000_000_000 | 1) as f64 / 1e11),
+            Kind::Number => json!(10.0 + ((random % 8_000_000_000_000) | 1) as f64 / 1e11),
             Kind::Ip4 => {
                 let [a, b, c, ..] = random.to_le_bytes().map(|byte| 100 + byte % 100);
                 json!(format!("71.{a}.{b}.{c}"))
