@@ -106,7 +106,7 @@ impl Allowed {
     /// Whether features may show what stands at a place.
     fn shows(self, place: &str) -> bool {
         let precise = ["city", "zip", "lat", "lon"].iter().any(|end| place.ends_with(end));
-        self.target && self.learn && (self.precise_place || !precise)
+        self.target && self.store && self.learn && (self.precise_place || !precise)
     }
 }
 
@@ -484,7 +484,7 @@ impl Bench {
         // Exchange, country or none, site, placement, device, system, language, size, hour, weekday, the page's keyword.
         let of_the_request = 10 + 2 * usize::from(case.abroad);
         self.learned += u32::from(expected.features.len() > of_the_request);
-        if !(allowed.target && allowed.learn) {
+        if !(allowed.target && allowed.store && allowed.learn) {
             let country = case.said.members.iter().any(|(place, _)| *place == "device.geo.country");
             prop_assert_eq!(expected.features.len(), of_the_request + usize::from(country && !case.abroad));
         }

@@ -161,7 +161,7 @@ pub enum Event {
         /// What it would have taken to win, where the exchange says.
         #[n(2)]
         min_to_win: Option<CpmMicros>,
-        /// What the bid was.
+        /// What the bid could cost at most, as in its decision.
         #[n(3)]
         ceiling: CpmMicros,
         /// Who said so.
@@ -175,10 +175,10 @@ pub enum Event {
         /// Which bid.
         #[n(0)]
         bid: BidId,
-        /// The clearing price as the exchange said it.
+        /// What the clearing price comes to, in the account's currency for a thousand such bids.
         #[n(1)]
         price: CpmMicros,
-        /// What the bid was.
+        /// What the bid could cost at most, as in its decision.
         #[n(2)]
         ceiling: CpmMicros,
         /// Who said so.

@@ -42,7 +42,7 @@ pub struct Context {
     pub interests: SmallVec<[Tag; 16]>,
     /// Segments and keywords of the user; empty unless the basis allows to target.
     pub segments: SmallVec<[Tag; 16]>,
-    /// `bcat`: categories of ads that are not wanted.
+    /// `bcat`: categories of ads that are not wanted; this and the next lists of tags are in rising order.
     pub blocked_categories: SmallVec<[Tag; 8]>,
     /// `acat`: the only categories of ads that are wanted; empty for all.
     pub wanted_categories: SmallVec<[Tag; 2]>,
@@ -120,7 +120,7 @@ pub struct Opportunity {
     pub position: u8,
     /// `instl = 1`.
     pub interstitial: bool,
-    /// `secure = 1`: only `https` assets. Ours always are.
+    /// `secure = 1`: only `https` assets. Those of creatives always are, those of the bidder by its `public_url`.
     pub secure: bool,
     /// `rwdd = 1`: the user is rewarded for watching.
     pub rewarded: bool,
@@ -156,6 +156,8 @@ pub struct Deal {
     pub index: u16,
     /// The least acceptable price, or the price itself where it is fixed; in the account's currency.
     pub floor: CpmMicros,
+    /// The same in the bid's currency, where the deal is in that; it needs no conversion then, and takes no rounding.
+    pub asked: Option<CpmMicros>,
     /// How its price is set.
     pub price: DealPrice,
     /// `guar = 1`: what was agreed has to be bid on, if anything matches.
@@ -278,6 +280,8 @@ pub struct NativeSlot {
     pub script_tracker: bool,
     /// Whether the answer is by version 1.2: `eventtrackers` instead of `imptrackers`.
     pub event_trackers: bool,
+    /// Whether the answer stands below a member `native`, as the request does.
+    pub wrapped: bool,
 }
 
 /// One part of a native ad that is asked for.

@@ -31,10 +31,14 @@ reasons! {
     InvalidRequest = "invalid_request" => 2,
     /// The imp itself breaks the specification (no format, no id, …).
     InvalidImp = "invalid_imp" => 2,
+    /// The request has more imps than are looked at, and this is one of the rest.
+    TooManyImps = "too_many_imps" => 1,
     /// None of the offered formats is one we make.
     UnsupportedFormat = "unsupported_format" => 0,
     /// No price of ours can be said in a currency that the request takes.
     UnsupportedCurrency = "unsupported_currency" => 0,
+    /// The imp takes only https, and `public_url`, where its notices go, is http.
+    Insecure = "insecure" => 0,
     /// `wseat`/`bseat` keep us out.
     SeatBlocked = "seat_blocked" => 0,
     /// A web spider that says so.

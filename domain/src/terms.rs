@@ -27,7 +27,7 @@ impl Terms {
     }
 
     /// What a thousand showings at an exchange's price cost in the account's currency, rounded up; stops at the largest
-    /// price. Nothing for a price below zero.
+    /// price.
     pub fn charge(&self, price: CpmMicros) -> CpmMicros {
         if self.are_plain() {
             return price;

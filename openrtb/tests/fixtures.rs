@@ -118,8 +118,8 @@ fn check_context(actual: &Context, expected: &Value) -> Result<(), String> {
             "language" => same(key, actual.language, tag(value))?,
             "interests" => same(key, actual.interests.to_vec(), tags(value))?,
             "segments" => same(key, actual.segments.to_vec(), tags(value))?,
-            "blocked_categories" => same(key, actual.blocked_categories.to_vec(), tags(value))?,
-            "blocked_advertisers" => same(key, actual.blocked_advertisers.to_vec(), tags(value))?,
+            "blocked_categories" => same(key, actual.blocked_categories.to_vec(), rising(value))?,
+            "blocked_advertisers" => same(key, actual.blocked_advertisers.to_vec(), rising(value))?,
             "seat_blocked" => same(key, actual.seat_blocked, value.as_bool().unwrap())?,
             "test" => same(key, actual.test, value.as_bool().unwrap())?,
             _ => {
@@ -136,6 +136,12 @@ fn words(list: &Value) -> Vec<String> {
 
 fn tags(list: &Value) -> Vec<Tag> {
     words(list).iter().map(|word| Tag::of(word)).collect()
+}
+
+fn rising(list: &Value) -> Vec<Tag> {
+    let mut tags = tags(list);
+    tags.sort_unstable();
+    tags
 }
 
 fn tag(word: &Value) -> Tag {

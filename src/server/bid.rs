@@ -1,7 +1,7 @@
 //! The bid endpoint: `POST /openrtb2/bid/{exchange}`.
 //!
-//! Between the body and the answer nothing is awaited, locked or asked of anybody: one snapshot, one profile, `rank`,
-//! `commit`, and the response is written.
+//! Between the body and the answer nothing is awaited or asked of anybody, and nothing is locked but a shard of the opt-outs
+//! and one of the profiles: one snapshot, `rank`, `commit`, and the response is written.
 
 use std::cell::RefCell;
 
@@ -18,7 +18,8 @@ use haggle_openrtb::{
     VastMarkup, write_no_bid,
 };
 use haggle_strategies::commit::is_sampled;
-use haggle_strategies::{Committed, Pods, Ranking, Snapshot, commit, rank};
+use haggle_strategies::safety::family;
+use haggle_strategies::{Bids, Committed, Pods, Ranking, Snapshot, commit, rank};
 use smallvec::SmallVec;
 
 use super::body::{self, BodyError, Coding};
@@ -155,7 +156,8 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
         true => gate::refusal(state, exchange, request, context.basis),
         false => Some(NoBidReason::NotServing),
     };
-    let mut bids: SmallVec<[(usize, Opportunity, Committed); 1]> = SmallVec::new();
+    // Of each imp that gets bids: its place, what it is, and its bids.
+    let mut bids: SmallVec<[(usize, Opportunity, Bids); 1]> = SmallVec::new();
     let mut reason = NoBidReason::InvalidRequest;
     let mut pods = Pods::default();
     RANKING.with_borrow_mut(|ranking| {
@@ -164,17 +166,23 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
             let draw = Draw::new(snapshot.salt, &request.id, &imp.id);
             let made = match (opportunity, refused) {
                 (Err(reason), _) | (Ok(_), Some(reason)) => Err(reason),
+                (Ok(opportunity), None) if opportunity.secure && !state.fit_for_secure => {
+                    Err(NoBidReason::Insecure)
+                }
                 (Ok(opportunity), None) => {
                     rank(&snapshot, &context, &opportunity, profile.as_ref(), now, draw, ranking);
                     let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, now);
-                    count_funnels(&snapshot, ranking);
+                    // What costs nothing is no part of the story.
+                    if !context.test {
+                        count_funnels(&snapshot, ranking);
+                    }
                     made.map(|made| (opportunity, made))
                 }
             };
             match made {
                 Ok((opportunity, made)) => {
-                    for committed in made {
-                        if is_sampled(draw, settings.bid_log_sample) {
+                    for committed in &made {
+                        if !context.test && is_sampled(draw, settings.bid_log_sample) {
                             let campaign = committed.decision.bid.campaign;
                             let event = Event::Bid { decision: committed.decision.clone() };
                             state.journal.try_append_unacknowledged(vec![Record {
@@ -183,8 +191,8 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
                                 event,
                             }]);
                         }
-                        bids.push((position, opportunity.clone(), committed));
                     }
+                    bids.push((position, opportunity, made));
                 }
                 Err(refused) => {
                     reason = reason.max(refused);
@@ -196,7 +204,8 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
     if bids.is_empty() {
         return Answer::NoBid(reason);
     }
-    let mut out = Vec::with_capacity(3072 * bids.len());
+    let count: usize = bids.iter().map(|(_, _, made)| made.len()).sum();
+    let mut out = Vec::with_capacity(3072 * count);
     let head = ResponseHead {
         request_id: &request.id,
         response_id: "",
@@ -204,10 +213,11 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
         seat: &settings.seat,
     };
     let mut response = ResponseWriter::new(&mut out, &head);
-    let answering =
-        Answering { state, exchange, snapshot: &snapshot, taxonomy: context.category_taxonomy, now };
-    for (position, opportunity, committed) in &bids {
-        if let Some(imp) = request.imps.get(*position) {
+    let taxonomy = context.category_taxonomy;
+    let answering = Answering { state, exchange, snapshot: &snapshot, taxonomy, test: context.test, now };
+    for (position, opportunity, made) in &bids {
+        let Some(imp) = request.imps.get(*position) else { continue };
+        for committed in made {
             answering.write(imp, opportunity, committed, &mut response);
         }
     }
@@ -219,7 +229,7 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
 fn context(state: &State, request: &BidRequest<'_>, asker: &Asker<'_>) -> Context {
     let (basis, source) = request.basis(&state.policy);
     let context = request.context(asker, basis);
-    if context.user.is_some_and(|user| state.audience.opted_out(user)) {
+    if request.user_keys(asker, basis).any(|user| state.audience.opted_out(user)) {
         state.metrics.basis(BasisSource::OptedOut);
         return request.context(asker, Basis::NONE);
     }
@@ -240,6 +250,8 @@ struct Answering<'a> {
     snapshot: &'a Snapshot,
     /// The taxonomy that the request uses.
     taxonomy: u8,
+    /// Its bids cost nothing, and are held for nobody.
+    test: bool,
     now: Timestamp,
 }
 
@@ -258,14 +270,21 @@ impl Answering<'_> {
         let state = self.state;
         let urls =
             NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, self.exchange.bill_on);
-        let Some(markup) = markup(creative, campaign, opportunity, &urls) else { return };
+        let id = decision.bid.to_string();
+        let Some(markup) = markup(creative, campaign, opportunity, &id, &urls) else { return };
         let deals = imp.pmp.as_deref().map_or(&[][..], |pmp| &pmp.deals);
         let deal = committed.deal.and_then(|deal| opportunity.deals.get(usize::from(deal)));
         let deal = deal.and_then(|deal| deals.get(usize::from(deal.index)));
-        let held = u32::try_from(decision.expires_at.since(self.now).as_secs()).unwrap_or(u32::MAX);
-        let known = campaign.categories.iter().any(|category| category.taxonomy == self.taxonomy);
+        let held = match self.test {
+            true => state.settings.notice_timeout,
+            false => decision.expires_at.since(self.now),
+        };
+        let held = u32::try_from(held.as_secs()).unwrap_or(u32::MAX);
+        // Of the request's taxonomy, or of one that shares its codes.
+        let wanted = |category: &&Category| family(category.taxonomy) == family(self.taxonomy);
+        let cattax = campaign.categories.iter().find(wanted).map_or(0, |category| category.taxonomy);
         response.bid(&Bid {
-            id: &decision.bid.to_string(),
+            id: &id,
             imp_id: &imp.id,
             price: committed.price,
             nurl: &urls.win,
@@ -277,7 +296,7 @@ impl Answering<'_> {
             cid: &campaign.id,
             crid: &creative.id,
             cat: &campaign.categories,
-            cattax: if known { self.taxonomy } else { 0 },
+            cattax,
             attr: attributes(creative),
             dealid: deal.map_or("", |deal| &*deal.id),
             language: &campaign.language,
@@ -292,6 +311,7 @@ fn markup<'a>(
     creative: &'a Creative,
     campaign: &'a Campaign,
     opportunity: &'a Opportunity,
+    serving: &'a str,
     urls: &'a NoticeUrls,
 ) -> Option<Markup<'a>> {
     let (click_url, impression_url, title) = (&*urls.click, &*urls.impression, &*creative.title);
@@ -303,7 +323,7 @@ fn markup<'a>(
             template: template(slot, stream)?,
             slot,
             stream,
-            ad_id: &creative.id,
+            ad_id: serving,
             creative_id: &creative.id,
             title,
             category,
@@ -332,7 +352,7 @@ fn markup<'a>(
             click_url,
             impression_url,
             verification,
-            wrapped: true,
+            wrapped: opportunity.native.as_ref()?.wrapped,
         })),
     }
 }

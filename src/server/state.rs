@@ -17,6 +17,7 @@ use haggle_openrtb::privacy::Policy;
 use haggle_safety::SafetyReason;
 use haggle_strategies::Snapshot;
 
+use super::urls::fit_for_secure;
 use crate::config::{Exchange, Secret, Settings};
 use crate::metrics::{Head, Metrics};
 use crate::safety::Safety;
@@ -36,6 +37,8 @@ pub struct State {
     pub policy: Policy,
     /// What the shop's events must carry; none switches their endpoint off.
     pub event_key: Option<Secret>,
+    /// Whether `public_url` is good for imps that take only https.
+    pub fit_for_secure: bool,
     /// What bids are decided on.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The users' profiles.
@@ -95,6 +98,7 @@ impl State {
     ) -> Self {
         Self {
             positions: Self::positions(&campaigns),
+            fit_for_secure: fit_for_secure(&settings.public_url),
             policy: Policy { vendor: Some(settings.tcf_vendor_id).filter(|id| *id > 0) },
             settings,
             exchanges,

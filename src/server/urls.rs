@@ -55,6 +55,12 @@ impl NoticeUrls {
     }
 }
 
+/// Whether a base address is good for imps that take only https. One of this very machine is for trying things out.
+pub fn fit_for_secure(base: &str) -> bool {
+    base.strip_prefix("http://")
+        .is_none_or(|host| ["127.", "localhost", "[::1]"].iter().any(|local| host.starts_with(local)))
+}
+
 /// A landing page with the click's token added to its query.
 pub fn landing(page: &str, token: &str) -> String {
     let (page, fragment) = match page.split_once('#') {
@@ -68,6 +74,12 @@ pub fn landing(page: &str, token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_https_and_this_machine_are_good_for_secure_imps() {
+        assert!(fit_for_secure("https://bid.shop.example") && fit_for_secure("http://127.0.0.1:8080"));
+        assert!(!fit_for_secure("http://bid.shop.example"));
+    }
 
     #[test]
     fn the_token_joins_whatever_query_the_landing_page_has() {

@@ -151,7 +151,12 @@ fn context(auction: AuctionType) -> Context {
         os: Tag::of("android"),
         language: Tag::of("en"),
         interests: (0..6).map(|at| topic("interest", at * 6)).collect(),
-        blocked_categories: ["IAB24", "IAB25", "IAB26"].into_iter().map(Tag::of).collect(),
+        category_taxonomy: 1,
+        blocked_categories: {
+            let mut tags = ["IAB24", "IAB25", "IAB26"].map(Tag::of);
+            tags.sort_unstable();
+            tags.into_iter().collect()
+        },
         blocked_advertisers: [Tag::of("shop-3.example")].into_iter().collect(),
         ..Context::default()
     }

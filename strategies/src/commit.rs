@@ -60,8 +60,11 @@ pub fn commit(
         {
             Some(NoBidReason::PodSeparation)
         } else {
-            let reserved =
-                if context.test { Some(Reservation::none()) } else { reserve(entry, candidate, now) };
+            let reserved = if context.test {
+                Some(Reservation::none(candidate))
+            } else {
+                reserve(entry, candidate, now)
+            };
             match reserved {
                 None => Some(NoBidReason::LeaseRaced),
                 Some(reservation) => {
@@ -121,8 +124,7 @@ impl Room {
         }
     }
 
-    /// Whether it takes this one beside those it has: of their format, within the pod's time, and not of an imp-less
-    /// pod's own campaign again.
+    /// Whether it takes this one beside those it has: of their format, and within the pod's time.
     fn takes(&self, bids: &[Committed], candidate: &Candidate, pod: Option<Pod>) -> bool {
         let same = bids.iter().all(|bid| bid.format == candidate.fit.format);
         let fits = pod.is_none_or(|pod| {
@@ -143,8 +145,14 @@ struct Reservation {
 impl Reservation {
     /// For a test request (`test = 1`), which is answered but never costs anything: made in the distant past, so that
     /// every notice for it comes too late.
-    fn none() -> Self {
-        Self { lease: 0, number: 0, at: Timestamp::default(), expires_at: Timestamp::default() }
+    fn none(candidate: &Candidate) -> Self {
+        // No lease tells such bids apart, so their draw does.
+        Self {
+            lease: 0,
+            number: candidate.tie as u32,
+            at: Timestamp::default(),
+            expires_at: Timestamp::default(),
+        }
     }
 
     fn decision(

@@ -1,6 +1,8 @@
 //! On which footing a campaign bids: under a deal or in the open auction, above which floor, at what price.
 
-use haggle_domain::{AuctionType, CpmMicros, Deal, DealPrice, DurationFloor, NoBidReason, Opportunity};
+use haggle_domain::{
+    AuctionType, CpmMicros, Deal, DealPrice, DurationFloor, Fit, Format, NoBidReason, Opportunity,
+};
 
 use crate::catalog::Entry;
 use crate::market::WinCurve;
@@ -37,8 +39,8 @@ pub struct Worth<'m> {
     pub curve: Option<&'m WinCurve>,
 }
 
-/// The best footing: a guaranteed deal, else another deal, else the open auction, whichever first meets its floor.
-/// `duration` is the ad's in seconds, 0 for what has none.
+/// The best footing: a guaranteed deal, else another deal, else the open auction, whichever first meets its floor. A deal
+/// that says nothing of a floor has the open auction's (OpenRTB 2.6 section 7.11.2).
 ///
 /// # Errors
 ///
@@ -47,15 +49,26 @@ pub struct Worth<'m> {
 pub fn offer(
     entry: &Entry,
     opportunity: &Opportunity,
-    duration: u32,
+    fit: Fit,
     worth: Worth<'_>,
 ) -> Result<Offer, NoBidReason> {
+    let slot = match fit.format {
+        Format::Video => opportunity.video.as_ref(),
+        Format::Audio => opportunity.audio.as_ref(),
+        Format::Banner | Format::Native => None,
+    };
+    let least = slot.map_or(opportunity.floor, |slot| {
+        floor(opportunity.floor, &slot.duration_floors, slot.floor_per_second, fit.duration)
+    });
     let mut reason = NoBidReason::NoDeal;
     for guaranteed in [true, false] {
         let usable = |(_, deal): &(usize, &Deal)| deal.guaranteed == guaranteed && may_use(entry, deal);
         for (position, deal) in opportunity.deals.iter().enumerate().filter(usable) {
             reason = NoBidReason::BelowFloor;
-            let floor = floor(deal.floor, &deal.duration_floors, deal.floor_per_second, duration);
+            let floor = match says_nothing(deal) {
+                true => least,
+                false => floor(deal.floor, &deal.duration_floors, deal.floor_per_second, fit.duration),
+            };
             if let Some(price) = deal_price(entry, deal, floor, worth)
                 && let Ok(position) = u16::try_from(position)
             {
@@ -66,12 +79,6 @@ pub fn offer(
     if opportunity.deals_only {
         return Err(reason);
     }
-    let slots = [&opportunity.video, &opportunity.audio].into_iter().flatten();
-    let least = slots
-        .filter(|_| duration > 0)
-        .map(|slot| floor(opportunity.floor, &slot.duration_floors, slot.floor_per_second, duration))
-        .max()
-        .unwrap_or(opportunity.floor);
     let price = pricing::bid(
         worth.value,
         worth.multiplier,
@@ -84,6 +91,14 @@ pub fn offer(
         return Err(NoBidReason::BelowFloor);
     }
     Ok(Offer { deal: None, price, guaranteed: false })
+}
+
+/// Whether a deal leaves its floor to the imp. The price of a fixed one is its own.
+fn says_nothing(deal: &Deal) -> bool {
+    deal.price != DealPrice::Fixed
+        && deal.floor == CpmMicros::ZERO
+        && deal.floor_per_second == CpmMicros::ZERO
+        && deal.duration_floors.is_empty()
 }
 
 /// What is bid under a deal, if that meets its floor.
@@ -111,6 +126,8 @@ fn floor(
     per_second: CpmMicros,
     duration: u32,
 ) -> CpmMicros {
+    // What has no duration has none of the ranges.
+    let by_duration = if duration > 0 { by_duration } else { &[] };
     let of_duration = by_duration.iter().find(|range| (range.shortest..=range.longest).contains(&duration));
     let seconds = CpmMicros(per_second.0.saturating_mul(i64::from(duration)));
     of_duration.map_or(general, |range| range.floor).max(seconds)
@@ -130,6 +147,11 @@ mod tests {
         campaign.deals = deals.iter().map(|deal| Tag::of(deal)).collect();
         campaign.max_bid = CpmMicros(10_000_000);
         Entry::new(Arc::new(campaign))
+    }
+
+    /// A banner, or a video of so many seconds.
+    fn ad(duration: u32) -> Fit {
+        Fit { format: if duration == 0 { Format::Banner } else { Format::Video }, duration }
     }
 
     const WORTH: Worth<'static> =
@@ -152,39 +174,53 @@ mod tests {
     fn the_open_auction_has_its_floor() {
         let open = offered(&[], false);
         assert_eq!(
-            offer(&entry(&[]), &open, 0, WORTH),
+            offer(&entry(&[]), &open, ad(0), WORTH),
             Ok(Offer { deal: None, price: CpmMicros(4_000_000), guaranteed: false })
         );
         let first = Worth { auction: AuctionType::First, ..WORTH };
-        let shaded = offer(&entry(&[]), &open, 0, first).unwrap();
+        let shaded = offer(&entry(&[]), &open, ad(0), first).unwrap();
         assert!((CpmMicros(3_000_000)..CpmMicros(4_000_000)).contains(&shaded.price), "{shaded:?}");
         let cheap = Worth { value: 2.9, ..WORTH };
-        assert_eq!(offer(&entry(&[]), &open, 0, cheap), Err(NoBidReason::BelowFloor));
+        assert_eq!(offer(&entry(&[]), &open, ad(0), cheap), Err(NoBidReason::BelowFloor));
     }
 
     #[test]
     fn a_private_auction_takes_deals_alone() {
         let auction = DealPrice::Auction(AuctionType::SecondPlus);
         let private = offered(&[deal("d1", 5_000_000, auction), deal("d2", 3_500_000, auction)], true);
-        assert_eq!(offer(&entry(&[]), &private, 0, WORTH), Err(NoBidReason::NoDeal));
-        assert_eq!(offer(&entry(&["d1"]), &private, 0, WORTH), Err(NoBidReason::BelowFloor));
-        let made = offer(&entry(&["d1", "d2"]), &private, 0, WORTH).unwrap();
+        assert_eq!(offer(&entry(&[]), &private, ad(0), WORTH), Err(NoBidReason::NoDeal));
+        assert_eq!(offer(&entry(&["d1"]), &private, ad(0), WORTH), Err(NoBidReason::BelowFloor));
+        let made = offer(&entry(&["d1", "d2"]), &private, ad(0), WORTH).unwrap();
         assert_eq!((made.deal, made.price), (Some(1), CpmMicros(4_000_000)));
     }
 
     #[test]
     fn a_fixed_deal_costs_its_price_and_a_guaranteed_one_is_bid_on() {
         let fixed = deal("d", 3_900_000, DealPrice::Fixed);
-        let made = offer(&entry(&["d"]), &offered(std::slice::from_ref(&fixed), false), 0, WORTH).unwrap();
+        let made =
+            offer(&entry(&["d"]), &offered(std::slice::from_ref(&fixed), false), ad(0), WORTH).unwrap();
         assert_eq!(made, Offer { deal: Some(0), price: CpmMicros(3_900_000), guaranteed: false });
         let dear = Deal { floor: CpmMicros(6_000_000), ..fixed };
-        let open = offer(&entry(&["d"]), &offered(std::slice::from_ref(&dear), false), 0, WORTH).unwrap();
+        let open = offer(&entry(&["d"]), &offered(std::slice::from_ref(&dear), false), ad(0), WORTH).unwrap();
         assert_eq!(open.deal, None, "not worth it, so the open auction");
         let promised = Deal { guaranteed: true, ..dear };
-        let made = offer(&entry(&["d"]), &offered(std::slice::from_ref(&promised), false), 0, WORTH).unwrap();
+        let made =
+            offer(&entry(&["d"]), &offered(std::slice::from_ref(&promised), false), ad(0), WORTH).unwrap();
         assert_eq!(made, Offer { deal: Some(0), price: CpmMicros(6_000_000), guaranteed: true });
         let beyond = Deal { floor: CpmMicros(11_000_000), ..promised };
-        assert_eq!(offer(&entry(&["d"]), &offered(&[beyond], true), 0, WORTH), Err(NoBidReason::BelowFloor));
+        assert_eq!(
+            offer(&entry(&["d"]), &offered(&[beyond], true), ad(0), WORTH),
+            Err(NoBidReason::BelowFloor)
+        );
+    }
+
+    #[test]
+    fn a_deal_without_a_floor_has_the_imps() {
+        let auction = DealPrice::Auction(AuctionType::SecondPlus);
+        let dear = Opportunity { floor: CpmMicros(4_500_000), ..offered(&[deal("d", 0, auction)], true) };
+        assert_eq!(offer(&entry(&["d"]), &dear, ad(0), WORTH), Err(NoBidReason::BelowFloor));
+        let cheap = offered(&[deal("d", 0, auction)], true);
+        assert_eq!(offer(&entry(&["d"]), &cheap, ad(0), WORTH).unwrap().deal, Some(0));
     }
 
     #[test]
@@ -213,8 +249,8 @@ mod tests {
             video: Some(StreamSlot { floor_per_second: CpmMicros(200_000), ..StreamSlot::default() }),
             ..Opportunity::default()
         };
-        assert!(offer(&entry(&[]), &video, 15, WORTH).is_ok());
-        assert_eq!(offer(&entry(&[]), &video, 30, WORTH), Err(NoBidReason::BelowFloor));
-        assert!(offer(&entry(&[]), &video, 0, WORTH).is_ok(), "a banner in the same imp has no seconds");
+        assert!(offer(&entry(&[]), &video, ad(15), WORTH).is_ok());
+        assert_eq!(offer(&entry(&[]), &video, ad(30), WORTH), Err(NoBidReason::BelowFloor));
+        assert!(offer(&entry(&[]), &video, ad(0), WORTH).is_ok(), "a banner in the same imp has no seconds");
     }
 }

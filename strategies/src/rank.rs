@@ -10,7 +10,7 @@ use haggle_learning::{Model, Prediction, RequestFeatures, request_features};
 use crate::catalog::{Entry, Snapshot};
 use crate::explore::{Drawn, Fitting, draw_creative};
 use crate::live::CampaignState;
-use crate::offer::{Worth, may_use, offer};
+use crate::offer::{Offer, Worth, may_use, offer};
 use crate::{pacing, pricing, safety, targeting};
 
 /// A campaign that would bid.
@@ -38,7 +38,8 @@ pub struct Candidate {
     pub ceiling: CpmMicros,
     /// What that takes from its lease.
     pub cost: Micros,
-    tie: u64,
+    /// Of a draw of its own for each imp and campaign.
+    pub(crate) tie: u64,
 }
 
 /// The candidates of one opportunity, best first, or why there are none. Reused from one imp to the next, so that
@@ -98,8 +99,8 @@ pub fn rank(
         let live = &entry.live;
         let value = pricing::value(&entry.campaign.goal, &prediction, live.order_value());
         let worth = Worth { value, multiplier: live.multiplier(), auction: context.auction, curve };
-        let made = offer(entry, opportunity, fit.duration, worth)?;
-        let sent = terms.offer(made.price);
+        let made = offer(entry, opportunity, fit, worth)?;
+        let sent = sent(opportunity, made, terms);
         if sent <= CpmMicros::ZERO {
             return Err(NoBidReason::BelowFloor);
         }
@@ -131,19 +132,31 @@ pub fn rank(
             }
         }
     }
-    let pod = is_pod(opportunity);
+    let pod = pod_seconds(opportunity);
     let worth = |candidate: &Candidate| {
-        // Several ads share the seconds of a pod, so there a second's price counts.
-        let seconds = if pod { i64::from(candidate.fit.duration.max(1)) } else { 1 };
+        // Several ads share the seconds of a pod, so there a second's price counts; an ad of another format would take the
+        // place of all of them.
+        let seconds = match (pod, candidate.fit.duration) {
+            (None, _) => 1,
+            (Some(all), 0) => i64::from(all),
+            (Some(_), seconds) => i64::from(seconds),
+        };
         (candidate.guaranteed, candidate.price.0 / seconds)
     };
     ranking.candidates.sort_unstable_by(|a, b| worth(b).cmp(&worth(a)).then(a.tie.cmp(&b.tie)));
 }
 
-/// Whether an imp takes several ads.
-pub(crate) fn is_pod(opportunity: &Opportunity) -> bool {
+/// The seconds of an imp that takes several ads, at least 1.
+fn pod_seconds(opportunity: &Opportunity) -> Option<u32> {
     let slots = [&opportunity.video, &opportunity.audio].into_iter().flatten();
-    slots.filter_map(|slot| slot.pod).any(|pod| pod.most > 1)
+    slots.filter_map(|slot| slot.pod).filter(|pod| pod.most > 1).map(|pod| pod.duration.max(1)).max()
+}
+
+/// A price in the bid's currency. A deal's own price, where it is in that currency already, stays what it is.
+fn sent(opportunity: &Opportunity, made: Offer, terms: Terms) -> CpmMicros {
+    let deal = made.deal.and_then(|deal| opportunity.deals.get(usize::from(deal)));
+    let asked = deal.filter(|deal| made.price == deal.floor).and_then(|deal| deal.asked);
+    asked.unwrap_or_else(|| terms.offer(made.price))
 }
 
 /// The features without what the basis does not let anybody learn from.

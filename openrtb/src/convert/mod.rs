@@ -17,6 +17,10 @@ use crate::request::{BidRequest, Channel, Device, Imp, Metric, User, Words};
 use interests::Interests;
 use price::Prices;
 
+/// How many imps of a request are looked at: far more than anybody sells at once, and a bound on the work that one body can
+/// cause.
+const MOST_IMPS: usize = 128;
+
 /// Who is asked, by whom, and on which terms: what a request is read with.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
@@ -52,6 +56,13 @@ impl<'a> BidRequest<'a> {
         known.clone().find(|(code, _)| *code == rates.account).or_else(|| known.clone().next())
     }
 
+    /// All ids of the user that are configured to be taken, where `basis` lets them be read: to look for one who opted
+    /// out, under whichever of them.
+    pub fn user_keys(&self, asker: &Asker<'_>, basis: Basis) -> impl Iterator<Item = UserKey> {
+        let data = self.user_data(basis);
+        asker.user_ids.iter().filter_map(move |kind| user_key(data?.user, std::slice::from_ref(kind)))
+    }
+
     /// What all imps of the request share, with no more of the user than `basis` allows.
     pub fn context(&self, asker: &Asker<'_>, basis: Basis) -> Context {
         let data = self.user_data(basis);
@@ -83,11 +94,12 @@ impl<'a> BidRequest<'a> {
             language: tag(primary_language(first_said(&self.device.language, &self.device.langb))),
             interests: interests.0,
             segments: segments.0,
-            blocked_categories: tags(&self.bcat, tag),
-            wanted_categories: tags(&self.acat, tag),
-            category_taxonomy: self.cattax.and_then(|taxonomy| u8::try_from(taxonomy).ok()).unwrap_or(1),
-            blocked_advertisers: tags(&self.badv, bare_domain),
-            blocked_apps: tags(&self.bapp, tag),
+            blocked_categories: sorted(&self.bcat, tag),
+            wanted_categories: sorted(&self.acat, tag),
+            // One that no list has is nobody's, and what it blocks cannot be judged.
+            category_taxonomy: self.cattax.map_or(1, |taxonomy| u8::try_from(taxonomy).unwrap_or(u8::MAX)),
+            blocked_advertisers: sorted(&self.badv, bare_domain),
+            blocked_apps: sorted(&self.bapp, tag),
             ad_languages: self
                 .wlang
                 .iter()
@@ -109,7 +121,10 @@ impl<'a> BidRequest<'a> {
     ) -> impl ExactSizeIterator<Item = (&'r Imp<'a>, Result<Opportunity, NoBidReason>)> {
         let seat_blocked = context.seat_blocked;
         let rate = self.currency(asker.rates).map(|(_, rate)| rate);
-        self.imps.iter().map(move |imp| {
+        self.imps.iter().enumerate().map(move |(position, imp)| {
+            if position >= MOST_IMPS {
+                return (imp, Err(NoBidReason::TooManyImps));
+            }
             let outcome = self.opportunity(imp, asker).and_then(|opportunity| match rate {
                 _ if seat_blocked => Err(NoBidReason::SeatBlocked),
                 None => Err(NoBidReason::UnsupportedCurrency),
@@ -140,6 +155,7 @@ impl<'a> BidRequest<'a> {
         let prices =
             Prices { rates: asker.rates, currency: first_said(&imp.bidfloorcur, price::DEFAULT_CURRENCY) };
         let floor = prices.read(imp.bidfloor)?;
+        let currency = self.currency(asker.rates).map(|(code, _)| code);
         let mut refusal = None;
         let mut offered = |flaw: NoBidReason| refusal = refusal.max(Some(flaw));
         let banner = imp.banner.get().map(|banner| slots::banner(banner, imp.instl, &self.device));
@@ -154,7 +170,7 @@ impl<'a> BidRequest<'a> {
             audio: audio.and_then(|slot| slot.map_err(&mut offered).ok()),
             native: native.and_then(|slot| slot.map_err(&mut offered).ok()),
             floor,
-            deals: deals::usable(imp.pmp.as_deref(), self.at, asker)?,
+            deals: deals::usable(imp.pmp.as_deref(), self.at, currency, asker)?,
             deals_only: imp.pmp.as_deref().is_some_and(|pmp| pmp.private_auction),
             placement: tag(&imp.tagid),
             position: position.and_then(|position| u8::try_from(position).ok()).unwrap_or(0),
@@ -200,6 +216,16 @@ where
     [Tag; N]: smallvec::Array<Item = Tag>,
 {
     words.iter().map(|word| tag(word)).filter(|tag| tag.is_some()).collect()
+}
+
+/// The same in rising order, to be searched by halves: a body can hold very many.
+fn sorted<const N: usize>(words: &Words<'_>, tag: impl Fn(&str) -> Tag) -> SmallVec<[Tag; N]>
+where
+    [Tag; N]: smallvec::Array<Item = Tag>,
+{
+    let mut tags = tags(words, tag);
+    tags.sort_unstable();
+    tags
 }
 
 fn first_said<'r>(first: &'r str, second: &'r str) -> &'r str {

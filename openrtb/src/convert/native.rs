@@ -3,8 +3,8 @@
 use haggle_domain::{NativeAsset, NativeKind, NativeSlot, NoBidReason, Size};
 use smallvec::SmallVec;
 
-use super::slots::codes;
-use crate::request::{Asset, Image, Native, NativeRequest};
+use super::slots::{MOST, codes};
+use crate::request::{Asset, Image, Native};
 
 /// A native ad's room.
 ///
@@ -22,7 +22,7 @@ pub(super) fn slot(native: &Native) -> Result<NativeSlot, NoBidReason> {
             None => {}
         }
     }
-    if assets.is_empty() {
+    if assets.is_empty() || assets.len() > MOST {
         return Err(NoBidReason::InvalidImp);
     }
     let asked = request.eventtrackers.as_deref().unwrap_or_default();
@@ -36,15 +36,10 @@ pub(super) fn slot(native: &Native) -> Result<NativeSlot, NoBidReason> {
         apis: codes(&native.api),
         image_tracker: asked.is_empty() || may(1),
         script_tracker: may(2),
-        event_trackers: !asked.is_empty() && is_1_2(request),
+        // Only version 1.2 knows them.
+        event_trackers: !asked.is_empty(),
+        wrapped: request.wrapped,
     })
-}
-
-/// Whether the request is by version 1.2 or later. One that asks for event trackers is, whatever it calls itself.
-fn is_1_2(request: &NativeRequest) -> bool {
-    let mut parts = request.ver.split('.').map(|part| part.trim().parse::<u32>().unwrap_or(0));
-    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    version >= (1, 2) || request.eventtrackers.is_some()
 }
 
 fn kind(asset: &Asset) -> NativeKind {

@@ -17,6 +17,11 @@ pub(super) struct Prices<'a> {
 }
 
 impl Prices<'_> {
+    /// Whether the prices are in this currency.
+    pub(super) fn is_in(&self, currency: &str) -> bool {
+        self.currency.trim().eq_ignore_ascii_case(currency)
+    }
+
     /// A floor in the account's currency, rounded up.
     pub(super) fn read(&self, floor: Floor) -> Result<CpmMicros, NoBidReason> {
         match floor {

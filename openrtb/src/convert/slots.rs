@@ -7,6 +7,9 @@ use super::price::Prices;
 use super::{tag, tags};
 use crate::request::{Banner, Device, DurFloor, Ints, Stream};
 
+/// How many sizes, durations or floors of one imp are looked at.
+pub(super) const MOST: usize = 64;
+
 /// A banner's room. Without a size there is none, but for an interstitial on a screen of known size.
 ///
 /// # Errors
@@ -18,7 +21,8 @@ pub(super) fn banner(
     device: &Device<'_>,
 ) -> Result<BannerSlot, NoBidReason> {
     let mut sizes: SmallVec<[Size; 8]> = SmallVec::new();
-    for format in &banner.format {
+    // Few are ever sent, and a bid of a later one is not wrong to leave out.
+    for format in banner.format.iter().take(MOST) {
         sizes.extend(size(format.w, format.h)?);
     }
     if sizes.is_empty() {
@@ -82,7 +86,12 @@ pub(super) fn stream(
         mimes: tags(&stream.mimes, tag),
         shortest,
         longest,
-        exactly: stream.rqddurs.iter().filter_map(|&seconds| u32::try_from(seconds).ok()).collect(),
+        exactly: stream
+            .rqddurs
+            .iter()
+            .take(MOST)
+            .filter_map(|&seconds| u32::try_from(seconds).ok())
+            .collect(),
         protocols: stream.protocols.iter().copied().chain(stream.protocol).collect(),
         size: if known { Size { width, height } } else { Size::default() },
         linearity: stream.linearity.and_then(|linearity| u8::try_from(linearity).ok()).unwrap_or(0),
@@ -128,7 +137,8 @@ pub(super) fn duration_floors(
             floor: prices.read(range.bidfloor)?,
         })
     };
-    floors.iter().map(read).collect()
+    // None of them can be left out.
+    if floors.len() > MOST { Err(NoBidReason::InvalidImp) } else { floors.iter().map(read).collect() }
 }
 
 /// A number that cannot be negative; as much as fits.

@@ -153,8 +153,9 @@ impl Consent {
         if self.by_consent(3) {
             basis = basis.or(Basis::STORE);
         }
-        // 7: measure advertising performance; 10: develop and improve services.
-        if self.by_either(7) && self.by_either(10) {
+        // 7: measure advertising performance; 10: develop and improve services. What may not be kept under a key could not be
+        // found to be erased, so nothing is learned from it either.
+        if basis.allows(Basis::STORE) && self.by_either(7) && self.by_either(10) {
             basis = basis.or(Basis::LEARN);
         }
         // Special feature 1: use precise geolocation data.
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(lost(&[]), []);
         assert_eq!(lost(&[1]).len(), 5);
         assert_eq!(lost(&[2]), [Basis::TARGET]);
-        assert_eq!(lost(&[3]), [Basis::STORE]);
+        assert_eq!(lost(&[3]), [Basis::STORE, Basis::LEARN]);
         assert_eq!(lost(&[4]), [Basis::TARGET]);
         assert_eq!(lost(&[7]), [Basis::LEARN]);
         assert_eq!(lost(&[10]), [Basis::LEARN]);

@@ -193,7 +193,7 @@ fn several_regimes_allow_what_all_of_them_allow() {
     let no_store = Tc { purposes: 0x7ff & !0b100, ..Tc::full(755) }.text();
     let text = gpp(&[(2, &no_store), (7, NOT_OPTED_OUT)]);
     let (basis, source) = decide(&Signals { gpp: &text, gpp_sid: &[2, 7], ..Signals::default() }, &POLICY);
-    assert_eq!((basis, source), (Basis::TARGET.or(Basis::LEARN), BasisSource::GdprConsent));
+    assert_eq!((basis, source), (Basis::TARGET, BasisSource::GdprConsent));
     let everything =
         Signals { coppa: Signal::Raised, malformed: true, lmt: Signal::Raised, ..Signals::default() };
     assert_eq!(decide(&everything, &POLICY), (Basis::NONE, BasisSource::Child));

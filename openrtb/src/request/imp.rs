@@ -63,7 +63,7 @@ object! {
         b"rwdd" => rwdd: bool,
         b"ext" => ext: ImpExt,
         and
-        /// An earlier imp of the request has the same id.
+        /// Another imp of the request has the same id.
         pub(crate) repeats_id: bool,
     }
 }

@@ -53,6 +53,9 @@ object! {
         and
         /// Whether a native request stands there at all: a text that holds a JSON object, or an object.
         pub readable: bool,
+        and
+        /// Whether it stands below a member `native`, as before version 1.1.
+        pub wrapped: bool,
     }
 }
 
@@ -176,6 +179,7 @@ impl<'a> Object<'a> for Wrapped<'_> {
     fn member(&mut self, key: &str, json: &mut Json<'a>, seen: &mut Seen) -> Result<(), Fault> {
         if key == "native" {
             seen.once(1 << 63, json)?;
+            self.0.wrapped = true;
             return read_object(self.0, json).map(drop);
         }
         self.0.member(key, json, seen)
