@@ -105,7 +105,7 @@ fn a_campaign_says_what_it_advertises_in_which_language_and_under_which_deals() 
     let categories: Vec<_> = campaign.categories.iter().map(|it| (it.taxonomy, it.code.as_str())).collect();
     assert_eq!(categories, [(1, "IAB20-9"), (1, "IAB17"), (7, "483"), (6, "JLBCU7")], "taxonomy 1.0 first");
     assert_eq!((campaign.app_bundle.as_str(), campaign.language.as_str()), ("example.shop", "en"));
-    assert_eq!(campaign.deals, [Tag::of("deal-1"), Tag::of("deal 2")]);
+    assert_eq!(campaign.deals, [Tag::exactly("deal-1"), Tag::exactly("Deal 2")]);
     let plain = &load(SERVER, &[GOOD]).unwrap().campaigns[0];
     assert!(plain.app_bundle.is_empty() && plain.language.is_empty() && plain.deals.is_empty());
 }

@@ -44,6 +44,11 @@ impl Tag {
         if word.is_empty() { Self::NONE } else { Self(stable_hash(0, word).max(1)) }
     }
 
+    /// The tag of a word whose letters' case and spaces tell it from others, such as a deal's id.
+    pub fn exactly(word: &str) -> Self {
+        if word.is_empty() { Self::NONE } else { Self(xxh3_64_with_seed(word.as_bytes(), SEED ^ 4).max(1)) }
+    }
+
     /// Whether a word is there.
     pub fn is_some(self) -> bool {
         self != Self::NONE

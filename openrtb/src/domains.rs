@@ -19,7 +19,8 @@ pub(crate) fn host_of(page: &str) -> Option<&str> {
 
 /// The tag of a domain in a list such as `badv`. Some exchanges write it as a host or an address.
 pub(crate) fn bare_domain(text: &str) -> Tag {
-    let host = host_of(text).unwrap_or(text.trim());
+    let text = text.trim().trim_start_matches("*.").trim_start_matches('.');
+    let host = host_of(text).unwrap_or(text);
     let bare = match host.get(..4) {
         Some(prefix) if prefix.eq_ignore_ascii_case("www.") => host.get(4..).unwrap_or(host),
         _ => host,
@@ -58,6 +59,8 @@ mod tests {
             "https://example.com/",
             " EXAMPLE.com",
             "https://www.example.com/a?b",
+            "*.example.com",
+            ".example.com",
         ] {
             assert_eq!(bare_domain(text), Tag::of("example.com"), "{text}");
         }

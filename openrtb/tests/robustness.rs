@@ -158,7 +158,7 @@ fn hostile_bodies_are_refused_or_bounded_by_their_size() {
         assert!(body.len() <= BODY, "{start}");
         let request = parse(body.as_bytes()).unwrap_or_else(|error| panic!("{start}: {error}"));
         let deals =
-            request.imps.iter().filter_map(|imp| imp.pmp.as_ref()).map(|pmp| pmp.deals.len()).sum::<usize>();
+            request.imps.iter().filter_map(|imp| imp.pmp.get()).map(|pmp| pmp.deals.len()).sum::<usize>();
         let size = request.imps.len() * size_of::<Imp<'_>>() + deals * size_of::<Deal<'_>>();
         assert!(size <= BODY * 200, "{start}: {size} bytes");
         assert!(deals <= BODY / 3 && request.bcat.is_empty(), "{start}");

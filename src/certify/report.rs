@@ -260,7 +260,11 @@ impl Report {
                 writeln!(out, "\n{title}:")?;
             }
             for Failure { place, check, detail } in failures {
-                let source = place.source.as_deref().map(|source| format!(" ({source})")).unwrap_or_default();
+                let source = place
+                    .source
+                    .as_deref()
+                    .map(|source| format!(" ({})", source.escape_debug()))
+                    .unwrap_or_default();
                 writeln!(out, "{}:{}{source}: {}: {detail}", place.file, place.line, check.as_str())?;
             }
         }

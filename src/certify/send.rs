@@ -1,6 +1,7 @@
 //! Sends requests as an exchange does: HTTP POST over connections that are kept open.
 
 use std::io::Write;
+use std::time::Duration;
 
 use awc::error::SendRequestError;
 use awc::http::{Uri, header};
@@ -29,6 +30,7 @@ pub(super) struct Sender {
     client: Client,
     endpoint: Uri,
     gzip: bool,
+    patience: Duration,
 }
 
 impl Sender {
@@ -55,21 +57,27 @@ impl Sender {
         let connector = Connector::new()
             .limit(usize::from(args.concurrency))
             .timeout(patience)
-            .conn_keep_alive(std::time::Duration::from_secs(15));
+            .conn_keep_alive(Duration::from_secs(15));
         let client = Client::builder().connector(connector).timeout(patience).disable_redirects().finish();
-        Ok(Self { client, endpoint: uri, gzip: args.gzip })
+        Ok(Self { client, endpoint: uri, gzip: args.gzip, patience })
     }
 
     /// Sends a body; a connection that the server closed in the meantime is opened anew, once.
     pub(super) async fn send(&self, body: &str) -> Result<Answer, Unanswered> {
-        match self.try_send(body).await {
-            Err(Try::Stale(_)) => self.try_send(body).await,
+        match self.send_in_time(body).await {
+            Err(Try::Stale(_)) => self.send_in_time(body).await,
             other => other,
         }
         .map_err(|error| match error {
             Try::Unreachable(error) => Unanswered::Unreachable(error),
             Try::Stale(error) | Try::Failed(error) => Unanswered::Failed(error),
         })
+    }
+
+    /// The whole answer has to be there in time, not its head alone.
+    async fn send_in_time(&self, body: &str) -> Result<Answer, Try> {
+        let answer = tokio::time::timeout(self.patience, self.try_send(body)).await;
+        answer.unwrap_or_else(|_| Err(Try::Failed("no whole answer within the timeout".to_owned())))
     }
 
     async fn try_send(&self, body: &str) -> Result<Answer, Try> {

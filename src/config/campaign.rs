@@ -104,7 +104,7 @@ fn deals(node: &Node<'_>) -> Option<Vec<Tag>> {
         node.fail("is empty; name at least one deal, or leave it out");
         return None;
     }
-    let read: Vec<_> = list.iter().map(|node| node.read(word).map(|id| Tag::of(&id))).collect();
+    let read: Vec<_> = list.iter().map(|node| node.read(word).map(|id| Tag::exactly(&id))).collect();
     read.into_iter().collect()
 }
 

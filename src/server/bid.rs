@@ -10,8 +10,8 @@ use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_domain::fit::{attributes, template, verification};
 use haggle_domain::{
-    Ad, Basis, BasisSource, Campaign, Category, Context, Creative, Draw, Event, NoBidReason, Opportunity,
-    Record, Stream, StreamSlot, Timestamp,
+    Ad, Basis, BasisSource, Campaign, Category, Context, Creative, Draw, Event, Media, NoBidReason,
+    Opportunity, Record, Stream, StreamSlot, Timestamp,
 };
 use haggle_openrtb::{
     Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, ResponseHead, ResponseWriter,
@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use super::body::{self, BodyError, Coding};
 use super::gate;
 use super::state::State;
-use super::urls::NoticeUrls;
+use super::urls::{NoticeUrls, TRACKING};
 use crate::clock::monotonic;
 use crate::config::{Exchange, NoBid};
 use crate::metrics::RequestOutcome;
@@ -271,8 +271,13 @@ impl Answering<'_> {
         let urls =
             NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, self.exchange.bill_on);
         let id = decision.bid.to_string();
-        let Some(markup) = markup(creative, campaign, opportunity, &id, &urls) else { return };
-        let deals = imp.pmp.as_deref().map_or(&[][..], |pmp| &pmp.deals);
+        // The page behind a click in somebody else's VAST is theirs; ours is only told of it.
+        let theirs = creative.stream().is_some_and(|stream| matches!(stream.media, Media::Wrapper { .. }));
+        let click = if theirs { format!("{}?{TRACKING}", urls.click) } else { urls.click };
+        let Some(markup) = markup(creative, campaign, opportunity, &id, &click, &urls.impression) else {
+            return;
+        };
+        let deals = imp.pmp.get().map_or(&[][..], |pmp| &pmp.deals);
         let deal = committed.deal.and_then(|deal| opportunity.deals.get(usize::from(deal)));
         let deal = deal.and_then(|deal| deals.get(usize::from(deal.index)));
         let held = match self.test {
@@ -312,9 +317,10 @@ fn markup<'a>(
     campaign: &'a Campaign,
     opportunity: &'a Opportunity,
     serving: &'a str,
-    urls: &'a NoticeUrls,
+    click_url: &'a str,
+    impression_url: &'a str,
 ) -> Option<Markup<'a>> {
-    let (click_url, impression_url, title) = (&*urls.click, &*urls.impression, &*creative.title);
+    let title = &*creative.title;
     let verification = verification(creative, opportunity);
     let category = campaign.categories.iter().find(|category| category.taxonomy == Category::CONTENT_1);
     let category = category.map_or("", |category| &*category.code);

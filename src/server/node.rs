@@ -116,6 +116,9 @@ pub fn journal_exit(error: &JournalError) -> Exit {
     }
 }
 
+/// `public_url` where nobody has set it.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
 /// Why a running node stopped.
 #[derive(Debug)]
 pub enum Stopped {
@@ -228,7 +231,9 @@ impl Node {
         let safety = Safety::load(&settings)?;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
-        if settings.listen.port() == 0 {
+        // On this machine the address is known; elsewhere `public_url` has to be told.
+        let untold = settings.public_url == DEFAULT_URL && address.ip().is_loopback();
+        if untold || settings.listen.port() == 0 {
             settings.public_url = format!("http://{address}");
         }
         std::fs::create_dir_all(&settings.data)

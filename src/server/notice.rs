@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix::dev::SendError;
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_actors::campaign::{Deliver, Notice, Outcome};
 use haggle_domain::{CpmMicros, Decision, Micros, Quantity, Tag, Terms};
 use serde::Deserialize;
@@ -244,7 +244,8 @@ async fn impression(state: web::Data<State>, token: web::Path<String>) -> HttpRe
     }
 }
 
-async fn click(state: web::Data<State>, token: web::Path<String>) -> HttpResponse {
+/// A click. With [`urls::TRACKING`] a player tells of one that leads elsewhere, and follows no redirect.
+async fn click(state: web::Data<State>, token: web::Path<String>, request: HttpRequest) -> HttpResponse {
     let kind = NoticeKind::Click;
     let Ok(decision) = open(&state, TokenKind::Event, &token) else {
         return finish(&state, kind, NoticeOutcome::Forged);
@@ -256,6 +257,9 @@ async fn click(state: web::Data<State>, token: web::Path<String>) -> HttpRespons
     });
     let Some(page) = page else { return finish(&state, kind, NoticeOutcome::UnknownCampaign) };
     let outcome = deliver(&state, Notice::Click { decision }).await;
+    if request.query_string() == urls::TRACKING {
+        return finish(&state, kind, outcome);
+    }
     state.metrics.notice(kind, outcome);
     // The user wants the page, whether the click counts or not.
     HttpResponse::Found()

@@ -18,6 +18,9 @@ pub const CLICK: &str = "/n/click/";
 /// See [`WIN`].
 pub const CONVERSION: &str = "/n/conv/";
 
+/// The query of a click's address in a wrapper, where the player only reports it.
+pub const TRACKING: &str = "track=1";
+
 /// The parameter with which a click's landing page learns the token that its orders are reported with.
 pub const CLICK_PARAMETER: &str = "haggle_click";
 

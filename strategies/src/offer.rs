@@ -144,7 +144,7 @@ mod tests {
 
     fn entry(deals: &[&str]) -> Entry {
         let mut campaign = campaign("boots");
-        campaign.deals = deals.iter().map(|deal| Tag::of(deal)).collect();
+        campaign.deals = deals.iter().map(|deal| Tag::exactly(deal)).collect();
         campaign.max_bid = CpmMicros(10_000_000);
         Entry::new(Arc::new(campaign))
     }
@@ -158,7 +158,7 @@ mod tests {
         Worth { value: 4.0, multiplier: 1.0, auction: AuctionType::SecondPlus, curve: None };
 
     fn deal(id: &str, floor: i64, price: DealPrice) -> Deal {
-        Deal { key: Tag::of(id), floor: CpmMicros(floor), price, ..Deal::default() }
+        Deal { key: Tag::exactly(id), floor: CpmMicros(floor), price, ..Deal::default() }
     }
 
     fn offered(deals: &[Deal], deals_only: bool) -> Opportunity {

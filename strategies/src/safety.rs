@@ -23,9 +23,12 @@ fn categories_allow(entry: &Entry, context: &Context) -> bool {
         return true;
     }
     let used = family(context.category_taxonomy);
+    // Codes of 1.0 are unmistakable, and are sent whatever the taxonomy is said to be.
+    let plainly = entry.category_tags.iter().any(|(taxonomy, tag)| *taxonomy == 1 && is_in(blocked, *tag));
     let ours =
         || entry.category_tags.iter().filter(|(taxonomy, _)| family(*taxonomy) == used).map(|(_, tag)| tag);
-    ours().next().is_some()
+    !plainly
+        && ours().next().is_some()
         && !ours().any(|tag| is_in(blocked, *tag))
         && (wanted.is_empty() || ours().any(|tag| is_in(wanted, *tag)))
 }
@@ -84,6 +87,7 @@ mod tests {
         assert!(allows(&entry, &blocking(1, &["IAB7", "IAB20-1"])));
         assert!(!allows(&entry, &blocking(1, &["IAB20"])));
         assert!(!allows(&entry, &blocking(1, &["iab20-9"])));
+        assert!(!allows(&entry, &blocking(7, &["IAB20"])), "a code of 1.0 in a list of another taxonomy");
         assert!(allows(&entry, &blocking(7, &["484"])));
         assert!(!allows(&entry, &blocking(7, &["483"])));
         assert!(!allows(&entry, &blocking(9, &["483"])), "3.1 shares the codes of 3.0");

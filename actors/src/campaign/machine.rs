@@ -148,7 +148,12 @@ impl CampaignMachine {
         // An ad whose auction was lost was not shown, whoever says so.
         let lost = self.books.ledger.resolution(bid) == Some(Resolution::Lost);
         let (event, outcome) = match notice {
-            Notice::Won { .. } | Notice::Impression { .. } | Notice::Click { .. } if lost => {
+            Notice::Won { .. }
+            | Notice::Impression { .. }
+            | Notice::Click { .. }
+            | Notice::Conversion { .. }
+                if lost =>
+            {
                 return Outcome::Conflict;
             }
             Notice::Bill { decision, price } => {

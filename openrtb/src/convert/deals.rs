@@ -1,11 +1,11 @@
 //! Private deals.
 
-use haggle_domain::{AuctionType, Deal, DealPrice, NoBidReason};
+use haggle_domain::{AuctionType, Deal, DealPrice, NoBidReason, Tag};
 use smallvec::SmallVec;
 
 use super::price::{DEFAULT_CURRENCY, Prices};
 use super::slots::duration_floors;
-use super::{Asker, first_said, tag};
+use super::{Asker, first_said};
 use crate::domains::bare_domain;
 use crate::request::{self, Floor, Pmp};
 
@@ -47,7 +47,7 @@ fn read(
 ) -> Result<Deal, NoBidReason> {
     let prices = Prices { rates: asker.rates, currency: first_said(&deal.bidfloorcur, DEFAULT_CURRENCY) };
     Ok(Deal {
-        key: tag(&deal.id),
+        key: Tag::exactly(&deal.id),
         index,
         floor: prices.read(deal.bidfloor)?,
         asked: match deal.bidfloor {

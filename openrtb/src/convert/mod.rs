@@ -13,6 +13,7 @@ use haggle_domain::{
 use smallvec::SmallVec;
 
 use crate::domains::{bare_domain, host_of};
+use crate::privacy::Signal;
 use crate::request::{BidRequest, Channel, Device, Imp, Metric, User, Words};
 use interests::Interests;
 use price::Prices;
@@ -108,7 +109,8 @@ impl<'a> BidRequest<'a> {
                 .collect(),
             seat_blocked: (!self.wseat.is_empty() && !self.wseat.iter().any(|wanted| wanted == asker.seat))
                 || self.bseat.iter().any(|blocked| blocked == asker.seat),
-            test: self.test,
+            // Only what says clearly that it is none may cost money.
+            test: matches!(self.test, Signal::Raised | Signal::Malformed),
         }
     }
 
@@ -145,7 +147,9 @@ impl<'a> BidRequest<'a> {
             return Err(NoBidReason::InvalidRequest);
         }
         let measured = |metric: &Metric<'_>| !metric.kind.is_empty() && metric.value.is_some();
-        if imp.id.is_empty()
+        let unreadable = imp.pmp.is_malformed() || imp.qty.is_malformed();
+        if unreadable
+            || imp.id.is_empty()
             || imp.repeats_id
             || !imp.metric.iter().all(measured)
             || !is_currency(&imp.bidfloorcur)
@@ -170,14 +174,14 @@ impl<'a> BidRequest<'a> {
             audio: audio.and_then(|slot| slot.map_err(&mut offered).ok()),
             native: native.and_then(|slot| slot.map_err(&mut offered).ok()),
             floor,
-            deals: deals::usable(imp.pmp.as_deref(), self.at, currency, asker)?,
-            deals_only: imp.pmp.as_deref().is_some_and(|pmp| pmp.private_auction),
+            deals: deals::usable(imp.pmp.get(), self.at, currency, asker)?,
+            deals_only: imp.pmp.get().is_some_and(|pmp| pmp.private_auction),
             placement: tag(&imp.tagid),
             position: position.and_then(|position| u8::try_from(position).ok()).unwrap_or(0),
             interstitial: imp.instl,
             secure: imp.secure,
             rewarded: imp.rewarded(),
-            quantity: imp.qty.as_deref().map_or(Ok(Quantity::ONE), |qty| quantity(qty.multiplier))?,
+            quantity: imp.qty.get().map_or(Ok(Quantity::ONE), |qty| quantity(qty.multiplier))?,
             expires_within: imp.exp.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
         };
         let formats = [

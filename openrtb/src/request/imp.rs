@@ -53,13 +53,13 @@ object! {
         pub native: Offer<Native>,
         b"pmp" =>
         /// Deals that bids may be made under.
-        pub pmp: Option<Box<Pmp<'a>>>,
+        pub pmp: Offer<Pmp<'a>>,
         b"metric" =>
         /// What is known of the placement; elements that are no objects are left out.
         pub metric: Vec<Metric<'a>>,
         b"qty" =>
         /// How many impressions one showing counts for.
-        pub qty: Option<Box<Qty<'a>>>,
+        pub qty: Offer<Qty<'a>>,
         b"rwdd" => rwdd: bool,
         b"ext" => ext: ImpExt,
         and

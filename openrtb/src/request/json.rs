@@ -51,10 +51,15 @@ impl<'a> Json<'a> {
         Fault::new(flaw, self.at)
     }
 
-    /// Notes that something else than an object stands where one belongs.
+    /// Notes that something else than an object or a word stands where one belongs.
     pub(super) const fn misplace(&mut self) {
         // Deeper down it says something of one imp or one list alone.
         self.misplaced |= self.depth <= 2;
+    }
+
+    /// Notes that something else than a list of words stands where one belongs.
+    pub(super) const fn misplace_list(&mut self) {
+        self.misplaced |= self.depth <= 1;
     }
 
     /// Whether something else than an object stood in place of one of the text's own objects, or of one in those.

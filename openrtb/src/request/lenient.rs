@@ -134,13 +134,19 @@ impl<'a> Member<'a> for Words<'a> {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
         if json.peek() != b'[' {
             // One number is no list: what it would block or admit is a guess.
-            if let Scalar::Text(word) = json.scalar()? {
-                self.push(word);
+            match json.scalar()? {
+                Scalar::Text(word) => self.push(word),
+                Scalar::Null => {}
+                _ => json.misplace_list(),
             }
             return Ok(());
         }
         read_list(json, |json| {
-            let word = text(json.scalar()?);
+            let scalar = json.scalar()?;
+            if matches!(scalar, Scalar::Other) {
+                json.misplace();
+            }
+            let word = text(scalar);
             if !word.is_empty() {
                 self.push(word);
             }

@@ -10,6 +10,7 @@ use super::object::{Bag, EveryOne, Strict, object};
 use super::regs::Regs;
 use super::source::{Source, SupplyChain};
 use super::user::User;
+use crate::privacy::Signal;
 
 object! {
     /// A bid request (section 3.2.1), borrowed from its body.
@@ -26,7 +27,7 @@ object! {
         b"tmax" => tmax: Option<i64>,
         b"test" =>
         /// Not to be billed.
-        pub test: bool,
+        pub test: Signal,
         b"allimps" =>
         /// These are all the impressions of the page or screen.
         pub allimps: bool,

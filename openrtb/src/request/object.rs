@@ -150,7 +150,8 @@ impl<'a, T: Object<'a>> Member<'a> for Strict<T> {
     }
 }
 
-/// One of the formats that an imp can be offered in.
+/// An object of an imp whose being of a wrong type spoils it: one of the formats that it is offered in, its deals, its
+/// quantity.
 #[derive(Clone, Debug, Default)]
 pub enum Offer<T> {
     /// Not offered.
