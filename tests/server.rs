@@ -131,10 +131,18 @@ async fn a_lost_bid_is_not_billed_shown_or_clicked_any_more_and_the_contradictio
     for _ in 0..2 {
         assert_eq!(rig.get(&filled(&bid, "lurl", "")).await.0, StatusCode::NO_CONTENT);
     }
-    let (_, pixel) = links(&bid);
-    for url in [filled(&bid, "burl", "1"), filled(&bid, "nurl", "1"), pixel] {
+    let (click, pixel) = links(&bid);
+    // A player that only tells of a click gets no page.
+    let told = format!("{click}?track=1");
+    for url in [filled(&bid, "burl", "1"), filled(&bid, "nurl", "1"), pixel, told] {
         assert_eq!(rig.get(&url).await.0, StatusCode::CONFLICT, "{url}");
     }
+    // A user gets it all the same; but no order follows from an ad that was not shown.
+    let (status, page) = rig.get(&click).await;
+    assert_eq!(status, StatusCode::FOUND);
+    let token = page.unwrap().rsplit_once("haggle_click=").unwrap().1.to_owned();
+    let order = rig.url(&format!("/n/conv/{token}?value=10&order=1"));
+    assert_eq!(rig.get(&order).await.0, StatusCode::CONFLICT);
     assert_eq!(rig.spent().await, 0);
     assert!(rig.metrics().await.contains(r#"haggle_notices_total{kind="bill",outcome="conflict"} 1"#));
     rig.stop().await;
