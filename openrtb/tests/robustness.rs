@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use haggle_domain::{Basis, ExchangeKey, Rates};
+use haggle_domain::{Basis, ExchangeKey, Rates, UserKey};
 use haggle_openrtb::privacy::Policy;
 use haggle_openrtb::{Asker, Deal, Imp, UserId, parse};
 use proptest::prelude::*;
@@ -184,6 +184,16 @@ fn context_of(request: &Value) -> String {
     let body = request.to_string();
     let request = parse(body.as_bytes()).unwrap();
     format!("{:?}", request.context(&asker(), request.basis(&POLICY).0))
+}
+
+#[test]
+fn whoever_opted_out_is_found_under_any_of_their_ids() {
+    let body = br#"{"id":"r","imp":[{"id":"1"}],"user":{"id":"theirs","buyeruid":"ours"}}"#;
+    let request = parse(body).unwrap();
+    let keys = |basis| request.user_keys(&asker(), basis).collect::<Vec<_>>();
+    assert_eq!(keys(Basis::ALL), [UserKey::of("ours"), UserKey::of("theirs")]);
+    assert_eq!(keys(Basis::NONE), []);
+    assert_eq!(request.context(&asker(), Basis::ALL).user, Some(UserKey::of("ours")), "the first is taken");
 }
 
 /// One signal that withholds the basis: the objects that carry it.
