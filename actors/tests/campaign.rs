@@ -39,6 +39,7 @@ fn campaign(budget: Budget, pacing: Pacing) -> Campaign {
         zone: Default::default(),
         dayparts: vec![],
         targeting: Targeting::default(),
+        frequency: Default::default(),
         max_bid: CpmMicros(10_000_000),
         creatives: vec![Creative::banner(
             "a",

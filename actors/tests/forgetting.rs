@@ -36,6 +36,7 @@ fn machine(journal: &EmbeddedJournal) -> LearnerMachine {
         zone: Default::default(),
         dayparts: vec![],
         targeting: Targeting::default(),
+        frequency: Default::default(),
         max_bid: CpmMicros(1),
         creatives: vec![],
     };

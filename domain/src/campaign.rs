@@ -1,6 +1,7 @@
 //! What an advertiser asks for.
 
 use crate::creative::Creative;
+use crate::frequency::Frequency;
 use crate::id::{CampaignKey, Tag};
 use crate::money::{CpmMicros, Micros};
 use crate::targeting::{Daypart, Targeting};
@@ -40,6 +41,8 @@ pub struct Campaign {
     pub dayparts: Vec<Daypart>,
     /// Who sees it.
     pub targeting: Targeting,
+    /// How often one user sees it, at most.
+    pub frequency: Frequency,
     /// A hard ceiling on any bid.
     pub max_bid: CpmMicros,
     /// What may be shown; at least one.

@@ -49,9 +49,28 @@ impl Tag {
         if word.is_empty() { Self::NONE } else { Self(xxh3_64_with_seed(word.as_bytes(), SEED ^ 4).max(1)) }
     }
 
+    /// The tag of a content category in one of AdCOM 1.0's category taxonomies; of an empty code, [`Tag::NONE`].
+    pub fn category(taxonomy: u8, code: &str) -> Self {
+        if code.is_empty() {
+            return Self::NONE;
+        }
+        Self(stable_hash(5 + (u64::from(taxonomy) << 8), code).max(1))
+    }
+
     /// Whether a word is there.
     pub fn is_some(self) -> bool {
         self != Self::NONE
+    }
+}
+
+/// A list of sites, apps or users, by the stable hash of its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListKey(pub u64);
+
+impl ListKey {
+    /// The key of a list's name.
+    pub fn of(name: &str) -> Self {
+        Self(stable_hash(6, name))
     }
 }
 

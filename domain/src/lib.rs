@@ -10,9 +10,11 @@ pub mod creative;
 pub mod draw;
 pub mod event;
 pub mod fit;
+pub mod frequency;
 pub mod id;
 pub mod money;
 pub mod opportunity;
+pub mod place;
 pub mod profile;
 pub mod rate;
 pub mod reason;
@@ -27,12 +29,14 @@ pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage
 pub use draw::Draw;
 pub use event::{Decision, Event, Record};
 pub use fit::{Fit, Template};
-pub use id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
+pub use frequency::{CapScope, CapWindow, Frequency, FrequencyCap};
+pub use id::{BidId, CampaignKey, ExchangeKey, ListKey, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{
-    AuctionType, BannerSlot, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset, NativeKind,
-    NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
+    AuctionType, BannerSlot, Connection, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset,
+    NativeKind, NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
 };
+pub use place::Place;
 pub use profile::{Behaviour, BehaviourKind, Profile};
 pub use rate::{Rate, RateError, Rates};
 pub use reason::NoBidReason;

@@ -4,8 +4,9 @@ use smallvec::SmallVec;
 
 use crate::basis::Basis;
 use crate::codes::Codes;
-use crate::id::{ExchangeKey, Tag, UserKey};
+use crate::id::{ExchangeKey, ListKey, Tag, UserKey};
 use crate::money::CpmMicros;
+use crate::place::Place;
 use crate::rate::Rate;
 
 /// What all imps of a request share. Words are [`Tag`]s; [`Tag::NONE`] where the request is silent.
@@ -28,6 +29,12 @@ pub struct Context {
     pub region: Tag,
     /// City.
     pub city: Tag,
+    /// The postcode and every beginning of it of at least two letters; empty unless the basis allows to know it.
+    pub postcodes: SmallVec<[Tag; 8]>,
+    /// Where the user is, as precisely as the basis allows.
+    pub place: Option<Place>,
+    /// The user's clock, in minutes ahead of UTC.
+    pub utc_offset: Option<i16>,
     /// `site.domain`, else `app.bundle`.
     pub inventory: Tag,
     /// `site.publisher.id` or `app.publisher.id`.
@@ -36,10 +43,22 @@ pub struct Context {
     pub device: DeviceKind,
     /// `device.os`.
     pub os: Tag,
+    /// The browser's name.
+    pub browser: Tag,
+    /// `device.connectiontype`.
+    pub connection: Connection,
     /// `device.language`.
     pub language: Tag,
     /// Content categories and keywords of the page or app.
     pub interests: SmallVec<[Tag; 16]>,
+    /// Content categories of the page or app and those that they belong to ([`Tag::category`]).
+    pub categories: SmallVec<[Tag; 8]>,
+    /// Keywords of the page or app.
+    pub keywords: SmallVec<[Tag; 8]>,
+    /// The lists that the site or app is on.
+    pub lists: SmallVec<[ListKey; 4]>,
+    /// The lists that the user is on; empty unless the basis allows to target.
+    pub user_lists: SmallVec<[ListKey; 4]>,
     /// Segments and keywords of the user; empty unless the basis allows to target.
     pub segments: SmallVec<[Tag; 16]>,
     /// `bcat`: categories of ads that are not wanted; this and the next lists of tags are in rising order.
@@ -86,6 +105,20 @@ pub enum DeviceKind {
     Tv,
     /// Out of home (8).
     OutOfHome,
+}
+
+/// How a device is connected, from OpenRTB's `device.connectiontype`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Connection {
+    /// Not said.
+    #[default]
+    Unknown,
+    /// By cable (1).
+    Wired,
+    /// By a local wireless network (2).
+    Wifi,
+    /// By a mobile network of any generation (3 to 7).
+    Cellular,
 }
 
 /// Width × height, in CSS pixels (device-independent).

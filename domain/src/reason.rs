@@ -27,6 +27,12 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// More requests came than can be answered in time, and this one was let go.
+    Overloaded = "overloaded" => 1,
+    /// The exchange sent more requests a second than it was allowed.
+    RateLimited = "rate_limited" => 1,
+    /// The request had waited so long that an answer would come after its deadline (`tmax`).
+    TooLate = "too_late" => 15,
     /// The request as a whole contradicts the specification (a site and an app, a text where an object belongs, …).
     InvalidRequest = "invalid_request" => 2,
     /// The imp itself breaks the specification (no format, no id, …).
@@ -75,6 +81,8 @@ reasons! {
     NoDeal = "no_deal" => 0,
     /// No creative of what matched fits the imp.
     CreativeMismatch = "creative_mismatch" => 0,
+    /// The user has seen what matched as often as they may.
+    FrequencyCapped = "frequency_capped" => 9,
     /// The campaign's actor is down and its breaker open.
     CampaignDown = "campaign_down" => 1,
     /// The budget is spent.

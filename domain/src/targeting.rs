@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::id::{ExchangeKey, Tag};
-use crate::opportunity::DeviceKind;
+use crate::id::{ExchangeKey, ListKey, Tag};
+use crate::opportunity::{Connection, DeviceKind};
+use crate::place::Place;
 use crate::profile::BehaviourKind;
 use crate::time::Local;
 
@@ -27,6 +28,21 @@ pub enum Predicate {
     Region(Vec<Tag>),
     /// `geo.city`.
     City(Vec<Tag>),
+    /// `geo.zip`, or how it begins.
+    Postcode(Vec<Tag>),
+    /// No farther from a point than this.
+    Near {
+        /// The point.
+        centre: Place,
+        /// How far, at most.
+        metres: u32,
+    },
+    /// A content category of the page or app, or one that it belongs to ([`Tag::category`]).
+    Category(Vec<Tag>),
+    /// A keyword of the page or app.
+    Keyword(Vec<Tag>),
+    /// A segment or keyword of the user.
+    Segment(Vec<Tag>),
     /// A content category or keyword of the page or app, or a segment or keyword of the user.
     Interest(Vec<Tag>),
     /// Something the user did in the shop; never holds where the profile may not be read.
@@ -44,15 +60,31 @@ pub enum Predicate {
     Device(Vec<DeviceKind>),
     /// `device.os`.
     Os(Vec<Tag>),
+    /// What the browser calls itself.
+    Browser(Vec<Tag>),
+    /// How the device is connected.
+    Connection(Vec<Connection>),
     /// `device.language`.
     Language(Vec<Tag>),
     /// `site.domain` or `app.bundle`.
     Inventory(Vec<Tag>),
+    /// A list of sites and apps that holds the one in question.
+    List(Vec<ListKey>),
+    /// `site.publisher.id` or `app.publisher.id`.
+    Publisher(Vec<Tag>),
+    /// `imp.tagid`.
+    Placement(Vec<Tag>),
+    /// A deal that the imp offers ([`Tag::exactly`]).
+    Deal(Vec<Tag>),
     /// The exchange that asks.
     Exchange(Vec<ExchangeKey>),
+    /// A list of users that holds this one; never holds where the basis does not allow to know them.
+    UserList(Vec<ListKey>),
+    /// Hours of the week where the user is; never holds where that is not known.
+    Hours(Vec<Daypart>),
 }
 
-/// Hours of some days of the week, in the advertiser's zone.
+/// Hours of some days of the week: in the advertiser's zone for a campaign, in the user's for a predicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Daypart {
     /// Bit 0 is Monday.

@@ -99,6 +99,24 @@ pub struct Local {
     pub minute_of_day: u16,
 }
 
+impl Local {
+    /// The moment on a clock that is this many minutes ahead of UTC.
+    pub fn at_offset(now: Timestamp, minutes: i16) -> Self {
+        Self::of_seconds(now.0.div_euclid(1_000_000) + i64::from(minutes) * 60)
+    }
+
+    /// Of seconds since 1970 on the local clock.
+    fn of_seconds(seconds: i64) -> Self {
+        let day = seconds.div_euclid(86_400);
+        Self {
+            day: i32::try_from(day).unwrap_or(0),
+            // 1970-01-01 was a Thursday.
+            weekday: u8::try_from((day + 3).rem_euclid(7)).unwrap_or(0),
+            minute_of_day: u16::try_from(seconds.rem_euclid(86_400) / 60).unwrap_or(0),
+        }
+    }
+}
+
 impl Default for Zone {
     fn default() -> Self {
         Self(TimeZone::UTC)
@@ -118,14 +136,7 @@ impl Zone {
     pub fn local(&self, now: Timestamp) -> Local {
         let instant = jiff::Timestamp::from_microsecond(now.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let offset = i64::from(self.0.to_offset(instant).seconds());
-        let seconds = instant.as_second() + offset;
-        let day = seconds.div_euclid(86_400);
-        Local {
-            day: i32::try_from(day).unwrap_or(0),
-            // 1970-01-01 was a Thursday.
-            weekday: u8::try_from((day + 3).rem_euclid(7)).unwrap_or(0),
-            minute_of_day: u16::try_from(seconds.rem_euclid(86_400) / 60).unwrap_or(0),
-        }
+        Local::of_seconds(instant.as_second() + offset)
     }
 
     /// When the local day that holds `now` began and when it will end. Days of 23 and 25 hours come out right.

@@ -48,6 +48,7 @@ fn campaign(number: usize) -> Campaign {
         zone: Default::default(),
         dayparts: Vec::new(),
         targeting: Targeting::default(),
+        frequency: Default::default(),
         max_bid: CpmMicros::from_per_impression(Micros(10_000)),
         creatives: ["a", "b"]
             .iter()

@@ -73,6 +73,7 @@ pub(super) fn read<'a>(
         zone: zone?,
         dayparts: dayparts?,
         targeting,
+        frequency: Default::default(),
         max_bid: max_bid?,
         creatives: creatives?,
     };

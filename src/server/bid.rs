@@ -19,7 +19,7 @@ use haggle_openrtb::{
 };
 use haggle_strategies::commit::is_sampled;
 use haggle_strategies::safety::family;
-use haggle_strategies::{Bids, Committed, Pods, Ranking, Snapshot, commit, rank};
+use haggle_strategies::{Bids, Committed, Pods, Ranking, Snapshot, UserView, commit, rank};
 use smallvec::SmallVec;
 
 use super::body::{self, BodyError, Coding};
@@ -170,7 +170,8 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
                     Err(NoBidReason::Insecure)
                 }
                 (Ok(opportunity), None) => {
-                    rank(&snapshot, &context, &opportunity, profile.as_ref(), now, draw, ranking);
+                    let user = UserView { profile: profile.as_ref() };
+                    rank(&snapshot, &context, &opportunity, user, now, draw, ranking);
                     let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, now);
                     // What costs nothing is no part of the story.
                     if !context.test {
@@ -238,8 +239,8 @@ fn context(state: &State, request: &BidRequest<'_>, asker: &Asker<'_>) -> Contex
 }
 
 fn count_funnels(snapshot: &Snapshot, ranking: &Ranking) {
-    for (entry, verdict) in snapshot.catalog.entries().iter().zip(&ranking.verdicts) {
-        entry.live.funnel.count(*verdict);
+    for (slot, entry) in snapshot.catalog.entries() {
+        entry.live.funnel.count(ranking.verdicts.get(slot).copied().flatten());
     }
 }
 
@@ -264,7 +265,7 @@ impl Answering<'_> {
         response: &mut ResponseWriter<'_>,
     ) {
         let decision = &committed.decision;
-        let Some(entry) = self.snapshot.catalog.entries().get(committed.campaign) else { return };
+        let Some(entry) = self.snapshot.catalog.at(committed.campaign) else { return };
         let campaign = &*entry.campaign;
         let Some(creative) = campaign.creatives.get(usize::from(decision.creative)) else { return };
         let state = self.state;

@@ -195,6 +195,7 @@ fn retired(id: &str) -> Campaign {
         zone: Zone::default(),
         dayparts: Vec::new(),
         targeting: Targeting::default(),
+        frequency: Default::default(),
         max_bid: CpmMicros::ZERO,
         creatives: Vec::new(),
     }
@@ -285,7 +286,7 @@ impl Node {
         let unconfigured: HashMap<CampaignKey, Books> = books.extract_if(|key, _| !configured(key)).collect();
         let retired = retired_entries(&*journal, &unconfigured);
         books.extend(unconfigured);
-        let entries = catalog.entries().iter().chain(&retired);
+        let entries = catalog.entries().map(|(_, entry)| &**entry).chain(&retired);
         let deps: Vec<CampaignDeps> =
             entries.map(|entry| campaign_deps(entry, &settings, &journal, &clock)).collect();
         let actors = deps

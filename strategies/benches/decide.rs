@@ -15,7 +15,8 @@ use haggle_learning::Trainer;
 use haggle_strategies::explore::{ArmCounts, Fitting, Shape};
 use haggle_strategies::market::WinCurve;
 use haggle_strategies::{
-    Arms, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, commit, rank,
+    Arms, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit,
+    rank,
 };
 
 /// 2026-11-23T10:00:00Z.
@@ -89,6 +90,7 @@ fn campaign(number: usize) -> Campaign {
         zone: Default::default(),
         dayparts: Vec::new(),
         targeting: targeting(number),
+        frequency: Default::default(),
         max_bid: CpmMicros(12_000_000),
         creatives: (0..4)
             .map(|at| {
@@ -117,7 +119,7 @@ fn prices() -> impl Iterator<Item = CpmMicros> {
 /// Campaigns with money, an untrained model, and a market that was observed for a while.
 fn snapshot(campaigns: usize) -> Snapshot {
     let catalog = Catalog::new((0..campaigns).map(|number| Entry::new(Arc::new(campaign(number)))).collect());
-    for entry in catalog.entries() {
+    for (_, entry) in catalog.entries() {
         entry.live.lease.store(Arc::new(rich_lease()));
         entry.live.set_state(CampaignState::Active);
         entry.live.set_multiplier(0.8);
@@ -203,7 +205,15 @@ fn deciding(criterion: &mut Criterion) {
             let mut ranking = Ranking::default();
             let mut draws = draws();
             let mut rank = || {
-                rank(&snapshot, &context, &opportunity, Some(&profile), NOW, draws(), &mut ranking);
+                rank(
+                    &snapshot,
+                    &context,
+                    &opportunity,
+                    UserView { profile: Some(&profile) },
+                    NOW,
+                    draws(),
+                    &mut ranking,
+                );
                 ranking.candidates.len()
             };
             let name = format!("{campaigns} campaigns, {} candidates", rank());
@@ -214,7 +224,15 @@ fn deciding(criterion: &mut Criterion) {
 
     let (snapshot, context) = (snapshot(6), context(AuctionType::First));
     let mut ranking = Ranking::default();
-    rank(&snapshot, &context, &opportunity, Some(&profile), NOW, draws()(), &mut ranking);
+    rank(
+        &snapshot,
+        &context,
+        &opportunity,
+        UserView { profile: Some(&profile) },
+        NOW,
+        draws()(),
+        &mut ranking,
+    );
     let mut commit =
         || commit(&snapshot, &context, &opportunity, black_box(&mut ranking), &mut Pods::default(), NOW);
     commit().expect("a bid");

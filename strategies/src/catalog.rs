@@ -27,10 +27,10 @@ pub struct Entry {
     pub language_tag: Tag,
 }
 
-/// All campaigns. Positions are stable within one catalog only.
-#[derive(Debug, Default)]
+/// All campaigns, each in a slot that stays its own for as long as it is there, whatever else comes and goes.
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    entries: Vec<Entry>,
+    slots: Vec<Option<Arc<Entry>>>,
     positions: HashMap<CampaignKey, usize>,
 }
 
@@ -39,7 +39,7 @@ pub struct Catalog {
 pub struct Scorer {
     /// The model.
     pub model: Model,
-    /// Per campaign (in the catalog's order), per creative.
+    /// By the catalog's slots, per creative.
     ads: Vec<Vec<AdPart>>,
 }
 
@@ -99,40 +99,124 @@ impl Entry {
 impl Catalog {
     /// Of campaigns with distinct keys.
     pub fn new(entries: Vec<Entry>) -> Self {
-        let positions =
-            entries.iter().enumerate().map(|(position, entry)| (entry.campaign.key, position)).collect();
-        Self { entries, positions }
+        let positions = entries.iter().enumerate().map(|(slot, entry)| (entry.campaign.key, slot)).collect();
+        Self { slots: entries.into_iter().map(|entry| Some(Arc::new(entry))).collect(), positions }
     }
 
-    /// All of them.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// All of them with their slots, in the slots' order.
+    pub fn entries(&self) -> impl Iterator<Item = (usize, &Arc<Entry>)> {
+        self.slots.iter().enumerate().filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// Slots, taken and free: one more than the highest.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The one in this slot.
+    pub fn at(&self, slot: usize) -> Option<&Arc<Entry>> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    /// The slot of the one with this key.
+    pub fn slot(&self, key: CampaignKey) -> Option<usize> {
+        self.positions.get(&key).copied()
     }
 
     /// The one with this key.
-    pub fn get(&self, key: CampaignKey) -> Option<&Entry> {
-        self.positions.get(&key).and_then(|position| self.entries.get(*position))
+    pub fn get(&self, key: CampaignKey) -> Option<&Arc<Entry>> {
+        self.slot(key).and_then(|slot| self.at(slot))
+    }
+
+    /// The same with a campaign added, or changed if there is one with its key; and its slot.
+    pub fn with(&self, entry: Entry) -> (Self, usize) {
+        let mut next = self.clone();
+        let key = entry.campaign.key;
+        let free = || self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        let slot = self.slot(key).unwrap_or_else(free);
+        if slot == next.slots.len() {
+            next.slots.push(None);
+        }
+        if let Some(place) = next.slots.get_mut(slot) {
+            *place = Some(Arc::new(entry));
+        }
+        next.positions.insert(key, slot);
+        (next, slot)
+    }
+
+    /// The same without a campaign.
+    pub fn without(&self, key: CampaignKey) -> Self {
+        let mut next = self.clone();
+        let place = next.positions.remove(&key).and_then(|slot| next.slots.get_mut(slot));
+        if let Some(place) = place {
+            *place = None;
+        }
+        next
     }
 }
 
 impl Scorer {
     /// Works out the ad side of `model` for every creative of every campaign.
     pub fn new(model: Model, catalog: &Catalog) -> Self {
-        let ads = catalog
-            .entries()
-            .iter()
-            .map(|entry| {
-                (0..entry.campaign.creatives.len())
-                    .map(|creative| model.ad_part(&ad_features(&entry.campaign, creative)))
-                    .collect()
-            })
-            .collect();
+        let mut ads = vec![Vec::new(); catalog.slots()];
+        for (slot, entry) in catalog.entries() {
+            if let Some(place) = ads.get_mut(slot) {
+                *place = ad_side(&model, entry);
+            }
+        }
         Self { model, ads }
     }
 
     /// The ad side of one creative.
-    pub fn ad(&self, campaign: usize, creative: u16) -> Option<&AdPart> {
-        self.ads.get(campaign)?.get(usize::from(creative))
+    pub fn ad(&self, slot: usize, creative: u16) -> Option<&AdPart> {
+        self.ads.get(slot)?.get(usize::from(creative))
+    }
+
+    /// The same with another campaign in a slot.
+    fn with(&self, slot: usize, entry: &Entry) -> Self {
+        let mut ads = self.ads.clone();
+        if slot >= ads.len() {
+            ads.resize(slot + 1, Vec::new());
+        }
+        if let Some(place) = ads.get_mut(slot) {
+            *place = ad_side(&self.model, entry);
+        }
+        Self { model: self.model.clone(), ads }
+    }
+}
+
+fn ad_side(model: &Model, entry: &Entry) -> Vec<AdPart> {
+    let creatives = 0..entry.campaign.creatives.len();
+    creatives.map(|creative| model.ad_part(&ad_features(&entry.campaign, creative))).collect()
+}
+
+impl Snapshot {
+    /// The same with a campaign added, or changed if there is one with its key.
+    pub fn with(&self, entry: Entry) -> Self {
+        let (catalog, slot) = self.catalog.with(entry);
+        let scorer = catalog.at(slot).map(|entry| Arc::new(self.scorer.with(slot, entry)));
+        Self {
+            version: self.version + 1,
+            salt: self.salt,
+            scorer: scorer.unwrap_or_else(|| Arc::clone(&self.scorer)),
+            catalog: Arc::new(catalog),
+            market: Arc::clone(&self.market),
+        }
+    }
+
+    /// The same without a campaign.
+    pub fn without(&self, key: CampaignKey) -> Self {
+        Self { version: self.version + 1, catalog: Arc::new(self.catalog.without(key)), ..self.clone() }
     }
 }
 

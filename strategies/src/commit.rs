@@ -51,7 +51,7 @@ pub fn commit(
     let mut reason = ranking.reason;
     let mut room = Room::default();
     for candidate in &ranking.candidates {
-        let Some(entry) = snapshot.catalog.entries().get(candidate.campaign) else { continue };
+        let Some(entry) = snapshot.catalog.at(candidate.campaign) else { continue };
         let pod = pod_of(opportunity, candidate.fit.format);
         let verdict = if !room.is_left(&bids, pod) {
             Some(NoBidReason::Outranked)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use haggle_domain::NoBidReason;
 
 /// Counts of one campaign since the start. Every imp that was ranked ends for each campaign in one refusal or one bid.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Funnel {
     refused: [AtomicU64; NoBidReason::COUNT],
     bids: AtomicU64,
@@ -18,6 +18,12 @@ pub struct FunnelCounts {
     pub refused: [u64; NoBidReason::COUNT],
     /// Imps at which it bid.
     pub bids: u64,
+}
+
+impl Default for Funnel {
+    fn default() -> Self {
+        Self { refused: std::array::from_fn(|_| AtomicU64::new(0)), bids: AtomicU64::new(0) }
+    }
 }
 
 impl Funnel {

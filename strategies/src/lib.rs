@@ -29,4 +29,4 @@ pub use lease::Lease;
 pub use live::{CampaignLive, CampaignState};
 pub use market::Market;
 pub use pods::Pods;
-pub use rank::{Candidate, Ranking, rank};
+pub use rank::{Candidate, Ranking, UserView, rank};

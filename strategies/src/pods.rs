@@ -12,9 +12,9 @@ pub struct Pods(SmallVec<[(Tag, usize); 4]>);
 impl Pods {
     /// Whether a campaign may show in a pod: no ad of its advertiser and none of its categories is in there yet.
     pub fn has_room(&self, catalog: &Catalog, pod: Tag, campaign: usize) -> bool {
-        let Some(entry) = catalog.entries().get(campaign) else { return false };
+        let Some(entry) = catalog.at(campaign) else { return false };
         let others = self.0.iter().filter(|(known, _)| *known == pod);
-        others.filter_map(|(_, other)| catalog.entries().get(*other)).all(|other| !compete(entry, other))
+        others.filter_map(|(_, other)| catalog.at(*other)).all(|other| !compete(entry, other))
     }
 
     /// Notes that it does.

@@ -11,12 +11,13 @@ use crate::catalog::{Entry, Snapshot};
 use crate::explore::{Drawn, Fitting, draw_creative};
 use crate::live::CampaignState;
 use crate::offer::{Offer, Worth, may_use, offer};
+use crate::targeting::Asked;
 use crate::{pacing, pricing, safety, targeting};
 
 /// A campaign that would bid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// Position in the catalog.
+    /// Its slot in the catalog.
     pub campaign: usize,
     /// The creative and its propensity.
     pub drawn: Drawn,
@@ -48,7 +49,7 @@ pub struct Candidate {
 pub struct Ranking {
     /// Best first.
     pub candidates: Vec<Candidate>,
-    /// What became of each campaign of the catalog, in its order: a refusal, or none for candidates and bids.
+    /// What became of the campaign in each of the catalog's slots: a refusal, or none for candidates, bids and free slots.
     pub verdicts: Vec<Option<NoBidReason>>,
     /// The request's features, that the scores follow from.
     pub features: RequestFeatures,
@@ -70,18 +71,25 @@ impl Default for Ranking {
     }
 }
 
+/// What is known of the user, where it may be: nothing unless the context names one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserView<'a> {
+    /// What they did.
+    pub profile: Option<&'a Profile>,
+}
+
 /// Ranks all campaigns for one opportunity into `ranking`.
-///
-/// `profile` must be `None` unless the context names a user.
 pub fn rank(
     snapshot: &Snapshot,
     context: &Context,
     opportunity: &Opportunity,
-    profile: Option<&Profile>,
+    user: UserView<'_>,
     now: Timestamp,
     draw: Draw,
     ranking: &mut Ranking,
 ) {
+    let profile = user.profile;
+    let asked = Asked { context, opportunity, profile, now };
     ranking.candidates.clear();
     ranking.verdicts.clear();
     ranking.reason = NoBidReason::NoCampaigns;
@@ -92,7 +100,7 @@ pub fn rank(
     let curve = snapshot.market.curve(context.exchange);
     let terms = Terms { rate: context.rate, quantity: opportunity.quantity };
     let consider = |position: usize, entry: &Entry| {
-        let (drawn, fit) = eligible(entry, context, opportunity, profile, now, draw)?;
+        let (drawn, fit) = eligible(entry, &asked, draw)?;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
         let ad = snapshot.scorer.ad(position, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
         let prediction = model.predict(&request, ad);
@@ -120,15 +128,15 @@ pub fn rank(
             tie: draw.bits(Stream::Tie, entry.campaign.key.0),
         })
     };
-    for (position, entry) in snapshot.catalog.entries().iter().enumerate() {
-        match consider(position, entry) {
-            Ok(candidate) => {
-                ranking.candidates.push(candidate);
-                ranking.verdicts.push(None);
-            }
+    ranking.verdicts.resize(snapshot.catalog.slots(), None);
+    for (slot, entry) in snapshot.catalog.entries() {
+        match consider(slot, entry) {
+            Ok(candidate) => ranking.candidates.push(candidate),
             Err(reason) => {
                 ranking.reason = ranking.reason.max(reason);
-                ranking.verdicts.push(Some(reason));
+                if let Some(verdict) = ranking.verdicts.get_mut(slot) {
+                    *verdict = Some(reason);
+                }
             }
         }
     }
@@ -178,20 +186,14 @@ fn lesson(
 }
 
 /// Whether a campaign may bid here, and with what; otherwise the first stage that it fails.
-fn eligible(
-    entry: &Entry,
-    context: &Context,
-    opportunity: &Opportunity,
-    profile: Option<&Profile>,
-    now: Timestamp,
-    draw: Draw,
-) -> Result<(Drawn, Fit), NoBidReason> {
+fn eligible(entry: &Entry, asked: &Asked<'_>, draw: Draw) -> Result<(Drawn, Fit), NoBidReason> {
     let campaign = &*entry.campaign;
+    let Asked { context, opportunity, now, .. } = *asked;
     if !campaign.flight.contains(now) || !pacing::in_daypart(campaign, now) {
         return Err(NoBidReason::OutsideFlight);
     }
-    if !targeting::matches(&campaign.targeting, context, profile, now) {
-        let blind = context.user.is_none() && targeting::matches_some_user(&campaign.targeting, context, now);
+    if !targeting::matches(&campaign.targeting, asked) {
+        let blind = context.user.is_none() && targeting::matches_some_user(&campaign.targeting, asked);
         return Err(if blind { NoBidReason::NoBasis } else { NoBidReason::TargetingMismatch });
     }
     if !safety::allows(entry, context) {

@@ -1,44 +1,85 @@
 //! Whether a campaign is meant for an opportunity.
 
-use haggle_domain::{Context, Predicate, Profile, Tag, Targeting, Timestamp};
+use haggle_domain::time::Local;
+use haggle_domain::{Context, Opportunity, Predicate, Profile, Tag, Targeting, Timestamp};
+
+/// All that a targeting expression may ask about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What the imps of the request share.
+    pub context: &'a Context,
+    /// The imp.
+    pub opportunity: &'a Opportunity,
+    /// `None` where there is no legal basis to read one, or nothing is known; behaviour then never holds.
+    pub profile: Option<&'a Profile>,
+    /// When.
+    pub now: Timestamp,
+}
 
 /// Evaluates a targeting expression: all of `all`, one of `any` if there are any, none of `none`.
-///
-/// `profile` is `None` where there is no legal basis to read one, or nothing is known; behaviour then never holds.
-pub fn matches(targeting: &Targeting, context: &Context, profile: Option<&Profile>, now: Timestamp) -> bool {
-    let holds = |predicate: &Predicate| holds(predicate, context, profile, now);
+pub fn matches(targeting: &Targeting, asked: &Asked<'_>) -> bool {
+    let holds = |predicate: &Predicate| holds(predicate, asked);
     targeting.all.iter().all(holds)
         && (targeting.any.is_empty() || targeting.any.iter().any(holds))
         && !targeting.none.iter().any(holds)
 }
 
-/// Whether it would match for a user who did what it asks for: all that is not behaviour does.
-pub fn matches_some_user(targeting: &Targeting, context: &Context, now: Timestamp) -> bool {
-    let holds = |predicate: &Predicate| holds(predicate, context, None, now);
-    let could = |predicate: &Predicate| matches!(predicate, Predicate::Behaviour { .. }) || holds(predicate);
+/// Whether it would match for a user of whom enough were known: all that is asked of users alone counts as given.
+pub fn matches_some_user(targeting: &Targeting, asked: &Asked<'_>) -> bool {
+    let nobody = Asked { profile: None, ..*asked };
+    let holds = |predicate: &Predicate| holds(predicate, &nobody);
+    let could = |predicate: &Predicate| is_of_users(predicate) || holds(predicate);
     targeting.all.iter().all(could)
         && (targeting.any.is_empty() || targeting.any.iter().any(could))
         && !targeting.none.iter().any(holds)
 }
 
-fn holds(predicate: &Predicate, context: &Context, profile: Option<&Profile>, now: Timestamp) -> bool {
+/// Whether a predicate asks for what is known of users by their ids alone, not for what a request says.
+fn is_of_users(predicate: &Predicate) -> bool {
+    matches!(predicate, Predicate::Behaviour { .. } | Predicate::UserList(_))
+}
+
+fn holds(predicate: &Predicate, asked: &Asked<'_>) -> bool {
+    let context = asked.context;
     let one_of = |wanted: &[Tag], actual: Tag| actual.is_some() && wanted.contains(&actual);
+    let some_of = |wanted: &[Tag], actual: &[Tag]| actual.iter().any(|tag| one_of(wanted, *tag));
     match predicate {
         Predicate::Country(wanted) => one_of(wanted, context.country),
         Predicate::Region(wanted) => one_of(wanted, context.region),
         Predicate::City(wanted) => one_of(wanted, context.city),
-        Predicate::Interest(wanted) => {
-            context.interests.iter().chain(&context.segments).any(|interest| wanted.contains(interest))
+        Predicate::Postcode(wanted) => some_of(wanted, &context.postcodes),
+        Predicate::Near { centre, metres } => {
+            context.place.is_some_and(|place| centre.metres_to(place) <= f64::from(*metres))
         }
-        Predicate::Behaviour { did, what, within, at_least } => profile
+        Predicate::Category(wanted) => some_of(wanted, &context.categories),
+        Predicate::Keyword(wanted) => some_of(wanted, &context.keywords),
+        Predicate::Segment(wanted) => some_of(wanted, &context.segments),
+        Predicate::Interest(wanted) => {
+            some_of(wanted, &context.interests) || some_of(wanted, &context.segments)
+        }
+        Predicate::Behaviour { did, what, within, at_least } => asked
+            .profile
             .filter(|_| context.user.is_some())
             .and_then(|profile| profile.find(*did, *what))
-            .is_some_and(|seen| seen.count >= *at_least && now.since(seen.last) <= *within),
+            .is_some_and(|seen| seen.count >= *at_least && asked.now.since(seen.last) <= *within),
         Predicate::Device(wanted) => wanted.contains(&context.device),
         Predicate::Os(wanted) => one_of(wanted, context.os),
+        Predicate::Browser(wanted) => one_of(wanted, context.browser),
+        Predicate::Connection(wanted) => wanted.contains(&context.connection),
         Predicate::Language(wanted) => one_of(wanted, context.language),
         Predicate::Inventory(wanted) => one_of(wanted, context.inventory),
+        Predicate::List(wanted) => context.lists.iter().any(|list| wanted.contains(list)),
+        Predicate::Publisher(wanted) => one_of(wanted, context.publisher),
+        Predicate::Placement(wanted) => one_of(wanted, asked.opportunity.placement),
+        Predicate::Deal(wanted) => asked.opportunity.deals.iter().any(|deal| one_of(wanted, deal.key)),
         Predicate::Exchange(wanted) => wanted.contains(&context.exchange),
+        Predicate::UserList(wanted) => {
+            context.user.is_some() && context.user_lists.iter().any(|list| wanted.contains(list))
+        }
+        Predicate::Hours(dayparts) => context.utc_offset.is_some_and(|offset| {
+            let local = Local::at_offset(asked.now, offset);
+            dayparts.iter().any(|daypart| daypart.contains(local))
+        }),
     }
 }
 
@@ -49,6 +90,12 @@ mod tests {
     use haggle_domain::{BehaviourKind, UserKey};
 
     use super::*;
+
+    fn asked<'a>(context: &'a Context, profile: Option<&'a Profile>, now: Timestamp) -> Asked<'a> {
+        // Nothing in these tests asks about the imp.
+        static IMP: std::sync::LazyLock<Opportunity> = std::sync::LazyLock::new(Opportunity::default);
+        Asked { context, opportunity: &IMP, profile, now }
+    }
 
     fn country(code: &str) -> Predicate {
         Predicate::Country(vec![Tag::of(code)])
@@ -62,7 +109,7 @@ mod tests {
             ..Context::default()
         };
         let now = Timestamp(0);
-        let check = |targeting: Targeting| matches(&targeting, &context, None, now);
+        let check = |targeting: Targeting| matches(&targeting, &asked(&context, None, now));
         assert!(check(Targeting::default()), "empty matches everything");
         assert!(check(Targeting { all: vec![country("usa")], ..Targeting::default() }));
         assert!(!check(Targeting { all: vec![country("USA"), country("DEU")], ..Targeting::default() }));
@@ -76,9 +123,7 @@ mod tests {
         let silent = Context::default();
         assert!(!matches(
             &Targeting { all: vec![Predicate::Country(vec![Tag::NONE])], ..Targeting::default() },
-            &silent,
-            None,
-            now
+            &asked(&silent, None, now)
         ));
     }
 
@@ -97,11 +142,14 @@ mod tests {
             ..Targeting::default()
         };
         let known = Context { user: Some(UserKey(1)), ..Context::default() };
-        assert!(matches(&wants(7, 1), &known, Some(&profile), now));
-        assert!(!matches(&wants(2, 1), &known, Some(&profile), now));
-        assert!(!matches(&wants(7, 2), &known, Some(&profile), now));
-        assert!(!matches(&wants(7, 1), &known, None, now));
-        assert!(!matches(&wants(7, 1), &Context::default(), Some(&profile), now), "no basis, no profile");
+        assert!(matches(&wants(7, 1), &asked(&known, Some(&profile), now)));
+        assert!(!matches(&wants(2, 1), &asked(&known, Some(&profile), now)));
+        assert!(!matches(&wants(7, 2), &asked(&known, Some(&profile), now)));
+        assert!(!matches(&wants(7, 1), &asked(&known, None, now)));
+        assert!(
+            !matches(&wants(7, 1), &asked(&Context::default(), Some(&profile), now)),
+            "no basis, no profile"
+        );
     }
 
     #[test]
@@ -114,7 +162,7 @@ mod tests {
         };
         let context = Context { country: Tag::of("USA"), ..Context::default() };
         let some = |all: Vec<Predicate>, any: Vec<Predicate>, none: Vec<Predicate>| {
-            matches_some_user(&Targeting { all, any, none }, &context, Timestamp(0))
+            matches_some_user(&Targeting { all, any, none }, &asked(&context, None, Timestamp(0)))
         };
         assert!(some(vec![behaviour()], vec![], vec![]));
         assert!(some(vec![country("USA"), behaviour()], vec![], vec![behaviour()]));

@@ -23,6 +23,7 @@ pub(crate) fn campaign(id: &str) -> Campaign {
         zone: Default::default(),
         dayparts: Vec::new(),
         targeting: Targeting::default(),
+        frequency: Default::default(),
         max_bid: CpmMicros(20_000_000),
         creatives: vec![Creative::banner(
             "a",

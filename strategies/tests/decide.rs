@@ -8,7 +8,8 @@ use std::time::Duration;
 use haggle_domain::*;
 use haggle_learning::Trainer;
 use haggle_strategies::{
-    Bids, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, commit, rank,
+    Bids, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit,
+    rank,
 };
 use proptest::prelude::*;
 
@@ -53,6 +54,7 @@ fn campaign(id: &str, category: &str, cpm: i64, creatives: Vec<Creative>) -> Cam
         zone: Default::default(),
         dayparts: Vec::new(),
         targeting: Targeting::default(),
+        frequency: Default::default(),
         max_bid: CpmMicros(50_000_000),
         creatives,
     }
@@ -61,7 +63,7 @@ fn campaign(id: &str, category: &str, cpm: i64, creatives: Vec<Creative>) -> Cam
 fn snapshot(campaigns: Vec<Campaign>) -> Snapshot {
     let catalog =
         Catalog::new(campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect());
-    for entry in catalog.entries() {
+    for (_, entry) in catalog.entries() {
         fund(entry, Micros::from_units(1));
     }
     Snapshot {
@@ -102,13 +104,13 @@ fn decide(
     pods: &mut Pods,
 ) -> (Result<Bids, NoBidReason>, Ranking) {
     let mut ranking = Ranking::default();
-    rank(snapshot, context, opportunity, None, NOW, Draw::new(7, "r", "1"), &mut ranking);
+    rank(snapshot, context, opportunity, UserView::default(), NOW, Draw::new(7, "r", "1"), &mut ranking);
     let bids = commit(snapshot, context, opportunity, &mut ranking, pods, NOW);
     (bids, ranking)
 }
 
 fn ids<'s>(snapshot: &'s Snapshot, bids: &Bids) -> Vec<&'s str> {
-    bids.iter().map(|bid| &*snapshot.catalog.entries()[bid.campaign].campaign.id).collect()
+    bids.iter().map(|bid| &*snapshot.catalog.at(bid.campaign).unwrap().campaign.id).collect()
 }
 
 #[test]
@@ -165,7 +167,7 @@ fn a_break_ends_with_its_time() {
 #[test]
 fn a_screen_that_many_see_costs_as_much_as_they_come_to() {
     let snapshot = snapshot(vec![campaign("still", "IAB1", 3, vec![banner()])]);
-    let before = snapshot.catalog.entries()[0].live.lease.load().holds().0;
+    let before = snapshot.catalog.at(0).unwrap().live.lease.load().holds().0;
     let screen = Opportunity {
         banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
         quantity: Quantity(12_500_000),
@@ -180,7 +182,7 @@ fn a_screen_that_many_see_costs_as_much_as_they_come_to() {
     let bids = bids.unwrap();
     assert_eq!(bids[0].price, CpmMicros(1_500_000), "half as many units of a currency of twice the worth");
     assert_eq!(bids[0].decision.ceiling, CpmMicros(37_500_000));
-    let after = snapshot.catalog.entries()[0].live.lease.load().holds().0;
+    let after = snapshot.catalog.at(0).unwrap().live.lease.load().holds().0;
     assert_eq!(before - after, Micros(37_500));
     assert_eq!(bids[0].decision.terms.charge(bids[0].price).per_impression_rounded_up(), Micros(37_500));
 }

@@ -141,8 +141,8 @@ impl Rig {
         for _ in 0..500 {
             let catalog = &self.node.state.snapshot.load().catalog;
             let now = self.clock.now();
-            let mut running = catalog.entries().iter().filter(|entry| entry.campaign.flight.contains(now));
-            if running.all(|entry| entry.live.state() == CampaignState::Active) {
+            let mut running = catalog.entries().filter(|(_, entry)| entry.campaign.flight.contains(now));
+            if running.all(|(_, entry)| entry.live.state() == CampaignState::Active) {
                 return;
             }
             self.settle().await;

@@ -111,6 +111,7 @@ impl<'a> BidRequest<'a> {
                 || self.bseat.iter().any(|blocked| blocked == asker.seat),
             // Only what says clearly that it is none may cost money.
             test: matches!(self.test, Signal::Raised | Signal::Malformed),
+            ..Context::default()
         }
     }
 
