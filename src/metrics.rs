@@ -54,6 +54,12 @@ macro_rules! metrics {
 metrics! {
     /// Bid requests, by exchange and how they were answered.
     BidRequests = Counter "haggle_bid_requests_total" ["exchange", "outcome"];
+    /// Connections of exchanges, browsers and the shop that are open now.
+    Connections = Gauge "haggle_connections" [];
+    /// Requests that were let go for overload, or would have been while `load_shedding` is `observe`.
+    Shed = Counter "haggle_shed_requests_total" [];
+    /// The share of requests that is let go for overload, or would be; 0 to 1.
+    Shedding = Gauge "haggle_shedding_ratio" [];
     /// Imps of well-formed requests; each ends in a bid (a pod in several) or in one reason for none.
     Imps = Counter "haggle_imps_total" [];
     /// Bids made.

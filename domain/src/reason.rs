@@ -27,12 +27,6 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// More requests came than can be answered in time, and this one was let go.
-    Overloaded = "overloaded" => 1,
-    /// The exchange sent more requests a second than it was allowed.
-    RateLimited = "rate_limited" => 1,
-    /// The request had waited so long that an answer would come after its deadline (`tmax`).
-    TooLate = "too_late" => 15,
     /// The request as a whole contradicts the specification (a site and an app, a text where an object belongs, …).
     InvalidRequest = "invalid_request" => 2,
     /// The imp itself breaks the specification (no format, no id, …).
@@ -65,6 +59,8 @@ reasons! {
     IncompleteChain = "incomplete_chain" => 16,
     /// A node of the supply chain is blocked or not what it says it is.
     BlockedChain = "blocked_chain" => 17,
+    /// The request had waited so long that an answer would come after its deadline (`tmax`).
+    TooLate = "too_late" => 15,
     /// The node is draining or its journal has failed, so it takes on no new money.
     NotServing = "not_serving" => 1,
     /// No campaign is running at all.

@@ -1,12 +1,14 @@
 //! The exchanges that may ask, from the `[[exchange]]` tables.
 
 use std::path::Path;
+use std::time::Duration;
 
 use haggle_domain::{ExchangeKey, Rates};
 use haggle_openrtb::UserId;
 
 use super::address::domain;
 use super::document::{Node, Table};
+use super::duration;
 use super::files;
 use super::settings::currency_code;
 use super::words::{identifier, word};
@@ -27,6 +29,10 @@ pub struct Exchange {
     pub no_bid: NoBid,
     /// Where a request's user id is looked for, in this order: the first that is there counts. Empty: nowhere.
     pub user_ids: Vec<UserId>,
+    /// How many requests a second it may send; none for as many as it likes.
+    pub max_qps: Option<u32>,
+    /// How much of `tmax` the network takes, there and back.
+    pub network_margin: Duration,
     /// Its domain as an advertising system, as publishers' ads.txt files and `schain` name it.
     pub domain: Option<String>,
 }
@@ -50,12 +56,25 @@ pub enum NoBid {
     Reason,
 }
 
+/// What the network takes where nothing is said.
+const NETWORK_MARGIN: Duration = Duration::from_millis(10);
+
 impl Exchange {
     /// One that says no more of itself than what it has to.
     pub fn new(name: String, bill_on: BillOn) -> Self {
         let key = ExchangeKey::of(&name);
         let user_ids = vec![UserId::Buyeruid, UserId::Id];
-        Self { name, key, bill_on, no_bid: NoBid::default(), user_ids, domain: None, price_encryption: None }
+        Self {
+            name,
+            key,
+            bill_on,
+            no_bid: NoBid::default(),
+            user_ids,
+            max_qps: None,
+            network_margin: NETWORK_MARGIN,
+            domain: None,
+            price_encryption: None,
+        }
     }
 }
 
@@ -107,6 +126,8 @@ pub(super) fn read_all(root: &mut Table<'_>, rates: Option<&Rates>, folder: Opti
             .get("no_bid")
             .and_then(|node| node.choice(&[("empty", NoBid::Empty), ("reason", NoBid::Reason)]));
         let user_ids = table.get("user_ids").and_then(|node| user_ids(&node));
+        let max_qps = table.get("max_qps").and_then(|node| node.integer(1..=10_000_000));
+        let network_margin = table.get("network_margin").and_then(|node| node.read(margin));
         let domain = table.get("domain").and_then(|node| node.read(domain));
         if let Some(node) = table.get("currency") {
             node.read(|text| convertible(text, rates));
@@ -129,6 +150,8 @@ pub(super) fn read_all(root: &mut Table<'_>, rates: Option<&Rates>, folder: Opti
         exchanges.push(Exchange {
             no_bid: no_bid.unwrap_or_default(),
             user_ids: user_ids.unwrap_or_else(|| plain.user_ids.clone()),
+            max_qps: max_qps.and_then(|most| u32::try_from(most).ok()),
+            network_margin: network_margin.unwrap_or(plain.network_margin),
             domain,
             price_encryption,
             ..plain
@@ -155,6 +178,13 @@ fn price_keys(node: &Node<'_>, folder: Option<&Path>) -> Option<PriceKeys> {
     let (encryption, integrity) = (key("encryption_key_file"), key("integrity_key_file"));
     table.finish();
     Some(PriceKeys { encryption: encryption?, integrity: integrity? })
+}
+
+fn margin(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        span if span <= Duration::from_secs(1) => Ok(span),
+        _ => Err("is more than a second, longer than any exchange waits; write it like \"20ms\"".to_owned()),
+    }
 }
 
 fn user_ids(node: &Node<'_>) -> Option<Vec<UserId>> {

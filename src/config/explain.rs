@@ -71,9 +71,10 @@ fn rates(out: &mut String, loaded: &Loaded) {
 fn exchange(exchange: &Exchange) -> [String; 5] {
     let prices = if exchange.price_encryption.is_some() { ", prices encrypted" } else { "" };
     let users: Vec<_> = exchange.user_ids.iter().map(user_id_word).collect();
+    let most = exchange.max_qps.map_or_else(String::new, |most| format!(", at most {most} a second"));
     [
         format!("  {}", exchange.name),
-        format!("billed on {}{prices}", exchange.bill_on.as_str()),
+        format!("billed on {}{prices}{most}", exchange.bill_on.as_str()),
         format!("no bid: {}", exchange.no_bid.as_str()),
         if users.is_empty() { "users not read".to_owned() } else { format!("users by {}", users.join(", ")) },
         exchange.domain.clone().unwrap_or_default(),

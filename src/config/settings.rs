@@ -132,6 +132,10 @@ settings! {
     campaigns: PathBuf = "campaigns";
     /// Threads that serve requests; auto is one a core.
     workers: Workers = "auto";
+    /// What becomes of requests that cannot be answered in time: off, observe (count what would be let go) or enforce (let it go).
+    load_shedding: Mode = "enforce";
+    /// How long requests may wait for their turn before some are let go.
+    queue_target: Duration = "2ms", within(Duration::from_millis(1), Duration::from_secs(1));
     /// The largest request that is read, in bytes.
     max_body_bytes: usize = "262144", within(4096, 8 << 20);
     /// The account's currency: budgets, prices and bids are in it.

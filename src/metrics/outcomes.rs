@@ -37,6 +37,10 @@ labels! {
         Malformed = "malformed",
         /// It is larger than `max_body_bytes`.
         TooLarge = "too_large",
+        /// It was let go unread, because more came than can be answered in time.
+        Overloaded = "overloaded",
+        /// It was let go unread, because the exchange sent more than its `max_qps`.
+        RateLimited = "rate_limited",
         /// It is not JSON, or compressed in a way that is not supported.
         UnsupportedMedia = "unsupported_media",
     }

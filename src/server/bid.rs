@@ -4,6 +4,7 @@
 //! and one of the profiles: one snapshot, `rank`, `commit`, and the response is written.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::http::header::HeaderMap;
@@ -22,6 +23,7 @@ use haggle_strategies::safety::family;
 use haggle_strategies::{Bids, Committed, Pods, Ranking, Snapshot, UserView, commit, rank};
 use smallvec::SmallVec;
 
+use super::admission;
 use super::body::{self, BodyError, Coding};
 use super::gate;
 use super::state::State;
@@ -100,10 +102,15 @@ async fn bid(
             return refuse(HttpResponse::build(error.status()), kind, &error.to_string());
         }
     };
+    let waited = match admission::admit(&state, index) {
+        Ok(waited) => waited,
+        Err(let_go) => return let_go,
+    };
     let started = monotonic();
     let response = match haggle_openrtb::parse(&body) {
         Ok(request) => {
-            let answer = decide(&state, known, &request, state.clock.now());
+            let late = is_late(known, &request, waited + started.elapsed());
+            let answer = decide(&state, known, &request, late, state.clock.now());
             let bids = matches!(answer, Answer::Bids(_));
             metrics.bid_request(index, if bids { RequestOutcome::Bid } else { RequestOutcome::NoBid });
             let body = match answer {
@@ -132,6 +139,12 @@ async fn bid(
     response
 }
 
+/// Whether an answer would come after `tmax`, of which the network takes its part. Where nothing is said there is no
+/// deadline.
+fn is_late(exchange: &Exchange, request: &BidRequest<'_>, passed: Duration) -> bool {
+    request.tmax().is_some_and(|most| passed + exchange.network_margin > most)
+}
+
 /// What becomes of a well-formed request.
 enum Answer {
     /// At least one bid: the response's body.
@@ -141,7 +154,13 @@ enum Answer {
 }
 
 /// Decides on every imp of a request. Each imp ends in a bid (a pod in several) or in one reason for none.
-fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Timestamp) -> Answer {
+fn decide(
+    state: &State,
+    exchange: &Exchange,
+    request: &BidRequest<'_>,
+    late: bool,
+    now: Timestamp,
+) -> Answer {
     let settings = &state.settings;
     let snapshot = state.snapshot.load();
     let asker = Asker {
@@ -153,6 +172,7 @@ fn decide(state: &State, exchange: &Exchange, request: &BidRequest<'_>, now: Tim
     let context = context(state, request, &asker);
     let profile = context.user.and_then(|user| state.audience.get(user));
     let refused = match state.serving() {
+        true if late => Some(NoBidReason::TooLate),
         true => gate::refusal(state, exchange, request, context.basis),
         false => Some(NoBidReason::NotServing),
     };

@@ -1,10 +1,12 @@
 //! The server: wires configuration, journal, actors and HTTP together, and takes them apart again.
 
 mod admin;
+mod admission;
 mod bid;
 mod body;
 mod events;
 mod gate;
+mod limit;
 mod node;
 mod notice;
 pub(crate) mod privacy;

@@ -464,10 +464,26 @@ fn campaign_deps(
     }
 }
 
+/// Counts a connection for as long as it is open.
+struct OpenConnection(web::Data<State>);
+
+impl OpenConnection {
+    fn new(state: web::Data<State>) -> Self {
+        state.metrics.connections.inc();
+        Self(state)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.metrics.connections.dec();
+    }
+}
+
 fn serve(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
     let settings = &state.settings;
     let workers = settings.workers.0;
-    let data = state.clone();
+    let (data, counted) = (state.clone(), state.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
@@ -477,6 +493,9 @@ fn serve(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle
             .configure(privacy::configure)
     })
     .workers(workers)
+    .on_connect(move |_, of_connection| {
+        of_connection.insert(OpenConnection::new(counted.clone()));
+    })
     .max_connections(MOST_CONNECTIONS)
     .client_request_timeout(Duration::from_secs(5))
     .keep_alive(Duration::from_secs(60))

@@ -14,10 +14,13 @@ use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::Supervision;
 use haggle_domain::{CampaignKey, Clock, Rates};
 use haggle_openrtb::privacy::Policy;
-use haggle_safety::SafetyReason;
+use haggle_safety::{Mode, SafetyReason};
 use haggle_strategies::Snapshot;
 
+use super::admission::Pressure;
+use super::limit::RateLimit;
 use super::urls::fit_for_secure;
+use crate::clock::monotonic;
 use crate::config::{Exchange, Secret, Settings};
 use crate::metrics::{Head, Metrics};
 use crate::safety::Safety;
@@ -29,6 +32,10 @@ pub struct State {
     pub settings: Settings,
     /// Who may ask, in the order of the metrics' labels.
     pub exchanges: Vec<Exchange>,
+    /// How much each may send, in the same order.
+    pub(super) limits: Vec<Option<RateLimit>>,
+    /// How far the workers are behind.
+    pub pressure: Arc<Pressure>,
     /// What currencies are worth.
     pub rates: Rates,
     /// Which requests are refused whole.
@@ -100,6 +107,11 @@ impl State {
             positions: Self::positions(&campaigns),
             fit_for_secure: fit_for_secure(&settings.public_url),
             policy: Policy { vendor: Some(settings.tcf_vendor_id).filter(|id| *id > 0) },
+            limits: exchanges
+                .iter()
+                .map(|exchange| exchange.max_qps.map(|most| RateLimit::new(most, monotonic())))
+                .collect(),
+            pressure: Arc::new(Pressure::new(settings.workers.0)),
             settings,
             exchanges,
             rates,
@@ -134,6 +146,9 @@ impl State {
         }
         if self.draining.load(Ordering::Relaxed) {
             return Err("draining");
+        }
+        if self.settings.load_shedding == Mode::Enforce && self.pressure.is_unready() {
+            return Err("overloaded: more than nine of ten requests are let go");
         }
         if self.campaigns.iter().any(|campaign| campaign.report.load().is_none()) {
             return Err("campaigns are starting");
@@ -187,6 +202,7 @@ impl State {
         metrics.journal_syncs.raise_to(journal.syncs);
         metrics.journal_queue_full.raise_to(journal.dropped);
         metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
+        metrics.shedding.set(self.pressure.shedding());
         metrics.ready.set(i64::from(self.ready().is_ok()));
         let (opted_out, erasures) = self.audience.suppressed();
         metrics.opted_out.set(i64::try_from(opted_out).unwrap_or(i64::MAX));

@@ -1,0 +1,152 @@
+//! What a node does when more comes than it can or may answer, over HTTP.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use awc::http::StatusCode;
+use haggle::clock::monotonic;
+use support::{HandClock, Rig, filled, request};
+
+async fn rig(folder: &Path, more: &str) -> Rig {
+    support::write_config(folder);
+    let file = folder.join("haggle.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{more}\n{settings}")).unwrap();
+    Rig::start(folder, &HandClock::new()).await
+}
+
+/// Sends one request; gives the status and why it was let go, if it was.
+async fn ask(rig: &Rig, exchange: &str) -> (StatusCode, Option<String>) {
+    let sent = rig
+        .client
+        .post(rig.url(&format!("/openrtb2/bid/{exchange}")))
+        .insert_header(("content-type", "application/json"))
+        .send_body(request("r"))
+        .await;
+    let mut response = sent.unwrap();
+    let why = response.headers().get("x-haggle-shed").map(|why| why.to_str().unwrap().to_owned());
+    // Read to its end, so that the connection is used again.
+    response.body().await.unwrap();
+    (response.status(), why)
+}
+
+fn value(metrics: &str, name: &str) -> f64 {
+    let line = metrics.lines().find(|line| line.starts_with(name) && !line.starts_with('#'));
+    line.unwrap_or_else(|| panic!("{name} is missing")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[actix_rt::test]
+async fn an_exchange_beyond_its_rate_is_let_go_and_another_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = "[[exchange]]\nname = \"slow\"\nbill_on = \"burl\"\nmax_qps = 1";
+    let rig = rig(folder.path(), "").await;
+    rig.stop().await;
+    let file = folder.path().join("haggle.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{settings}\n{slow}")).unwrap();
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    assert_eq!(ask(&rig, "slow").await.1, None);
+    let (status, why) = ask(&rig, "slow").await;
+    assert_eq!((status, why.as_deref()), (StatusCode::NO_CONTENT, Some("rate_limited")));
+    for _ in 0..20 {
+        assert_eq!(ask(&rig, "demo").await.1, None, "another exchange");
+    }
+    let metrics = rig.metrics().await;
+    let counted = "haggle_bid_requests_total{exchange=\"slow\",outcome=\"rate_limited\"}";
+    assert!(value(&metrics, counted) >= 1.0);
+    rig.stop().await;
+}
+
+/// Asks from many sides at once until `enough` says so, for ten seconds at most; gives how many were let go.
+async fn flood(rig: &Rig, mut enough: impl FnMut(u64) -> bool) -> u64 {
+    let began = monotonic();
+    let mut let_go = 0;
+    while !enough(let_go) && began.elapsed() < Duration::from_secs(10) {
+        let all = (0..64).map(|_| ask(rig, "demo"));
+        let_go +=
+            futures(all).await.into_iter().filter(|(_, why)| why.as_deref() == Some("overloaded")).count()
+                as u64;
+    }
+    let_go
+}
+
+/// All at once, in their order.
+async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(|task| {
+        let mut ready = true;
+        for (one, done) in &mut all {
+            if done.is_none() {
+                match one.as_mut().poll(task) {
+                    std::task::Poll::Ready(value) => *done = Some(value),
+                    std::task::Poll::Pending => ready = false,
+                }
+            }
+        }
+        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, done)| done).collect()
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_answered_in_time_is_let_go_but_no_notice_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = rig(folder.path(), "queue_target = \"1ms\"").await;
+    let bid = rig.bid("demo", "first").await;
+    let let_go = flood(&rig, |let_go| let_go > 10).await;
+    assert!(let_go > 10, "64 at a time are more than can be served in a millisecond");
+    let metrics = rig.metrics().await;
+    let counted = "haggle_bid_requests_total{exchange=\"demo\",outcome=\"overloaded\"}";
+    assert!(value(&metrics, counted) >= 10.0);
+    let burl = filled(&bid, "burl", "1.0");
+    let (billed, _) = futures([rig.get(&burl)].into_iter()).await.remove(0);
+    assert_eq!(billed, StatusCode::NO_CONTENT);
+    let accepted = "haggle_notices_total{kind=\"bill\",outcome=\"accepted\"}";
+    assert!(value(&rig.metrics().await, accepted) >= 1.0);
+    // Nothing comes any more: soon nothing is let go.
+    let began = monotonic();
+    while rig.node.state.pressure.shedding() > 0.0 {
+        assert!(began.elapsed() < Duration::from_secs(5), "{}", rig.node.state.pressure.shedding());
+        rig.settle().await;
+    }
+    assert_eq!(ask(&rig, "demo").await.1, None);
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn observing_counts_and_lets_nothing_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = rig(folder.path(), "queue_target = \"1ms\"\nload_shedding = \"observe\"").await;
+    let shed = &rig.node.state.metrics.shed;
+    assert_eq!(flood(&rig, |_| shed.get() > 10).await, 0);
+    assert!(shed.get() > 10);
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn connections_that_say_nothing_are_counted_and_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = rig(folder.path(), "").await;
+    let before = rig.node.state.metrics.connections.get();
+    let address = rig.node.address;
+    let idle: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let open = || rig.node.state.metrics.connections.get() - before;
+    let began = monotonic();
+    while open() < 300 {
+        assert!(began.elapsed() < Duration::from_secs(5), "{} counted", open());
+        rig.settle().await;
+    }
+    // They hold up nobody.
+    assert_eq!(ask(&rig, "demo").await.1, None);
+    drop(idle);
+    let began = monotonic();
+    while open() > 1 {
+        assert!(began.elapsed() < Duration::from_secs(5), "{} still counted", open());
+        rig.settle().await;
+    }
+    rig.stop().await;
+}
