@@ -16,6 +16,7 @@ use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
 use crate::demo;
 use crate::exit::{Exit, ExitError};
 use crate::ledger;
+use crate::load;
 use crate::privacy;
 use crate::server::{Node, Stopped, journal_exit};
 use crate::supply;
@@ -36,6 +37,8 @@ enum Command {
     Serve(ServeArgs),
     /// Send recorded bid requests to any OpenRTB bidder and check its answers against the specification.
     Certify(certify::CertifyArgs),
+    /// Send requests to a bidder at a fixed rate, or as fast as it answers, and measure its latency.
+    Load(load::LoadArgs),
     /// Check or explain the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -102,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve(&args),
         Command::Certify(args) => certify::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Config(ConfigCommand::Validate(args)) => {
             config::explain::validate(&config::load(args.config.as_deref(), &args.settings))
                 .map_err(|errors| ExitError::new(Exit::Configuration, errors))

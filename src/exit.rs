@@ -20,7 +20,7 @@ pub enum Exit {
     JournalDamaged = 65,
     /// A file of requests or exchange rates cannot be used; every bad line has been printed.
     InputUnusable = 66,
-    /// The endpoint to certify cannot be reached.
+    /// The endpoint to certify or to load cannot be reached.
     EndpointUnreachable = 68,
     /// An address to listen on is in use or not this machine's.
     AddressUnavailable = 69,

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod entropy;
 pub mod exit;
 pub mod ledger;
+pub mod load;
 pub mod metrics;
 pub mod price;
 pub mod privacy;
