@@ -15,6 +15,7 @@ use crate::clock::WallClock;
 use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
 use crate::demo;
 use crate::exit::{Exit, ExitError};
+use crate::generate;
 use crate::ledger;
 use crate::load;
 use crate::privacy;
@@ -39,6 +40,9 @@ enum Command {
     Certify(certify::CertifyArgs),
     /// Send requests to a bidder at a fixed rate, or as fast as it answers, and measure its latency.
     Load(load::LoadArgs),
+    /// Make requests and campaigns to try a bidder's speed with.
+    #[command(subcommand)]
+    Generate(generate::GenerateCommand),
     /// Check or explain the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -106,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Certify(args) => certify::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Generate(command) => generate::run(&command),
         Command::Config(ConfigCommand::Validate(args)) => {
             config::explain::validate(&config::load(args.config.as_deref(), &args.settings))
                 .map_err(|errors| ExitError::new(Exit::Configuration, errors))

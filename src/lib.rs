@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod entropy;
 pub mod exit;
+pub mod generate;
 pub mod ledger;
 pub mod load;
 pub mod metrics;
