@@ -10,6 +10,7 @@ use haggle_domain::Clock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::bench;
 use crate::certify;
 use crate::clock::WallClock;
 use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
@@ -43,6 +44,12 @@ enum Command {
     /// Make requests and campaigns to try a bidder's speed with.
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
+    /// Measure how fast the bidder is on this machine.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// The server that `bench serve` compares with.
+    #[command(hide = true)]
+    BenchEmpty,
     /// Check or explain the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -110,6 +117,8 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Certify(args) => certify::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Bench(command) => bench::run(&command),
+        Command::BenchEmpty => bench::run_empty(),
         Command::Generate(command) => generate::run(&command),
         Command::Config(ConfigCommand::Validate(args)) => {
             config::explain::validate(&config::load(args.config.as_deref(), &args.settings))

@@ -129,10 +129,18 @@ impl Campaigns {
         if chance.hit(0.5) {
             all.push(list(
                 "device",
-                chance.pick::<&[&str]>(&[&["phone"][..], &["phone", "tablet"], &["computer"], &["computer", "tablet"]]),
+                chance.pick::<&[&str]>(&[
+                    &["phone"][..],
+                    &["phone", "tablet"],
+                    &["computer"],
+                    &["computer", "tablet"],
+                ]),
             ));
         } else if chance.hit(0.35) {
-            all.push(list("os", chance.pick::<&[&str]>(&[&["iOS"][..], &["Android"], &["Windows"], &["iOS", "macOS"]])));
+            all.push(list(
+                "os",
+                chance.pick::<&[&str]>(&[&["iOS"][..], &["Android"], &["Windows"], &["iOS", "macOS"]]),
+            ));
         }
         if chance.hit(0.1) {
             all.push(list("language", &["en"]));

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub use self::campaigns::Campaigns;
 pub use self::consent::VENDOR;
 pub use self::requests::Requests;
+pub(crate) use self::world::{Chance, TOPICS, USERS, user};
 
 use crate::exit::{Exit, ExitError};
 

@@ -5,29 +5,29 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// Chance that a seed repeats, with the few forms of it that are needed here.
-pub(super) struct Chance(StdRng);
+pub(crate) struct Chance(StdRng);
 
 impl Chance {
     /// Each use has a stream of its own, so that more of one changes nothing of another.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
         Self(StdRng::seed_from_u64(seed ^ stream.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
     }
 
-    pub(super) fn share(&mut self) -> f64 {
+    pub(crate) fn share(&mut self) -> f64 {
         self.0.random()
     }
 
-    pub(super) fn hit(&mut self, probability: f64) -> bool {
+    pub(crate) fn hit(&mut self, probability: f64) -> bool {
         self.share() < probability
     }
 
     /// From 0 to below `count`.
-    pub(super) fn index(&mut self, count: usize) -> usize {
+    pub(crate) fn index(&mut self, count: usize) -> usize {
         ((self.share() * count as f64) as usize).min(count.saturating_sub(1))
     }
 
     /// From `least` to `most`, both included.
-    pub(super) fn between(&mut self, least: usize, most: usize) -> usize {
+    pub(crate) fn between(&mut self, least: usize, most: usize) -> usize {
         least + self.index(most - least + 1)
     }
 
@@ -36,7 +36,7 @@ impl Chance {
         least * (most / least).powf(self.share())
     }
 
-    pub(super) fn pick<'t, T>(&mut self, table: &'t [T]) -> &'t T {
+    pub(crate) fn pick<'t, T>(&mut self, table: &'t [T]) -> &'t T {
         &table[self.index(table.len())]
     }
 
@@ -175,9 +175,9 @@ pub(super) const CITIES: [City; 52] = [
 ];
 
 /// What pages are about: categories of content taxonomy 1.0, and words that go with them.
-pub(super) struct Topic {
+pub(crate) struct Topic {
     pub(super) category: &'static str,
-    pub(super) words: [&'static str; 4],
+    pub(crate) words: [&'static str; 4],
 }
 
 const fn topic(category: &'static str, words: [&'static str; 4]) -> Topic {
@@ -185,7 +185,7 @@ const fn topic(category: &'static str, words: [&'static str; 4]) -> Topic {
 }
 
 /// The most read first.
-pub(super) const TOPICS: [Topic; 40] = [
+pub(crate) const TOPICS: [Topic; 40] = [
     topic("IAB12", ["news", "politics", "local-news", "world"]),
     topic("IAB17", ["sports", "scores", "league", "fixtures"]),
     topic("IAB1", ["entertainment", "celebrity", "films", "series"]),
@@ -298,7 +298,7 @@ pub(super) const SITES: usize = 3_000;
 /// Apps, likewise.
 pub(super) const APPS: usize = 600;
 /// People whose requests come.
-pub(super) const USERS: usize = 200_000;
+pub(crate) const USERS: usize = 200_000;
 
 const FIRST: [&str; 20] = [
     "daily", "north", "blue", "open", "quick", "metro", "bright", "river", "green", "first", "happy", "wide",
@@ -335,6 +335,6 @@ pub(super) fn topics(index: usize) -> [&'static Topic; 2] {
 }
 
 /// The id by which a person is known to the bidder.
-pub(super) fn user(index: usize) -> String {
+pub(crate) fn user(index: usize) -> String {
     format!("buyer-{index:07}")
 }
