@@ -209,7 +209,7 @@ fn deciding(criterion: &mut Criterion) {
                     &snapshot,
                     &context,
                     &opportunity,
-                    UserView { profile: Some(&profile) },
+                    UserView { profile: Some(&profile), seen: None },
                     NOW,
                     draws(),
                     &mut ranking,
@@ -228,13 +228,13 @@ fn deciding(criterion: &mut Criterion) {
         &snapshot,
         &context,
         &opportunity,
-        UserView { profile: Some(&profile) },
+        UserView { profile: Some(&profile), seen: None },
         NOW,
         draws()(),
         &mut ranking,
     );
     let mut commit =
-        || commit(&snapshot, &context, &opportunity, black_box(&mut ranking), &mut Pods::default(), NOW);
+        || commit(&snapshot, &context, &opportunity, black_box(&mut ranking), &mut Pods::default(), &(), NOW);
     commit().expect("a bid");
     criterion.bench_function("commit", |bencher| bencher.iter(&mut commit));
 }

@@ -7,6 +7,7 @@ use haggle_domain::{Campaign, CampaignKey, Tag};
 use haggle_learning::{AdPart, Model, ad_features};
 
 use crate::explore::{Arms, Shape};
+use crate::frequency::{AdvertiserCaps, Caps};
 use crate::live::CampaignLive;
 use crate::market::Market;
 
@@ -25,6 +26,8 @@ pub struct Entry {
     pub app_tag: Tag,
     /// The ads' language, to compare with `wlang`.
     pub language_tag: Tag,
+    /// How often one user sees it, prepared.
+    pub caps: Caps,
 }
 
 /// All campaigns, each in a slot that stays its own for as long as it is there, whatever else comes and goes.
@@ -32,6 +35,8 @@ pub struct Entry {
 pub struct Catalog {
     slots: Vec<Option<Arc<Entry>>>,
     positions: HashMap<CampaignKey, usize>,
+    /// What is counted for the caps of whole advertisers.
+    pub advertiser_caps: AdvertiserCaps,
 }
 
 /// A model and what it says about every ad, worked out once per model version.
@@ -90,6 +95,7 @@ impl Entry {
             category_tags,
             app_tag: Tag::of(&campaign.app_bundle),
             language_tag: Tag::of(&campaign.language),
+            caps: Caps::of(&campaign),
             live: Arc::new(CampaignLive::new(Arms::thompson(&shapes, &[]))),
             campaign,
         }
@@ -100,7 +106,10 @@ impl Catalog {
     /// Of campaigns with distinct keys.
     pub fn new(entries: Vec<Entry>) -> Self {
         let positions = entries.iter().enumerate().map(|(slot, entry)| (entry.campaign.key, slot)).collect();
-        Self { slots: entries.into_iter().map(|entry| Some(Arc::new(entry))).collect(), positions }
+        let mut advertiser_caps = AdvertiserCaps::default();
+        entries.iter().for_each(|entry| advertiser_caps.add(&entry.caps));
+        let slots = entries.into_iter().map(|entry| Some(Arc::new(entry))).collect();
+        Self { slots, positions, advertiser_caps }
     }
 
     /// All of them with their slots, in the slots' order.
@@ -141,6 +150,7 @@ impl Catalog {
     /// The same with a campaign added, or changed if there is one with its key; and its slot.
     pub fn with(&self, entry: Entry) -> (Self, usize) {
         let mut next = self.clone();
+        next.advertiser_caps.add(&entry.caps);
         let key = entry.campaign.key;
         let free = || self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
         let slot = self.slot(key).unwrap_or_else(free);

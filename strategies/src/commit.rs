@@ -7,6 +7,7 @@ use haggle_domain::{
 use smallvec::SmallVec;
 
 use crate::catalog::{Entry, Snapshot};
+use crate::frequency::InFlight;
 use crate::pods::Pods;
 use crate::rank::{Candidate, Ranking};
 
@@ -34,7 +35,7 @@ pub type Bids = SmallVec<[Committed; 1]>;
 
 /// Reserves on the best candidate's lease; where a lease cannot pay, the next candidate tries. An imp that is a pod
 /// takes candidates as long as there is time and place for them. `pods` remembers what the request's earlier imps have
-/// put where. Afterwards `ranking.verdicts` says what became of each campaign.
+/// put where, and `in_flight` what is under way to the user. Afterwards `ranking.verdicts` says what became of each campaign.
 ///
 /// # Errors
 ///
@@ -45,6 +46,7 @@ pub fn commit(
     opportunity: &Opportunity,
     ranking: &mut Ranking,
     pods: &mut Pods,
+    in_flight: &dyn InFlight,
     now: Timestamp,
 ) -> Result<Bids, NoBidReason> {
     let mut bids = Bids::new();
@@ -59,12 +61,17 @@ pub fn commit(
             || pod.is_some_and(|pod| !pods.has_room(&snapshot.catalog, pod.id, candidate.campaign))
         {
             Some(NoBidReason::PodSeparation)
+        } else if !marked(snapshot, entry, context, candidate, in_flight, now) {
+            Some(NoBidReason::FrequencyCapped)
         } else {
             let reserved = if context.test {
                 Some(Reservation::none(candidate))
             } else {
                 reserve(entry, candidate, now)
             };
+            if reserved.is_none() && entry.caps.are_counted(&snapshot.catalog.advertiser_caps) {
+                in_flight.unmark(entry.caps.mark(candidate.drawn.creative, now));
+            }
             match reserved {
                 None => Some(NoBidReason::LeaseRaced),
                 Some(reservation) => {
@@ -98,6 +105,19 @@ pub fn commit(
         }
     }
     if bids.is_empty() { Err(reason) } else { Ok(bids) }
+}
+
+/// Counts a bid that is about to be made, if its impression would count; false if the user has no room for it any more.
+fn marked(
+    snapshot: &Snapshot,
+    entry: &Entry,
+    context: &Context,
+    candidate: &Candidate,
+    in_flight: &dyn InFlight,
+    now: Timestamp,
+) -> bool {
+    let counted = !context.test && entry.caps.are_counted(&snapshot.catalog.advertiser_caps);
+    !counted || in_flight.mark(&entry.caps, candidate.drawn.creative, now)
 }
 
 /// The pod that an imp is, or is part of, in this format.

@@ -69,6 +69,15 @@ impl Fitting {
         )
     }
 
+    /// Those of them for which `keeps` holds.
+    pub(crate) fn only(self, keeps: impl Fn(u16) -> bool) -> Self {
+        Self(
+            (0..64)
+                .filter(|creative| self.contains(*creative) && keeps(*creative))
+                .fold(0, |mask, creative| mask | 1 << creative),
+        )
+    }
+
     /// Whether none does.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod commit;
 pub mod explore;
+pub mod frequency;
 pub mod funnel;
 pub mod lease;
 pub mod live;

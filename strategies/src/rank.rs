@@ -9,6 +9,7 @@ use haggle_learning::{Model, Prediction, RequestFeatures, request_features};
 
 use crate::catalog::{Entry, Snapshot};
 use crate::explore::{Drawn, Fitting, draw_creative};
+use crate::frequency::Seen;
 use crate::live::CampaignState;
 use crate::offer::{Offer, Worth, may_use, offer};
 use crate::targeting::Asked;
@@ -76,6 +77,8 @@ impl Default for Ranking {
 pub struct UserView<'a> {
     /// What they did.
     pub profile: Option<&'a Profile>,
+    /// What they have seen, as far as caps ask for it. None where that may not be counted for them.
+    pub seen: Option<&'a Seen>,
 }
 
 /// Ranks all campaigns for one opportunity into `ranking`.
@@ -100,7 +103,7 @@ pub fn rank(
     let curve = snapshot.market.curve(context.exchange);
     let terms = Terms { rate: context.rate, quantity: opportunity.quantity };
     let consider = |position: usize, entry: &Entry| {
-        let (drawn, fit) = eligible(entry, &asked, draw)?;
+        let (drawn, fit) = eligible(entry, &asked, user.seen, draw)?;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
         let ad = snapshot.scorer.ad(position, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
         let prediction = model.predict(&request, ad);
@@ -186,7 +189,12 @@ fn lesson(
 }
 
 /// Whether a campaign may bid here, and with what; otherwise the first stage that it fails.
-fn eligible(entry: &Entry, asked: &Asked<'_>, draw: Draw) -> Result<(Drawn, Fit), NoBidReason> {
+fn eligible(
+    entry: &Entry,
+    asked: &Asked<'_>,
+    seen: Option<&Seen>,
+    draw: Draw,
+) -> Result<(Drawn, Fit), NoBidReason> {
     let campaign = &*entry.campaign;
     let Asked { context, opportunity, now, .. } = *asked;
     if !campaign.flight.contains(now) || !pacing::in_daypart(campaign, now) {
@@ -205,6 +213,7 @@ fn eligible(entry: &Entry, asked: &Asked<'_>, draw: Draw) -> Result<(Drawn, Fit)
     let fit =
         |creative: usize| campaign.creatives.get(creative).and_then(|creative| fits(creative, opportunity));
     let fitting = Fitting::of(campaign.creatives.len(), |creative| fit(creative).is_some());
+    let fitting = entry.caps.allow(seen, fitting, now)?;
     let drawn = draw_creative(&entry.live.arms.load(), fitting, draw, campaign.key.0);
     let chosen = drawn.and_then(|drawn| Some((drawn, fit(usize::from(drawn.creative))?)));
     let chosen = chosen.ok_or(NoBidReason::CreativeMismatch)?;

@@ -105,7 +105,7 @@ fn decide(
 ) -> (Result<Bids, NoBidReason>, Ranking) {
     let mut ranking = Ranking::default();
     rank(snapshot, context, opportunity, UserView::default(), NOW, Draw::new(7, "r", "1"), &mut ranking);
-    let bids = commit(snapshot, context, opportunity, &mut ranking, pods, NOW);
+    let bids = commit(snapshot, context, opportunity, &mut ranking, pods, &(), NOW);
     (bids, ranking)
 }
 
