@@ -1,27 +1,52 @@
-//! What is known of users: profiles of this node, read by bids, written by the journal's consumer alone.
+//! What is known of users: what they did and what they have seen. Of this node; read and marked by bids, written by the
+//! journal's consumer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use dashmap::DashMap;
 use haggle_domain::{Behaviour, BehaviourKind, Decision, PrivacyKey, Profile, Tag, Timestamp, UserKey};
+use haggle_strategies::frequency::{
+    AdvertiserCaps, Caps, Exposure, InFlight, MOST_EXPOSURES, Mark, Seen, seconds,
+};
 
 use crate::suppression::Suppressions;
+use crate::users::{Item, Items, Users};
 
-/// The form of [`Audience::save`]; the first kept profiles by [`UserKey`].
-const FORMAT: u8 = 2;
+/// The form of [`Audience::save`]; the first kept profiles by [`UserKey`], the second only what users did.
+const FORMAT: u8 = 3;
 
-/// The profiles. Bounded: a new user finds no room once it is full, and is counted as turned away.
+/// A user in a checkpoint.
+type Saved = (PrivacyKey, Vec<Behaviour>, Vec<Exposure>);
+
+/// The users. Bounded: once it is full, a new one takes the place of one who has long not been met.
 #[derive(Debug)]
 pub struct Audience {
-    profiles: DashMap<PrivacyKey, Profile>,
+    users: Users,
+    crowded: AtomicU64,
     capacity: usize,
     suppressions: Arc<Suppressions>,
+}
+
+/// A copy of what is known of one user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// What they did, if anything.
+    pub profile: Option<Profile>,
+    /// What they have seen.
+    pub seen: Seen,
+}
+
+/// The bids that one request makes to its user; to nobody where nothing may be kept of them.
+#[derive(Clone, Copy, Debug)]
+pub struct ToUser<'a> {
+    audience: &'a Audience,
+    user: Option<UserKey>,
 }
 
 impl Audience {
     /// Room for `capacity` users; none for whoever is to be forgotten.
     pub fn new(capacity: usize, suppressions: Arc<Suppressions>) -> Self {
-        Self { profiles: DashMap::new(), capacity, suppressions }
+        Self { users: Users::new(capacity), crowded: AtomicU64::new(0), capacity, suppressions }
     }
 
     /// Whether the user opted out: then a request gives no basis to know them, whatever it says.
@@ -39,107 +64,321 @@ impl Audience {
         self.suppressions.counts()
     }
 
-    /// Notes what a user did, unless that is to be forgotten; false if there is no room for a new user.
-    pub fn note(&self, user: UserKey, did: BehaviourKind, what: Tag, at: Timestamp) -> bool {
+    /// Notes what a user did, unless that is to be forgotten.
+    pub fn note(&self, user: UserKey, did: BehaviourKind, what: Tag, at: Timestamp) {
         let user = PrivacyKey::of(user);
         if self.suppressions.forgets(user, at) {
-            return true;
+            return;
         }
-        if let Some(mut profile) = self.profiles.get_mut(&user) {
+        self.users.update(user, |items| {
+            let mut profile = Profile::from_behaviours(items.iter().filter_map(Item::behaviour));
             profile.note(did, what, at);
+            items.retain(|item| item.behaviour().is_none());
+            items.extend(profile.behaviours().iter().map(|behaviour| Item::from(*behaviour)));
+        });
+    }
+
+    /// Counts an impression for every cap that asks for it, unless it is to be forgotten; its bid is no longer under way.
+    pub fn show(&self, decision: &Decision, caps: &Caps, advertisers: &AdvertiserCaps, at: Timestamp) {
+        let Some(user) = decision.user.map(PrivacyKey::of) else { return };
+        if self.suppressions.forgets(user, decision.at) || !caps.are_counted(advertisers) {
+            return;
+        }
+        let now = seconds(at);
+        self.users.update(user, |items| {
+            unmark(items, caps.mark(decision.creative, decision.at));
+            for (key, bucket) in caps.counted(decision.creative, advertisers) {
+                let place = items.iter().position(|item| item.exposure().is_some_and(|kept| kept.key == key));
+                let mut exposure = place
+                    .and_then(|place| items.get(place)?.exposure())
+                    .unwrap_or_else(|| Exposure::new(key));
+                exposure.note(now, bucket);
+                match place.and_then(|place| items.get_mut(place)) {
+                    Some(item) => *item = exposure.into(),
+                    None => {
+                        if self.make_room(items, now) {
+                            items.push(exposure.into());
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// Makes room for one more count. Where every one still says something, the one that does so for the shortest time goes:
+    /// its cap may then be exceeded. Counts that never end stay.
+    fn make_room(&self, items: &mut Items, now: u32) -> bool {
+        let full =
+            |items: &Items| items.iter().filter(|item| item.exposure().is_some()).count() >= MOST_EXPOSURES;
+        if !full(items) {
             return true;
         }
-        if self.profiles.len() >= self.capacity {
-            return false;
+        items.retain(|item| item.counts(now));
+        if !full(items) {
+            return true;
         }
-        self.profiles.entry(user).or_default().note(did, what, at);
+        self.crowded.fetch_add(1, Ordering::Relaxed);
+        let ends = |item: &Item| item.exposure().and_then(|exposure| exposure.ends());
+        let ending = items.iter().enumerate().filter_map(|(place, item)| Some((ends(item)?, place)));
+        let Some((_, first)) = ending.min() else { return false };
+        items.remove(first);
         true
     }
 
-    /// A copy of a user's profile. Only to be asked for users whom a request gives a basis to know.
-    pub fn get(&self, user: UserKey) -> Option<Profile> {
+    /// A copy of what is known of a user now. Only to be asked for users whom a request gives a basis to know.
+    pub fn get(&self, user: UserKey, now: Timestamp) -> Option<Known> {
         if self.opted_out(user) {
             return None;
         }
-        self.profiles.get(&PrivacyKey::of(user)).map(|profile| profile.clone())
+        self.users.read(PrivacyKey::of(user), |items| Known {
+            profile: profile(items),
+            seen: seen(items, seconds(now)),
+        })
+    }
+
+    /// Where a request's bids to a user are marked; `user` only where it may be stored of them.
+    pub fn to_user(&self, user: Option<UserKey>) -> ToUser<'_> {
+        ToUser { audience: self, user }
+    }
+
+    /// The bid lost: its mark counts no more.
+    pub fn lost(&self, decision: &Decision, caps: &Caps) {
+        self.to_user(decision.user).unmark(caps.mark(decision.creative, decision.at));
     }
 
     /// Forgets one user.
     pub fn erase(&self, user: PrivacyKey) {
-        self.profiles.remove(&user);
+        self.users.remove(user);
     }
 
     /// How many users are known.
     pub fn len(&self) -> usize {
-        self.profiles.len()
+        self.users.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.profiles.is_empty()
+        self.len() == 0
     }
 
-    /// Forgets users who did nothing since `before`.
-    pub fn forget(&self, before: Timestamp) {
-        self.profiles.retain(|_, profile| profile.last_seen() >= before);
+    /// Users who were forgotten because others needed the room, since the start.
+    pub fn evicted(&self) -> u64 {
+        self.users.evicted()
+    }
+
+    /// Impressions that found all of a user's counts in use, since the start.
+    pub fn crowded(&self) -> u64 {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// Forgets users of whom nothing is known since `before`, and what says nothing any more.
+    pub fn forget(&self, before: Timestamp, now: Timestamp) {
+        self.users.sweep(seconds(before), seconds(now));
     }
 
     /// Forgets everybody.
     pub fn clear(&self) {
-        self.profiles.clear();
+        self.users.clear();
     }
 
-    /// All profiles, for a checkpoint.
+    /// All users, for a checkpoint; not which bids are under way.
     pub fn save(&self) -> Vec<u8> {
-        let profiles: Vec<(PrivacyKey, Vec<Behaviour>)> =
-            self.profiles.iter().map(|entry| (*entry.key(), entry.value().behaviours().to_vec())).collect();
-        minicbor::to_vec((FORMAT, profiles)).unwrap_or_default()
+        let users: Vec<Saved> = self.users.collect(|user, items| {
+            let behaviours: Vec<_> = items.iter().filter_map(Item::behaviour).collect();
+            let exposures: Vec<_> = items.iter().filter_map(Item::exposure).collect();
+            let any = !behaviours.is_empty() || !exposures.is_empty();
+            any.then_some((user, behaviours, exposures))
+        });
+        minicbor::to_vec((FORMAT, users)).unwrap_or_default()
     }
 
     /// Puts back what [`Audience::save`] gave.
     pub fn load(&self, bytes: &[u8]) -> Result<(), minicbor::decode::Error> {
-        let (format, profiles): (u8, Vec<(PrivacyKey, Vec<Behaviour>)>) = minicbor::decode(bytes)?;
-        if format != FORMAT {
+        let mut decoder = minicbor::Decoder::new(bytes);
+        if decoder.array()? != Some(2) || decoder.u8()? != FORMAT {
             return Err(minicbor::decode::Error::message("profiles of another format"));
         }
-        for (user, behaviours) in profiles.into_iter().take(self.capacity) {
-            self.profiles.insert(user, Profile::from_behaviours(behaviours));
+        let users: Vec<Saved> = decoder.decode()?;
+        for (user, behaviours, exposures) in users.into_iter().take(self.capacity) {
+            let profile = Profile::from_behaviours(behaviours);
+            self.users.update(user, |items| {
+                items.clear();
+                items.extend(profile.behaviours().iter().map(|behaviour| Item::from(*behaviour)));
+                items.extend(exposures.into_iter().take(MOST_EXPOSURES).map(Item::from));
+            });
         }
         Ok(())
     }
 }
 
+impl InFlight for ToUser<'_> {
+    fn mark(&self, caps: &Caps, creative: u16, now: Timestamp) -> bool {
+        let Some(user) = self.user.filter(|user| !self.audience.opted_out(*user)) else { return true };
+        let marked = self.audience.users.update(PrivacyKey::of(user), |items| {
+            items.retain(|item| item.mark().is_none() || item.counts(seconds(now)));
+            let allowed = caps.allow_one(&seen(items, seconds(now)), creative, now);
+            if allowed {
+                items.push(caps.mark(creative, now).into());
+            }
+            allowed
+        });
+        marked.unwrap_or(false)
+    }
+
+    fn unmark(&self, mark: Mark) {
+        if let Some(user) = self.user {
+            self.audience.users.update(PrivacyKey::of(user), |items| unmark(items, mark));
+        }
+    }
+}
+
+fn unmark(items: &mut Items, mark: Mark) {
+    if let Some(place) = items.iter().position(|item| item.mark() == Some(mark)) {
+        items.remove(place);
+    }
+}
+
+/// None of somebody who did nothing.
+fn profile(items: &[Item]) -> Option<Profile> {
+    let mut behaviours = items.iter().filter_map(Item::behaviour).peekable();
+    behaviours.peek()?;
+    Some(Profile::from_behaviours(behaviours))
+}
+
+/// What counts now.
+fn seen(items: &[Item], now: u32) -> Seen {
+    let mut seen = Seen::default();
+    for item in items.iter().filter(|item| item.counts(now)) {
+        seen.exposures.extend(item.exposure());
+        seen.marks.extend(item.mark());
+    }
+    seen
+}
+
 #[cfg(test)]
 mod tests {
-    use haggle_domain::{CampaignKey, Event, Record};
+    use std::time::Duration;
+
+    use haggle_domain::*;
 
     use super::*;
 
-    #[test]
-    fn a_full_audience_turns_new_users_away_and_forgets_old_ones() {
-        let audience = Audience::new(2, Arc::default());
-        let view = |user, at| audience.note(UserKey(user), BehaviourKind::Viewed, Tag(7), Timestamp(at));
-        assert!(view(1, 10) && view(2, 20) && view(1, 30));
-        assert!(!view(3, 40));
-        audience.forget(Timestamp(25));
-        assert!(view(3, 40));
-        assert_eq!(audience.get(UserKey(1)).unwrap().behaviours()[0].count, 2);
-        assert!(audience.get(UserKey(2)).is_none());
+    const SECOND: i64 = 1_000_000;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(seconds * SECOND)
+    }
+
+    fn view(audience: &Audience, user: u64, seconds: i64) {
+        audience.note(UserKey(user), BehaviourKind::Viewed, Tag(7), at(seconds));
+    }
+
+    /// A campaign with a cap a day.
+    fn caps(id: &str, per: CapScope, most: u16) -> Caps {
+        let within = CapWindow::Last(Duration::from_secs(86_400));
+        Caps::of(&Campaign {
+            id: id.into(),
+            key: CampaignKey::of(id),
+            name: id.into(),
+            advertiser_domain: "shop.example".into(),
+            categories: vec![],
+            app_bundle: String::new(),
+            language: String::new(),
+            deals: vec![],
+            goal: Goal::Cpm { price: CpmMicros(1) },
+            budget: Budget { daily: None, total: Some(Micros(1)) },
+            flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
+            pacing: Pacing::Asap,
+            zone: Default::default(),
+            dayparts: vec![],
+            targeting: Targeting::default(),
+            frequency: Frequency { caps: vec![FrequencyCap { per, most, within }], bids_on_unknown: false },
+            max_bid: CpmMicros(1),
+            creatives: vec![],
+        })
+    }
+
+    fn decision(user: u64, seconds: i64) -> Decision {
+        Decision { at: at(seconds), user: Some(UserKey(user)), ..Decision::default() }
     }
 
     #[test]
-    fn a_checkpoint_brings_profiles_back() {
+    fn a_full_audience_forgets_the_stalest_and_time_forgets_the_rest() {
+        let audience = Audience::new(2, Arc::default());
+        for (user, seconds) in [(1, 10), (2, 20), (1, 30), (3, 40)] {
+            view(&audience, user, seconds);
+        }
+        assert_eq!((audience.len(), audience.evicted()), (2, 1));
+        let known = |user| audience.get(UserKey(user), at(50));
+        assert!(known(2).is_none());
+        assert_eq!(known(1).unwrap().profile.unwrap().behaviours()[0].count, 2);
+        audience.forget(at(35), at(50));
+        assert!(known(1).is_none() && known(3).is_some());
+    }
+
+    #[test]
+    fn a_checkpoint_brings_users_back() {
+        let (caps, none) = (caps("boots", CapScope::Campaign, 5), AdvertiserCaps::default());
         let audience = Audience::new(10, Arc::default());
         for user in 0..5 {
-            audience.note(UserKey(user), BehaviourKind::Carted, Tag(user), Timestamp(user as i64));
+            view(&audience, user, user as i64);
+            audience.show(&decision(user, 5), &caps, &none, at(6));
         }
+        assert!(audience.to_user(Some(UserKey(9))).mark(&caps, 0, at(7)));
         let restored = Audience::new(10, Arc::default());
         restored.load(&audience.save()).unwrap();
-        assert_eq!(restored.get(UserKey(3)), audience.get(UserKey(3)));
-        assert_eq!(restored.len(), 5);
+        let known = audience.get(UserKey(3), at(8)).unwrap();
+        assert_eq!((known.seen.exposures.len(), known.profile.is_some()), (1, true));
+        assert_eq!(restored.get(UserKey(3), at(8)), Some(known));
+        assert_eq!(restored.len(), 5, "what is under way is not kept");
         assert!(restored.load(b"\xff").is_err());
-        let first_format = minicbor::to_vec(vec![(UserKey(1), Vec::<Behaviour>::new())]).unwrap();
-        assert!(restored.load(&first_format).is_err());
+        let second_format = minicbor::to_vec((2u8, vec![(UserKey(1), Vec::<Behaviour>::new())])).unwrap();
+        assert!(restored.load(&second_format).is_err());
+    }
+
+    #[test]
+    fn a_bid_counts_until_its_impression_does_or_it_is_lost() {
+        let (caps, none) = (caps("boots", CapScope::Campaign, 2), AdvertiserCaps::default());
+        let audience = Audience::new(10, Arc::default());
+        let to = audience.to_user(Some(UserKey(1)));
+        assert!(to.mark(&caps, 0, at(10)) && to.mark(&caps, 0, at(11)));
+        assert!(!to.mark(&caps, 0, at(11)));
+        audience.lost(&decision(1, 10), &caps);
+        assert!(to.mark(&caps, 0, at(12)), "a place is free again");
+        audience.show(&decision(1, 11), &caps, &none, at(40));
+        audience.show(&decision(1, 12), &caps, &none, at(41));
+        assert!(!to.mark(&caps, 0, at(42)) && !to.mark(&caps, 0, at(86_440)));
+        assert!(to.mark(&caps, 0, at(40 + 86_400 * 7 / 6 + 8)));
+        assert!(audience.to_user(None).mark(&caps, 0, at(42)), "nobody is counted");
+    }
+
+    #[test]
+    fn bids_of_many_threads_to_one_user_do_not_exceed_a_cap() {
+        let caps = caps("boots", CapScope::Campaign, 5);
+        let audience = Audience::new(10, Arc::default());
+        let bid = || (0..100).filter(|_| audience.to_user(Some(UserKey(1))).mark(&caps, 0, at(10))).count();
+        let bids: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(bid)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(bids, 5);
+    }
+
+    #[test]
+    fn a_crowded_user_is_passed_over_until_counts_end() {
+        let none = AdvertiserCaps::default();
+        let audience = Audience::new(10, Arc::default());
+        for number in 0..MOST_EXPOSURES {
+            audience.show(&decision(1, 5), &caps(&number.to_string(), CapScope::Campaign, 9), &none, at(5));
+        }
+        let late = caps("late", CapScope::Campaign, 9);
+        assert!(!audience.to_user(Some(UserKey(1))).mark(&late, 0, at(6)));
+        assert_eq!(audience.crowded(), 0);
+        audience.show(&decision(1, 5), &late, &none, at(7));
+        assert_eq!(audience.crowded(), 1);
+        let seen = audience.get(UserKey(1), at(8)).unwrap().seen;
+        assert_eq!(seen.exposures.len(), MOST_EXPOSURES);
+        assert!(audience.to_user(Some(UserKey(1))).mark(&late, 0, at(86_400 * 3)));
     }
 
     #[test]
@@ -147,12 +386,15 @@ mod tests {
         let suppressions = Arc::new(Suppressions::default());
         let audience = Audience::new(10, Arc::clone(&suppressions));
         let user = UserKey(1);
-        audience.note(user, BehaviourKind::Viewed, Tag(7), Timestamp(1));
+        view(&audience, 1, 1);
         let event = Event::UserOptedOut { user: PrivacyKey::of(user) };
-        suppressions.note(0, &Record { at: Timestamp(2), campaign: CampaignKey::default(), event });
-        assert!(audience.opted_out(user) && audience.get(user).is_none());
+        suppressions.note(0, &Record { at: at(2), campaign: CampaignKey::default(), event });
+        assert!(audience.opted_out(user) && audience.get(user, at(3)).is_none());
         audience.erase(PrivacyKey::of(user));
-        assert!(audience.note(user, BehaviourKind::Viewed, Tag(7), Timestamp(3)), "it is not turned away");
+        view(&audience, 1, 3);
+        let (caps, none) = (caps("boots", CapScope::Campaign, 2), AdvertiserCaps::default());
+        audience.show(&decision(1, 3), &caps, &none, at(4));
+        assert!(audience.to_user(Some(user)).mark(&caps, 0, at(5)), "nothing is counted");
         assert!(audience.is_empty());
     }
 }

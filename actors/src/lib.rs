@@ -11,3 +11,4 @@ pub mod learner;
 pub mod ledger;
 pub mod supervisor;
 pub mod suppression;
+mod users;

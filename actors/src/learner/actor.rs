@@ -64,8 +64,6 @@ pub struct LearnerReport {
     pub lag: u64,
     /// Users known.
     pub profiles: usize,
-    /// Behaviours of new users that found no room.
-    pub turned_away: u64,
 }
 
 /// The actor.
@@ -75,8 +73,8 @@ pub struct LearnerActor {
     turns: u32,
     published: u64,
     saved: u64,
-    /// Behaviours in the last checkpoint of the profiles.
-    saved_behaviours: u64,
+    /// Behaviours and impressions in the last checkpoint of the profiles.
+    saved_noted: u64,
     /// Opt-outs and erasures in it.
     saved_forgotten: u64,
 }
@@ -98,7 +96,7 @@ impl LearnerActor {
             turns: 0,
             published: 0,
             saved: 0,
-            saved_behaviours: 0,
+            saved_noted: 0,
             saved_forgotten: 0,
         }
     }
@@ -128,6 +126,7 @@ impl LearnerActor {
 
     fn turn(&mut self) {
         let Some(machine) = self.machine.as_mut() else { return };
+        machine.follow(&self.deps.snapshot.load().catalog);
         for _ in 0..CHUNKS {
             match self.deps.journal.read_from(machine.cursor(), CHUNK) {
                 Ok(records) => {
@@ -182,7 +181,6 @@ impl LearnerActor {
             conversion: trainer.conversion_progress(),
             lag: self.deps.journal.durable_end().saturating_sub(machine.cursor()),
             profiles: machine.audience().len(),
-            turned_away: machine.turned_away(),
         })));
     }
 
@@ -197,9 +195,9 @@ impl LearnerActor {
         let forgotten = machine.forgotten();
         if with_profiles || forgotten != self.saved_forgotten {
             machine.forget(self.deps.clock.now());
-            let behaviours = machine.behaviours();
+            let noted = machine.noted();
             // Many unchanged ones are not written again. Refused, they are due at the next round.
-            if (behaviours != self.saved_behaviours
+            if (noted != self.saved_noted
                 || forgotten != self.saved_forgotten
                 || machine.audience().len() < FEW_PROFILES)
                 && self
@@ -208,7 +206,7 @@ impl LearnerActor {
                     .put_checkpoint(PROFILES, machine.profiled(), machine.audience().save())
                     .is_ok()
             {
-                self.saved_behaviours = behaviours;
+                self.saved_noted = noted;
                 self.saved_forgotten = forgotten;
             }
         }
@@ -221,7 +219,7 @@ impl Actor for LearnerActor {
     fn started(&mut self, context: &mut Self::Context) {
         self.machine = Some(self.recover());
         self.turns = 0;
-        self.saved_behaviours = 0;
+        self.saved_noted = 0;
         self.saved_forgotten = 0;
         self.turn();
         context.run_interval(self.deps.turn, |actor, _| actor.turn());

@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 
 use crate::audience::Audience;
 
-/// Users who did nothing for this long are forgotten.
+/// Users who did nothing and saw nothing for this long are forgotten.
 const PROFILE_MEMORY: Duration = Duration::from_secs(90 * 86_400);
 
 /// The model's trainer, the labels it waits for, the market's prices and the users' profiles: each a fold over the
@@ -25,10 +25,8 @@ pub struct LearnerMachine {
     learned: u64,
     /// Records below are in the profiles.
     profiled: u64,
-    /// Behaviours taken in.
-    behaviours: u64,
-    /// Behaviours of new users that found no room.
-    turned_away: u64,
+    /// Behaviours and impressions taken in.
+    noted: u64,
     /// Opt-outs and erasures taken in.
     forgotten: u64,
 }
@@ -55,8 +53,7 @@ impl LearnerMachine {
             market: Market::default(),
             learned: 0,
             profiled: 0,
-            behaviours: 0,
-            turned_away: 0,
+            noted: 0,
             forgotten: 0,
         }
     }
@@ -106,14 +103,21 @@ impl LearnerMachine {
     pub fn consume(&mut self, offset: u64, record: &Record) {
         if offset >= self.profiled {
             self.profiled = offset + 1;
-            match record.event {
+            match &record.event {
                 Event::Behaviour { user, did, what } => {
-                    let noted = self.audience.note(user, did, what, record.at);
-                    self.behaviours += 1;
-                    self.turned_away += u64::from(!noted);
+                    self.audience.note(*user, *did, *what, record.at);
+                    self.noted += 1;
+                }
+                Event::Impression { decision } => {
+                    // A campaign that is gone caps nothing.
+                    if let Some(entry) = self.catalog.get(decision.bid.campaign) {
+                        let advertisers = &self.catalog.advertiser_caps;
+                        self.audience.show(decision, &entry.caps, advertisers, record.at);
+                        self.noted += 1;
+                    }
                 }
                 Event::UserOptedOut { user } | Event::UserErased { user } => {
-                    self.audience.erase(user);
+                    self.audience.erase(*user);
                     self.forgotten += 1;
                 }
                 _ => {}
@@ -143,7 +147,7 @@ impl LearnerMachine {
 
     /// Forgets users who have long done nothing.
     pub fn forget(&mut self, now: Timestamp) {
-        self.audience.forget(now - PROFILE_MEMORY);
+        self.audience.forget(now - PROFILE_MEMORY, now);
     }
 
     fn learn(&mut self, now: Timestamp) {
@@ -177,18 +181,18 @@ impl LearnerMachine {
         &self.audience
     }
 
-    /// Behaviours taken in since the start.
-    pub fn behaviours(&self) -> u64 {
-        self.behaviours
+    /// From here on decides by these campaigns.
+    pub fn follow(&mut self, catalog: &Arc<Catalog>) {
+        self.catalog = Arc::clone(catalog);
+    }
+
+    /// Behaviours and impressions taken in since the start.
+    pub fn noted(&self) -> u64 {
+        self.noted
     }
 
     /// Opt-outs and erasures taken in since the start: checkpoints from before them hold what is to be forgotten.
     pub fn forgotten(&self) -> u64 {
         self.forgotten
-    }
-
-    /// Behaviours of new users that found no room.
-    pub fn turned_away(&self) -> u64 {
-        self.turned_away
     }
 }
