@@ -127,8 +127,12 @@ metrics! {
     ModelBaselineLogLoss = Gauge "haggle_model_baseline_log_loss" ["head"];
     /// Journal records the learner has not read yet.
     LearnerLag = Gauge "haggle_learner_lag_records" [];
-    /// Users whose behaviour is kept.
+    /// Users of whom something is known: what they did, or what they have seen.
     Profiles = Gauge "haggle_profiles" [];
+    /// Users who were forgotten because others needed their room.
+    ProfilesEvicted = Counter "haggle_profiles_evicted_total" [];
+    /// Impressions that found all of a user's counts for frequency caps in use.
+    ExposuresCrowded = Counter "haggle_exposures_crowded_total" [];
     /// Users who opted out.
     OptedOut = Gauge "haggle_opted_out_users" [];
     /// Erasures of users' data that are asked for and not complete.

@@ -10,7 +10,7 @@ use super::address::domain;
 use super::document::{Document, Node};
 use super::exchange::Exchange;
 use super::words::{category, identifier, label, language, money, word};
-use super::{creative, dayparts, predicates};
+use super::{creative, dayparts, frequency, predicates};
 
 /// Return on ad spend beyond this is a slip.
 const HIGHEST_ROAS: f64 = 10_000.0;
@@ -51,6 +51,7 @@ pub(super) fn read<'a>(
     let targeting = root
         .get("targeting")
         .map_or_else(|| Some(Default::default()), |node| predicates::read(&node, exchanges));
+    let frequency = frequency::read(&mut root);
     let creatives = root
         .need("creatives", "a [[creatives]] table with id, width, height, image, landing and title")
         .and_then(|node| creative::read_all(&node));
@@ -73,7 +74,7 @@ pub(super) fn read<'a>(
         zone: zone?,
         dayparts: dayparts?,
         targeting,
-        frequency: Default::default(),
+        frequency: frequency?,
         max_bid: max_bid?,
         creatives: creatives?,
     };

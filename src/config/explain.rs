@@ -6,6 +6,7 @@ use haggle_domain::{Budget, Campaign, Creative, Goal, Rate};
 
 use super::creative::FORMATS;
 use super::exchange::{Exchange, user_id_word};
+use super::frequency;
 use super::{ConfigErrors, Loaded};
 
 /// One line that says all is well; `Err` prints every error.
@@ -50,6 +51,7 @@ pub fn explain(loaded: &Loaded) -> String {
             budget(campaign.budget, currency),
             creatives(&campaign.creatives),
             targeting,
+            frequency::show(&campaign.frequency),
         ]
     });
     table(&mut out, &rows.collect::<Vec<_>>());

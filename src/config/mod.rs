@@ -15,6 +15,7 @@ mod exchange;
 pub mod explain;
 mod files;
 mod flags;
+mod frequency;
 mod predicates;
 mod rates;
 mod settings;

@@ -168,7 +168,7 @@ settings! {
     journal_queue: usize = "8192", within(64, 1 << 20);
     /// The share of bids that is logged.
     bid_log_sample: f64 = "0.01", within(0.0, 1.0);
-    /// How many users' behaviour is kept; once full, new users are turned away and counted.
+    /// Of how many users something is known, at 200 bytes each; once full, those not met for long make room.
     max_profiles: usize = "1000000", within(1, 100_000_000);
     /// What is logged: error, warn, info, debug, trace, or directives such as info,haggle_actors=debug.
     log: String = "info,actix_server=warn,actix_http=off", |directives: &String| log_directives(directives);

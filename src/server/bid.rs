@@ -1,7 +1,7 @@
 //! The bid endpoint: `POST /openrtb2/bid/{exchange}`.
 //!
 //! Between the body and the answer nothing is awaited or asked of anybody, and nothing is locked but a shard of the opt-outs
-//! and one of the profiles: one snapshot, `rank`, `commit`, and the response is written.
+//! and one of the users: one snapshot, `rank`, `commit`, and the response is written.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -170,7 +170,9 @@ fn decide(
         rates: &state.rates,
     };
     let context = context(state, request, &asker);
-    let profile = context.user.and_then(|user| state.audience.get(user));
+    let known = context.user.and_then(|user| state.audience.get(user, now)).unwrap_or_default();
+    let countable = context.user.filter(|_| context.basis.allows(Basis::STORE));
+    let to_user = state.audience.to_user(countable);
     let refused = match state.serving() {
         true if late => Some(NoBidReason::TooLate),
         true => gate::refusal(state, exchange, request, context.basis),
@@ -190,9 +192,9 @@ fn decide(
                     Err(NoBidReason::Insecure)
                 }
                 (Ok(opportunity), None) => {
-                    let user = UserView { profile: profile.as_ref() };
+                    let user = UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
                     rank(&snapshot, &context, &opportunity, user, now, draw, ranking);
-                    let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, now);
+                    let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, &to_user, now);
                     // What costs nothing is no part of the story.
                     if !context.test {
                         count_funnels(&snapshot, ranking);

@@ -207,6 +207,8 @@ impl State {
         let (opted_out, erasures) = self.audience.suppressed();
         metrics.opted_out.set(i64::try_from(opted_out).unwrap_or(i64::MAX));
         metrics.erasures.set(i64::try_from(erasures).unwrap_or(i64::MAX));
+        metrics.profiles_evicted.raise_to(self.audience.evicted());
+        metrics.exposures_crowded.raise_to(self.audience.crowded());
         if let Some(report) = self.learner.load_full() {
             metrics.model_version.set(i64::try_from(report.model_version).unwrap_or(i64::MAX));
             metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));
