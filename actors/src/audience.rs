@@ -71,7 +71,7 @@ impl Audience {
             return;
         }
         self.users.update(user, |items| {
-            let mut profile = Profile::from_behaviours(items.iter().filter_map(Item::behaviour));
+            let mut profile = Profile::from_distinct(items.iter().filter_map(Item::behaviour));
             profile.note(did, what, at);
             items.retain(|item| item.behaviour().is_none());
             items.extend(profile.behaviours().iter().map(|behaviour| Item::from(*behaviour)));
@@ -240,17 +240,21 @@ fn unmark(items: &mut Items, mark: Mark) {
 
 /// None of somebody who did nothing.
 fn profile(items: &[Item]) -> Option<Profile> {
-    let mut behaviours = items.iter().filter_map(Item::behaviour).peekable();
-    behaviours.peek()?;
-    Some(Profile::from_behaviours(behaviours))
+    let profile = Profile::from_distinct(items.iter().filter_map(Item::behaviour));
+    (!profile.behaviours().is_empty()).then_some(profile)
 }
 
 /// What counts now.
 fn seen(items: &[Item], now: u32) -> Seen {
     let mut seen = Seen::default();
-    for item in items.iter().filter(|item| item.counts(now)) {
-        seen.exposures.extend(item.exposure());
-        seen.marks.extend(item.mark());
+    for item in items {
+        if let Some(exposure) = item.exposure() {
+            if exposure.ends().is_none_or(|ends| now < ends) {
+                seen.exposures.push(exposure);
+            }
+        } else if let Some(mark) = item.mark().filter(|mark| mark.counts(now)) {
+            seen.marks.push(mark);
+        }
     }
     seen
 }

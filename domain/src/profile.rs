@@ -86,6 +86,11 @@ impl Profile {
         profile
     }
 
+    /// Of behaviours that differ in kind or thing, without looking for doubles; what is beyond the capacity is left out.
+    pub fn from_distinct(behaviours: impl IntoIterator<Item = Behaviour>) -> Self {
+        Self { behaviours: behaviours.into_iter().take(Self::CAPACITY).collect() }
+    }
+
     /// All that is kept.
     pub fn behaviours(&self) -> &[Behaviour] {
         &self.behaviours
@@ -113,5 +118,6 @@ mod tests {
         assert_eq!(profile.find(BehaviourKind::Viewed, Tag(2)).unwrap().count, 2);
         assert_eq!(profile.last_seen(), Timestamp(99));
         assert_eq!(Profile::from_behaviours(profile.behaviours().iter().copied()), profile);
+        assert_eq!(Profile::from_distinct(profile.behaviours().iter().copied()), profile);
     }
 }
