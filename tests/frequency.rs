@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use awc::http::StatusCode;
 use haggle_domain::{Clock, NoBidReason, UserKey};
-use support::{HandClock, Rig, filled, links, write_config};
+use support::{HandClock, Rig, links, write_config};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const DAILY: &str = "frequency = [{ per = \"campaign\", most = 2, within = \"1d\" }]\n";
@@ -95,18 +95,17 @@ async fn a_user_who_saw_it_often_enough_is_left_alone_for_the_window_through_a_r
 }
 
 #[actix_rt::test]
-async fn a_bid_that_lost_or_was_never_shown_counts_no_more() {
+async fn a_bid_that_was_never_shown_counts_for_two_minutes() {
     let folder = tempfile::tempdir().unwrap();
     place(folder.path(), "frequency = [{ per = \"campaign\", most = 1, within = \"1d\" }]\n");
     let clock = HandClock::new();
     let rig = Rig::start(folder.path(), &clock).await;
-    let lost = bid(&rig, "user", "1").await;
+    bid(&rig, "user", "1").await;
     capped(&rig, "user", "2").await;
-    assert_eq!(rig.get(&filled(&lost, "lurl", "1.0")).await.0, StatusCode::NO_CONTENT);
-    bid(&rig, "user", "3").await;
-    capped(&rig, "user", "4").await;
-    clock.advance(Duration::from_secs(121));
-    bid(&rig, "user", "5").await;
+    clock.advance(Duration::from_secs(119));
+    capped(&rig, "user", "3").await;
+    clock.advance(Duration::from_secs(1));
+    bid(&rig, "user", "4").await;
     rig.stop().await;
 }
 

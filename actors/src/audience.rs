@@ -141,11 +141,6 @@ impl Audience {
         ToUser { audience: self, user }
     }
 
-    /// The bid lost: its mark counts no more.
-    pub fn lost(&self, decision: &Decision, caps: &Caps) {
-        self.to_user(decision.user).unmark(caps.mark(decision.creative, decision.at));
-    }
-
     /// Forgets one user.
     pub fn erase(&self, user: PrivacyKey) {
         self.users.remove(user);
@@ -341,13 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bid_counts_until_its_impression_does_or_it_is_lost() {
+    fn a_bid_counts_until_its_impression_does_or_it_comes_to_nothing() {
         let (caps, none) = (caps("boots", CapScope::Campaign, 2), AdvertiserCaps::default());
         let audience = Audience::new(10, Arc::default());
         let to = audience.to_user(Some(UserKey(1)));
         assert!(to.mark(&caps, 0, at(10)) && to.mark(&caps, 0, at(11)));
         assert!(!to.mark(&caps, 0, at(11)));
-        audience.lost(&decision(1, 10), &caps);
+        to.unmark(caps.mark(0, at(10)));
         assert!(to.mark(&caps, 0, at(12)), "a place is free again");
         audience.show(&decision(1, 11), &caps, &none, at(40));
         audience.show(&decision(1, 12), &caps, &none, at(41));

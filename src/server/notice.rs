@@ -221,11 +221,8 @@ async fn loss(state: web::Data<State>, token: web::Path<String>, macros: Query<M
     };
     let min_to_win = min_to_win(&state, &decision, &macros);
     let said = macros.as_ref().ok().and_then(|macros| macros.r.as_deref());
-    let outcome = deliver(&state, Notice::Lost { decision: decision.clone(), min_to_win }).await;
+    let outcome = deliver(&state, Notice::Lost { decision, min_to_win }).await;
     if outcome == NoticeOutcome::Accepted {
-        if let Some(entry) = state.snapshot.load().catalog.get(decision.bid.campaign) {
-            state.audience.lost(&decision, &entry.caps);
-        }
         state.metrics.loss(LossReason::of(said));
     }
     finish(&state, NoticeKind::Loss, outcome)
