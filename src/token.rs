@@ -1,6 +1,7 @@
 //! The sealed tokens in notice URLs.
 //!
-//! XChaCha20-Poly1305. The nonce is 16 random bytes of this process and a counter, so it cannot repeat, not even after
+//! AES-256-GCM (NIST SP 800-38D) under a key of this process alone, which HKDF-SHA256 (RFC 5869) derives from the kept key
+//! and 16 random bytes that the token carries. The nonce is a counter, so under one key none comes twice, not even after
 //! an old data folder was restored. The kinds are told apart by the associated data: a token out of the ad's markup,
 //! which a browser sees, opens no money notice.
 
@@ -8,21 +9,29 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{Tag as Mac, XChaCha20Poly1305, XNonce};
 use haggle_domain::{
     BidId, CampaignKey, CpmMicros, Decision, ExchangeKey, Quantity, Rate, Terms, Timestamp, UserKey,
 };
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 
 use crate::entropy;
 
-const NONCE: usize = 24;
-const MAC: usize = 16;
+/// The random bytes of a process.
+const PROCESS: usize = 16;
+/// Those and the counter, in the open before what is sealed.
+const HEAD: usize = PROCESS + 8;
 /// Longer texts are no tokens of ours, and are not decoded.
 const LONGEST: usize = 512;
+/// The bytes of a text of that length.
+const MOST_BYTES: usize = LONGEST / 4 * 3;
+/// Keys of earlier processes that are kept; a token of another costs a derivation. A notice comes within hours of its bid,
+/// so there are seldom more than one or two.
+const KEPT_KEYS: usize = 8;
 /// The model's features are 24-bit hashes; more than this many do not fit a token's count.
 const MOST_FEATURES: usize = 64;
 
@@ -65,9 +74,14 @@ pub enum KeyError {
 
 /// Seals and opens tokens.
 pub struct Sealer {
-    cipher: XChaCha20Poly1305,
-    process: [u8; 16],
+    /// What the processes' keys are derived from.
+    root: Prk,
+    process: [u8; PROCESS],
+    own: Option<LessSafeKey>,
     counter: AtomicU64,
+    /// The keys of other processes, the last one that opened a token first. One that opens nothing is not kept, so that
+    /// strangers drive none out.
+    others: Mutex<Vec<([u8; PROCESS], Arc<LessSafeKey>)>>,
 }
 
 impl Sealer {
@@ -104,45 +118,116 @@ impl Sealer {
     }
 
     /// With a key, and bytes that no other process under this key has.
-    pub fn new(key: [u8; 32], process: [u8; 16]) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(&key.into()), process, counter: AtomicU64::new(0) }
+    pub fn new(key: [u8; 32], process: [u8; PROCESS]) -> Self {
+        let root = Salt::new(HKDF_SHA256, b"haggle notice tokens").extract(&key);
+        let own = derive(&root, &process);
+        Self { root, process, own, counter: AtomicU64::new(0), others: Mutex::default() }
     }
 
-    /// The token of a decision, as URL-safe text.
-    pub fn seal(&self, kind: TokenKind, decision: &Decision) -> String {
-        let mut nonce = [0; NONCE];
-        nonce[..16].copy_from_slice(&self.process);
-        nonce[16..].copy_from_slice(&self.counter.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-        let mut bytes = Vec::with_capacity(256);
-        bytes.extend_from_slice(&nonce);
-        write(kind, decision, &mut bytes);
-        let nonce: XNonce = nonce.into();
-        // Fails for texts of hundreds of gigabytes only; an empty token opens as nothing.
-        match self.cipher.encrypt_inout_detached(&nonce, &[kind as u8], (&mut bytes[NONCE..]).into()) {
-            Ok(mac) => {
-                bytes.extend_from_slice(&mac);
-                BASE64.encode(&bytes)
-            }
-            Err(_) => String::new(),
-        }
+    /// Appends the token of a decision, as URL-safe text.
+    pub fn seal(&self, kind: TokenKind, decision: &Decision, out: &mut String) {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        let mut token = Bytes::new();
+        token.put(&self.process);
+        token.put(&count.to_le_bytes());
+        write(kind, decision, &mut token);
+        let sealed = self.own.as_ref().and_then(|key| {
+            let body = token.bytes.get_mut(HEAD..token.length)?;
+            key.seal_in_place_separate_tag(nonce(count), Aad::from([kind as u8]), body).ok()
+        });
+        // Fails for texts of gigabytes only; an empty token opens as nothing.
+        let Some(mac) = sealed else { return };
+        token.put(mac.as_ref());
+        let mut text = [0; LONGEST];
+        let length = BASE64.encode_slice(token.written(), &mut text).unwrap_or(0);
+        out.push_str(std::str::from_utf8(&text[..length]).unwrap_or_default());
     }
 
     /// The decision in a token.
     pub fn open(&self, kind: TokenKind, text: &str) -> Result<Decision, Forged> {
+        let mut bytes = [0; MOST_BYTES];
         if text.len() > LONGEST {
             return Err(Forged);
         }
-        let mut bytes = BASE64.decode(text).map_err(|_| Forged)?;
-        if bytes.len() < NONCE + MAC {
-            return Err(Forged);
+        let length = BASE64.decode_slice(text, &mut bytes).map_err(|_| Forged)?;
+        let token = bytes.get_mut(..length).ok_or(Forged)?;
+        let (process, rest) = token.split_first_chunk_mut::<PROCESS>().ok_or(Forged)?;
+        let (count, sealed) = rest.split_first_chunk_mut::<{ HEAD - PROCESS }>().ok_or(Forged)?;
+        let nonce = nonce(u64::from_le_bytes(*count));
+        let aad = Aad::from([kind as u8]);
+        let opened = if *process == self.process {
+            self.own.as_ref().ok_or(Forged)?.open_in_place(nonce, aad, sealed).map_err(|_| Forged)?
+        } else {
+            let key = self.kept(process).or_else(|| derive(&self.root, process).map(Arc::new));
+            let key = key.ok_or(Forged)?;
+            let opened = key.open_in_place(nonce, aad, sealed).map_err(|_| Forged)?;
+            self.keep(*process, key);
+            opened
+        };
+        read(kind, opened).ok_or(Forged)
+    }
+
+    fn kept(&self, process: &[u8; PROCESS]) -> Option<Arc<LessSafeKey>> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.iter().find(|(other, _)| other == process).map(|(_, key)| Arc::clone(key))
+    }
+
+    /// Keeps the key of a process whose token is genuine, and the `KEPT_KEYS - 1` before it.
+    fn keep(&self, process: [u8; PROCESS], key: Arc<LessSafeKey>) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.retain(|(other, _)| *other != process);
+        others.truncate(KEPT_KEYS - 1);
+        others.insert(0, (process, key));
+    }
+}
+
+/// The key of a process. It is always had: HKDF fails for outputs of kilobytes only.
+fn derive(root: &Prk, process: &[u8; PROCESS]) -> Option<LessSafeKey> {
+    let info = [&process[..]];
+    let key = root.expand(&info, &AES_256_GCM).ok()?;
+    Some(LessSafeKey::new(UnboundKey::from(key)))
+}
+
+fn nonce(count: u64) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&count.to_le_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
+
+/// A token in the making.
+struct Bytes {
+    bytes: [u8; MOST_BYTES],
+    length: usize,
+}
+
+impl Bytes {
+    fn new() -> Self {
+        Self { bytes: [0; MOST_BYTES], length: 0 }
+    }
+
+    /// Appends; what does not fit, which no token's fields come to, is left out.
+    #[inline]
+    fn put(&mut self, more: &[u8]) {
+        let end = self.length + more.len();
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(more);
+            self.length = end;
         }
-        let mac: [u8; MAC] = bytes.split_off(bytes.len() - MAC).try_into().map_err(|_| Forged)?;
-        let (nonce, body) = bytes.split_at_mut(NONCE);
-        let nonce: [u8; NONCE] = (&*nonce).try_into().map_err(|_| Forged)?;
-        self.cipher
-            .decrypt_inout_detached(&XNonce::from(nonce), &[kind as u8], (&mut *body).into(), &Mac::from(mac))
-            .map_err(|_| Forged)?;
-        read(kind, body).ok_or(Forged)
+    }
+
+    /// Appends seven bits a byte, the lowest first, all but the last byte with their high bit set.
+    #[inline]
+    fn put_short(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            // Of the low seven bits nothing is lost.
+            self.put(&[number as u8 | 0x80]);
+            number >>= 7;
+        }
+        self.put(&[number as u8]);
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
 
@@ -151,43 +236,62 @@ const PLAIN: u8 = 1;
 /// The same, with the bid's terms after the first byte.
 const WITH_TERMS: u8 = 2;
 
-/// Little-endian, fixed fields first. The first byte is the layout.
-fn write(kind: TokenKind, decision: &Decision, out: &mut Vec<u8>) {
+/// Little-endian, fixed fields first; numbers that are mostly small are written short. The first byte is the layout.
+fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
     if decision.terms.are_plain() {
-        out.push(PLAIN);
+        out.put(&[PLAIN]);
     } else {
-        out.push(WITH_TERMS);
-        out.extend_from_slice(&decision.terms.rate.billionths().to_le_bytes());
-        out.extend_from_slice(&decision.terms.quantity.0.to_le_bytes());
+        out.put(&[WITH_TERMS]);
+        out.put(&decision.terms.rate.billionths().to_le_bytes());
+        out.put(&decision.terms.quantity.0.to_le_bytes());
     }
-    out.extend_from_slice(&decision.bid.campaign.0.to_le_bytes());
-    out.extend_from_slice(&decision.bid.lease.to_le_bytes());
-    out.extend_from_slice(&decision.bid.number.to_le_bytes());
-    out.extend_from_slice(&decision.at.0.to_le_bytes());
-    out.extend_from_slice(&decision.expires_at.0.to_le_bytes());
-    out.extend_from_slice(&decision.ceiling.0.to_le_bytes());
-    out.extend_from_slice(&decision.exchange.0.to_le_bytes());
+    out.put(&decision.bid.campaign.0.to_le_bytes());
+    out.put(&decision.bid.lease.to_le_bytes());
+    out.put_short(decision.bid.number.into());
+    out.put(&decision.at.0.to_le_bytes());
+    // Signed numbers wrap, and come back by the same: any of them is carried, the usual ones in few bytes.
+    out.put_short(decision.expires_at.0.wrapping_sub(decision.at.0).cast_unsigned());
+    out.put_short(decision.ceiling.0.cast_unsigned());
+    out.put(&decision.exchange.0.to_le_bytes());
     if kind == TokenKind::Money {
         return;
     }
-    out.extend_from_slice(&decision.creative.to_le_bytes());
-    out.extend_from_slice(&decision.propensity.to_le_bytes());
-    out.extend_from_slice(&decision.model_version.to_le_bytes());
-    out.extend_from_slice(&decision.click_probability.to_le_bytes());
-    out.extend_from_slice(&decision.value.0.to_le_bytes());
-    out.push(u8::from(decision.user.is_some()));
-    out.extend_from_slice(&decision.user.unwrap_or_default().0.to_le_bytes());
+    out.put(&decision.creative.to_le_bytes());
+    out.put(&decision.propensity.to_le_bytes());
+    out.put_short(decision.model_version);
+    out.put(&decision.click_probability.to_le_bytes());
+    out.put_short(decision.value.0.cast_unsigned());
+    match decision.user {
+        Some(user) => {
+            out.put(&[1]);
+            out.put(&user.0.to_le_bytes());
+        }
+        None => out.put(&[0]),
+    }
     for feature in decision.features.iter().take(MOST_FEATURES) {
-        out.extend_from_slice(&feature.to_le_bytes()[..3]);
+        out.put(&feature.to_le_bytes()[..3]);
     }
 }
 
-fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
-    fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-        let (head, rest) = bytes.split_first_chunk()?;
-        *bytes = rest;
-        Some(*head)
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*head)
+}
+
+fn take_short(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let [byte] = take(bytes)?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
     }
+    None
+}
+
+fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
     let bytes = &mut bytes;
     let terms = match take::<1>(bytes)? {
         [PLAIN] => Terms::default(),
@@ -197,32 +301,39 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         },
         _ => return None,
     };
+    let bid = BidId {
+        campaign: CampaignKey(u64::from_le_bytes(take(bytes)?)),
+        lease: u32::from_le_bytes(take(bytes)?),
+        number: u32::try_from(take_short(bytes)?).ok()?,
+    };
+    let at = Timestamp(i64::from_le_bytes(take(bytes)?));
     let mut decision = Decision {
         terms,
-        bid: BidId {
-            campaign: CampaignKey(u64::from_le_bytes(take(bytes)?)),
-            lease: u32::from_le_bytes(take(bytes)?),
-            number: u32::from_le_bytes(take(bytes)?),
-        },
-        at: Timestamp(i64::from_le_bytes(take(bytes)?)),
-        expires_at: Timestamp(i64::from_le_bytes(take(bytes)?)),
-        ceiling: CpmMicros(i64::from_le_bytes(take(bytes)?)),
+        bid,
+        at,
+        expires_at: Timestamp(at.0.wrapping_add(take_short(bytes)?.cast_signed())),
+        ceiling: CpmMicros(take_short(bytes)?.cast_signed()),
         exchange: ExchangeKey(u64::from_le_bytes(take(bytes)?)),
         ..Decision::default()
     };
     if kind != TokenKind::Money {
         decision.creative = u16::from_le_bytes(take(bytes)?);
         decision.propensity = f32::from_le_bytes(take(bytes)?);
-        decision.model_version = u64::from_le_bytes(take(bytes)?);
+        decision.model_version = take_short(bytes)?;
         decision.click_probability = f32::from_le_bytes(take(bytes)?);
-        decision.value = CpmMicros(i64::from_le_bytes(take(bytes)?));
-        let known = take::<1>(bytes)? == [1];
-        let user = UserKey(u64::from_le_bytes(take(bytes)?));
-        decision.user = known.then_some(user);
-        while !bytes.is_empty() {
-            let [a, b, c] = take(bytes)?;
-            decision.features.push(u32::from_le_bytes([a, b, c, 0]));
+        decision.value = CpmMicros(take_short(bytes)?.cast_signed());
+        decision.user = match take::<1>(bytes)? {
+            [0] => None,
+            _ => Some(UserKey(u64::from_le_bytes(take(bytes)?))),
+        };
+        decision.features = bytes
+            .chunks(3)
+            .map(|it| it.iter().rev().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
+            .collect();
+        if bytes.len() % 3 != 0 {
+            return None;
         }
+        *bytes = &[];
     }
     bytes.is_empty().then_some(decision)
 }
@@ -255,16 +366,22 @@ mod tests {
         Sealer::new([5; 32], [6; 16])
     }
 
+    fn sealed(sealer: &Sealer, kind: TokenKind, decision: &Decision) -> String {
+        let mut out = String::new();
+        sealer.seal(kind, decision, &mut out);
+        out
+    }
+
     #[test]
     fn an_event_token_carries_the_whole_decision_and_a_money_token_what_money_needs() {
         let sealer = sealer();
-        let event = sealer.seal(TokenKind::Event, &decision());
+        let event = sealed(&sealer, TokenKind::Event, &decision());
         assert_eq!(sealer.open(TokenKind::Event, &event), Ok(decision()));
-        let money = sealer.seal(TokenKind::Money, &decision());
+        let money = sealed(&sealer, TokenKind::Money, &decision());
         let opened = sealer.open(TokenKind::Money, &money).unwrap();
         assert_eq!((opened.bid, opened.ceiling), (decision().bid, decision().ceiling));
         assert!(opened.features.is_empty() && opened.user.is_none());
-        assert!(money.len() < 130 && event.len() < 300, "{} {}", money.len(), event.len());
+        assert!(money.len() < 110 && event.len() < 250, "{} {}", money.len(), event.len());
     }
 
     #[test]
@@ -272,14 +389,14 @@ mod tests {
         let terms = Terms { rate: Rate::from_billionths(1_083_200_000), quantity: Quantity(2_500_000) };
         let decision = Decision { terms, ..decision() };
         for kind in [TokenKind::Money, TokenKind::Event] {
-            assert_eq!(sealer().open(kind, &sealer().seal(kind, &decision)).unwrap().terms, terms);
+            assert_eq!(sealer().open(kind, &sealed(&sealer(), kind, &decision)).unwrap().terms, terms);
         }
     }
 
     #[test]
     fn one_kind_does_not_open_as_the_other_and_no_key_opens_anothers() {
         let sealer = sealer();
-        let event = sealer.seal(TokenKind::Event, &decision());
+        let event = sealed(&sealer, TokenKind::Event, &decision());
         for other in [TokenKind::Money, TokenKind::Order] {
             assert_eq!(sealer.open(other, &event), Err(Forged));
         }
@@ -289,14 +406,17 @@ mod tests {
     #[test]
     fn the_same_decision_never_gives_the_same_token() {
         let sealer = sealer();
-        assert_ne!(sealer.seal(TokenKind::Money, &decision()), sealer.seal(TokenKind::Money, &decision()));
+        assert_ne!(
+            sealed(&sealer, TokenKind::Money, &decision()),
+            sealed(&sealer, TokenKind::Money, &decision())
+        );
     }
 
     #[test]
     fn the_key_is_made_once_kept_private_and_never_guessed_at() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token.key");
-        let token = Sealer::open_or_create(&path).unwrap().seal(TokenKind::Event, &decision());
+        let token = sealed(&Sealer::open_or_create(&path).unwrap(), TokenKind::Event, &decision());
         assert_eq!(Sealer::open_or_create(&path).unwrap().open(TokenKind::Event, &token), Ok(decision()));
         #[cfg(unix)]
         {
@@ -307,11 +427,59 @@ mod tests {
         assert!(matches!(Sealer::open_or_create(&path), Err(KeyError::Malformed(_))));
     }
 
+    #[test]
+    fn tokens_of_earlier_processes_open_and_strangers_drive_no_kept_key_out() {
+        let sealer = sealer();
+        let of = |process: u8| sealed(&Sealer::new([5; 32], [process; 16]), TokenKind::Money, &decision());
+        let tokens: Vec<String> = (10..30).map(of).collect();
+        let kept = || sealer.others.lock().unwrap().iter().map(|(process, _)| process[0]).collect::<Vec<_>>();
+        for token in &tokens {
+            assert!(sealer.open(TokenKind::Money, token).is_ok());
+        }
+        assert_eq!(kept(), (22..30).rev().collect::<Vec<_>>());
+        // Process bytes that nobody has, and a token of the right ones that is not genuine.
+        for process in 100..=255 {
+            let mut bytes = BASE64.decode(&tokens[19]).unwrap();
+            bytes[0] = process;
+            assert_eq!(sealer.open(TokenKind::Money, &BASE64.encode(&bytes)), Err(Forged));
+        }
+        assert_eq!(sealer.open(TokenKind::Event, &tokens[0]), Err(Forged));
+        assert_eq!(kept(), (22..30).rev().collect::<Vec<_>>());
+        // The one that was used last stays longest.
+        assert!(sealer.open(TokenKind::Money, &tokens[12]).is_ok());
+        assert_eq!(kept()[0], 22);
+        assert!(sealer.open(TokenKind::Event, &sealed(&sealer, TokenKind::Event, &decision())).is_ok());
+    }
+
     proptest! {
+        #[test]
+        fn every_number_comes_back(
+            (number, at, expires, ceiling, value) in any::<(u32, i64, i64, i64, i64)>(),
+            (model_version, user, features) in any::<(u64, Option<u64>, [u32; MOST_FEATURES])>(),
+            small in any::<bool>(),
+        ) {
+            let few = |number: i64| if small { number >> 44 } else { number };
+            let decision = Decision {
+                bid: BidId { campaign: CampaignKey(7), lease: u32::MAX, number },
+                at: Timestamp(at),
+                expires_at: Timestamp(few(expires)),
+                ceiling: CpmMicros(few(ceiling)),
+                value: CpmMicros(few(value)),
+                model_version,
+                user: user.map(UserKey),
+                features: features.iter().map(|feature| feature & 0xff_ffff).collect(),
+                terms: Terms { rate: Rate::from_billionths(3), quantity: Quantity(u64::MAX) },
+                ..decision()
+            };
+            let text = sealed(&sealer(), TokenKind::Event, &decision);
+            prop_assert!(text.len() <= LONGEST);
+            prop_assert_eq!(sealer().open(TokenKind::Event, &text), Ok(decision));
+        }
+
         #[test]
         fn an_altered_token_is_forged(position in 0usize..120, bit in 0u8..8) {
             let sealer = sealer();
-            let token = sealer.seal(TokenKind::Money, &decision());
+            let token = sealed(&sealer, TokenKind::Money, &decision());
             let mut bytes = BASE64.decode(&token).unwrap();
             let position = position % bytes.len();
             bytes[position] ^= 1 << bit;

@@ -27,7 +27,7 @@ use super::admission;
 use super::body::{self, BodyError, Coding};
 use super::gate;
 use super::state::State;
-use super::urls::{NoticeUrls, TRACKING};
+use super::urls::NoticeUrls;
 use crate::clock::monotonic;
 use crate::config::{Exchange, NoBid};
 use crate::metrics::RequestOutcome;
@@ -39,6 +39,8 @@ const VERSION: &str = "2.6";
 thread_local! {
     /// Each worker's scratch space.
     static RANKING: RefCell<Ranking> = RefCell::default();
+    /// See [`RANKING`].
+    static URLS: RefCell<NoticeUrls> = RefCell::default();
 }
 
 /// Registers the address.
@@ -238,12 +240,14 @@ fn decide(
     let mut response = ResponseWriter::new(&mut out, &head);
     let taxonomy = context.category_taxonomy;
     let answering = Answering { state, exchange, snapshot: &snapshot, taxonomy, test: context.test, now };
-    for (position, opportunity, made) in &bids {
-        let Some(imp) = request.imps.get(*position) else { continue };
-        for committed in made {
-            answering.write(imp, opportunity, committed, &mut response);
+    URLS.with_borrow_mut(|urls| {
+        for (position, opportunity, made) in &bids {
+            let Some(imp) = request.imps.get(*position) else { continue };
+            for committed in made {
+                answering.write(imp, opportunity, committed, urls, &mut response);
+            }
         }
-    }
+    });
     response.finish();
     Answer::Bids(out)
 }
@@ -284,6 +288,7 @@ impl Answering<'_> {
         imp: &Imp<'_>,
         opportunity: &Opportunity,
         committed: &Committed,
+        urls: &mut NoticeUrls,
         response: &mut ResponseWriter<'_>,
     ) {
         let decision = &committed.decision;
@@ -291,13 +296,13 @@ impl Answering<'_> {
         let campaign = &*entry.campaign;
         let Some(creative) = campaign.creatives.get(usize::from(decision.creative)) else { return };
         let state = self.state;
-        let urls =
-            NoticeUrls::new(&state.settings.public_url, &state.sealer, decision, self.exchange.bill_on);
-        let id = decision.bid.to_string();
         // The page behind a click in somebody else's VAST is theirs; ours is only told of it.
         let theirs = creative.stream().is_some_and(|stream| matches!(stream.media, Media::Wrapper { .. }));
-        let click = if theirs { format!("{}?{TRACKING}", urls.click) } else { urls.click };
-        let Some(markup) = markup(creative, campaign, opportunity, &id, &click, &urls.impression) else {
+        let base = &state.settings.public_url;
+        urls.write(base, &state.sealer, decision, self.exchange.bill_on, theirs);
+        let id = decision.bid.to_string();
+        let Some(markup) = markup(creative, campaign, opportunity, &id, urls.click(), urls.impression())
+        else {
             return;
         };
         let deals = imp.pmp.get().map_or(&[][..], |pmp| &pmp.deals);
@@ -315,9 +320,9 @@ impl Answering<'_> {
             id: &id,
             imp_id: &imp.id,
             price: committed.price,
-            nurl: &urls.win,
-            burl: urls.bill.as_deref().unwrap_or(""),
-            lurl: &urls.loss,
+            nurl: urls.win(),
+            burl: urls.bill(),
+            lurl: urls.loss(),
             markup,
             adomain: &campaign.advertiser_domain,
             bundle: &campaign.app_bundle,

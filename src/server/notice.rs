@@ -253,7 +253,9 @@ async fn click(state: web::Data<State>, token: web::Path<String>, request: HttpR
     // The page comes from the campaign, never from the request: no open redirect.
     let page = state.snapshot.load().catalog.get(decision.bid.campaign).and_then(|entry| {
         let creative = entry.campaign.creatives.get(usize::from(decision.creative))?;
-        Some(landing(&creative.landing, &state.sealer.seal(TokenKind::Order, &decision)))
+        let mut token = String::new();
+        state.sealer.seal(TokenKind::Order, &decision, &mut token);
+        Some(landing(&creative.landing, &token))
     });
     let Some(page) = page else { return finish(&state, kind, NoticeOutcome::UnknownCampaign) };
     let outcome = deliver(&state, Notice::Click { decision }).await;

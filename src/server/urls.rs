@@ -24,37 +24,71 @@ pub const TRACKING: &str = "track=1";
 /// The parameter with which a click's landing page learns the token that its orders are reported with.
 pub const CLICK_PARAMETER: &str = "haggle_click";
 
-/// The notice addresses of one bid. The exchange fills the macros in.
+/// The notice addresses of one bid, of one after the other in the same memory. The exchange fills the macros in.
 #[derive(Debug, Default)]
 pub struct NoticeUrls {
-    /// `nurl`.
-    pub win: String,
-    /// `burl`; none where the exchange bills by its win notice.
-    pub bill: Option<String>,
-    /// `lurl`.
-    pub loss: String,
-    /// The pixel in the markup.
-    pub impression: String,
-    /// The link in the markup.
-    pub click: String,
+    /// All of them in a row.
+    text: String,
+    /// Where each of them ends: win, bill, loss, impression, click.
+    ends: [usize; 5],
+    token: String,
 }
 
 impl NoticeUrls {
-    /// The addresses of a decision under `base` (without a slash at its end).
-    pub fn new(base: &str, sealer: &Sealer, decision: &Decision, bill_on: BillOn) -> Self {
-        let money = sealer.seal(TokenKind::Money, decision);
-        let event = sealer.seal(TokenKind::Event, decision);
+    /// Makes the addresses of a decision under `base` (without a slash at its end). The page behind a click that is only
+    /// told of (`told`) is somebody else's.
+    pub fn write(&mut self, base: &str, sealer: &Sealer, decision: &Decision, bill_on: BillOn, told: bool) {
+        let Self { text, ends, token } = self;
+        text.clear();
+        token.clear();
+        sealer.seal(TokenKind::Money, decision, token);
         // How many impressions a screen showed the ad to is known only afterwards.
         let quantity = if decision.terms.quantity == Quantity::ONE { "" } else { "&q=${AUCTION_MULTIPLIER}" };
-        let priced = format!("?p=${{AUCTION_PRICE}}&m=${{AUCTION_MIN_TO_WIN}}{quantity}");
-        Self {
-            win: format!("{base}{WIN}{money}{priced}"),
-            bill: (bill_on == BillOn::Burl)
-                .then(|| format!("{base}{BILL}{money}?p=${{AUCTION_PRICE}}{quantity}")),
-            loss: format!("{base}{LOSS}{money}?m=${{AUCTION_MIN_TO_WIN}}&r=${{AUCTION_LOSS}}"),
-            impression: format!("{base}{IMPRESSION}{event}"),
-            click: format!("{base}{CLICK}{event}"),
-        }
+        let mut push = |parts: &[&str]| {
+            parts.iter().for_each(|part| text.push_str(part));
+            text.len()
+        };
+        let won = "?p=${AUCTION_PRICE}&m=${AUCTION_MIN_TO_WIN}";
+        ends[0] = push(&[base, WIN, token, won, quantity]);
+        ends[1] = match bill_on {
+            BillOn::Burl => push(&[base, BILL, token, "?p=${AUCTION_PRICE}", quantity]),
+            BillOn::Nurl => ends[0],
+        };
+        ends[2] = push(&[base, LOSS, token, "?m=${AUCTION_MIN_TO_WIN}&r=${AUCTION_LOSS}"]);
+        token.clear();
+        sealer.seal(TokenKind::Event, decision, token);
+        ends[3] = push(&[base, IMPRESSION, token]);
+        let query = if told { ["?", TRACKING] } else { [""; 2] };
+        ends[4] = push(&[base, CLICK, token, query[0], query[1]]);
+    }
+
+    fn part(&self, from: usize, to: usize) -> &str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+
+    /// `nurl`.
+    pub fn win(&self) -> &str {
+        self.part(0, self.ends[0])
+    }
+
+    /// `burl`; empty where the exchange bills by its win notice.
+    pub fn bill(&self) -> &str {
+        self.part(self.ends[0], self.ends[1])
+    }
+
+    /// `lurl`.
+    pub fn loss(&self) -> &str {
+        self.part(self.ends[1], self.ends[2])
+    }
+
+    /// The pixel in the markup.
+    pub fn impression(&self) -> &str {
+        self.part(self.ends[2], self.ends[3])
+    }
+
+    /// The link in the markup.
+    pub fn click(&self) -> &str {
+        self.part(self.ends[3], self.ends[4])
     }
 }
 
@@ -76,6 +110,8 @@ pub fn landing(page: &str, token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use haggle_domain::BidId;
+
     use super::*;
 
     #[test]
@@ -93,8 +129,33 @@ mod tests {
     #[test]
     fn an_exchange_that_bills_on_the_win_gets_no_second_address_to_bill_at() {
         let sealer = Sealer::new([1; 32], [2; 16]);
-        let urls = NoticeUrls::new("http://h", &sealer, &Decision::default(), BillOn::Nurl);
-        assert!(urls.bill.is_none());
-        assert!(urls.win.starts_with("http://h/n/win/") && urls.win.contains("${AUCTION_PRICE}"));
+        let mut urls = NoticeUrls::default();
+        urls.write("http://h", &sealer, &Decision::default(), BillOn::Nurl, false);
+        assert_eq!(urls.bill(), "");
+        assert!(urls.win().starts_with("http://h/n/win/") && urls.win().contains("${AUCTION_PRICE}"));
+    }
+
+    #[test]
+    fn each_address_carries_the_token_of_its_kind_whatever_was_written_before() {
+        let sealer = Sealer::new([1; 32], [2; 16]);
+        let mut urls = NoticeUrls::default();
+        for (number, told) in [(70_000, false), (1, true)] {
+            let bid = BidId { number, ..BidId::default() };
+            let decision = Decision { bid, ..Decision::default() };
+            urls.write("http://h", &sealer, &decision, BillOn::Burl, told);
+            assert_eq!(urls.click().ends_with("?track=1"), told);
+            let tokens = [
+                (urls.win(), WIN, TokenKind::Money),
+                (urls.bill(), BILL, TokenKind::Money),
+                (urls.loss(), LOSS, TokenKind::Money),
+                (urls.impression(), IMPRESSION, TokenKind::Event),
+                (urls.click(), CLICK, TokenKind::Event),
+            ];
+            for (url, path, kind) in tokens {
+                let rest = url.strip_prefix("http://h").and_then(|url| url.strip_prefix(path)).unwrap();
+                let token = rest.split('?').next().unwrap();
+                assert_eq!(sealer.open(kind, token).unwrap().bid, bid, "{url}");
+            }
+        }
     }
 }
