@@ -19,6 +19,9 @@ pub(crate) fn host_of(page: &str) -> Option<&str> {
 
 /// The tag of a domain in a list such as `badv`. Some exchanges write it as a host or an address.
 pub(crate) fn bare_domain(text: &str) -> Tag {
+    if is_bare(text) {
+        return Tag::of(text);
+    }
     let text = text.trim().trim_start_matches("*.").trim_start_matches('.');
     let host = host_of(text).unwrap_or(text);
     let bare = match host.get(..4) {
@@ -28,8 +31,19 @@ pub(crate) fn bare_domain(text: &str) -> Tag {
     Tag::of(bare)
 }
 
+/// Whether the text is written as most are, so that nothing has to be taken off.
+fn is_bare(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let odd =
+        bytes.first().is_none_or(|&byte| byte == b'.' || byte | 0x20 == b'w') || bytes.last() == Some(&b'.');
+    !odd && bytes.iter().all(plain)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -66,5 +80,15 @@ mod tests {
         }
         assert_eq!(bare_domain(""), Tag::NONE, "an empty entry blocks nobody");
         assert_ne!(bare_domain("notexample.com"), Tag::of("example.com"));
+    }
+    proptest! {
+        #[test]
+        fn what_is_bare_has_nothing_to_take_off(text in "[ *./:@a-cwW_é-]{0,12}") {
+            if is_bare(&text) {
+                let host = host_of(&text).unwrap_or(&text);
+                prop_assert_eq!(host, &text);
+                prop_assert_eq!(text.trim(), &text);
+            }
+        }
     }
 }

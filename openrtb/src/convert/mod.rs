@@ -213,7 +213,11 @@ impl<'a> BidRequest<'a> {
 }
 
 fn tag(word: &str) -> Tag {
-    Tag::of(word.trim())
+    let graphic = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = word.as_bytes();
+    // Most words have nothing to trim, which costs more to find out as Unicode sees it.
+    let trimmed = if graphic(bytes.first()) && graphic(bytes.last()) { word } else { word.trim() };
+    Tag::of(trimmed)
 }
 
 fn tags<const N: usize>(words: &Words<'_>, tag: impl Fn(&str) -> Tag) -> SmallVec<[Tag; N]>

@@ -108,16 +108,24 @@ impl<'a> Json<'a> {
     }
 
     /// Within an object, the next member's name, and on to its value. `first` is true once.
+    #[inline(never)]
     pub(super) fn next_member(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, Fault> {
         if !self.next(b'}', first)? {
             return Ok(None);
         }
-        let name = self.member_name()?;
-        match name.text() {
-            Some(name) => Ok(Some(name)),
-            // No member of ours has such a name; an empty one is nobody's either.
-            None => Ok(Some(Cow::Borrowed(""))),
+        let name = match self.peek() {
+            b'"' => self.plain_text().map(Cow::Borrowed),
+            _ => return Err(self.fault(Flaw::Syntax("expected a member's name in double quotes"))),
+        };
+        let name = match name {
+            Some(name) => name,
+            // Where it is no Unicode, no member of ours has such a name; an empty one is nobody's either.
+            None => self.quoted()?.text().unwrap_or_default(),
+        };
+        if !self.eat(b':') {
+            return Err(self.fault(Flaw::Syntax("expected a colon after the member's name")));
         }
+        Ok(Some(name))
     }
 
     /// Within a list, on to the next element, if there is one. `first` is true once.
@@ -125,7 +133,7 @@ impl<'a> Json<'a> {
         self.next(b']', first)
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, close: u8, first: &mut bool) -> Result<bool, Fault> {
         let next = self.peek();
         if next == close {
@@ -143,15 +151,58 @@ impl<'a> Json<'a> {
         Ok(true)
     }
 
-    fn member_name(&mut self) -> Result<Quoted<'a>, Fault> {
+    /// The same, where the name does not matter.
+    fn skip_member_name(&mut self) -> Result<(), Fault> {
         if self.peek() != b'"' {
             return Err(self.fault(Flaw::Syntax("expected a member's name in double quotes")));
         }
-        let name = self.quoted()?;
+        if self.plain_text().is_none() {
+            self.quoted()?;
+        }
         if !self.eat(b':') {
             return Err(self.fault(Flaw::Syntax("expected a colon after the member's name")));
         }
-        Ok(name)
+        Ok(())
+    }
+
+    /// The text that begins here, if it has no escapes, which is nearly every text; else the place stays the same.
+    #[inline(always)]
+    fn plain_text(&mut self) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let end = start + plain_length(bytes.get(start..)?);
+        if bytes.get(end) != Some(&b'"') {
+            return None;
+        }
+        self.at = end + 1;
+        self.text.get(start..end)
+    }
+
+    /// Reads the next value if it is a text without escapes; else the place stays before it. It may come before
+    /// [`Json::scalar`], which reads whatever there is, and spares its detours.
+    #[inline(never)]
+    pub(super) fn simple_text(&mut self) -> Option<&'a str> {
+        if self.peek() == b'"' { self.plain_text() } else { None }
+    }
+
+    /// The same for a whole number of few digits that is not negative.
+    #[inline(never)]
+    pub(super) fn simple_number(&mut self) -> Option<i64> {
+        self.peek();
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let mut value = 0;
+        // So many that no sum is too large.
+        for (length, &byte) in rest.iter().take(17).enumerate() {
+            match byte {
+                b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+                b',' | b'}' | b']' if length == 1 || (length > 1 && rest.first() != Some(&b'0')) => {
+                    self.at += length;
+                    return Some(value);
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// Reads a scalar; skips anything else.
@@ -173,7 +224,11 @@ impl<'a> Json<'a> {
         let mut objects = 0_u64;
         loop {
             match self.peek() {
-                b'"' => self.quoted().map(drop)?,
+                b'"' => {
+                    if self.plain_text().is_none() {
+                        self.quoted()?;
+                    }
+                }
                 b'-' | b'0'..=b'9' => self.digits().map(drop)?,
                 b'n' => self.literal("null", ())?,
                 b't' => self.literal("true", ())?,
@@ -184,7 +239,7 @@ impl<'a> Json<'a> {
                     if open == b'{' {
                         objects |= level;
                         if self.next(b'}', &mut true)? {
-                            self.member_name()?;
+                            self.skip_member_name()?;
                             continue;
                         }
                     } else {
@@ -203,7 +258,7 @@ impl<'a> Json<'a> {
                 let in_object = objects & (1 << (self.depth - 1)) != 0;
                 if self.next(if in_object { b'}' } else { b']' }, &mut false)? {
                     if in_object {
-                        self.member_name()?;
+                        self.skip_member_name()?;
                     }
                     break;
                 }
@@ -255,7 +310,9 @@ impl<'a> Json<'a> {
         if whole && let Ok(value) = digits.parse() {
             return Ok(Scalar::Whole(value, digits));
         }
-        if digits.parse().is_ok_and(f64::is_finite) {
+        // So few digits without an exponent are no number that an `f64` does not hold.
+        let modest = digits.len() < 300 && !digits.bytes().any(|byte| matches!(byte, b'e' | b'E'));
+        if modest || digits.parse().is_ok_and(f64::is_finite) {
             Ok(Scalar::Decimal(digits))
         } else {
             Err(Fault::new(Flaw::NumberOutOfRange, start))
@@ -309,6 +366,7 @@ impl<'a> Quoted<'a> {
 }
 
 /// How many bytes come before the first that is a quote, a backslash or a control character: eight at a time.
+#[inline(always)]
 fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
@@ -469,8 +527,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn simple_values_are_read_or_left_in_place() {
+        for (text, number) in [
+            ("0,", Some(0)),
+            (" 42}", Some(42)),
+            ("9999999999999999]", Some(9_999_999_999_999_999)),
+            ("99999999999999999,", None),
+            ("01,", None),
+            ("00,", None),
+            ("-1,", None),
+            ("1.5,", None),
+            ("1e2,", None),
+            ("1 ,", None),
+            ("1", None),
+            (",", None),
+            ("", None),
+            ("\"1\",", None),
+        ] {
+            let mut json = Json::new(text);
+            assert_eq!(json.simple_number(), number, "{text}");
+            if number.is_none() {
+                assert_eq!(json.at, 0, "{text}");
+            } else {
+                assert!(matches!(json.peek(), b',' | b'}' | b']'), "{text}");
+            }
+        }
+        assert_eq!(Json::new(" \"a é\"").simple_text(), Some("a é"));
+        for text in ["\"a\\n\"", "\"a", "\"a\tb\"", "1", "", "{"] {
+            let mut json = Json::new(text);
+            assert_eq!((json.simple_text(), json.at), (None, 0), "{text}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn a_simple_number_is_what_any_reader_reads(text in "[ 0-9.eE+-]{0,19}[,}\\]]") {
+            let mut simple = Json::new(&text);
+            let mut whole = Json::new(&text);
+            if let Some(number) = simple.simple_number() {
+                prop_assert!(matches!(whole.scalar(), Ok(Scalar::Whole(value, _)) if value == number));
+                prop_assert_eq!(simple.at, whole.at);
+            }
+        }
 
         #[test]
         fn whatever_looks_like_json_is_judged_as_another_reader_does(text in r#"[\[\]{}",:\\ a0-2.eEtrufalsn+-]{0,24}"#) {

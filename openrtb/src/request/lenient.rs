@@ -60,7 +60,10 @@ fn written_integer(text: &str) -> Option<i64> {
 
 impl<'a> Member<'a> for Cow<'a, str> {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
-        *self = text(json.scalar()?);
+        *self = match json.simple_text() {
+            Some(text) => Cow::Borrowed(text),
+            None => text(json.scalar()?),
+        };
         Ok(())
     }
 }
@@ -102,7 +105,10 @@ impl<'a> Member<'a> for String {
 
 impl<'a> Member<'a> for Option<i64> {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
-        *self = integer(&json.scalar()?);
+        *self = match json.simple_number() {
+            Some(number) => Some(number),
+            None => integer(&json.scalar()?),
+        };
         Ok(())
     }
 }
@@ -122,6 +128,10 @@ impl<'a> Member<'a> for Option<f64> {
 /// Whether a flag is raised: 1 or true.
 impl<'a> Member<'a> for bool {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
+        if let Some(number) = json.simple_number() {
+            *self = number == 1;
+            return Ok(());
+        }
         *self = match json.scalar()? {
             Scalar::Text(text) if text.eq_ignore_ascii_case("true") => true,
             scalar => integer(&scalar) == Some(1),
@@ -142,6 +152,12 @@ impl<'a> Member<'a> for Words<'a> {
             return Ok(());
         }
         read_list(json, |json| {
+            if let Some(word) = json.simple_text() {
+                if !word.is_empty() {
+                    self.push(Cow::Borrowed(word));
+                }
+                return Ok(());
+            }
             let scalar = json.scalar()?;
             if matches!(scalar, Scalar::Other) {
                 json.misplace();
@@ -175,7 +191,11 @@ fn read_ints(list: &mut Ints, json: &mut Json<'_>) -> Result<bool, Fault> {
     let mut readable = true;
     if json.peek() == b'[' {
         read_list(json, |json| {
-            match integer(&json.scalar()?) {
+            let number = match json.simple_number() {
+                Some(number) => Some(number),
+                None => integer(&json.scalar()?),
+            };
+            match number {
                 Some(number) => list.push(number),
                 None => readable = false,
             }
@@ -246,15 +266,26 @@ impl<'a> Member<'a> for Floor {
 
 impl<'a> Member<'a> for Signal {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
-        *self = match json.scalar()? {
+        *self = match json.simple_number() {
+            Some(0) => Self::Lowered,
+            Some(1) => Self::Raised,
+            Some(_) => Self::Malformed,
+            None => Self::of(json.scalar()?),
+        };
+        Ok(())
+    }
+}
+
+impl Signal {
+    fn of(scalar: Scalar<'_>) -> Self {
+        match scalar {
             Scalar::Null => Self::Absent,
             scalar => match integer(&scalar) {
                 Some(0) => Self::Lowered,
                 Some(1) => Self::Raised,
                 _ => Self::Malformed,
             },
-        };
-        Ok(())
+        }
     }
 }
 
