@@ -11,7 +11,7 @@ const SEED: u64 = 0x6861_6767_6c65;
 fn stable_hash(space: u64, text: &str) -> u64 {
     let bytes = text.as_bytes();
     let seed = SEED ^ space;
-    if !bytes.iter().any(u8::is_ascii_uppercase) {
+    if !has_uppercase(bytes) {
         return xxh3_64_with_seed(bytes, seed);
     }
     let mut lower = [0u8; 64];
@@ -22,6 +22,23 @@ fn stable_hash(space: u64, text: &str) -> u64 {
             xxh3_64_with_seed(lower, seed)
         }
         None => xxh3_64_with_seed(&bytes.to_ascii_lowercase(), seed),
+    }
+}
+
+/// Whether a byte is an ASCII capital, eight at a time.
+fn has_uppercase(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let capitals = |word: u64| {
+        let low = word & (ONES * 0x7f);
+        // The high bit of each byte that is at least `A`, but of none that is above `Z`.
+        (low + ONES * (0x80 - 0x41)) & !(low + ONES * (0x80 - 0x5b)) & !word & (ONES * 0x80)
+    };
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let found = chunks.iter().fold(0, |found, chunk| found | capitals(u64::from_le_bytes(*chunk)));
+    match bytes.last_chunk::<8>() {
+        // Once more what the chunks have of it.
+        Some(last) => found | capitals(u64::from_le_bytes(*last)) != 0,
+        None => rest.iter().any(u8::is_ascii_uppercase),
     }
 }
 
@@ -169,6 +186,21 @@ mod tests {
     use super::*;
 
     const GOLDEN_USER: u64 = 1_104_043_159_524_556_716;
+
+    #[test]
+    fn capitals_are_found_wherever_they_stand_and_nothing_else() {
+        for length in 1..20 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    for around in [b'a', b'@', b'[', 0, 0xff] {
+                        let mut bytes = vec![around; length];
+                        bytes[at] = byte;
+                        assert_eq!(has_uppercase(&bytes), byte.is_ascii_uppercase(), "{bytes:?}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn keys_are_stable_across_versions() {

@@ -50,7 +50,7 @@ impl<'a> BidRequest<'a> {
     /// The currency to bid in and its rate: the account's where the request takes it, else the first that the request
     /// takes and for which a rate is known.
     pub fn currency<'r>(&self, rates: &'r Rates) -> Option<(&'r str, Rate)> {
-        if self.cur.is_empty() {
+        if self.cur.is_empty() || self.cur.iter().any(|currency| **currency == *rates.account) {
             return Some((&*rates.account, Rate::ONE));
         }
         let known = self.cur.iter().filter_map(|currency| rates.find(currency));
