@@ -16,12 +16,14 @@ use crate::reason::{Reasons, SafetyReason};
 pub use networks::{MAX_NETWORKS_BYTES, Networks};
 pub use patterns::{MAX_PATTERNS_BYTES, PatternKind, Patterns};
 
-/// Bots that are known without any list of the operator's.
-const BUILT_IN: &str = include_str!("bots.txt");
-
-/// Browsers without a window, and what drives browsers.
-const AUTOMATED: &str =
-    "headless\nphantomjs\nslimerjs\npuppeteer\nplaywright\nselenium\nwebdriver\nhtmlunit\njsdom\n";
+/// The built-in lists: bots that are known without any list of the operator's, and browsers without a window with what
+/// drives browsers.
+const BUILT_IN: [&str; 2] = [
+    include_str!("bots.txt"),
+    "headless\nphantomjs\nslimerjs\npuppeteer\nplaywright\nselenium\nwebdriver\nhtmlunit\njsdom\n",
+];
+/// The place of the latter.
+const AUTOMATED: usize = 1;
 
 /// The longest user agent of a browser, in bytes, with much to spare.
 const LONGEST_USER_AGENT: usize = 4096;
@@ -29,9 +31,9 @@ const LONGEST_USER_AGENT: usize = 4096;
 /// The gate against invalid traffic, with its lists.
 #[derive(Debug)]
 pub struct TrafficGate {
-    bots: Patterns,
+    /// See [`BUILT_IN`].
+    built_in: Patterns,
     own_bots: Option<Patterns>,
-    automated: Patterns,
     browsers: Option<Patterns>,
     data_centres: Networks,
 }
@@ -48,9 +50,8 @@ impl TrafficGate {
         data_centres: Option<Networks>,
     ) -> Result<Self, LineError> {
         Ok(Self {
-            bots: Patterns::parse(BUILT_IN.as_bytes(), PatternKind::Bots)?,
+            built_in: Patterns::together(&BUILT_IN.map(|list| (list.as_bytes(), PatternKind::Bots)))?,
             own_bots: bots,
-            automated: Patterns::parse(AUTOMATED.as_bytes(), PatternKind::Bots)?,
             browsers,
             data_centres: data_centres.unwrap_or_default(),
         })
@@ -70,21 +71,23 @@ impl TrafficGate {
 
     fn check_user_agent(&self, facts: &Facts<'_>, found: &mut Reasons) {
         let user_agent = facts.user_agent.trim();
-        if user_agent.len() > LONGEST_USER_AGENT || user_agent.contains(char::is_control) {
+        if user_agent.len() > LONGEST_USER_AGENT || has_control(user_agent) {
             // Matched against nothing: the bound on its length is the bound on the time.
             found.add(SafetyReason::MalformedUserAgent);
             return;
         }
-        let automated = |text: &str| self.automated.matches(text);
-        if automated(user_agent) || facts.brands.iter().take(16).any(|brand| automated(prefix(brand))) {
-            found.add(SafetyReason::AutomatedBrowser);
+        let reason =
+            |list| if list == AUTOMATED { SafetyReason::AutomatedBrowser } else { SafetyReason::KnownSpider };
+        self.built_in.matching(user_agent).for_each(|list| found.add(reason(list)));
+        for brand in facts.brands.iter().take(16) {
+            if self.built_in.matching(prefix(brand)).any(|list| list == AUTOMATED) {
+                found.add(SafetyReason::AutomatedBrowser);
+            }
         }
         if user_agent.is_empty() {
             return;
         }
-        if self.bots.matches(user_agent)
-            || self.own_bots.as_ref().is_some_and(|bots| bots.matches(user_agent))
-        {
+        if self.own_bots.as_ref().is_some_and(|bots| bots.matches(user_agent)) {
             found.add(SafetyReason::KnownSpider);
         }
         if self.browsers.as_ref().is_some_and(|browsers| !browsers.matches(user_agent)) {
@@ -109,6 +112,12 @@ impl TrafficGate {
             Err(_) => found.add(SafetyReason::UnreadableAddress),
         }
     }
+}
+
+/// Whether a text holds a control character. Of graphic ASCII, which nearly every user agent is, it is soon known.
+fn has_control(text: &str) -> bool {
+    let odd = text.bytes().fold(false, |odd, byte| odd | !(0x20..0x7f).contains(&byte));
+    odd && text.contains(char::is_control)
 }
 
 /// The first bytes of a text, so that a brand of megabytes costs no more than a long one.

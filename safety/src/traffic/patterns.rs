@@ -35,6 +35,8 @@ pub enum PatternKind {
 /// What each pattern asks for beyond its text.
 #[derive(Debug)]
 struct Rule {
+    /// The list's place among those that are compiled together.
+    list: usize,
     at_start: bool,
     exceptions: Box<[Box<str>]>,
 }
@@ -52,13 +54,23 @@ impl Patterns {
     /// # Errors
     /// The first line that is wrong.
     pub fn parse(bytes: &[u8], kind: PatternKind) -> Result<Self, LineError> {
+        Self::together(&[(bytes, kind)])
+    }
+
+    /// Reads several lists that are held against a text at once; see [`Patterns::matching`].
+    ///
+    /// # Errors
+    /// The first line that is wrong.
+    pub(super) fn together(lists: &[(&[u8], PatternKind)]) -> Result<Self, LineError> {
         let (mut texts, mut rules) = (Vec::new(), Vec::new());
-        for entry in file::lines(bytes) {
-            let (line, text) = entry?;
-            let fail = |problem: String| LineError { line, problem };
-            let Some((pattern, rule)) = parse_line(text, kind).map_err(fail)? else { continue };
-            texts.push(pattern);
-            rules.push(rule);
+        for (list, (bytes, kind)) in lists.iter().enumerate() {
+            for entry in file::lines(bytes) {
+                let (line, text) = entry?;
+                let fail = |problem: String| LineError { line, problem };
+                let Some((pattern, rule)) = parse_line(text, *kind).map_err(fail)? else { continue };
+                texts.push(pattern);
+                rules.push(Rule { list, ..rule });
+            }
         }
         let automaton =
             AhoCorasickBuilder::new().ascii_case_insensitive(true).build(&texts).map_err(|error| {
@@ -82,10 +94,16 @@ impl Patterns {
 
     /// Whether a pattern that no exception voids is in the text.
     pub fn matches(&self, text: &str) -> bool {
-        self.automaton.find_overlapping_iter(text).any(|found| {
-            let Some(rule) = self.rules.get(found.pattern().as_usize()) else { return false };
-            (!rule.at_start || found.start() == 0)
-                && !rule.exceptions.iter().any(|exception| contains_ignoring_case(text, exception))
+        self.matching(text).next().is_some()
+    }
+
+    /// Of each such pattern, the place of its list among those that were read together.
+    pub(super) fn matching(&self, text: &str) -> impl Iterator<Item = usize> {
+        self.automaton.find_overlapping_iter(text).filter_map(move |found| {
+            let rule = self.rules.get(found.pattern().as_usize())?;
+            let holds = (!rule.at_start || found.start() == 0)
+                && !rule.exceptions.iter().any(|exception| contains_ignoring_case(text, exception));
+            holds.then_some(rule.list)
         })
     }
 }
@@ -114,7 +132,7 @@ fn parse_line(text: &str, kind: PatternKind) -> Result<Option<(&str, Rule)>, Str
     };
     let exceptions: Box<[Box<str>]> =
         exceptions.split(',').map(str::trim).filter(|word| !word.is_empty()).map(Box::from).collect();
-    Ok(active.then_some((pattern, Rule { at_start, exceptions })))
+    Ok(active.then_some((pattern, Rule { list: 0, at_start, exceptions })))
 }
 
 fn flag(text: &str, absent: bool) -> Result<bool, String> {
