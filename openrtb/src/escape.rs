@@ -102,6 +102,7 @@ const fn special(bytes: &[u8]) -> Special {
 /// Copies runs of bytes that need no care. Where one does, `escape` gets the rest of the text, which is never empty, and
 /// says how many of its bytes it has written. Those are whole characters, because it leaves alone what begins with a
 /// byte that is not ASCII, or knows the whole of it.
+#[inline]
 fn push_escaped(
     out: &mut Vec<u8>,
     text: &str,
@@ -109,13 +110,26 @@ fn push_escaped(
     escape: impl Fn(&[u8], &mut Vec<u8>) -> usize,
 ) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|&byte| special[usize::from(byte)]) {
+    while let Some(at) = first_special(rest, special) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         let written = escape(special, out);
         rest = special.get(written..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
+}
+
+/// The place of the first special byte. Eight are looked up without a branch between them.
+#[inline]
+fn first_special(bytes: &[u8], special: &Special) -> Option<usize> {
+    let is_special = |&byte: &u8| special[usize::from(byte)];
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        if chunk.iter().fold(false, |any, byte| any | is_special(byte)) {
+            return chunk.iter().position(is_special).map(|at| index * 8 + at);
+        }
+    }
+    rest.iter().position(is_special).map(|at| chunks.len() * 8 + at)
 }
 
 /// Appends what stands for `length` bytes of the text.

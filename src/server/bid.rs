@@ -6,8 +6,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_domain::fit::{attributes, template, verification};
 use haggle_domain::{
@@ -33,8 +34,9 @@ use crate::config::{Exchange, NoBid};
 use crate::metrics::RequestOutcome;
 
 /// Which version the answer is by (section 2.1).
-const VERSION_HEADER: &str = "x-openrtb-version";
-const VERSION: &str = "2.6";
+const VERSION_HEADER: HeaderName = HeaderName::from_static("x-openrtb-version");
+const VERSION: HeaderValue = HeaderValue::from_static("2.6");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 thread_local! {
     /// Each worker's scratch space.
@@ -43,9 +45,12 @@ thread_local! {
     static URLS: RefCell<NoticeUrls> = RefCell::default();
 }
 
+/// Where the address begins; the exchange's name follows.
+pub(super) const PATH: &str = "/openrtb2/bid/";
+
 /// Registers the address.
 pub fn configure(service: &mut web::ServiceConfig) {
-    service.route("/openrtb2/bid/{exchange}", web::post().to(bid));
+    service.route(&format!("{PATH}{{exchange}}"), web::post().to(bid));
 }
 
 fn refuse(mut response: actix_web::HttpResponseBuilder, kind: &str, message: &str) -> HttpResponse {
@@ -68,22 +73,33 @@ fn coding(headers: &HeaderMap) -> Option<Coding> {
     }
 }
 
+/// The same for an address that is written in a way that the front does not look at, or names no exchange.
 async fn bid(
     state: web::Data<State>,
     request: HttpRequest,
     exchange: web::Path<String>,
     payload: web::Payload,
 ) -> HttpResponse {
-    let found = state.exchanges.iter().enumerate().find(|(_, known)| known.name == *exchange);
-    let Some((index, known)) = found else {
-        return refuse(
+    match state.exchanges.iter().position(|known| known.name == *exchange) {
+        Some(index) => answer(&state, index, request.headers(), payload.into_inner()).await,
+        None => refuse(
             HttpResponse::NotFound(),
             "unknown_exchange",
             "no such exchange is configured; add an [[exchange]] of that name",
-        );
-    };
+        ),
+    }
+}
+
+/// Answers the request of an exchange, which is given by its place among the configured ones.
+pub(super) async fn answer(
+    state: &State,
+    index: usize,
+    headers: &HeaderMap,
+    payload: Payload,
+) -> HttpResponse {
+    let Some(known) = state.exchanges.get(index) else { return HttpResponse::NotFound().finish() };
     let metrics = &state.metrics;
-    let Some(coding) = coding(request.headers()) else {
+    let Some(coding) = coding(headers) else {
         metrics.bid_request(index, RequestOutcome::UnsupportedMedia);
         return refuse(
             HttpResponse::UnsupportedMediaType(),
@@ -104,7 +120,7 @@ async fn bid(
             return refuse(HttpResponse::build(error.status()), kind, &error.to_string());
         }
     };
-    let waited = match admission::admit(&state, index) {
+    let waited = match admission::admit(state, index) {
         Ok(waited) => waited,
         Err(let_go) => return let_go,
     };
@@ -112,7 +128,7 @@ async fn bid(
     let response = match haggle_openrtb::parse(&body) {
         Ok(request) => {
             let late = is_late(known, &request, waited + started.elapsed());
-            let answer = decide(&state, known, &request, late, state.clock.now());
+            let answer = decide(state, known, &request, late, state.clock.now());
             let bids = matches!(answer, Answer::Bids(_));
             metrics.bid_request(index, if bids { RequestOutcome::Bid } else { RequestOutcome::NoBid });
             let body = match answer {
@@ -126,7 +142,7 @@ async fn bid(
             };
             match body {
                 Some(body) => HttpResponse::Ok()
-                    .insert_header((header::CONTENT_TYPE, "application/json"))
+                    .insert_header((header::CONTENT_TYPE, JSON))
                     .insert_header((VERSION_HEADER, VERSION))
                     .body(body),
                 None => HttpResponse::NoContent().insert_header((VERSION_HEADER, VERSION)).finish(),

@@ -1,10 +1,16 @@
 //! Reading a request's body: bounded in size, before and after inflation, and in time.
 
+use std::future::poll_fn;
 use std::io::Read;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
-use actix_web::web::{Bytes, Payload};
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::web::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
+use futures_core::Stream;
 
 /// A body that takes longer to come than this is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,7 +35,7 @@ pub(super) enum BodyError {
     TooSlow,
     /// The connection or its encoding broke.
     #[error("the body cannot be read: {0}")]
-    Broken(actix_web::Error),
+    Broken(PayloadError),
     /// It is said to be compressed, but is not, or not whole.
     #[error("the body is not gzip, or cut short; compress it, or leave content-encoding out")]
     NotGzip,
@@ -49,16 +55,45 @@ impl BodyError {
 
 /// Reads at most `limit` bytes, and inflates to at most `limit`.
 pub(super) async fn read(payload: Payload, coding: Coding, limit: usize) -> Result<Bytes, BodyError> {
-    let bytes = match tokio::time::timeout(PATIENCE, payload.to_bytes_limited(limit)).await {
-        Err(_) => return Err(BodyError::TooSlow),
-        Ok(Err(_)) => return Err(BodyError::TooLarge(limit)),
-        Ok(Ok(Err(error))) => return Err(BodyError::Broken(error)),
-        Ok(Ok(Ok(bytes))) => bytes,
+    let mut body = pin!(collect(payload, limit));
+    // A body that came with the head, as most do, is there when it is asked for the second time: the connection hands it
+    // over in between, and asks again in the same turn. Only one that is still missing then is worth a timer.
+    let mut asked = false;
+    let soon = poll_fn(|context| match body.as_mut().poll(context) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending if asked => Poll::Ready(None),
+        Poll::Pending => {
+            asked = true;
+            Poll::Pending
+        }
+    });
+    let bytes = match soon.await {
+        Some(read) => read?,
+        None => tokio::time::timeout(PATIENCE, body).await.map_err(|_| BodyError::TooSlow)??,
     };
     match coding {
         Coding::Plain => Ok(bytes),
         Coding::Gzip => inflate(&bytes, limit).map(Bytes::from),
     }
+}
+
+/// The whole body. Of one piece, as most are, nothing is copied.
+async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+    let mut whole = Bytes::new();
+    let mut pieces = BytesMut::new();
+    while let Some(piece) = poll_fn(|context| Pin::new(&mut payload).poll_next(context)).await {
+        let piece = piece.map_err(BodyError::Broken)?;
+        if whole.len() + pieces.len() + piece.len() > limit {
+            return Err(BodyError::TooLarge(limit));
+        }
+        if whole.is_empty() && pieces.is_empty() {
+            whole = piece;
+        } else {
+            pieces.extend_from_slice(&std::mem::take(&mut whole));
+            pieces.extend_from_slice(&piece);
+        }
+    }
+    Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
 }
 
 /// Stops one byte beyond the limit, whatever the sender has packed.

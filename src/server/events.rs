@@ -75,7 +75,7 @@ async fn events(state: web::Data<State>, request: HttpRequest, payload: web::Pay
     if let Some(why) = refuse_key(&state, &request) {
         return refuse(HttpResponse::Unauthorized(), ProfileOutcome::Unauthorized, why);
     }
-    let body = match body::read(payload, Coding::Plain, MOST_BYTES).await {
+    let body = match body::read(payload.into_inner(), Coding::Plain, MOST_BYTES).await {
         Ok(body) => body,
         Err(error) => {
             let response = HttpResponse::build(error.status());

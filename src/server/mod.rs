@@ -5,6 +5,7 @@ mod admission;
 mod bid;
 mod body;
 mod events;
+mod front;
 mod gate;
 mod limit;
 mod node;

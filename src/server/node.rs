@@ -31,7 +31,7 @@ use haggle_strategies::{CampaignState, Catalog, Entry, Market, Scorer, Snapshot}
 use tokio::sync::oneshot;
 
 use super::state::{CampaignHandle, State};
-use super::{admin, bid, events, notice, privacy};
+use super::{admin, front};
 use crate::config::{Loaded, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
@@ -44,8 +44,6 @@ const MOST_PENDING_LABELS: usize = 2_000_000;
 const LEARNER_TURN: Duration = Duration::from_millis(100);
 /// How long actors are waited for when the node stops.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Connections that a worker serves at once; more wait in the system's backlog.
-const MOST_CONNECTIONS: usize = 8192;
 
 /// Why a node did not start. Nothing was changed but, at most, an empty data folder made.
 #[derive(Debug, thiserror::Error)]
@@ -346,7 +344,7 @@ impl Node {
         embedded
             .start_eraser(state.settings.checkpoint_interval.saturating_mul(6))
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
-        let servers = vec![serve(&state, listener)?, serve_admin(&state, admin_listener)?];
+        let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         Ok(Self { state, address, admin_address, servers, learner, arbiters })
     }
@@ -462,51 +460,6 @@ fn campaign_deps(
         report: Arc::default(),
         supervision: Arc::default(),
     }
-}
-
-/// Counts a connection for as long as it is open.
-struct OpenConnection(web::Data<State>);
-
-impl OpenConnection {
-    fn new(state: web::Data<State>) -> Self {
-        state.metrics.connections.inc();
-        Self(state)
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.metrics.connections.dec();
-    }
-}
-
-fn serve(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
-    let settings = &state.settings;
-    let workers = settings.workers.0;
-    let (data, counted) = (state.clone(), state.clone());
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(data.clone())
-            .configure(bid::configure)
-            .configure(notice::configure)
-            .configure(events::configure)
-            .configure(privacy::configure)
-    })
-    .workers(workers)
-    .on_connect(move |_, of_connection| {
-        of_connection.insert(OpenConnection::new(counted.clone()));
-    })
-    .max_connections(MOST_CONNECTIONS)
-    .client_request_timeout(Duration::from_secs(5))
-    .keep_alive(Duration::from_secs(60))
-    .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listener)
-    .map_err(|error| StartError::Internal(error.to_string()))?
-    .run();
-    let handle = server.handle();
-    actix_rt::spawn(server);
-    Ok(handle)
 }
 
 fn serve_admin(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {

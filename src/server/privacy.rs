@@ -58,7 +58,7 @@ async fn take(
     if let Some(why) = refuse_key(state, request) {
         return error(HttpResponse::Unauthorized(), why);
     }
-    let body = match body::read(payload, Coding::Plain, MOST_BYTES).await {
+    let body = match body::read(payload.into_inner(), Coding::Plain, MOST_BYTES).await {
         Ok(body) => body,
         Err(problem) => return error(HttpResponse::build(problem.status()), &problem.to_string()),
     };
