@@ -1,5 +1,6 @@
 //! Haggle: a self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 
+pub mod allocator;
 pub mod bench;
 pub mod certify;
 pub mod cli;

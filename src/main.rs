@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use haggle::allocator::Counting;
+use mimalloc::MiMalloc;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
 
 fn main() -> ExitCode {
     haggle::cli::run()

@@ -139,6 +139,8 @@ metrics! {
     Erasures = Gauge "haggle_erasures_unfinished" [];
     /// The shop's events about users, by what became of them.
     ProfileEvents = Counter "haggle_profile_events_total" ["outcome"];
+    /// How often the process asked for memory.
+    Allocations = Counter "haggle_allocations_total" [];
     /// 1 while the node takes bid requests.
     Ready = Gauge "haggle_ready" [];
     /// Broken rules of the ledger; anything above 0 is a defect.

@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use awc::http::StatusCode;
+use haggle_domain::Clock as _;
 use support::{HandClock, Rig, filled, links, request, write_config};
 
 #[actix_rt::test]
@@ -328,8 +329,9 @@ async fn shop_events_need_the_key_and_reach_the_profile() {
     }
     assert_eq!(send(key, good).await, StatusCode::NO_CONTENT);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let profile = rig.node.state.audience.get(haggle_domain::UserKey::of("user-1")).unwrap();
-    assert_eq!(profile.behaviours().len(), 1);
+    let user = haggle_domain::UserKey::of("user-1");
+    let known = rig.node.state.audience.get(user, rig.clock.now()).unwrap();
+    assert_eq!(known.profile.behaviours().len(), 1);
     rig.stop().await;
 }
 

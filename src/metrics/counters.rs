@@ -126,6 +126,7 @@ pub struct Metrics {
     pub exposures_crowded: Counter,
     pub opted_out: IntGauge,
     pub erasures: IntGauge,
+    pub allocations: Counter,
     pub ready: IntGauge,
 }
 
@@ -186,6 +187,7 @@ impl Metrics {
             exposures_crowded: maker.counter(Metric::ExposuresCrowded)?,
             opted_out: maker.gauge(Metric::OptedOut)?,
             erasures: maker.gauge(Metric::Erasures)?,
+            allocations: maker.counter(Metric::Allocations)?,
             ready: maker.gauge(Metric::Ready)?,
             registry: maker.0,
         })

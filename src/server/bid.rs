@@ -16,8 +16,8 @@ use haggle_domain::{
     Opportunity, Record, Stream, StreamSlot, Timestamp,
 };
 use haggle_openrtb::{
-    Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, ResponseHead, ResponseWriter,
-    VastMarkup, write_no_bid,
+    Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, RequestError, ResponseHead,
+    ResponseWriter, VastMarkup, write_no_bid,
 };
 use haggle_strategies::commit::is_sampled;
 use haggle_strategies::safety::family;
@@ -97,7 +97,6 @@ pub(super) async fn answer(
     headers: &HeaderMap,
     payload: Payload,
 ) -> HttpResponse {
-    let Some(known) = state.exchanges.get(index) else { return HttpResponse::NotFound().finish() };
     let metrics = &state.metrics;
     let Some(coding) = coding(headers) else {
         metrics.bid_request(index, RequestOutcome::UnsupportedMedia);
@@ -125,42 +124,57 @@ pub(super) async fn answer(
         Err(let_go) => return let_go,
     };
     let started = monotonic();
-    let response = match haggle_openrtb::parse(&body) {
-        Ok(request) => {
-            let late = is_late(known, &request, waited + started.elapsed());
-            let answer = decide(state, known, &request, late, state.clock.now());
-            let bids = matches!(answer, Answer::Bids(_));
-            metrics.bid_request(index, if bids { RequestOutcome::Bid } else { RequestOutcome::NoBid });
-            let body = match answer {
-                Answer::Bids(body) => Some(body),
-                Answer::NoBid(reason) if known.no_bid == NoBid::Reason => {
-                    let mut body = Vec::with_capacity(128);
-                    write_no_bid(&mut body, &request.id, reason.code());
-                    Some(body)
-                }
-                Answer::NoBid(_) => None,
-            };
-            match body {
-                Some(body) => HttpResponse::Ok()
-                    .insert_header((header::CONTENT_TYPE, JSON))
-                    .insert_header((VERSION_HEADER, VERSION))
-                    .body(body),
-                None => HttpResponse::NoContent().insert_header((VERSION_HEADER, VERSION)).finish(),
-            }
-        }
-        Err(error) => {
-            metrics.bid_request(index, RequestOutcome::Malformed);
-            refuse(HttpResponse::BadRequest(), error.kind(), &error.to_string())
-        }
+    let response = match reply(state, index, &body, waited) {
+        Ok(Reply::Bids(body) | Reply::NoBid(Some(body))) => HttpResponse::Ok()
+            .insert_header((header::CONTENT_TYPE, JSON))
+            .insert_header((VERSION_HEADER, VERSION))
+            .body(body),
+        Ok(Reply::NoBid(None)) => HttpResponse::NoContent().insert_header((VERSION_HEADER, VERSION)).finish(),
+        Err(error) => refuse(HttpResponse::BadRequest(), error.kind(), &error.to_string()),
     };
     metrics.bid_duration.observe(started.elapsed().as_secs_f64());
     response
 }
 
+/// What a well-formed request is told.
+#[derive(Debug)]
+pub enum Reply {
+    /// At least one bid: the response's body.
+    Bids(Vec<u8>),
+    /// None, and the body that says so where the exchange wants one.
+    NoBid(Option<Vec<u8>>),
+}
+
+/// All that is done for a request between its body and its answer. `exchange` is its place among the configured ones,
+/// `waited` how long it had to wait for its turn.
+///
+/// # Errors
+///
+/// The body is no bid request.
+pub fn reply(state: &State, exchange: usize, body: &[u8], waited: Duration) -> Result<Reply, RequestError> {
+    let Some(known) = state.exchanges.get(exchange) else { return Ok(Reply::NoBid(None)) };
+    let request = haggle_openrtb::parse(body)
+        .inspect_err(|_| state.metrics.bid_request(exchange, RequestOutcome::Malformed))?;
+    let late = is_late(known, &request, waited);
+    let (outcome, reply) = match decide(state, known, &request, late, state.clock.now()) {
+        Answer::Bids(body) => (RequestOutcome::Bid, Reply::Bids(body)),
+        Answer::NoBid(reason) => {
+            let told = (known.no_bid == NoBid::Reason).then(|| {
+                let mut body = Vec::with_capacity(128);
+                write_no_bid(&mut body, &request.id, reason.code());
+                body
+            });
+            (RequestOutcome::NoBid, Reply::NoBid(told))
+        }
+    };
+    state.metrics.bid_request(exchange, outcome);
+    Ok(reply)
+}
+
 /// Whether an answer would come after `tmax`, of which the network takes its part. Where nothing is said there is no
 /// deadline.
-fn is_late(exchange: &Exchange, request: &BidRequest<'_>, passed: Duration) -> bool {
-    request.tmax().is_some_and(|most| passed + exchange.network_margin > most)
+fn is_late(exchange: &Exchange, request: &BidRequest<'_>, waited: Duration) -> bool {
+    request.tmax().is_some_and(|most| waited + exchange.network_margin > most)
 }
 
 /// What becomes of a well-formed request.
@@ -316,8 +330,8 @@ impl Answering<'_> {
         let theirs = creative.stream().is_some_and(|stream| matches!(stream.media, Media::Wrapper { .. }));
         let base = &state.settings.public_url;
         urls.write(base, &state.sealer, decision, self.exchange.bill_on, theirs);
-        let id = decision.bid.to_string();
-        let Some(markup) = markup(creative, campaign, opportunity, &id, urls.click(), urls.impression())
+        let id = urls.id();
+        let Some(markup) = markup(creative, campaign, opportunity, id, urls.click(), urls.impression())
         else {
             return;
         };
@@ -333,7 +347,7 @@ impl Answering<'_> {
         let wanted = |category: &&Category| family(category.taxonomy) == family(self.taxonomy);
         let cattax = campaign.categories.iter().find(wanted).map_or(0, |category| category.taxonomy);
         response.bid(&Bid {
-            id: &id,
+            id,
             imp_id: &imp.id,
             price: committed.price,
             nurl: urls.win(),

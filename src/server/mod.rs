@@ -14,6 +14,7 @@ pub(crate) mod privacy;
 mod state;
 mod urls;
 
+pub use bid::{Reply, reply};
 pub use node::{Node, StartError, Stopped, journal_exit};
 pub use state::{CampaignHandle, State};
 pub use urls::CLICK_PARAMETER;

@@ -20,6 +20,7 @@ use haggle_strategies::Snapshot;
 use super::admission::Pressure;
 use super::limit::RateLimit;
 use super::urls::fit_for_secure;
+use crate::allocator::allocations;
 use crate::clock::monotonic;
 use crate::config::{Exchange, Secret, Settings};
 use crate::metrics::{Head, Metrics};
@@ -203,6 +204,7 @@ impl State {
         metrics.journal_queue_full.raise_to(journal.dropped);
         metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
         metrics.shedding.set(self.pressure.shedding());
+        metrics.allocations.raise_to(allocations());
         metrics.ready.set(i64::from(self.ready().is_ok()));
         let (opted_out, erasures) = self.audience.suppressed();
         metrics.opted_out.set(i64::try_from(opted_out).unwrap_or(i64::MAX));

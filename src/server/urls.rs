@@ -1,5 +1,7 @@
 //! Where notices come in: the addresses that bids carry and that the server listens on.
 
+use std::fmt::Write;
+
 use haggle_domain::{Decision, Quantity};
 
 use crate::config::BillOn;
@@ -24,13 +26,14 @@ pub const TRACKING: &str = "track=1";
 /// The parameter with which a click's landing page learns the token that its orders are reported with.
 pub const CLICK_PARAMETER: &str = "haggle_click";
 
-/// The notice addresses of one bid, of one after the other in the same memory. The exchange fills the macros in.
+/// A bid's id and its notice addresses, of one bid after the other in the same memory. The exchange fills the macros in.
 #[derive(Debug, Default)]
 pub struct NoticeUrls {
     /// All of them in a row.
     text: String,
     /// Where each of them ends: win, bill, loss, impression, click.
     ends: [usize; 5],
+    id: String,
     token: String,
 }
 
@@ -38,9 +41,10 @@ impl NoticeUrls {
     /// Makes the addresses of a decision under `base` (without a slash at its end). The page behind a click that is only
     /// told of (`told`) is somebody else's.
     pub fn write(&mut self, base: &str, sealer: &Sealer, decision: &Decision, bill_on: BillOn, told: bool) {
-        let Self { text, ends, token } = self;
-        text.clear();
-        token.clear();
+        let Self { text, ends, id, token } = self;
+        [&mut *text, &mut *id, &mut *token].into_iter().for_each(String::clear);
+        // To write into memory does not fail.
+        let _ = write!(id, "{}", decision.bid);
         sealer.seal(TokenKind::Money, decision, token);
         // How many impressions a screen showed the ad to is known only afterwards.
         let quantity = if decision.terms.quantity == Quantity::ONE { "" } else { "&q=${AUCTION_MULTIPLIER}" };
@@ -64,6 +68,11 @@ impl NoticeUrls {
 
     fn part(&self, from: usize, to: usize) -> &str {
         self.text.get(from..to).unwrap_or_default()
+    }
+
+    /// The bid's id.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// `nurl`.
