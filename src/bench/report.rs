@@ -83,7 +83,7 @@ impl Comparison {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         match self.cores {
             Some([servers, generator]) => {
-                write!(out, "servers on core {servers}, generator on core {generator}")?
+                write!(out, "servers on core {servers}, generator on core {generator}")?;
             }
             None => write!(out, "not pinned: the system has one core, or does not say which")?,
         }
