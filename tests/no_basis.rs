@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use actix_rt::{System, SystemRunner};
 use encode::{Tc, Vendors, gpp};
-use haggle_domain::{Decision, UserKey};
+use haggle_domain::{Clock, Decision, UserKey};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use serde_json::{Value, json};
@@ -402,7 +402,7 @@ impl Bench {
         let request = request.insert_header(("authorization", "Bearer a-key-for-the-tests-only"));
         assert_eq!(request.send_body(body).await.unwrap().status().as_u16(), 204);
         for _ in 0..500 {
-            if self.rig.node.state.audience.get(UserKey::of(user)).is_some() {
+            if self.rig.node.state.audience.get(UserKey::of(user), self.rig.clock.now()).is_some() {
                 self.known += 1;
                 return;
             }
@@ -492,7 +492,7 @@ impl Bench {
         for index in IDS {
             let id = case.marker(index, Kind::Word);
             let id = id.as_str().unwrap();
-            let profiled = self.rig.node.state.audience.get(UserKey::of(id)).is_some();
+            let profiled = self.rig.node.state.audience.get(UserKey::of(id), self.rig.clock.now()).is_some();
             prop_assert_eq!(profiled, told == Some(id));
         }
         let logged = std::mem::take(&mut *LOG.lock().unwrap());

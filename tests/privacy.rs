@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use awc::http::StatusCode;
 use haggle::exit::Exit;
-use haggle_domain::{Event, UserKey};
+use haggle_domain::{Clock, Event, UserKey};
 use support::{HandClock, Rig, links, write_config};
 
 /// The user of [`support::request`].
@@ -58,7 +58,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn profiled(rig: &Rig) -> bool {
-    rig.node.state.audience.get(UserKey::of(USER)).is_some()
+    rig.node.state.audience.get(UserKey::of(USER), rig.clock.now()).is_some()
 }
 
 async fn has_bid(rig: &Rig, id: &str) -> bool {

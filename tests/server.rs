@@ -329,9 +329,8 @@ async fn shop_events_need_the_key_and_reach_the_profile() {
     }
     assert_eq!(send(key, good).await, StatusCode::NO_CONTENT);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let user = haggle_domain::UserKey::of("user-1");
-    let known = rig.node.state.audience.get(user, rig.clock.now()).unwrap();
-    assert_eq!(known.profile.behaviours().len(), 1);
+    let known = rig.node.state.audience.get(haggle_domain::UserKey::of("user-1"), rig.clock.now()).unwrap();
+    assert_eq!(known.profile.unwrap().behaviours().len(), 1);
     rig.stop().await;
 }
 

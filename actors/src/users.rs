@@ -119,7 +119,7 @@ impl Users {
 
     /// Keys are hashes, so their upper bits spread users evenly.
     fn shard(&self, user: PrivacyKey) -> Option<&RwLock<Shard>> {
-        let index = u128::from(user.0) * self.shards.len() as u128 >> 64;
+        let index = (u128::from(user.0) * self.shards.len() as u128) >> 64;
         self.shards.get(index as usize)
     }
 

@@ -117,6 +117,12 @@ fn a_replay_after_an_erasure_teaches_as_many_examples_and_everything_of_the_othe
     let (before, after) = (first.trainer().click_progress(), again.trainer().click_progress());
     assert!(before.examples > 50);
     assert_eq!((after.examples, after.positives), (before.examples, before.positives));
-    assert_eq!(again.audience().get(OTHER), first.audience().get(OTHER));
-    assert!(again.audience().get(OTHER).is_some() && again.audience().get(USER).is_none());
+    assert_eq!(
+        again.audience().get(OTHER, Timestamp(100 * SECOND)),
+        first.audience().get(OTHER, Timestamp(100 * SECOND))
+    );
+    assert!(
+        again.audience().get(OTHER, Timestamp(100 * SECOND)).is_some()
+            && again.audience().get(USER, Timestamp(100 * SECOND)).is_none()
+    );
 }
