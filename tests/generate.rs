@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use haggle::config::{self, Loaded, SettingsLayer};
 use haggle::exit::Exit;
 use haggle::generate::{Campaigns, Requests, VENDOR, write_campaigns};
-use haggle_domain::{Basis, CpmMicros, ExchangeKey, Rates, Timestamp};
+use haggle_domain::{Basis, CpmMicros, ExchangeKey, Opportunity, Rates, Timestamp};
 use haggle_openrtb::privacy::Policy;
 use haggle_openrtb::{Asker, UserId};
-use haggle_strategies::targeting::matches;
+use haggle_strategies::targeting::{Asked, matches};
 
 fn loaded(folder: &Path, count: usize) -> Loaded {
     write_campaigns(&folder.join("campaigns"), count, 1, |_| {}).unwrap();
@@ -82,7 +82,9 @@ fn a_request_meets_a_few_to_a_few_dozen_of_a_thousand_campaigns() {
             rates: &loaded.rates,
         };
         let context = request.context(&asker, request.basis(&Policy { vendor: Some(VENDOR) }).0);
-        met.push(loaded.campaigns.iter().filter(|it| matches(&it.targeting, &context, None, now)).count());
+        let opportunity = Opportunity::default();
+        let asked = Asked { context: &context, opportunity: &opportunity, profile: None, now };
+        met.push(loaded.campaigns.iter().filter(|it| matches(&it.targeting, &asked)).count());
     }
     met.sort_unstable();
     let mean = met.iter().sum::<usize>() as f64 / met.len() as f64;
