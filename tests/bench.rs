@@ -46,7 +46,8 @@ fn a_short_run_has_its_shape_and_is_plausible() {
     assert!(number("/haggle/0/failed") <= 80.0, "{found}");
     for name in ["allocations_per_request", "bytes_per_campaign", "bytes_per_user"] {
         let value = found.pointer(&format!("/haggle/0/{name}")).unwrap();
-        assert!(value.is_null() || value.as_f64().is_some_and(|value| value >= 0.0), "{name}: {value}");
+        // With so few of them, memory may as well shrink.
+        assert!(value.is_null() || value.is_number(), "{name}: {value}");
     }
     assert!(is_empty(folder.path()), "the folders are gone");
 }

@@ -34,6 +34,26 @@ const ALLOCATIONS: &str = "haggle_allocations_total";
 /// For the journal and the learner to come to rest.
 const REST: Duration = Duration::from_secs(2);
 
+/// A campaign that shows an ad to anybody, for a server that has no other.
+const EVERYONE: &str = r#"
+id = "everyone"
+name = "For everyone"
+advertiser_domain = "advertiser.example"
+categories = ["IAB20"]
+pacing = "asap"
+max_bid_cpm = "5.00"
+goal = { cpm = { price = "4.00" } }
+budget = { daily = "100000.00" }
+
+[[creatives]]
+id = "one"
+width = 300
+height = 250
+image = "https://cdn.advertiser.example/one.jpg"
+landing = "https://advertiser.example/"
+title = "One for everyone"
+"#;
+
 /// What all turns have in common.
 struct Bench<'b> {
     args: &'b ServeArgs,
@@ -120,26 +140,25 @@ impl Bench<'_> {
 
     /// Measures memory with one campaign, and what users add to it.
     fn alone(&self) -> Result<Alone, Failure> {
-        let Bidder { server, _folder, .. } = self.bidder(1)?;
+        let Bidder { server, _folder, .. } = self.bidder(0)?;
         let count = self.args.users as usize;
         let resident = server.resident();
         self.bar.set_message("memory of users");
-        // The same events of users who are known already, so that what the journal takes for them is no user's.
-        let tell = |from| {
+        let live = |from, count| {
             tell_events(server.address, from, count)?;
             show_ads(server.address, from, count)?;
-            std::thread::sleep(REST);
-            self.check()?;
-            Ok::<_, Failure>(server.resident())
+            self.check()
         };
+        // First as much of users who are known already, so that what the journal takes for it is no user's.
         for known in (0..count).step_by(KNOWN_USERS) {
-            tell_events(server.address, 0, KNOWN_USERS.min(count - known))?;
+            live(0, KNOWN_USERS.min(count - known))?;
         }
         std::thread::sleep(REST);
         let before = server.resident();
-        let after = tell(USERS)?;
-        let grown =
-            before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64 / count as f64);
+        live(USERS, count)?;
+        std::thread::sleep(REST);
+        let after = server.resident();
+        let grown = before.zip(after).map(|(before, after)| (after as f64 - before as f64) / count as f64);
         Ok(Alone { resident, bytes_per_user: grown })
     }
 
@@ -194,7 +213,7 @@ impl Bench<'_> {
         let no_bids: u64 = all().map(|report| report.outcomes.no_bids).sum();
         let shed: u64 = all().map(|report| report.outcomes.shed).sum();
         let sent: u64 = all().map(|report| report.sent).sum();
-        let grown = resident.zip(alone.resident).map(|(with, without)| with.saturating_sub(without));
+        let grown = resident.zip(alone.resident).map(|(with, without)| with as f64 - without as f64);
         Ok(Row {
             campaigns,
             rps,
@@ -207,7 +226,7 @@ impl Bench<'_> {
             allocations_per_request: before
                 .zip(after)
                 .map(|(before, after)| (after - before) / answered.max(1) as f64),
-            bytes_per_campaign: grown.map(|bytes| bytes as f64 / f64::from(campaigns)),
+            bytes_per_campaign: grown.map(|bytes| bytes / f64::from(campaigns)),
             bytes_per_user: alone.bytes_per_user,
             rate,
             empty: theirs,
@@ -220,7 +239,7 @@ impl Bench<'_> {
     }
 }
 
-/// A configuration as in the field, on free ports, with one worker.
+/// A configuration as in the field, on free ports, with one worker; where no campaign is generated, with [`EVERYONE`].
 fn configure(folder: &Path, campaigns: u32, seed: u64) -> Result<(), Failure> {
     write_campaigns(&folder.join("campaigns"), campaigns as usize, seed, |_| {})?;
     // Labels come within seconds, so that the model learns in the time there is.
@@ -229,7 +248,11 @@ fn configure(folder: &Path, campaigns: u32, seed: u64) -> Result<(), Failure> {
          event_key_file = \"event.key\"\nclick_window = \"1s\"\norder_window = \"2s\"\n\n\
          [[exchange]]\nname = \"{EXCHANGE}\"\nbill_on = \"burl\"\n"
     );
-    for (name, text) in [("haggle.toml", settings.as_str()), ("event.key", EVENT_KEY)] {
+    let mut texts = vec![("haggle.toml", settings.as_str()), ("event.key", EVENT_KEY)];
+    if campaigns == 0 {
+        texts.push(("campaigns/everyone.toml", EVERYONE));
+    }
+    for (name, text) in texts {
         fs::write(folder.join(name), text).map_err(|error| {
             ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", folder.display()))
         })?;
