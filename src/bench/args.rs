@@ -23,7 +23,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     pub connections: u16,
     /// Users whose memory is measured.
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=500_000))]
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..=500_000))]
     pub users: u32,
     /// The same seed makes the same requests and campaigns.
     #[arg(long, default_value_t = 1)]

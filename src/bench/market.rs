@@ -13,6 +13,8 @@ use crate::generate::{Chance, TOPICS, user};
 
 /// Events in one request.
 const BATCH: usize = 1000;
+/// Clients that show ads.
+const AT_ONCE: usize = 32;
 /// How often a full journal is asked again before its events are given up.
 const TRIES: usize = 200;
 
@@ -120,8 +122,20 @@ pub(super) fn tell_events(address: SocketAddr, from: usize, count: usize) -> std
     Ok(())
 }
 
-/// Shows an ad to each of these users, as far as there is a bid.
+/// Shows an ad to each of these users, as far as there is a bid; to many at once, as each waits until it is on disk.
 pub(super) fn show_ads(address: SocketAddr, from: usize, count: usize) -> std::io::Result<()> {
+    let share = count.div_ceil(AT_ONCE).max(1);
+    std::thread::scope(|scope| {
+        let parts = (0..count).step_by(share);
+        let running: Vec<_> = parts
+            .map(|part| scope.spawn(move || show_some(address, from + part, share.min(count - part))))
+            .collect();
+        let panicked = || Err(std::io::Error::other("a client ended early"));
+        running.into_iter().try_for_each(|client| client.join().unwrap_or_else(|_| panicked()))
+    })
+}
+
+fn show_some(address: SocketAddr, from: usize, count: usize) -> std::io::Result<()> {
     let mut client = Client::connect(address)?;
     for number in from..from + count {
         let body = json!({
