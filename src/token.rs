@@ -330,7 +330,7 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
             .chunks(3)
             .map(|it| it.iter().rev().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
             .collect();
-        if bytes.len() % 3 != 0 {
+        if !bytes.len().is_multiple_of(3) {
             return None;
         }
         *bytes = &[];

@@ -1,4 +1,5 @@
 //! How often a request asks for memory once its worker has answered a few.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
