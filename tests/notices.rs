@@ -201,7 +201,7 @@ async fn what_becomes_of_each_campaign_sums_to_the_imps_that_were_ranked() {
     }
     let of = |id: &str| campaigns.iter().find(|campaign| campaign["id"] == id).unwrap();
     let banner = of("banner");
-    assert_eq!(banner["funnel"]["bids"], 1);
+    assert_eq!(banner["funnel"]["bids"], 1, "{banner}");
     assert_eq!((refused(banner, "below_floor"), refused(banner, "brand_safety")), (1, 1), "{banner}");
     assert_eq!((refused(of("pod-two"), "pod_separation"), refused(of("pod-two"), "outranked")), (1, 1));
     assert_eq!((refused(of("known"), "no_basis"), refused(of("over"), "outside_flight")), (1, 9));

@@ -13,7 +13,7 @@ use awc::Client;
 use awc::http::StatusCode;
 use haggle::config::{self, Loaded, SettingsLayer};
 use haggle::server::Node;
-use haggle_domain::{Clock, Timestamp};
+use haggle_domain::{Clock, Micros, Timestamp};
 use haggle_strategies::CampaignState;
 
 /// A clock that moves when the test says so.
@@ -142,7 +142,11 @@ impl Rig {
             let catalog = &self.node.state.snapshot.load().catalog;
             let now = self.clock.now();
             let mut running = catalog.entries().filter(|(_, entry)| entry.campaign.flight.contains(now));
-            if running.all(|(_, entry)| entry.live.state() == CampaignState::Active) {
+            // A campaign is active a moment before its lease holds what it was granted.
+            if running.all(|(_, entry)| {
+                entry.live.state() == CampaignState::Active
+                    && entry.live.lease.load().available() > Micros::ZERO
+            }) {
                 return;
             }
             self.settle().await;
