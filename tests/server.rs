@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use awc::http::StatusCode;
@@ -343,6 +344,36 @@ async fn health_and_readiness_answer_on_the_admin_listener_alone() {
         let admin = format!("http://{}{path}", rig.node.admin_address);
         assert_eq!(rig.get(&admin).await.0, StatusCode::OK, "{path}");
         assert_eq!(rig.get(&rig.url(path)).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_body_may_come_in_pieces_but_not_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path());
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    let address = rig.node.address;
+    let answer = |pieces: &'static [&'static str]| async move {
+        let send = move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            let head = "POST /openrtb2/bid/demo HTTP/1.1\r\nhost: a.example\r\ncontent-length: 56\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            for piece in pieces {
+                std::thread::sleep(Duration::from_millis(100));
+                stream.write_all(piece.as_bytes()).unwrap();
+            }
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            String::from_utf8(status.to_vec()).unwrap()
+        };
+        tokio::task::spawn_blocking(send).await.unwrap()
+    };
+    let whole: &[&str] = &[r#"{"id":"1","imp":[{"id":"1","#, r#""banner":{"w":300,"h":"#, "250}}]}"];
+    assert_eq!(whole.concat().len(), 56);
+    assert_eq!(answer(whole).await, "HTTP/1.1 200");
+    for cut in [&[][..], &["{"], &[r#"{"id":"1","#, r#""imp":"#]] {
+        assert_eq!(answer(cut).await, "HTTP/1.1 408", "{cut:?}");
     }
     rig.stop().await;
 }
