@@ -15,6 +15,7 @@ pub mod id;
 pub mod money;
 pub mod opportunity;
 pub mod place;
+pub mod postcode;
 pub mod profile;
 pub mod rate;
 pub mod reason;
@@ -37,6 +38,7 @@ pub use opportunity::{
     NativeKind, NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
 };
 pub use place::Place;
+pub use postcode::Postcode;
 pub use profile::{Behaviour, BehaviourKind, Profile};
 pub use rate::{Rate, RateError, Rates};
 pub use reason::NoBidReason;

@@ -16,7 +16,7 @@ pub mod privacy;
 mod request;
 mod response;
 
-pub use convert::{Asker, UserId};
+pub use convert::{Asker, Inventory, UserId, browser_name};
 pub use markup::{BannerMarkup, Markup, NativeMarkup, VastMarkup};
 pub use request::{
     Asset, Banner, BidRequest, BrandVersion, ChainNode, Channel, Content, DataAsset, Deal, Device, DurFloor,

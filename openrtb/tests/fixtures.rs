@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use haggle_domain::{Context, ExchangeKey, Opportunity, Rates, Tag, UserKey};
+use haggle_domain::{Context, ExchangeKey, Opportunity, Place, Rates, Tag, UserKey};
 use haggle_openrtb::privacy::Policy;
 use haggle_openrtb::{Asker, UserId};
 use serde_json::Value;
@@ -116,6 +116,22 @@ fn check_context(actual: &Context, expected: &Value) -> Result<(), String> {
             "device" => same(key, format!("{:?}", actual.device).as_str(), value.as_str().unwrap())?,
             "os" => same(key, actual.os, tag(value))?,
             "language" => same(key, actual.language, tag(value))?,
+            "browser" => same(key, actual.browser, tag(value))?,
+            "connection" => same(key, format!("{:?}", actual.connection).as_str(), value.as_str().unwrap())?,
+            "utc_offset" => same(key, actual.utc_offset.map(i64::from), value.as_i64())?,
+            "postcodes" => same(key, actual.postcodes.to_vec(), tags(value))?,
+            "place" => {
+                let degrees = |value: &Value| Place::from_degrees(value[0].as_f64()?, value[1].as_f64()?);
+                same(key, actual.place, degrees(value))?;
+            }
+            "categories" => {
+                let category = |word: &String| {
+                    let (taxonomy, code) = word.split_once(':').unwrap();
+                    Tag::category(taxonomy.parse().unwrap(), code)
+                };
+                same(key, actual.categories.to_vec(), words(value).iter().map(category).collect())?;
+            }
+            "keywords" => same(key, actual.keywords.to_vec(), tags(value))?,
             "interests" => same(key, actual.interests.to_vec(), tags(value))?,
             "segments" => same(key, actual.segments.to_vec(), tags(value))?,
             "blocked_categories" => same(key, actual.blocked_categories.to_vec(), rising(value))?,

@@ -27,6 +27,9 @@ fn converted(body: &[u8]) -> Option<usize> {
     let (basis, _) = request.basis(&POLICY);
     let context = request.context(&asker(), basis);
     assert!(context.interests.len() <= 64 && context.segments.len() <= 64);
+    assert!(context.categories.len() <= 64 && context.keywords.len() <= 64 && context.postcodes.len() <= 8);
+    let precise = basis.allows(Basis::TARGET.or(Basis::PRECISE_PLACE));
+    assert!(precise || context.city == Tag::NONE && context.postcodes.is_empty() && context.place.is_none());
     assert!(basis.allows(Basis::TARGET) || context.user.is_none() && context.segments.is_empty());
     Some(
         request

@@ -1,5 +1,6 @@
 //! From OpenRTB's words to the domain's.
 
+mod browser;
 mod deals;
 mod interests;
 mod native;
@@ -7,16 +8,18 @@ mod price;
 mod slots;
 
 use haggle_domain::{
-    AuctionType, Basis, Context, CpmMicros, DeviceKind, ExchangeKey, NoBidReason, Opportunity, Quantity,
-    Rate, Rates, Tag, UserKey,
+    AuctionType, Basis, Connection, Context, CpmMicros, DeviceKind, ExchangeKey, NoBidReason, Opportunity,
+    Postcode, Quantity, Rate, Rates, Tag, UserKey,
 };
 use smallvec::SmallVec;
 
 use crate::domains::{bare_domain, host_of};
 use crate::privacy::Signal;
 use crate::request::{BidRequest, Channel, Device, Imp, Metric, User, Words};
-use interests::Interests;
+use interests::{Page, segments};
 use price::Prices;
+
+pub use browser::browser_name;
 
 /// How many imps of a request are looked at: far more than anybody sells at once, and a bound on the work that one body can
 /// cause.
@@ -69,12 +72,8 @@ impl<'a> BidRequest<'a> {
         let data = self.user_data(basis);
         let geo = data.map_or(&self.device.geo, |data| data.geo);
         let user = data.filter(|_| basis.allows(Basis::TARGET)).map(|data| data.user);
-        let mut interests = Interests::default();
-        self.channels().for_each(|channel| interests.add_channel(channel));
-        let mut segments = Interests::default();
-        if let Some(user) = user {
-            segments.add_user(user);
-        }
+        let mut page = Page::default();
+        self.channels().for_each(|channel| page.add_channel(channel));
         Context {
             exchange: asker.exchange,
             auction: if self.at == Some(1) { AuctionType::First } else { AuctionType::SecondPlus },
@@ -84,7 +83,13 @@ impl<'a> BidRequest<'a> {
             country: tag(&geo.country),
             region: tag(&geo.region),
             city: data.map_or(Tag::NONE, |data| tag(data.city)),
-            inventory: self.inventory(),
+            postcodes: data
+                .and_then(|data| Postcode::of(data.postcode))
+                .map(|postcode| postcode.beginnings().collect())
+                .unwrap_or_default(),
+            place: data.and_then(|data| data.place),
+            utc_offset: geo.utcoffset.and_then(utc_offset),
+            inventory: self.inventory().tag(),
             publisher: self
                 .channels()
                 .map(|channel| tag(&channel.publisher.id))
@@ -92,9 +97,13 @@ impl<'a> BidRequest<'a> {
                 .unwrap_or_default(),
             device: device_kind(&self.device),
             os: operating_system(&self.device),
+            browser: browser::browser(&self.device),
+            connection: connection(&self.device),
             language: tag(primary_language(first_said(&self.device.language, &self.device.langb))),
-            interests: interests.0,
-            segments: segments.0,
+            interests: page.interests.0,
+            categories: page.categories.0,
+            keywords: page.keywords.0,
+            segments: user.map(segments).unwrap_or_default(),
             blocked_categories: sorted(&self.bcat, tag),
             wanted_categories: sorted(&self.acat, tag),
             // One that no list has is nobody's, and what it blocks cannot be judged.
@@ -199,16 +208,45 @@ impl<'a> BidRequest<'a> {
     }
 
     /// `site.domain`, else the page's host, else `app.bundle`, else whatever names the screens out of home.
-    fn inventory(&self) -> Tag {
-        let named = |channel: &Channel<'_>| {
-            let host = || host_of(&channel.page).map_or(Tag::NONE, Tag::of);
-            let names = [tag(&channel.domain), host(), tag(&channel.bundle)];
-            names.into_iter().find(|name| name.is_some())
-        };
+    pub fn inventory(&self) -> Inventory<'_> {
+        fn named<'r>(channel: &'r Channel<'_>) -> Inventory<'r> {
+            let domain = match channel.domain.trim() {
+                "" => host_of(&channel.page).unwrap_or(""),
+                domain => domain,
+            };
+            if domain.is_empty() {
+                Inventory::Bundle(channel.bundle.trim())
+            } else {
+                Inventory::Domain(domain)
+            }
+        }
         // An app is known by its bundle, whatever its domain.
-        let app = self.app.as_deref().map(|app| tag(&app.bundle)).filter(|bundle| bundle.is_some());
-        let site = self.site.as_deref().and_then(named);
-        site.or(app).or_else(|| self.channels().find_map(named)).unwrap_or_default()
+        let app = self.app.as_deref().map(|app| Inventory::Bundle(app.bundle.trim()));
+        let known = self.site.as_deref().map(named).into_iter().chain(app);
+        let mut all = known.chain(self.channels().map(named));
+        all.find(|inventory| !inventory.name().is_empty()).unwrap_or(Inventory::Bundle(""))
+    }
+}
+
+/// What a site or app is known by; an empty bundle where by nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inventory<'r> {
+    /// A domain, whose parents may be known too.
+    Domain(&'r str),
+    /// An app's id in its store.
+    Bundle(&'r str),
+}
+
+impl<'r> Inventory<'r> {
+    /// The name alone.
+    pub const fn name(self) -> &'r str {
+        match self {
+            Self::Domain(name) | Self::Bundle(name) => name,
+        }
+    }
+
+    fn tag(self) -> Tag {
+        Tag::of(self.name())
     }
 }
 
@@ -266,6 +304,21 @@ fn user_key(user: &User<'_>, wanted: &[UserId]) -> Option<UserKey> {
             .find(is_id),
     };
     wanted.iter().find_map(find).map(UserKey::of)
+}
+
+/// Clocks on earth are 12 hours behind UTC to 14 hours ahead of it.
+fn utc_offset(minutes: i64) -> Option<i16> {
+    i16::try_from(minutes).ok().filter(|minutes| (-12 * 60..=14 * 60).contains(minutes))
+}
+
+/// AdCOM 1.0, list of connection types.
+fn connection(device: &Device<'_>) -> Connection {
+    match device.connectiontype {
+        Some(1) => Connection::Wired,
+        Some(2) => Connection::Wifi,
+        Some(3..=7) => Connection::Cellular,
+        _ => Connection::Unknown,
+    }
 }
 
 /// AdCOM 1.0, list of device types; where it is silent, what the browser says of itself.

@@ -61,7 +61,7 @@ object! {
     }
 }
 
-/// Where a request's traffic comes from, for the gate that keeps machines out and for nothing else: not to be stored,
+/// Where a request's traffic comes from, for the gate that keeps machines out and for no other module: not to be stored,
 /// logged or learned from.
 #[derive(Clone, Copy, Debug)]
 pub struct TrafficOrigin<'r> {
@@ -77,6 +77,11 @@ impl Device<'_> {
     /// For the invalid-traffic gate alone.
     pub fn for_invalid_traffic_gate(&self) -> TrafficOrigin<'_> {
         TrafficOrigin { ua: &self.ua, ip: &self.ip, ipv6: &self.ipv6 }
+    }
+
+    /// For the name of the browser alone, which millions share.
+    pub(crate) fn user_agent(&self) -> &str {
+        &self.ua
     }
 }
 
@@ -111,7 +116,7 @@ object! {
 }
 
 object! {
-    /// A location (section 3.2.19). The city is for the privacy gate to hand out; what is more precise is not read.
+    /// A location (section 3.2.19). What is more precise than the region is for the privacy gate to hand out.
     pub Geo<'a> {
         b"country" =>
         /// ISO 3166-1 alpha-3.
@@ -119,6 +124,12 @@ object! {
         b"region" =>
         /// ISO 3166-2, without the country.
         pub region: Cow<'a, str>,
+        b"utcoffset" =>
+        /// The local time, in minutes ahead of UTC.
+        pub utcoffset: Option<i64>,
         b"city" => pub(super) city: Cow<'a, str>,
+        b"zip" => pub(super) zip: Cow<'a, str>,
+        b"lat" => pub(super) lat: Option<f64>,
+        b"lon" => pub(super) lon: Option<f64>,
     }
 }

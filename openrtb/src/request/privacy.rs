@@ -1,16 +1,18 @@
 //! The privacy gate: the one way to a user's data.
 //!
 //! User-level data is `user.id`, `user.buyeruid`, `user.eids`, `user.keywords`, `user.kwarray`, `user.data`, `user.geo`, and
-//! any `geo.city`. Outside this module none of it can be reached but through [`BidRequest::user_data`], which asks for the
+//! any city, postcode and coordinates in `geo`, and the whole of an IP address. Outside this module none of it can be reached but through [`BidRequest::user_data`], which asks for the
 //! [`Basis`] that [`BidRequest::basis`] has found. What each signal does is in `docs/privacy.md`.
 
-use haggle_domain::{Basis, BasisSource};
+use std::net::IpAddr;
+
+use haggle_domain::{Basis, BasisSource, Place};
 
 use super::device::Geo;
 use super::lenient::Statement;
 use super::model::BidRequest;
 use super::user::User;
-use crate::privacy::{Policy, Signals, decide};
+use crate::privacy::{Policy, Signals, decide, truncated};
 
 /// What the gate gives out.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +23,15 @@ pub(crate) struct UserData<'r, 'a> {
     pub(crate) geo: &'r Geo<'a>,
     /// The city in `geo`; empty where the basis does not reach so far, or no ad may be chosen by it.
     pub(crate) city: &'r str,
+    /// The postcode in `geo`; empty as the city is.
+    pub(crate) postcode: &'r str,
+    /// The coordinates in `geo`; absent as the city is.
+    pub(crate) place: Option<Place>,
+}
+
+/// Whether an ad may be chosen by where in a region the user is.
+const fn may_place(basis: Basis) -> bool {
+    basis.allows(Basis::TARGET.or(Basis::PRECISE_PLACE))
 }
 
 impl<'a> BidRequest<'a> {
@@ -65,8 +76,20 @@ impl<'a> BidRequest<'a> {
         // Once taken, the home's country cannot be told from the device's, which nobody has to allow.
         let take_home = home_only && basis.allows(Basis::TARGET.or(Basis::LEARN));
         let geo = if take_home { &self.user.geo } else { &self.device.geo };
-        let city = if basis.allows(Basis::TARGET.or(Basis::PRECISE_PLACE)) { &*geo.city } else { "" };
-        Some(UserData { user: &self.user, geo, city })
+        let user = &self.user;
+        if !may_place(basis) {
+            return Some(UserData { user, geo, city: "", postcode: "", place: None });
+        }
+        let place = geo.lat.zip(geo.lon).and_then(|(north, east)| Place::from_degrees(north, east));
+        Some(UserData { user, geo, city: &geo.city, postcode: &geo.zip, place })
+    }
+
+    /// The address that the request came from, to look up where that is: cut short unless an ad may be chosen by the precise
+    /// place.
+    pub fn address(&self, basis: Basis) -> Option<IpAddr> {
+        let written = [&self.device.ip, &self.device.ipv6];
+        let address = written.into_iter().find_map(|address| address.trim().parse::<IpAddr>().ok())?;
+        Some(if may_place(basis) { address.to_canonical() } else { truncated(address) })
     }
 }
 
@@ -74,6 +97,32 @@ impl<'a> BidRequest<'a> {
 mod tests {
     use super::*;
     use crate::request::parse;
+
+    #[test]
+    fn no_more_of_an_address_is_given_than_of_the_place() {
+        let body = br#"{"id":"1","imp":[{}],"device":{"ip":"203.0.113.77"}}"#;
+        let shown = |basis| parse(body).unwrap().address(basis).map(|address| address.to_string());
+        assert_eq!(shown(Basis::ALL).as_deref(), Some("203.0.113.77"));
+        assert_eq!(shown(Basis::TARGET.or(Basis::PRECISE_PLACE)).as_deref(), Some("203.0.113.77"));
+        for basis in [Basis::NONE, Basis::TARGET.or(Basis::LEARN), Basis::LEARN.or(Basis::PRECISE_PLACE)] {
+            assert_eq!(shown(basis).as_deref(), Some("203.0.113.0"), "{basis:?}");
+        }
+        let sixth = br#"{"id":"1","imp":[{}],"device":{"ip":"?","ipv6":"2001:db8:1:2:3:4:5:6"}}"#;
+        assert_eq!(parse(sixth).unwrap().address(Basis::NONE), "2001:db8:1::".parse().ok());
+    }
+
+    #[test]
+    fn postcode_and_coordinates_go_with_the_city() {
+        let body = br#"{"id":"1","imp":[{}],"device":{"geo":{"country":"USA","city":"Reno","zip":"89501","lat":39.5,"lon":"-119.8"}}}"#;
+        let request = parse(body).unwrap();
+        for basis in [Basis::ALL, Basis::TARGET.or(Basis::PRECISE_PLACE), Basis::TARGET, Basis::PRECISE_PLACE]
+        {
+            let data = request.user_data(basis).unwrap();
+            let precise = basis.allows(Basis::TARGET.or(Basis::PRECISE_PLACE));
+            assert_eq!((!data.city.is_empty(), data.postcode == "89501"), (precise, precise), "{basis:?}");
+            assert_eq!(data.place, Place::from_degrees(39.5, -119.8).filter(|_| precise), "{basis:?}");
+        }
+    }
 
     #[test]
     fn the_home_and_the_city_are_for_those_who_may_choose_by_them() {
