@@ -22,6 +22,7 @@ use crate::load;
 use crate::privacy;
 use crate::server::{Node, Stopped, journal_exit};
 use crate::supply;
+use crate::surroundings::Surroundings;
 
 /// A self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 #[derive(Debug, Parser)]
@@ -121,9 +122,13 @@ pub fn run() -> ExitCode {
         Command::BenchEmpty => bench::run_empty(),
         Command::Generate(command) => generate::run(&command),
         Command::Config(ConfigCommand::Validate(args)) => {
-            config::explain::validate(&config::load(args.config.as_deref(), &args.settings))
+            let loaded = config::load(args.config.as_deref(), &args.settings);
+            config::explain::validate(&loaded)
                 .map_err(|errors| ExitError::new(Exit::Configuration, errors))
-                .and_then(print)
+                .and_then(|line| {
+                    loaded.as_ref().map_or(Ok(()), |loaded| Surroundings::load(loaded).map(drop))?;
+                    print(line)
+                })
         }
         Command::Config(ConfigCommand::Explain(args)) => {
             load(&args).and_then(|loaded| print(config::explain::explain(&loaded)))

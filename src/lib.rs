@@ -18,4 +18,5 @@ pub mod privacy;
 pub mod safety;
 pub mod server;
 pub mod supply;
+pub mod surroundings;
 pub mod token;

@@ -14,6 +14,8 @@ mod creatives;
 mod frequency;
 #[path = "config/rates.rs"]
 mod rates;
+#[path = "config/targeting.rs"]
+mod targeting;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -325,7 +327,7 @@ fn what_is_missing_is_named() {
 #[test]
 fn ids_are_unique_whatever_their_case() {
     let told = load(SERVER, &[GOOD, &GOOD.replace("spring-hiking", "Spring-Hiking")]).expect_err("twice");
-    assert!(told.starts_with("campaigns/1.toml: id: \"Spring-Hiking\" is the id of "), "{told}");
+    assert!(told.starts_with("campaigns/1.toml:2: id: \"Spring-Hiking\" is the id of "), "{told}");
     let creative = GOOD.split("[[creatives]]").nth(1).unwrap();
     let told = load(SERVER, &[&format!("{GOOD}[[creatives]]{creative}")]).expect_err("twice");
     assert!(told.contains("creatives[1].id: \"boots-300x250-a\" is another creative's id too"), "{told}");

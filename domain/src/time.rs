@@ -132,6 +132,21 @@ impl Zone {
         TimeZoneDatabase::bundled().get(name).ok().map(Self)
     }
 
+    /// Every zone of the database, by its IANA name.
+    pub fn all() -> impl Iterator<Item = (String, Self)> {
+        TimeZoneDatabase::bundled()
+            .available()
+            .filter_map(|name| Some((name.as_str().to_owned(), Self::named(name.as_str())?)))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    /// How many minutes its clocks are ahead of UTC at `now`.
+    pub fn minutes_ahead(&self, now: Timestamp) -> i16 {
+        let instant = jiff::Timestamp::from_microsecond(now.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        i16::try_from(self.0.to_offset(instant).seconds() / 60).unwrap_or(0)
+    }
+
     /// The local calendar day, weekday and minute at `now`.
     pub fn local(&self, now: Timestamp) -> Local {
         let instant = jiff::Timestamp::from_microsecond(now.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use haggle_domain::{Basis, ExchangeKey, Rates, UserKey};
+use haggle_domain::{Basis, ExchangeKey, Rates, Tag, UserKey};
 use haggle_openrtb::privacy::Policy;
 use haggle_openrtb::{Asker, Deal, Imp, UserId, parse};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! One campaign's file.
+//! The campaigns of a file: one at its root, or several in `[[campaign]]` tables.
 
 use haggle_domain::time::Zone;
 use haggle_domain::{
@@ -7,8 +7,9 @@ use haggle_domain::{
 use toml::de::DeValue;
 
 use super::address::domain;
-use super::document::{Document, Node};
-use super::exchange::Exchange;
+use super::document::{Document, Node, Table};
+use super::error::Source;
+use super::predicates::Names;
 use super::words::{category, identifier, label, language, money, word};
 use super::{creative, dayparts, frequency, predicates};
 
@@ -21,14 +22,27 @@ pub(super) struct Read {
     pub(super) targeting: String,
 }
 
-/// Reads one file; what is wrong with it is left in `document`.
-pub(super) fn read<'a>(
+/// Reads one file, each campaign with the place of its id; what is wrong with it is left in `document`.
+pub(super) fn read_all<'a>(
     document: &'a Document<'a>,
     entries: &'a toml::de::DeTable<'a>,
-    exchanges: &[Exchange],
-) -> Option<Read> {
+    names: &Names<'_>,
+) -> Vec<(Read, Source)> {
     let mut root = document.root(entries);
-    let id = root.need("id", "\"spring-hiking\"").and_then(|node| node.read(identifier));
+    let Some(several) = root.get_unlisted("campaign") else {
+        return read(root, names).into_iter().collect();
+    };
+    // Asked for again, so that it is proposed where something else stands beside it.
+    root.get("campaign");
+    root.finish();
+    let tables = several.list().unwrap_or_default();
+    tables.iter().filter_map(|node| read(node.table()?, names)).collect()
+}
+
+/// One campaign.
+fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
+    let id_node = root.need("id", "\"spring-hiking\"");
+    let id = id_node.as_ref().and_then(|node| node.read(identifier));
     let name = root.need("name", "\"Hiking boots, spring\"").and_then(|node| node.read(label));
     let advertiser_domain =
         root.need("advertiser_domain", "\"shop.example\"").and_then(|node| node.read(domain));
@@ -50,7 +64,7 @@ pub(super) fn read<'a>(
     let dayparts = root.get("dayparts").map_or(Some(Vec::new()), |node| dayparts::read_all(&node));
     let targeting = root
         .get("targeting")
-        .map_or_else(|| Some(Default::default()), |node| predicates::read(&node, exchanges));
+        .map_or_else(|| Some(Default::default()), |node| predicates::read(&node, names));
     let frequency = frequency::read(&mut root);
     let creatives = root
         .need("creatives", "a [[creatives]] table with id, width, height, image, landing and title")
@@ -78,7 +92,7 @@ pub(super) fn read<'a>(
         max_bid: max_bid?,
         creatives: creatives?,
     };
-    Some(Read { campaign, targeting: summary })
+    Some((Read { campaign, targeting: summary }, id_node?.source()))
 }
 
 /// Those of taxonomy 1.0 first, as the domain keeps them.

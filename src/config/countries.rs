@@ -19,3 +19,8 @@ pub(super) const COUNTRIES: &str = "\
     STSTP SVSLV SXSXM SYSYR SZSWZ TCTCA TDTCD TFATF TGTGO THTHA TJTJK TKTKL TLTLS TMTKM TNTUN TOTON \
     TRTUR TTTTO TVTUV TWTWN TZTZA UAUKR UGUGA UMUMI USUSA UYURY UZUZB VAVAT VCVCT VEVEN VGVGB VIVIR \
     VNVNM VUVUT WFWLF WSWSM XKXKX YEYEM YTMYT ZAZAF ZMZMB ZWZWE";
+
+/// Each country's code of two letters and of three.
+pub(crate) fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    COUNTRIES.split_ascii_whitespace().filter_map(|both| both.split_at_checked(2))
+}

@@ -33,6 +33,24 @@ fn read_one(node: &Node<'_>) -> Option<Daypart> {
     Some(Daypart { weekdays, from_minute, to_minute })
 }
 
+/// As it could be written: `mon-fri 06:00-23:00`.
+pub(super) fn show(daypart: &Daypart) -> String {
+    let on = |day: usize| daypart.weekdays >> day & 1 == 1;
+    let mut days: Vec<String> = Vec::new();
+    let mut day = 0;
+    while day < DAYS.len() {
+        let length = (day..DAYS.len()).take_while(|day| on(*day)).count();
+        match length {
+            0 => {}
+            1 => days.push(DAYS[day].to_owned()),
+            _ => days.push(format!("{}-{}", DAYS[day], DAYS[day + length - 1])),
+        }
+        day += length.max(1);
+    }
+    let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+    format!("{} {}-{}", days.join(","), clock(daypart.from_minute), clock(daypart.to_minute))
+}
+
 /// Reads `mon-fri`, `mon,wed,sat-sun`, `sat-mon`; bit 0 is Monday.
 fn weekdays(text: &str) -> Result<u8, String> {
     let day = |name: &str| {
@@ -80,6 +98,10 @@ mod tests {
         assert_eq!(weekdays("mon, wed,sat-sun"), Ok(0b110_0101));
         assert_eq!(weekdays("sun-mon"), Ok(0b100_0001));
         assert_eq!(weekdays("mon-sun"), Ok(0b111_1111));
+        for (text, shown) in [("mon-fri", "mon-fri"), ("sat-mon", "mon,sat-sun"), ("wed", "wed")] {
+            let daypart = Daypart { weekdays: weekdays(text).unwrap(), from_minute: 390, to_minute: 1440 };
+            assert_eq!(show(&daypart), format!("{shown} 06:30-24:00"));
+        }
         assert!(weekdays("").is_err() && weekdays("monday").is_err() && weekdays("mon-").is_err());
         assert_eq!(minute_of_day("06:30"), Ok(390));
         assert_eq!(minute_of_day("24:00"), Ok(1440));

@@ -3,7 +3,7 @@
 //! Deriving a deserialiser would stop at a file's first mistake and loses lines inside alternatives. Here each
 //! reader asks a [`Table`] for the keys it knows; what nobody asked for is unknown.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
@@ -14,6 +14,8 @@ use super::error::{ConfigError, Source};
 pub(super) struct Document<'a> {
     name: &'a str,
     text: &'a str,
+    /// Where each line ends; found when it is first asked for, because most documents are right.
+    line_ends: OnceCell<Vec<usize>>,
     problems: RefCell<Vec<ConfigError>>,
 }
 
@@ -62,7 +64,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 impl<'a> Document<'a> {
     pub(super) fn new(name: &'a str, text: &'a str) -> Self {
-        Self { name, text, problems: RefCell::default() }
+        Self { name, text, line_ends: OnceCell::new(), problems: RefCell::default() }
     }
 
     pub(super) fn root(&'a self, entries: &'a DeTable<'a>) -> Table<'a> {
@@ -81,7 +83,9 @@ impl<'a> Document<'a> {
     }
 
     fn source(&self, span: Option<&Range<usize>>) -> Source {
-        Source::File { name: self.name.to_owned(), line: span.map(|span| line_of(self.text, span.start)) }
+        let ends = || self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        let line = |offset| self.line_ends.get_or_init(ends).partition_point(|end| *end < offset) + 1;
+        Source::File { name: self.name.to_owned(), line: span.map(|span| line(span.start)) }
     }
 
     fn fail(&self, span: Option<&Range<usize>>, key: &str, problem: String) {
@@ -140,6 +144,15 @@ impl<'a> Node<'a> {
             ));
         }
         found
+    }
+
+    /// A plain number, with or without a fraction; nothing is said of anything else.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self.value {
+            DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
+            DeValue::Integer(number) => whole(number).map(|number| number as f64),
+            _ => None,
+        }
     }
 
     pub(super) fn table(&self) -> Option<Table<'a>> {

@@ -7,7 +7,11 @@ use haggle_domain::{Budget, Campaign, Creative, Goal, Rate};
 use super::creative::FORMATS;
 use super::exchange::{Exchange, user_id_word};
 use super::frequency;
+use super::knowledge::{List, Taxonomy};
 use super::{ConfigErrors, Loaded};
+
+/// How many campaigns are shown each.
+const MOST_SHOWN: usize = 200;
 
 /// One line that says all is well; `Err` prints every error.
 pub fn validate(loaded: &Result<Loaded, ConfigErrors>) -> Result<String, String> {
@@ -41,9 +45,11 @@ pub fn explain(loaded: &Loaded) -> String {
     rates(&mut out, loaded);
     out.push_str("\nexchanges\n");
     table(&mut out, &loaded.exchanges.iter().map(exchange).collect::<Vec<_>>());
+    knowledge(&mut out, loaded);
     out.push_str("\ncampaigns\n");
     let currency = loaded.settings.currency.as_str();
-    let rows = loaded.campaigns.iter().zip(&loaded.targeting).map(|(campaign, targeting)| {
+    let shown = loaded.campaigns.iter().zip(&loaded.targeting).take(MOST_SHOWN);
+    let rows = shown.map(|(campaign, targeting)| {
         let targeting = if targeting.is_empty() { "everyone".to_owned() } else { targeting.clone() };
         [
             format!("  {}", campaign.id),
@@ -55,7 +61,27 @@ pub fn explain(loaded: &Loaded) -> String {
         ]
     });
     table(&mut out, &rows.collect::<Vec<_>>());
+    let more = loaded.campaigns.len().saturating_sub(MOST_SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more");
+    }
     out
+}
+
+/// Lists and taxonomies; nothing where there are none.
+fn knowledge(out: &mut String, loaded: &Loaded) {
+    if !loaded.lists.is_empty() {
+        out.push_str("\nlists\n");
+        let row = |list: &List| {
+            [format!("  {}", list.name), list.kind.as_str().to_owned(), list.file.display().to_string()]
+        };
+        table(out, &loaded.lists.iter().map(row).collect::<Vec<_>>());
+    }
+    if !loaded.taxonomies.is_empty() {
+        out.push_str("\ntaxonomies\n");
+        let row = |taxonomy: &Taxonomy| [format!("  {}", taxonomy.id), taxonomy.file.display().to_string()];
+        table(out, &loaded.taxonomies.iter().map(row).collect::<Vec<_>>());
+    }
 }
 
 /// Nothing where there are none.

@@ -5,7 +5,7 @@
 mod address;
 mod built_in;
 mod campaign;
-mod countries;
+pub(crate) mod countries;
 mod creative;
 mod dayparts;
 mod document;
@@ -16,6 +16,7 @@ pub mod explain;
 mod files;
 mod flags;
 mod frequency;
+mod knowledge;
 mod predicates;
 mod rates;
 mod settings;
@@ -29,12 +30,14 @@ use std::path::Path;
 use haggle_domain::{Campaign, CampaignKey, Rates};
 
 use document::Document;
+use predicates::Names;
 use settings::Resolved;
 
 pub use error::{ConfigError, ConfigErrors, Source};
 pub use exchange::{BillOn, Exchange, NoBid};
 pub use files::Secret;
 pub use flags::SettingsLayer;
+pub use knowledge::{List, ListKind, Taxonomy};
 pub use settings::{Effective, SETTINGS, Setting, Settings};
 pub use value::{LogFormat, Workers};
 
@@ -56,6 +59,10 @@ pub struct Loaded {
     pub rates_as_of: Option<String>,
     /// Who may ask.
     pub exchanges: Vec<Exchange>,
+    /// Lists of sites, apps and users that targeting can name.
+    pub lists: Vec<List>,
+    /// Taxonomies whose files say what a category belongs to.
+    pub taxonomies: Vec<Taxonomy>,
     /// What to advertise, in order of the files' names.
     pub campaigns: Vec<Campaign>,
     /// Each campaign's targeting as a person would say it, in the order of `campaigns`.
@@ -119,6 +126,8 @@ fn check(
     });
     let usable = rates.as_ref().filter(|_| rates_problems.is_empty()).map(|read| &read.rates);
     let exchanges = exchange::read_all(&mut root, usable, folder);
+    let lists = knowledge::lists(&mut root, folder);
+    let taxonomies = knowledge::taxonomies(&mut root, folder);
     root.finish();
     problems.extend(document.into_problems());
     problems.extend(rates_problems);
@@ -150,7 +159,8 @@ fn check(
             campaigns_path = Some(path);
         }
     }
-    let (campaigns, targeting) = read_campaigns(&texts, &exchanges, &mut problems);
+    let names = Names { exchanges: &exchanges, lists: &lists };
+    let (campaigns, targeting) = read_campaigns(&texts, &names, &mut problems);
     let (Some(mut settings), Some(rates)) = (settings.filter(|_| problems.is_empty()), rates) else {
         return Err(ConfigErrors(problems));
     };
@@ -172,7 +182,7 @@ fn check(
     settings.campaigns = campaigns_path.unwrap_or(settings.campaigns);
     settings.event_key_file = key_path;
     settings.rates_file = rates_path;
-    for (key, path) in settings.safety_paths() {
+    for (key, path) in settings.optional_paths() {
         let said = effective.iter_mut().find(|effective| effective.setting.key == key);
         if let Some((effective, path)) = said.zip(path.as_mut()) {
             *path = resolved(effective, path);
@@ -186,6 +196,8 @@ fn check(
         rates,
         rates_as_of,
         exchanges,
+        lists,
+        taxonomies,
         campaigns,
         targeting,
         sources: effective,
@@ -199,7 +211,7 @@ fn about(effective: &Effective, problem: String) -> ConfigError {
 
 fn read_campaigns(
     files: &[(String, String)],
-    exchanges: &[Exchange],
+    names: &Names<'_>,
     problems: &mut Vec<ConfigError>,
 ) -> (Vec<Campaign>, Vec<String>) {
     let mut campaigns: Vec<Campaign> = Vec::new();
@@ -214,21 +226,23 @@ fn read_campaigns(
             }
         };
         let document = Document::new(name, text);
-        let read = campaign::read(&document, &entries, exchanges);
+        let read = campaign::read_all(&document, &entries, names);
         problems.extend(document.into_problems());
-        let Some(read) = read else { continue };
-        if let Some(first) = keys.insert(read.campaign.key, name) {
-            problems.push(ConfigError {
-                source: Source::File { name: name.clone(), line: None },
-                key: "id".to_owned(),
-                problem: format!(
-                    "{:?} is the id of {first} too (letters' case is ignored); choose another",
-                    read.campaign.id
-                ),
-            });
+        for (read, source) in read {
+            if let Some(first) = keys.insert(read.campaign.key, name) {
+                problems.push(ConfigError {
+                    source,
+                    key: "id".to_owned(),
+                    problem: format!(
+                        "{:?} is the id of {} too (letters' case is ignored); choose another",
+                        read.campaign.id,
+                        if first == name { "another campaign of this file" } else { first },
+                    ),
+                });
+            }
+            campaigns.push(read.campaign);
+            targeting.push(read.targeting);
         }
-        campaigns.push(read.campaign);
-        targeting.push(read.targeting);
     }
     (campaigns, targeting)
 }

@@ -190,6 +190,8 @@ settings! {
     data_centres_file: Option<PathBuf> = "";
     /// The directory of allow and block lists, such as block-domains.txt; in a file, relative to that file.
     lists: Option<PathBuf> = "";
+    /// A database of where IP addresses are, in MaxMind's format (.mmdb); in a file, relative to that file.
+    geoip_file: Option<PathBuf> = "";
     /// The directory that `haggle supply refresh` keeps; in a file, relative to that file.
     supply_store: Option<PathBuf> = "";
     /// What becomes of unauthorised supply: off, observe, enforce, or one mode for each of ads_txt, sellers, chain, unavailable.
@@ -197,13 +199,14 @@ settings! {
 }
 
 impl Settings {
-    /// The paths of the safety gates' files by their keys, to be made relative to the file that says them.
-    pub(super) fn safety_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 5] {
+    /// The paths of files that need not be there by their keys, to be made relative to the file that says them.
+    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 6] {
         [
             ("bots_file", &mut self.bots_file),
             ("browsers_file", &mut self.browsers_file),
             ("data_centres_file", &mut self.data_centres_file),
             ("lists", &mut self.lists),
+            ("geoip_file", &mut self.geoip_file),
             ("supply_store", &mut self.supply_store),
         ]
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use haggle_domain::{Category, MoneyError};
 use toml::de::DeValue;
 
-use super::countries::COUNTRIES;
+use super::countries;
 use super::document::{Node, kind};
 
 /// An id or a name: letters, digits, `-`, `_`.
@@ -75,7 +75,7 @@ pub(super) fn category(text: &str) -> Result<Category, String> {
 /// A country as requests name it: ISO 3166-1 alpha-3.
 pub(super) fn country(text: &str) -> Result<String, String> {
     let capital = text.to_ascii_uppercase();
-    let known = || COUNTRIES.split_ascii_whitespace().filter_map(|both| both.split_at_checked(2));
+    let known = countries::pairs;
     if known().any(|(_, alpha3)| alpha3 == capital) {
         return Ok(capital);
     }
@@ -192,7 +192,7 @@ mod tests {
         assert!(country("DE").unwrap_err().contains("\"DEU\""));
         assert!(country("ABC").unwrap_err().contains("alpha-3"));
         assert!(country("").is_err());
-        assert_eq!(COUNTRIES.split_ascii_whitespace().count(), 250);
-        assert!(COUNTRIES.split_ascii_whitespace().all(|both| both.len() == 5));
+        assert_eq!(countries::COUNTRIES.split_ascii_whitespace().count(), 250);
+        assert!(countries::COUNTRIES.split_ascii_whitespace().all(|both| both.len() == 5));
     }
 }

@@ -201,7 +201,7 @@ fn decide(
         user_ids: &exchange.user_ids,
         rates: &state.rates,
     };
-    let context = context(state, request, &asker);
+    let context = context(state, request, &asker, now);
     let known = context.user.and_then(|user| state.audience.get(user, now)).unwrap_or_default();
     let countable = context.user.filter(|_| context.basis.allows(Basis::STORE));
     let to_user = state.audience.to_user(countable);
@@ -283,14 +283,14 @@ fn decide(
 }
 
 /// The request in our terms, with no more of the user than the law and the user allow.
-fn context(state: &State, request: &BidRequest<'_>, asker: &Asker<'_>) -> Context {
-    let (basis, source) = request.basis(&state.policy);
-    let context = request.context(asker, basis);
+fn context(state: &State, request: &BidRequest<'_>, asker: &Asker<'_>, now: Timestamp) -> Context {
+    let (mut basis, mut source) = request.basis_in(state.surroundings.country(request), &state.policy);
     if request.user_keys(asker, basis).any(|user| state.audience.opted_out(user)) {
-        state.metrics.basis(BasisSource::OptedOut);
-        return request.context(asker, Basis::NONE);
+        (basis, source) = (Basis::NONE, BasisSource::OptedOut);
     }
     state.metrics.basis(source);
+    let mut context = request.context(asker, basis);
+    state.surroundings.complete(request, &mut context, now);
     context
 }
 

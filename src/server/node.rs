@@ -36,6 +36,7 @@ use crate::config::{Loaded, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::safety::{Safety, SafetyError};
+use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 
 /// Impressions and clicks that wait for their labels, at most; then the oldest is labelled early.
@@ -75,6 +76,9 @@ pub enum StartError {
     /// A list or store of the gates cannot be loaded.
     #[error(transparent)]
     Safety(#[from] SafetyError),
+    /// A file of what the operator knows cannot be loaded.
+    #[error(transparent)]
+    Surroundings(#[from] SurroundingsError),
     /// The books cannot be recovered.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -95,6 +99,7 @@ impl From<StartError> for ExitError {
             StartError::Key(_) => Exit::IoFailed,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
             StartError::Recovery(RecoveryError::Violation { .. }) => Exit::JournalDamaged,
+            StartError::Surroundings(_) => Exit::Configuration,
             StartError::Internal(_) | StartError::Safety(_) => Exit::Internal,
         };
         Self::new(exit, error)
@@ -225,8 +230,9 @@ impl Node {
     ///
     /// With port 0 the system chooses one, and `public_url` follows it.
     pub async fn start(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let Loaded { mut settings, event_key, exchanges, rates, campaigns, .. } = loaded;
         // Before any port opens: a list that cannot be read is a mistake in the configuration.
+        let surroundings = Surroundings::load(&loaded)?;
+        let Loaded { mut settings, event_key, exchanges, rates, campaigns, .. } = loaded;
         let safety = Safety::load(&settings)?;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
@@ -321,6 +327,7 @@ impl Node {
             settings,
             exchanges,
             rates,
+            surroundings,
             safety,
             event_key,
             snapshot,

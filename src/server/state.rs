@@ -25,6 +25,7 @@ use crate::clock::monotonic;
 use crate::config::{Exchange, Secret, Settings};
 use crate::metrics::{Head, Metrics};
 use crate::safety::Safety;
+use crate::surroundings::Surroundings;
 use crate::token::Sealer;
 
 /// Shared by all workers.
@@ -39,6 +40,8 @@ pub struct State {
     pub pressure: Arc<Pressure>,
     /// What currencies are worth.
     pub rates: Rates,
+    /// What the operator's files add to what requests say.
+    pub surroundings: Surroundings,
     /// Which requests are refused whole.
     pub safety: Safety,
     /// Who we are to the privacy regimes.
@@ -93,6 +96,7 @@ impl State {
         settings: Settings,
         exchanges: Vec<Exchange>,
         rates: Rates,
+        surroundings: Surroundings,
         safety: Safety,
         event_key: Option<Secret>,
         snapshot: Arc<ArcSwap<Snapshot>>,
@@ -116,6 +120,7 @@ impl State {
             settings,
             exchanges,
             rates,
+            surroundings,
             safety,
             event_key,
             snapshot,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test support")]
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod mmdb;
 pub mod needles;
 
 use std::path::{Path, PathBuf};

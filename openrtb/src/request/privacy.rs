@@ -36,7 +36,13 @@ const fn may_place(basis: Basis) -> bool {
 
 impl<'a> BidRequest<'a> {
     /// What may be done with the user-level data, and which signal decided it. `policy` says who we are.
-    pub fn basis<'r>(&'r self, policy: &Policy) -> (Basis, BasisSource) {
+    pub fn basis(&self, policy: &Policy) -> (Basis, BasisSource) {
+        self.basis_in("", policy)
+    }
+
+    /// The same, where the country that a device does not name is known by other means (ISO 3166-1 alpha-3, or empty): which
+    /// law applies depends on it.
+    pub fn basis_in<'r>(&'r self, country: &'r str, policy: &Policy) -> (Basis, BasisSource) {
         let (regs, ext) = (&self.regs.object, &self.regs.object.ext.object);
         let mut malformed = self.regs.malformed || regs.ext.malformed;
         let mut said = |one: &'r Statement<'a>, other: &'r Statement<'a>| -> &'r str {
@@ -61,7 +67,10 @@ impl<'a> BidRequest<'a> {
             gpc: regs.gpc.max(ext.gpc),
             lmt: self.device.lmt,
             dnt: self.device.dnt,
-            countries: [&self.device.geo.country, &self.user.geo.country],
+            countries: [
+                if self.device.geo.country.is_empty() { country } else { &*self.device.geo.country },
+                &self.user.geo.country,
+            ],
             malformed,
         };
         decide(&signals, policy)
@@ -122,6 +131,15 @@ mod tests {
             assert_eq!((!data.city.is_empty(), data.postcode == "89501"), (precise, precise), "{basis:?}");
             assert_eq!(data.place, Place::from_degrees(39.5, -119.8).filter(|_| precise), "{basis:?}");
         }
+    }
+
+    #[test]
+    fn a_country_that_the_request_does_not_name_brings_its_law() {
+        let silent = parse(br#"{"id":"1","imp":[{}]}"#).unwrap();
+        assert_eq!(silent.basis_in("USA", &Policy::default()), (Basis::ALL, BasisSource::NoSignal));
+        assert_eq!(silent.basis_in("DEU", &Policy::default()).0, Basis::NONE);
+        let named = parse(br#"{"id":"1","imp":[{}],"device":{"geo":{"country":"USA"}}}"#).unwrap();
+        assert_eq!(named.basis_in("DEU", &Policy::default()).0, Basis::ALL, "what it says itself counts");
     }
 
     #[test]
