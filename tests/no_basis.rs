@@ -323,6 +323,14 @@ fn log_everything() {
     ONCE.call_once(|| tracing_subscriber::fmt().with_env_filter("trace").with_writer(|| Lines).init());
 }
 
+const ASKS_EVERYTHING: &str = r#"[targeting]
+any = [
+  { postcode = ["10"] }, { near = { latitude = 50.0, longitude = 50.0, radius = "5000km" } }, { segment = ["a"] },
+  { user_list = ["seen"] }, { hours = [{ days = "mon-sun", from = "08:00", to = "20:00" }] }, { city = ["Reno"] },
+  { inventory = ["news.example"] },
+]
+[[creatives]]"#;
+
 /// A node, and what must not come out of it.
 struct Bench {
     rig: Rig,
@@ -347,13 +355,21 @@ impl Bench {
                 "[[exchange]]\nname = \"ids\"\nuser_ids = [\"eid:ids.example\", \"buyeruid\", \"id\"]",
             ),
             ("haggle.toml", "event_key_file", "tcf_vendor_id = 755\nbid_log_sample = 1.0\nevent_key_file"),
+            (
+                "haggle.toml",
+                "[[exchange]]\nname = \"nurl",
+                "[[list]]\nname = \"seen\"\nkind = \"users\"\nfile = \"seen.txt\"\n[[exchange]]\nname = \"nurl",
+            ),
             ("campaigns/eager.toml", "daily = \"2.00\"", "daily = \"20000.00\""),
+            // It asks for everything that may say something of a user, and bids whatever the answer.
+            ("campaigns/eager.toml", "[[creatives]]", ASKS_EVERYTHING),
         ] {
             let file = folder.join(file);
             let text = std::fs::read_to_string(&file).unwrap();
             assert!(text.contains(from), "{from}");
             std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
         }
+        std::fs::write(folder.join("seen.txt"), "somebody\n").unwrap();
         let rig = Rig::start(folder, &HandClock::new()).await;
         Self { rig, needles: Needles::default(), read: 0, cases: 0, known: 0, stored: 0, learned: 0 }
     }
