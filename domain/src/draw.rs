@@ -20,10 +20,16 @@ pub enum Stream {
     Tie = 3,
     /// Whether the bid is written to the bid log.
     Sample = 4,
+    /// Where the walk through campaigns of equal class begins.
+    Walk = 5,
+    /// Whether and of which campaigns the imp says what became of them.
+    Explain = 6,
+    /// Whether the imp adds to what campaigns are expected to bid.
+    Observe = 7,
 }
 
 /// SplitMix64's output function (Steele, Lea, Flood 2014): every input bit changes every output bit.
-fn mix(mut value: u64) -> u64 {
+pub const fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)

@@ -77,7 +77,8 @@ pub struct CampaignMetrics {
 impl CampaignMetrics {
     /// Follows a campaign's funnel.
     pub fn funnel(&self, counts: &FunnelCounts) {
-        for (counter, total) in self.funnel.iter().zip(counts.refused.iter().chain([&counts.bids])) {
+        let totals = counts.refused.iter().chain([&counts.explained_bids]);
+        for (counter, total) in self.funnel.iter().zip(totals) {
             counter.raise_to(*total);
         }
     }

@@ -58,15 +58,15 @@ async fn campaign(state: web::Data<State>, id: web::Path<String>) -> HttpRespons
     }
 }
 
-/// Amounts in millionths of the account's currency. `imps` are those that were ranked since the start; `bids` and the
-/// reasons in `refused` sum to them.
+/// Amounts in millionths of the account's currency. `imps` are those since the start that say what became of the campaign: all
+/// that were ranked where there are few campaigns, else a sample; `bids` and the reasons in `refused` sum to them.
 fn shown(state: &State, handle: &CampaignHandle) -> Value {
     let funnel = state.snapshot.load().catalog.get(handle.key).map(|entry| entry.live.funnel.read());
     let funnel = funnel.map(|counts| {
         let refused = NoBidReason::ALL.iter().zip(counts.refused).filter(|(_, count)| *count > 0);
         let refused: Map<String, Value> =
             refused.map(|(reason, count)| (reason.as_str().to_owned(), count.into())).collect();
-        json!({ "imps": counts.imps(), "bids": counts.bids, "refused": refused })
+        json!({ "imps": counts.imps(), "bids": counts.explained_bids, "refused": refused })
     });
     let Some(report) = handle.report.load_full() else {
         return json!({ "id": handle.id, "state": "starting", "funnel": funnel });

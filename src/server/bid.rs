@@ -21,7 +21,7 @@ use haggle_openrtb::{
 };
 use haggle_strategies::commit::is_sampled;
 use haggle_strategies::safety::family;
-use haggle_strategies::{Bids, Committed, Pods, Ranking, Snapshot, UserView, commit, rank};
+use haggle_strategies::{Bids, Committed, Pods, Ranking, Snapshot, UserView, commit, funnel, rank};
 use smallvec::SmallVec;
 
 use super::admission;
@@ -229,7 +229,7 @@ fn decide(
                     let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, &to_user, now);
                     // What costs nothing is no part of the story.
                     if !context.test {
-                        count_funnels(&snapshot, ranking);
+                        funnel::count(&snapshot, ranking, made.as_deref().unwrap_or_default());
                     }
                     made.map(|made| (opportunity, made))
                 }
@@ -292,12 +292,6 @@ fn context(state: &State, request: &BidRequest<'_>, asker: &Asker<'_>, now: Time
     let mut context = request.context(asker, basis);
     state.surroundings.complete(request, &mut context, now);
     context
-}
-
-fn count_funnels(snapshot: &Snapshot, ranking: &Ranking) {
-    for (slot, entry) in snapshot.catalog.entries() {
-        entry.live.funnel.count(ranking.verdicts.get(slot).copied().flatten());
-    }
 }
 
 /// What the bids of one response have in common.

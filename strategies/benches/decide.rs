@@ -1,19 +1,22 @@
 //! What a decision costs: ranking the campaigns, reserving the money, and the tables that both read.
-#![allow(clippy::expect_used, reason = "a benchmark")]
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a benchmark")]
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use haggle_domain::draw::mix;
 use haggle_domain::{
     AuctionType, BannerSlot, BehaviourKind, Budget, Campaign, CampaignKey, Category, Context, CpmMicros,
-    Creative, DeviceKind, Draw, ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Predicate, Profile,
-    Size, Tag, Targeting, Timestamp, UserKey,
+    Creative, Daypart, DeviceKind, Draw, ExchangeKey, Flight, Goal, ListKey, Micros, Opportunity, Pacing,
+    Predicate, Profile, Size, Tag, Targeting, Timestamp, UserKey,
 };
 use haggle_learning::Trainer;
 use haggle_strategies::explore::{ArmCounts, Fitting, Shape};
+use haggle_strategies::index::{Asking, Search};
 use haggle_strategies::market::WinCurve;
+use haggle_strategies::targeting::Asked;
 use haggle_strategies::{
     Arms, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit,
     rank,
@@ -22,54 +25,107 @@ use haggle_strategies::{
 /// 2026-11-23T10:00:00Z.
 const NOW: Timestamp = Timestamp(1_795_428_000_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
-const SIZES: [Size; 4] = [
+const SIZES: [Size; 6] = [
     Size { width: 300, height: 250 },
     Size { width: 728, height: 90 },
     Size { width: 320, height: 50 },
     Size { width: 160, height: 600 },
+    Size { width: 970, height: 250 },
+    Size { width: 300, height: 600 },
 ];
-const COUNTRIES: [&str; 4] = ["USA", "GBR", "DEU", "FRA"];
+/// Requests that take turns, so that not all is in the caches already.
+const REQUESTS: usize = 512;
 
 fn exchange() -> ExchangeKey {
     ExchangeKey::of("bench")
 }
 
-fn topic(kind: &str, number: usize) -> Tag {
+fn topic(kind: &str, number: u64) -> Tag {
     Tag::of(&format!("{kind}-{number}"))
 }
 
-/// One campaign in seven takes everybody. Of the others, every second asks for a country, two in three for one of three
-/// interests, one in five (also) for a product in the cart, and one in four excludes some devices.
-fn targeting(number: usize) -> Targeting {
+/// Numbers that look like chance and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0) % sides
+    }
+
+    fn percent(&mut self, share: u64) -> bool {
+        self.below(100) < share
+    }
+
+    /// Below `sides`, small ones far more often than large ones.
+    fn skewed(&mut self, sides: u64) -> u64 {
+        let most = self.below(sides) + 1;
+        self.below(most)
+    }
+}
+
+/// Four in five ask for a country, three in five for one of three interests; fewer for devices, systems, languages, lists of
+/// sites, single sites, what is in the cart, hours; some exclude categories or countries.
+fn targeting(dice: &mut Dice) -> Targeting {
     let mut targeting = Targeting::default();
-    if number.is_multiple_of(7) {
-        return targeting;
+    if dice.percent(80) {
+        let countries = (0..=dice.below(3)).map(|_| topic("country", dice.skewed(30))).collect();
+        targeting.all.push(Predicate::Country(countries));
     }
-    if number.is_multiple_of(2) {
-        let countries = [number / 2, number / 2 + 1].map(|at| Tag::of(COUNTRIES[at % COUNTRIES.len()]));
-        targeting.all.push(Predicate::Country(countries.to_vec()));
+    if dice.percent(60) {
+        targeting
+            .any
+            .push(Predicate::Interest((0..3).map(|_| topic("interest", dice.skewed(400))).collect()));
     }
-    if !number.is_multiple_of(3) {
-        let interests = (0..3).map(|at| topic("interest", (number * 5 + at * 7) % 40)).collect();
-        targeting.any.push(Predicate::Interest(interests));
-    }
-    if number.is_multiple_of(5) {
+    if dice.percent(10) {
         targeting.any.push(Predicate::Behaviour {
             did: BehaviourKind::Carted,
-            what: topic("product", number % 30),
+            what: topic("product", dice.skewed(2_000)),
             within: DAY * 7,
             at_least: 1,
         });
     }
-    if number.is_multiple_of(4) {
-        targeting.none.push(Predicate::Device(vec![DeviceKind::Tv, DeviceKind::OutOfHome]));
+    if dice.percent(30) {
+        targeting.all.push(Predicate::Device(match dice.below(3) {
+            0 => vec![DeviceKind::Phone, DeviceKind::Tablet],
+            1 => vec![DeviceKind::Phone],
+            _ => vec![DeviceKind::Computer],
+        }));
+    }
+    if dice.percent(10) {
+        targeting.all.push(Predicate::Os(vec![topic("os", dice.below(3))]));
+    }
+    if dice.percent(15) {
+        targeting.all.push(Predicate::Language(vec![topic("language", dice.skewed(10))]));
+    }
+    if dice.percent(10) {
+        targeting.all.push(Predicate::List(vec![ListKey(dice.below(50))]));
+    }
+    if dice.percent(5) {
+        targeting.all.push(Predicate::Inventory((0..5).map(|_| topic("site", dice.skewed(5_000))).collect()));
+    }
+    if dice.percent(5) {
+        targeting.all.push(Predicate::Hours(vec![Daypart {
+            weekdays: 31,
+            from_minute: 480,
+            to_minute: 1320,
+        }]));
+    }
+    if dice.percent(15) {
+        targeting.none.push(Predicate::Category((0..2).map(|_| topic("category", dice.below(60))).collect()));
+    }
+    if dice.percent(10) {
+        targeting.none.push(Predicate::Country(vec![topic("country", dice.skewed(30))]));
     }
     targeting
 }
 
-/// Goals and sizes take turns; each has two creatives in each of two sizes.
+/// Goals take turns; each has two creatives in each of two sizes.
 fn campaign(number: usize) -> Campaign {
     let id = format!("campaign-{number}");
+    let mut dice = Dice(mix(number as u64));
+    let (first_size, price) =
+        (dice.below(SIZES.len() as u64) as usize, 500_000 + dice.below(5_000_000) as i64);
     Campaign {
         key: CampaignKey::of(&id),
         name: id.clone(),
@@ -79,9 +135,9 @@ fn campaign(number: usize) -> Campaign {
         language: String::new(),
         deals: Vec::new(),
         goal: match number % 4 {
-            0 => Goal::Cpm { price: CpmMicros(2_500_000) },
-            1 => Goal::Cpc { max: Micros(450_000) },
-            2 => Goal::Cpa { target: Micros::from_units(18) },
+            0 => Goal::Cpm { price: CpmMicros(price) },
+            1 => Goal::Cpc { max: Micros(price / 10) },
+            2 => Goal::Cpa { target: Micros(price * 6) },
             _ => Goal::Roas { target: 4.0, order_value: Micros::from_units(70) },
         },
         budget: Budget { daily: Some(Micros::from_units(500)), total: None },
@@ -89,12 +145,12 @@ fn campaign(number: usize) -> Campaign {
         pacing: Pacing::Even,
         zone: Default::default(),
         dayparts: Vec::new(),
-        targeting: targeting(number),
+        targeting: targeting(&mut dice),
         frequency: Default::default(),
         max_bid: CpmMicros(12_000_000),
         creatives: (0..4)
             .map(|at| {
-                let size = SIZES[(number + at / 2) % SIZES.len()];
+                let size = SIZES[(first_size + at / 2) % SIZES.len()];
                 let (image, landing) = ("https://cdn.example/a.png", "https://shop.example/a");
                 Creative::banner(&format!("{id}-{at}"), size, image, landing, "A")
             })
@@ -138,21 +194,28 @@ fn snapshot(campaigns: usize) -> Snapshot {
     }
 }
 
-/// A phone's visit to a page with six interests, by a known user; some categories and an advertiser are unwanted.
-fn context(auction: AuctionType) -> Context {
-    Context {
+/// A visit to a page: mostly from a few countries, on phones more often than not, every third by a known user; some categories
+/// and an advertiser are unwanted.
+fn request(number: usize, auction: AuctionType) -> (Context, Opportunity, Option<Profile>, Draw) {
+    let mut dice = Dice(mix(number as u64 ^ 0xabcd));
+    let known = dice.percent(33);
+    let context = Context {
         exchange: exchange(),
         auction,
-        user: Some(UserKey(42)),
-        country: Tag::of("USA"),
-        region: Tag::of("CA"),
-        city: Tag::of("Oakland"),
-        inventory: Tag::of("news.example"),
-        publisher: Tag::of("publisher-1"),
-        device: DeviceKind::Phone,
-        os: Tag::of("android"),
-        language: Tag::of("en"),
-        interests: (0..6).map(|at| topic("interest", at * 6)).collect(),
+        user: known.then_some(UserKey(number as u64)),
+        country: topic("country", dice.skewed(30)),
+        region: topic("region", dice.below(50)),
+        city: topic("city", dice.below(1_000)),
+        inventory: topic("site", dice.skewed(5_000)),
+        publisher: topic("publisher", dice.skewed(1_000)),
+        lists: (0..2).map(|_| ListKey(dice.below(50))).collect(),
+        device: if dice.percent(60) { DeviceKind::Phone } else { DeviceKind::Computer },
+        os: topic("os", dice.below(3)),
+        language: topic("language", dice.skewed(10)),
+        utc_offset: Some(60),
+        interests: (0..6).map(|_| topic("interest", dice.skewed(400))).collect(),
+        categories: (0..3).map(|_| topic("category", dice.below(60))).collect(),
+        keywords: (0..5).map(|_| topic("keyword", dice.below(10_000))).collect(),
         category_taxonomy: 1,
         blocked_categories: {
             let mut tags = ["IAB24", "IAB25", "IAB26"].map(Tag::of);
@@ -161,78 +224,104 @@ fn context(auction: AuctionType) -> Context {
         },
         blocked_advertisers: [Tag::of("shop-3.example")].into_iter().collect(),
         ..Context::default()
-    }
-}
-
-fn opportunity() -> Opportunity {
-    Opportunity {
-        banner: Some(BannerSlot::of([SIZES[0], SIZES[2]])),
+    };
+    let opportunity = Opportunity {
+        banner: Some(BannerSlot::of((0..2).map(|_| SIZES[dice.below(SIZES.len() as u64) as usize]))),
         floor: CpmMicros(100_000),
-        placement: Tag::of("top"),
+        placement: topic("placement", dice.below(10_000)),
         position: 1,
         ..Opportunity::default()
-    }
-}
-
-fn profile() -> Profile {
+    };
     let mut profile = Profile::default();
     for at in 0..10 {
         let did = if at % 2 == 0 { BehaviourKind::Carted } else { BehaviourKind::Viewed };
-        profile.note(did, topic("product", at * 5), NOW - Duration::from_secs(3_600 * (1 + at as u64)));
+        profile.note(did, topic("product", dice.skewed(2_000)), NOW - Duration::from_secs(3_600 * (1 + at)));
     }
-    profile
+    (context, opportunity, known.then_some(profile), Draw::new(7, &format!("request-{number}"), "1"))
 }
 
-/// One draw after the other, as requests bring them.
-fn draws() -> impl FnMut() -> Draw {
-    let draws: Vec<Draw> = (0..512).map(|at| Draw::new(7, &format!("request-{at}"), "1")).collect();
-    let mut turn = 0;
-    move || {
-        turn = (turn + 1) % draws.len();
-        draws[turn]
-    }
+/// The process's memory, as the system counts it.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    status.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
 fn deciding(criterion: &mut Criterion) {
-    let (opportunity, profile) = (opportunity(), profile());
-    for (name, auction) in
-        [("rank, first price", AuctionType::First), ("rank, second price", AuctionType::SecondPlus)]
-    {
-        let context = context(auction);
-        let mut group = criterion.benchmark_group(name);
-        for campaigns in [6, 100, 1_000] {
-            let snapshot = snapshot(campaigns);
-            let mut ranking = Ranking::default();
-            let mut draws = draws();
-            let mut rank = || {
-                rank(
-                    &snapshot,
-                    &context,
-                    &opportunity,
-                    UserView { profile: Some(&profile), seen: None },
-                    NOW,
-                    draws(),
-                    &mut ranking,
-                );
+    for campaigns in [6, 64, 1_000, 10_000, 100_000] {
+        let before = resident();
+        let snapshot = snapshot(campaigns);
+        let bytes = |bytes: usize| bytes / campaigns;
+        println!(
+            "{campaigns} campaigns: {} bytes each resident, of which catalog and index {}, model's ad side {}",
+            bytes(resident().saturating_sub(before)),
+            bytes(snapshot.catalog.bytes()),
+            bytes(snapshot.scorer.bytes()),
+        );
+        let mut ranking = Ranking::default();
+        for (name, auction) in
+            [("first price", AuctionType::First), ("second price", AuctionType::SecondPlus)]
+        {
+            let requests: Vec<_> = (0..REQUESTS).map(|number| request(number, auction)).collect();
+            let mut turn = 0;
+            let mut next = || {
+                turn = (turn + 1) % REQUESTS;
+                let (context, opportunity, profile, draw) = &requests[turn];
+                let user = UserView { profile: profile.as_ref(), seen: None };
+                rank(&snapshot, context, opportunity, user, NOW, *draw, &mut ranking);
                 ranking.candidates.len()
             };
-            let name = format!("{campaigns} campaigns, {} candidates", rank());
-            group.bench_function(BenchmarkId::from_parameter(name), |bencher| bencher.iter(&mut rank));
+            let (mut bids, mut candidates) = (0, 0);
+            for _ in 0..REQUESTS {
+                let made = next();
+                bids += usize::from(made > 0);
+                candidates += made;
+            }
+            println!("  {:.0}% with candidates, {:.1} each", bids as f64 / 5.12, candidates as f64 / 512.0);
+            let id = BenchmarkId::new(format!("rank, {name}"), campaigns);
+            criterion.bench_function(id, |bencher| bencher.iter(&mut next));
         }
-        group.finish();
+        let mut searched = || {
+            let mut found = 0;
+            for (context, opportunity, profile, _) in (0..REQUESTS).map(|at| request(at, AuctionType::First))
+            {
+                let (context, opportunity, profile) = (&context, &opportunity, profile.as_ref());
+                let asked = Asked { context, opportunity, profile, now: NOW };
+                let search = Search::new(snapshot.catalog.index(), &Asking::of(&asked));
+                found += search.blocks().iter().map(|block| search.places(block).len()).sum::<usize>();
+            }
+            found as f64 / REQUESTS as f64
+        };
+        println!("  {:.1} match", searched());
+        if campaigns >= 1_000 {
+            let mut number = 0;
+            criterion.bench_function(BenchmarkId::new("change a campaign", campaigns), |bencher| {
+                bencher.iter(|| {
+                    number = (number + 7) % campaigns;
+                    snapshot.with(Entry::new(Arc::new(campaign(number))))
+                });
+            });
+            criterion.bench_function(BenchmarkId::new("drop a campaign", campaigns), |bencher| {
+                bencher.iter(|| {
+                    number = (number + 7) % campaigns;
+                    snapshot.without(CampaignKey::of(&format!("campaign-{number}")))
+                });
+            });
+            criterion.bench_function(BenchmarkId::new("Scorer::new", campaigns), |bencher| {
+                bencher.iter(|| Scorer::new(Trainer::default().snapshot(), &snapshot.catalog));
+            });
+        }
     }
 
-    let (snapshot, context) = (snapshot(6), context(AuctionType::First));
+    let snapshot = snapshot(64);
     let mut ranking = Ranking::default();
-    rank(
-        &snapshot,
-        &context,
-        &opportunity,
-        UserView { profile: Some(&profile), seen: None },
-        NOW,
-        draws()(),
-        &mut ranking,
-    );
+    let (context, opportunity, _, draw) = (0..REQUESTS)
+        .map(|number| request(number, AuctionType::First))
+        .find(|(context, opportunity, _, draw)| {
+            rank(&snapshot, context, opportunity, UserView::default(), NOW, *draw, &mut ranking);
+            !ranking.candidates.is_empty()
+        })
+        .expect("a bid");
+    rank(&snapshot, &context, &opportunity, UserView::default(), NOW, draw, &mut ranking);
     let mut commit =
         || commit(&snapshot, &context, &opportunity, black_box(&mut ranking), &mut Pods::default(), &(), NOW);
     commit().expect("a bid");

@@ -1,15 +1,18 @@
 //! Everything a bid reads, frozen: loaded once per request, replaced whole, never changed in place.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use haggle_domain::{Campaign, CampaignKey, Tag};
-use haggle_learning::{AdPart, Model, ad_features};
+use haggle_domain::{Campaign, CampaignKey, CpmMicros, Tag};
 
 use crate::explore::{Arms, Shape};
 use crate::frequency::{AdvertiserCaps, Caps};
+use crate::index::{BLOCK, Blocks, Clauses, Index, Shards};
 use crate::live::CampaignLive;
 use crate::market::Market;
+use crate::pricing::{estimate, most};
+use crate::scorer::Scorer;
+use crate::seats::Seats;
 
 /// A campaign as the bid path sees it.
 #[derive(Debug)]
@@ -30,22 +33,38 @@ pub struct Entry {
     pub caps: Caps,
 }
 
-/// All campaigns, each in a slot that stays its own for as long as it is there, whatever else comes and goes.
+/// All campaigns, each in a slot that stays its own for as long as nothing about it changes, whatever else comes and goes.
+/// A copy shares all memory with the original until one of them is changed, and then copies only what the campaign touches.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    slots: Vec<Option<Arc<Entry>>>,
-    positions: HashMap<CampaignKey, usize>,
+    blocks: Vec<Arc<Block>>,
+    /// By block.
+    ranks: Vec<Rank>,
+    /// Blocks by class, the highest first.
+    classes: Vec<(u8, Blocks)>,
+    index: Index,
+    /// Slots by key.
+    positions: Shards<u32>,
+    len: usize,
     /// What is counted for the caps of whole advertisers.
     pub advertiser_caps: AdvertiserCaps,
 }
 
-/// A model and what it says about every ad, worked out once per model version.
-#[derive(Debug)]
-pub struct Scorer {
-    /// The model.
-    pub model: Model,
-    /// By the catalog's slots, per creative.
-    ads: Vec<Vec<AdPart>>,
+/// Neighbouring slots.
+#[derive(Clone, Debug)]
+struct Block {
+    entries: Vec<Option<Arc<Entry>>>,
+    seats: Arc<Seats>,
+}
+
+/// What is known of a block without looking into it. Bounds of those that were there since it was last empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rank {
+    /// Of the richest.
+    class: u8,
+    /// The most that one of them bids.
+    most: CpmMicros,
+    taken: usize,
 }
 
 /// What one request is decided on.
@@ -102,44 +121,71 @@ impl Entry {
     }
 }
 
+/// Campaigns of one class bid alike: what they may be worth, in powers of two.
+fn class(entry: &Entry) -> u8 {
+    // At most 63.
+    estimate(&entry.campaign).0.max(1).ilog2() as u8
+}
+
+impl Block {
+    fn empty() -> Self {
+        Self { entries: vec![None; BLOCK], seats: Arc::default() }
+    }
+}
+
 impl Catalog {
-    /// Of campaigns with distinct keys.
+    /// Of campaigns with distinct keys. Few keep their order; more than a block holds are put beside those that bid about
+    /// as much for the same requests.
     pub fn new(entries: Vec<Entry>) -> Self {
-        let positions = entries.iter().enumerate().map(|(slot, entry)| (entry.campaign.key, slot)).collect();
-        let mut advertiser_caps = AdvertiserCaps::default();
-        entries.iter().for_each(|entry| advertiser_caps.add(&entry.caps));
-        let slots = entries.into_iter().map(|entry| Some(Arc::new(entry))).collect();
-        Self { slots, positions, advertiser_caps }
+        let mut sorted: Vec<(Entry, Clauses)> = entries
+            .into_iter()
+            .map(|entry| (Clauses::of(&entry), entry))
+            .map(|(clauses, entry)| (entry, clauses))
+            .collect();
+        if sorted.len() > BLOCK {
+            sorted.sort_by_cached_key(|(entry, clauses)| {
+                (Reverse(class(entry)), clauses.kind(), entry.campaign.key)
+            });
+        }
+        let mut catalog = Self::default();
+        for (slot, (entry, clauses)) in sorted.into_iter().enumerate() {
+            catalog.advertiser_caps.add(&entry.caps);
+            catalog.put(slot, entry, &clauses);
+        }
+        catalog.index.shrink();
+        catalog.classify();
+        catalog
     }
 
     /// All of them with their slots, in the slots' order.
     pub fn entries(&self) -> impl Iterator<Item = (usize, &Arc<Entry>)> {
-        self.slots.iter().enumerate().filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+        let all = self.blocks.iter().flat_map(|block| &block.entries);
+        all.enumerate().filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.positions.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.positions.is_empty()
+        self.len == 0
     }
 
     /// Slots, taken and free: one more than the highest.
     pub fn slots(&self) -> usize {
-        self.slots.len()
+        self.blocks.len() * BLOCK
     }
 
     /// The one in this slot.
     pub fn at(&self, slot: usize) -> Option<&Arc<Entry>> {
-        self.slots.get(slot)?.as_ref()
+        self.blocks.get(slot / BLOCK)?.entries.get(slot % BLOCK)?.as_ref()
     }
 
     /// The slot of the one with this key.
     pub fn slot(&self, key: CampaignKey) -> Option<usize> {
-        self.positions.get(&key).copied()
+        self.positions.get(key.0).map(|slot| *slot as usize)
     }
 
     /// The one with this key.
@@ -147,67 +193,129 @@ impl Catalog {
         self.slot(key).and_then(|slot| self.at(slot))
     }
 
-    /// The same with a campaign added, or changed if there is one with its key; and its slot.
+    /// Which of them a request is for.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What the campaigns of a block are expected to bid, where they may.
+    pub(crate) fn seats(&self, block: usize) -> Option<&Seats> {
+        self.blocks.get(block).map(|block| &*block.seats)
+    }
+
+    /// The blocks by what their campaigns may be worth, the best first.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = &Blocks> {
+        self.classes.iter().map(|(_, blocks)| blocks)
+    }
+
+    /// No campaign of a block bids more in the open auction.
+    pub(crate) fn most(&self, block: usize) -> CpmMicros {
+        self.ranks.get(block).map_or(CpmMicros::ZERO, |rank| rank.most)
+    }
+
+    /// The same with a campaign added, or changed if there is one with its key; and its slot. Only the new catalog is told
+    /// from now on whether the campaign may bid, so it has to take the old one's place.
     pub fn with(&self, entry: Entry) -> (Self, usize) {
         let mut next = self.clone();
         next.advertiser_caps.add(&entry.caps);
-        let key = entry.campaign.key;
-        let free = || self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        let slot = self.slot(key).unwrap_or_else(free);
-        if slot == next.slots.len() {
-            next.slots.push(None);
+        let class = class(&entry);
+        let old = self.slot(entry.campaign.key);
+        // Who asks for something else now stays where it is, unless it belongs among the richer or the poorer.
+        let stays = old.filter(|slot| self.at(*slot).is_some_and(|old| self::class(old) == class));
+        if let Some(slot) = old {
+            next.take(slot);
         }
-        if let Some(place) = next.slots.get_mut(slot) {
-            *place = Some(Arc::new(entry));
-        }
-        next.positions.insert(key, slot);
+        let slot = stays.unwrap_or_else(|| next.free_slot(class));
+        let clauses = Clauses::of(&entry);
+        next.put(slot, entry, &clauses);
+        next.classify();
         (next, slot)
     }
 
     /// The same without a campaign.
     pub fn without(&self, key: CampaignKey) -> Self {
         let mut next = self.clone();
-        let place = next.positions.remove(&key).and_then(|slot| next.slots.get_mut(slot));
-        if let Some(place) = place {
-            *place = None;
+        if let Some(slot) = self.slot(key) {
+            next.take(slot);
+            next.classify();
         }
         next
     }
-}
 
-impl Scorer {
-    /// Works out the ad side of `model` for every creative of every campaign.
-    pub fn new(model: Model, catalog: &Catalog) -> Self {
-        let mut ads = vec![Vec::new(); catalog.slots()];
-        for (slot, entry) in catalog.entries() {
-            if let Some(place) = ads.get_mut(slot) {
-                *place = ad_side(&model, entry);
+    /// A free place, among campaigns of this class if one of their blocks has any. Another block is opened where too few
+    /// places are free for it to matter.
+    fn free_slot(&self, class: u8) -> usize {
+        let free = |rank: &&(usize, &Rank)| rank.1.taken < BLOCK;
+        let blocks = || self.ranks.iter().enumerate();
+        let of_class = blocks().find(|at| free(&at) && at.1.class == class);
+        let spare: usize = blocks().map(|(_, rank)| BLOCK - rank.taken).sum();
+        let any = || blocks().filter(|at| free(&at)).min_by_key(|(_, rank)| rank.class.abs_diff(class));
+        let block = match of_class {
+            None if spare > self.len / 4 => any(),
+            found => found,
+        };
+        let (block, place) = block.map_or((self.blocks.len(), 0), |(block, _)| {
+            let entries = self.blocks.get(block).map_or(&[][..], |block| &block.entries);
+            (block, entries.iter().position(Option::is_none).unwrap_or(0))
+        });
+        block * BLOCK + place
+    }
+
+    fn put(&mut self, slot: usize, entry: Entry, clauses: &Clauses) {
+        let (block, place) = (slot / BLOCK, slot % BLOCK);
+        while self.blocks.len() <= block {
+            self.blocks.push(Arc::new(Block::empty()));
+            self.ranks.push(Rank::default());
+        }
+        let (Some(rank), Some(block)) = (self.ranks.get_mut(block), self.blocks.get_mut(block)) else {
+            return;
+        };
+        let (class, most) = (class(&entry), most(&entry.campaign));
+        *rank = Rank { class: rank.class.max(class), most: rank.most.max(most), taken: rank.taken + 1 };
+        entry.live.sit(&block.seats, place, estimate(&entry.campaign));
+        self.positions.insert(entry.campaign.key.0, slot as u32);
+        if let Some(at) = Arc::make_mut(block).entries.get_mut(place) {
+            *at = Some(Arc::new(entry));
+        }
+        self.index.insert(slot, clauses);
+        self.len += 1;
+    }
+
+    fn take(&mut self, slot: usize) {
+        let Some(block) = self.blocks.get_mut(slot / BLOCK) else { return };
+        let taken = Arc::make_mut(block).entries.get_mut(slot % BLOCK).and_then(Option::take);
+        let Some(entry) = taken else { return };
+        entry.live.stand(&block.seats, slot % BLOCK);
+        self.positions.remove(entry.campaign.key.0);
+        self.index.remove(slot, &Clauses::of(&entry));
+        self.len -= 1;
+        if let Some(rank) = self.ranks.get_mut(slot / BLOCK) {
+            rank.taken -= 1;
+            if rank.taken == 0 {
+                *rank = Rank::default();
             }
         }
-        Self { model, ads }
     }
 
-    /// The ad side of one creative.
-    pub fn ad(&self, slot: usize, creative: u16) -> Option<&AdPart> {
-        self.ads.get(slot)?.get(usize::from(creative))
-    }
-
-    /// The same with another campaign in a slot.
-    fn with(&self, slot: usize, entry: &Entry) -> Self {
-        let mut ads = self.ads.clone();
-        if slot >= ads.len() {
-            ads.resize(slot + 1, Vec::new());
+    /// Sorts the blocks by their class.
+    fn classify(&mut self) {
+        self.classes.clear();
+        for (block, rank) in self.ranks.iter().enumerate().filter(|(_, rank)| rank.taken > 0) {
+            let at = self.classes.partition_point(|(class, _)| *class > rank.class);
+            if self.classes.get(at).is_none_or(|(class, _)| *class != rank.class) {
+                self.classes.insert(at, (rank.class, Blocks::default()));
+            }
+            if let Some((_, blocks)) = self.classes.get_mut(at) {
+                blocks.set(block, true);
+            }
         }
-        if let Some(place) = ads.get_mut(slot) {
-            *place = ad_side(&self.model, entry);
-        }
-        Self { model: self.model.clone(), ads }
     }
-}
 
-fn ad_side(model: &Model, entry: &Entry) -> Vec<AdPart> {
-    let creatives = 0..entry.campaign.creatives.len();
-    creatives.map(|creative| model.ad_part(&ad_features(&entry.campaign, creative))).collect()
+    /// Bytes that the catalog takes beside the campaigns' own, about.
+    pub fn bytes(&self) -> usize {
+        let block = size_of::<Block>() + size_of::<Seats>() + BLOCK * size_of::<Option<Arc<Entry>>>();
+        self.index.bytes() + self.positions.bytes() + self.blocks.len() * (block + size_of::<Rank>())
+    }
 }
 
 impl Snapshot {

@@ -35,7 +35,8 @@ pub type Bids = SmallVec<[Committed; 1]>;
 
 /// Reserves on the best candidate's lease; where a lease cannot pay, the next candidate tries. An imp that is a pod
 /// takes candidates as long as there is time and place for them. `pods` remembers what the request's earlier imps have
-/// put where, and `in_flight` what is under way to the user. Afterwards `ranking.verdicts` says what became of each campaign.
+/// put where, and `in_flight` what is under way to the user. Afterwards `ranking.verdicts` says what became of those that the
+/// imp explains.
 ///
 /// # Errors
 ///
@@ -99,8 +100,9 @@ pub fn commit(
             if refused != NoBidReason::Outranked {
                 reason = reason.max(refused);
             }
-            if let Some(place) = ranking.verdicts.get_mut(candidate.campaign) {
-                *place = verdict;
+            let known = ranking.verdicts.binary_search_by_key(&candidate.campaign, |(slot, _)| *slot);
+            if let Some(place) = known.ok().and_then(|at| ranking.verdicts.get_mut(at)) {
+                place.1 = verdict;
             }
         }
     }

@@ -1,37 +1,68 @@
-//! How far a campaign came at each imp: why it is not spending, in numbers that sum exactly.
+//! How far a campaign came at imps: why it is not spending, in numbers that sum exactly.
+//!
+//! Where there are few campaigns every imp says of every one what became of it; of many, a draw chooses which are *explained*
+//! at which imp ([`crate::rank::Ranking::verdicts`]), a fair sample whose size is known.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::NoBidReason;
 
-/// Counts of one campaign since the start. Every imp that was ranked ends for each campaign in one refusal or one bid.
+use crate::catalog::Snapshot;
+use crate::commit::Committed;
+use crate::rank::Ranking;
+
+/// The first stage at which a campaign by itself can end.
+const FIRST: usize = NoBidReason::OutsideFlight.index();
+/// How many there are.
+const STAGES: usize = NoBidReason::COUNT - FIRST;
+
+/// Counts of one campaign since the start.
 #[derive(Debug)]
 pub struct Funnel {
-    refused: [AtomicU64; NoBidReason::COUNT],
+    refused: [AtomicU64; STAGES],
+    explained_bids: AtomicU64,
     bids: AtomicU64,
 }
 
 /// A reading of a [`Funnel`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunnelCounts {
-    /// Imps at which it was refused, by reason, in the order of [`NoBidReason::ALL`].
+    /// Imps that explained a refusal, by reason, in the order of [`NoBidReason::ALL`].
     pub refused: [u64; NoBidReason::COUNT],
-    /// Imps at which it bid.
+    /// Imps that explained a bid.
+    pub explained_bids: u64,
+    /// Imps at which it bid, explained or not.
     pub bids: u64,
 }
 
 impl Default for Funnel {
     fn default() -> Self {
-        Self { refused: std::array::from_fn(|_| AtomicU64::new(0)), bids: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        Self { refused: std::array::from_fn(|_| zero()), explained_bids: zero(), bids: zero() }
+    }
+}
+
+/// Notes what became of one imp's campaigns: of those that bid, and of those that it explains.
+pub fn count(snapshot: &Snapshot, ranking: &Ranking, bids: &[Committed]) {
+    for bid in bids {
+        if let Some(entry) = snapshot.catalog.at(bid.campaign) {
+            entry.live.funnel.bids.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    for (slot, verdict) in &ranking.verdicts {
+        if let Some(entry) = snapshot.catalog.at(*slot) {
+            entry.live.funnel.explain(*verdict);
+        }
     }
 }
 
 impl Funnel {
     /// Notes the end of one imp: a refusal, or a bid.
-    pub fn count(&self, verdict: Option<NoBidReason>) {
+    fn explain(&self, verdict: Option<NoBidReason>) {
         let counter = match verdict {
-            Some(reason) => self.refused.get(reason.index()),
-            None => Some(&self.bids),
+            // What comes before the first stage is never said of a campaign.
+            Some(reason) => self.refused.get(reason.index().saturating_sub(FIRST)),
+            None => Some(&self.explained_bids),
         };
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -40,17 +71,21 @@ impl Funnel {
 
     /// What was counted so far.
     pub fn read(&self) -> FunnelCounts {
+        let of_stage = |index: usize| index.checked_sub(FIRST).and_then(|stage| self.refused.get(stage));
         FunnelCounts {
-            refused: std::array::from_fn(|index| self.refused[index].load(Ordering::Relaxed)),
+            refused: std::array::from_fn(|index| {
+                of_stage(index).map_or(0, |counter| counter.load(Ordering::Relaxed))
+            }),
+            explained_bids: self.explained_bids.load(Ordering::Relaxed),
             bids: self.bids.load(Ordering::Relaxed),
         }
     }
 }
 
 impl FunnelCounts {
-    /// How many imps were ranked: all refusals and bids together.
+    /// How many imps explained what became of it: all refusals and explained bids together.
     pub fn imps(&self) -> u64 {
-        self.refused.iter().sum::<u64>() + self.bids
+        self.refused.iter().sum::<u64>() + self.explained_bids
     }
 }
 
@@ -61,13 +96,15 @@ mod tests {
     #[test]
     fn verdicts_sum_to_imps() {
         let funnel = Funnel::default();
-        for reason in NoBidReason::ALL {
-            funnel.count(Some(*reason));
+        let stages = &NoBidReason::ALL[FIRST..];
+        for reason in stages {
+            funnel.explain(Some(*reason));
         }
-        funnel.count(Some(NoBidReason::Pacing));
-        funnel.count(None);
+        funnel.explain(Some(NoBidReason::Pacing));
+        funnel.explain(None);
         let counts = funnel.read();
-        assert_eq!(counts.imps(), NoBidReason::COUNT as u64 + 2);
-        assert_eq!((counts.bids, counts.refused[NoBidReason::Pacing.index()]), (1, 2));
+        assert_eq!(counts.imps(), stages.len() as u64 + 2);
+        assert_eq!((counts.explained_bids, counts.refused[NoBidReason::Pacing.index()]), (1, 2));
+        assert_eq!(counts.refused[NoBidReason::NoCampaigns.index()], 0);
     }
 }

@@ -9,21 +9,25 @@ pub mod commit;
 pub mod explore;
 pub mod frequency;
 pub mod funnel;
+pub mod index;
 pub mod lease;
 pub mod live;
 pub mod market;
 pub mod offer;
 pub mod pacing;
+pub mod pick;
 pub mod pods;
 pub mod pricing;
 pub mod rank;
 pub mod safety;
+pub mod scorer;
+mod seats;
 pub mod targeting;
 
 #[cfg(test)]
 mod test_support;
 
-pub use catalog::{Catalog, Entry, Scorer, Snapshot};
+pub use catalog::{Catalog, Entry, Snapshot};
 pub use commit::{Bids, Committed, commit};
 pub use explore::Arms;
 pub use lease::Lease;
@@ -31,3 +35,4 @@ pub use live::{CampaignLive, CampaignState};
 pub use market::Market;
 pub use pods::Pods;
 pub use rank::{Candidate, Ranking, UserView, rank};
+pub use scorer::Scorer;

@@ -1,14 +1,17 @@
 //! What changes about a campaign every tick, where bids can see it without a lock.
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use crossbeam::utils::CachePadded;
-use haggle_domain::Micros;
+use haggle_domain::{Campaign, CpmMicros, Micros, Timestamp};
 
 use crate::explore::Arms;
 use crate::funnel::Funnel;
 use crate::lease::Lease;
+use crate::pacing;
+use crate::seats::Seats;
 
 /// Whether a campaign may bid, as its actor last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct CampaignLive {
     pub arms: ArcSwap<Arms>,
     /// How far it came at each imp.
     pub funnel: Funnel,
+    /// Where the catalog keeps whether it may bid. Locked when that changes or the catalog does; bids never touch it.
+    seat: Mutex<Option<(Arc<Seats>, usize)>>,
 }
 
 #[derive(Debug)]
@@ -42,6 +47,8 @@ struct Controls {
     /// Bits of an `f64` in 0..=1.
     multiplier: AtomicU64,
     order_value: AtomicI64,
+    /// A minute since 1970, and in the lowest bit whether it lies in the campaign's hours.
+    hours: AtomicI64,
 }
 
 impl CampaignLive {
@@ -52,10 +59,30 @@ impl CampaignLive {
                 state: AtomicU8::new(CampaignState::Down as u8),
                 multiplier: AtomicU64::new(1.0f64.to_bits()),
                 order_value: AtomicI64::new(0),
+                hours: AtomicI64::new(i64::MIN),
             }),
             lease: ArcSwap::from_pointee(Lease::closed()),
             arms: ArcSwap::from_pointee(arms),
             funnel: Funnel::default(),
+            seat: Mutex::new(None),
+        }
+    }
+
+    /// Takes a place in a block, and leaves the one that it had.
+    pub(crate) fn sit(&self, seats: &Arc<Seats>, place: usize, expected: CpmMicros) {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.give(place, expected);
+        seats.open(place, self.state() == CampaignState::Active);
+        *seat = Some((Arc::clone(seats), place));
+        // The campaign may have other hours now.
+        self.controls.hours.store(i64::MIN, Ordering::Relaxed);
+    }
+
+    /// Leaves its place to whoever comes.
+    pub(crate) fn stand(&self, seats: &Arc<Seats>, place: usize) {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        if seat.as_ref().is_some_and(|(known, at)| Arc::ptr_eq(known, seats) && *at == place) {
+            *seat = None;
         }
     }
 
@@ -71,7 +98,27 @@ impl CampaignLive {
 
     /// Says whether it may bid.
     pub fn set_state(&self, state: CampaignState) {
+        let seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
         self.controls.state.store(state as u8, Ordering::Relaxed);
+        if let Some((seats, place)) = &*seat {
+            seats.open(*place, state == CampaignState::Active);
+        }
+    }
+
+    /// Whether a moment lies in the campaign's hours. Asked once a minute, because what hour it is in a zone takes longer to
+    /// say than all else; hours begin and end at whole minutes, and so do the zones' offsets.
+    pub fn in_daypart(&self, campaign: &Campaign, now: Timestamp) -> bool {
+        if campaign.dayparts.is_empty() {
+            return true;
+        }
+        let minute = now.0.div_euclid(60_000_000);
+        let known = self.controls.hours.load(Ordering::Relaxed);
+        if known >> 1 == minute {
+            return known & 1 == 1;
+        }
+        let inside = pacing::in_daypart(campaign, now);
+        self.controls.hours.store(minute << 1 | i64::from(inside), Ordering::Relaxed);
+        inside
     }
 
     /// The pacing multiplier, in 0..=1.

@@ -1,6 +1,6 @@
 //! From what an impression is worth to what is bid for it.
 
-use haggle_domain::{AuctionType, CpmMicros, Goal, Micros};
+use haggle_domain::{AuctionType, Campaign, CpmMicros, Goal, Micros};
 use haggle_learning::Prediction;
 
 use crate::market::WinCurve;
@@ -18,6 +18,25 @@ pub fn value(goal: &Goal, prediction: &Prediction, order_value: Micros) -> f64 {
             Goal::Cpa { target } => order * target.to_f64(),
             Goal::Roas { target, .. } => order * order_value.to_f64() / target,
         }
+}
+
+/// The most that a campaign bids for any impression in the open auction.
+pub fn most(campaign: &Campaign) -> CpmMicros {
+    match campaign.goal {
+        Goal::Cpm { price } => price.min(campaign.max_bid),
+        Goal::Cpc { .. } | Goal::Cpa { .. } | Goal::Roas { .. } => campaign.max_bid,
+    }
+}
+
+/// What a campaign may be expected to bid for a good impression, before anything is known of it: one in 50 is clicked, and
+/// one click in 20 leads to an order.
+pub fn estimate(campaign: &Campaign) -> CpmMicros {
+    let good = Prediction { click: 0.02, conversion: 0.05 };
+    let order_value = match campaign.goal {
+        Goal::Roas { order_value, .. } => order_value,
+        _ => Micros::ZERO,
+    };
+    CpmMicros::from_f64_rounded_down(value(&campaign.goal, &good, order_value)).min(most(campaign))
 }
 
 /// The bid for an impression of that value: scaled by the pacing multiplier, shaded where the winner pays its own bid

@@ -5,15 +5,19 @@ use haggle_domain::fit::{Fit, fits};
 use haggle_domain::{
     Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
 };
-use haggle_learning::{Model, Prediction, RequestFeatures, request_features};
+use haggle_learning::{Prediction, RequestFeatures, RequestPart, request_features};
+use smallvec::SmallVec;
 
 use crate::catalog::{Entry, Snapshot};
 use crate::explore::{Drawn, Fitting, draw_creative};
 use crate::frequency::Seen;
+use crate::index::BLOCK;
 use crate::live::CampaignState;
+use crate::market::WinCurve;
 use crate::offer::{Offer, Worth, may_use, offer};
+use crate::pick::{Pool, pick};
 use crate::targeting::Asked;
-use crate::{pacing, pricing, safety, targeting};
+use crate::{pricing, safety, targeting};
 
 /// A campaign that would bid.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,14 +54,18 @@ pub struct Candidate {
 pub struct Ranking {
     /// Best first.
     pub candidates: Vec<Candidate>,
-    /// What became of the campaign in each of the catalog's slots: a refusal, or none for candidates, bids and free slots.
-    pub verdicts: Vec<Option<NoBidReason>>,
+    /// What became of campaigns, by rising slots: a refusal, or none for candidates and bids. All of them where they are few
+    /// ([`FEW`]), else those that this imp explains, which are none at most imps.
+    pub verdicts: Vec<(usize, Option<NoBidReason>)>,
     /// The request's features, that the scores follow from.
     pub features: RequestFeatures,
     /// Those of them that the basis lets the learner see.
     pub lesson: RequestFeatures,
-    /// Why campaigns that came furthest refused; what an imp without candidates is counted under.
+    /// Why campaigns that came furthest refused; what an imp without candidates is counted under. Of many campaigns, some are
+    /// asked.
     pub reason: NoBidReason,
+    /// Campaigns that match and may bid, and are waiting to be considered.
+    pub(crate) pool: Pool,
 }
 
 impl Default for Ranking {
@@ -68,6 +76,7 @@ impl Default for Ranking {
             features: RequestFeatures::default(),
             lesson: RequestFeatures::default(),
             reason: NoBidReason::NoCampaigns,
+            pool: Pool::default(),
         }
     }
 }
@@ -81,7 +90,11 @@ pub struct UserView<'a> {
     pub seen: Option<&'a Seen>,
 }
 
-/// Ranks all campaigns for one opportunity into `ranking`.
+/// With at most this many campaigns each of them is judged at every imp.
+pub const FEW: usize = 64;
+
+/// Ranks the campaigns that an opportunity is for into `ranking`. Of many that match and may bid, those that are expected to
+/// bid most are considered ([`crate::pick`]).
 pub fn rank(
     snapshot: &Snapshot,
     context: &Context,
@@ -96,53 +109,41 @@ pub fn rank(
     ranking.candidates.clear();
     ranking.verdicts.clear();
     ranking.reason = NoBidReason::NoCampaigns;
+    ranking.lesson.clear();
     ranking.features = request_features(context, opportunity, profile, now);
-    ranking.lesson = lesson(context, opportunity, now, &ranking.features);
-    let model: &Model = &snapshot.scorer.model;
-    let request = model.request_part(&ranking.features);
-    let curve = snapshot.market.curve(context.exchange);
-    let terms = Terms { rate: context.rate, quantity: opportunity.quantity };
-    let consider = |position: usize, entry: &Entry| {
-        let (drawn, fit) = eligible(entry, &asked, user.seen, draw)?;
-        // Without it the catalog is newer than the model's ad side; the next publication has both.
-        let ad = snapshot.scorer.ad(position, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
-        let prediction = model.predict(&request, ad);
-        let live = &entry.live;
-        let value = pricing::value(&entry.campaign.goal, &prediction, live.order_value());
-        let worth = Worth { value, multiplier: live.multiplier(), auction: context.auction, curve };
-        let made = offer(entry, opportunity, fit, worth)?;
-        let sent = sent(opportunity, made, terms);
-        if sent <= CpmMicros::ZERO {
-            return Err(NoBidReason::BelowFloor);
-        }
-        let ceiling = terms.charge(sent);
-        Ok(Candidate {
-            campaign: position,
-            drawn,
-            fit,
-            deal: made.deal,
-            guaranteed: made.guaranteed,
-            prediction,
-            value: CpmMicros::from_f64_rounded_down(value),
-            price: made.price,
-            sent,
-            ceiling,
-            cost: ceiling.per_impression_rounded_up(),
-            tie: draw.bits(Stream::Tie, entry.campaign.key.0),
-        })
+    let catalog = &*snapshot.catalog;
+    let judge = Judge {
+        snapshot,
+        asked,
+        seen: user.seen,
+        draw,
+        request: snapshot.scorer.model.request_part(&ranking.features),
+        curve: snapshot.market.curve(context.exchange),
+        terms: Terms { rate: context.rate, quantity: opportunity.quantity },
+        observes: draw.bits(Stream::Observe, 0).is_multiple_of(OBSERVED_ONE_IN),
     };
-    ranking.verdicts.resize(snapshot.catalog.slots(), None);
-    for (slot, entry) in snapshot.catalog.entries() {
-        match consider(slot, entry) {
-            Ok(candidate) => ranking.candidates.push(candidate),
-            Err(reason) => {
-                ranking.reason = ranking.reason.max(reason);
-                if let Some(verdict) = ranking.verdicts.get_mut(slot) {
-                    *verdict = Some(reason);
+    if catalog.len() <= FEW {
+        for (slot, entry) in catalog.entries() {
+            let verdict = match judge.judge(slot, entry, Targeted::Unknown) {
+                Ok(candidate) => {
+                    ranking.candidates.push(candidate);
+                    None
                 }
-            }
+                Err(reason) => {
+                    ranking.reason = ranking.reason.max(reason);
+                    Some(reason)
+                }
+            };
+            ranking.verdicts.push((slot, verdict));
         }
+    } else {
+        pick(&judge, ranking);
+        explain(&judge, ranking);
     }
+    if ranking.candidates.is_empty() {
+        return;
+    }
+    ranking.lesson = lesson(context, opportunity, now, &ranking.features);
     let pod = pod_seconds(opportunity);
     let worth = |candidate: &Candidate| {
         // Several ads share the seconds of a pod, so there a second's price counts; an ad of another format would take the
@@ -155,6 +156,103 @@ pub fn rank(
         (candidate.guaranteed, candidate.price.0 / seconds)
     };
     ranking.candidates.sort_unstable_by(|a, b| worth(b).cmp(&worth(a)).then(a.tie.cmp(&b.tie)));
+}
+
+/// One imp in so many adds to what campaigns are expected to bid. More would have the workers fight over memory that all of
+/// them read.
+const OBSERVED_ONE_IN: u64 = 16;
+/// One imp in so many explains one group of campaigns.
+const EXPLAINED_ONE_IN: u64 = 32;
+/// Campaigns that are explained together.
+const GROUP: usize = 64;
+
+/// Where there are many campaigns, says of a few that the draw chooses, at an imp in some, what became of them: as all of them
+/// are judged where there are few.
+fn explain(judge: &Judge<'_>, ranking: &mut Ranking) {
+    let (catalog, bits) = (&*judge.snapshot.catalog, judge.draw.bits(Stream::Explain, 0));
+    let groups = (catalog.slots() / GROUP).max(1) as u64;
+    if !bits.is_multiple_of(EXPLAINED_ONE_IN) {
+        return;
+    }
+    let first = (bits / EXPLAINED_ONE_IN % groups) as usize * GROUP;
+    for slot in first..first + GROUP {
+        let Some(entry) = catalog.at(slot) else { continue };
+        let verdict = match ranking.candidates.iter().any(|candidate| candidate.campaign == slot) {
+            true => None,
+            // It would have bid, but was not among those that were considered.
+            false => judge.judge(slot, entry, Targeted::Unknown).err().or(Some(NoBidReason::Outranked)),
+        };
+        ranking.verdicts.push((slot, verdict));
+    }
+}
+
+/// What is known of whether a campaign's targeting matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Targeted {
+    /// It does: the index says so.
+    Known,
+    /// It has to be evaluated.
+    Unknown,
+}
+
+/// All that one imp's campaigns are judged by.
+pub(crate) struct Judge<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) asked: Asked<'a>,
+    seen: Option<&'a Seen>,
+    pub(crate) draw: Draw,
+    request: RequestPart,
+    curve: Option<&'a WinCurve>,
+    terms: Terms,
+    /// Whether what campaigns would bid is noted in their seats.
+    observes: bool,
+}
+
+impl Judge<'_> {
+    /// What a campaign bids, or the first stage that it fails.
+    pub(crate) fn judge(
+        &self,
+        slot: usize,
+        entry: &Entry,
+        targeted: Targeted,
+    ) -> Result<Candidate, NoBidReason> {
+        let opportunity = self.asked.opportunity;
+        let (drawn, fit) = eligible(entry, &self.asked, self.seen, targeted, self.draw)?;
+        let scorer = &*self.snapshot.scorer;
+        // Without it the catalog is newer than the model's ad side; the next publication has both.
+        let ad = scorer.ad(slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
+        let prediction = scorer.model.predict(&self.request, ad);
+        let live = &entry.live;
+        let value = pricing::value(&entry.campaign.goal, &prediction, live.order_value());
+        let multiplier = live.multiplier();
+        if self.observes
+            && let Some(seats) = self.snapshot.catalog.seats(slot / BLOCK)
+        {
+            let paced = CpmMicros::from_f64_rounded_down(value * multiplier);
+            seats.observe(slot % BLOCK, paced.min(entry.campaign.max_bid));
+        }
+        let worth = Worth { value, multiplier, auction: self.asked.context.auction, curve: self.curve };
+        let made = offer(entry, opportunity, fit, worth)?;
+        let sent = sent(opportunity, made, self.terms);
+        if sent <= CpmMicros::ZERO {
+            return Err(NoBidReason::BelowFloor);
+        }
+        let ceiling = self.terms.charge(sent);
+        Ok(Candidate {
+            campaign: slot,
+            drawn,
+            fit,
+            deal: made.deal,
+            guaranteed: made.guaranteed,
+            prediction,
+            value: CpmMicros::from_f64_rounded_down(value),
+            price: made.price,
+            sent,
+            ceiling,
+            cost: ceiling.per_impression_rounded_up(),
+            tie: self.draw.bits(Stream::Tie, entry.campaign.key.0),
+        })
+    }
 }
 
 /// The seconds of an imp that takes several ads, at least 1.
@@ -193,14 +291,15 @@ fn eligible(
     entry: &Entry,
     asked: &Asked<'_>,
     seen: Option<&Seen>,
+    targeted: Targeted,
     draw: Draw,
 ) -> Result<(Drawn, Fit), NoBidReason> {
     let campaign = &*entry.campaign;
     let Asked { context, opportunity, now, .. } = *asked;
-    if !campaign.flight.contains(now) || !pacing::in_daypart(campaign, now) {
+    if !campaign.flight.contains(now) || !entry.live.in_daypart(campaign, now) {
         return Err(NoBidReason::OutsideFlight);
     }
-    if !targeting::matches(&campaign.targeting, asked) {
+    if targeted == Targeted::Unknown && !targeting::matches(&campaign.targeting, asked) {
         let blind = context.user.is_none() && targeting::matches_some_user(&campaign.targeting, asked);
         return Err(if blind { NoBidReason::NoBasis } else { NoBidReason::TargetingMismatch });
     }
@@ -210,12 +309,13 @@ fn eligible(
     if opportunity.deals_only && !opportunity.deals.iter().any(|deal| may_use(entry, deal)) {
         return Err(NoBidReason::NoDeal);
     }
-    let fit =
-        |creative: usize| campaign.creatives.get(creative).and_then(|creative| fits(creative, opportunity));
-    let fitting = Fitting::of(campaign.creatives.len(), |creative| fit(creative).is_some());
+    let mut as_what: SmallVec<[Option<Fit>; 8]> = SmallVec::new();
+    as_what.extend(campaign.creatives.iter().map(|creative| fits(creative, opportunity)));
+    let fitting = Fitting::of(as_what.len(), |creative| as_what[creative].is_some());
     let fitting = entry.caps.allow(seen, fitting, now)?;
     let drawn = draw_creative(&entry.live.arms.load(), fitting, draw, campaign.key.0);
-    let chosen = drawn.and_then(|drawn| Some((drawn, fit(usize::from(drawn.creative))?)));
+    let fit = |drawn: Drawn| as_what.get(usize::from(drawn.creative)).copied().flatten();
+    let chosen = drawn.and_then(|drawn| Some((drawn, fit(drawn)?)));
     let chosen = chosen.ok_or(NoBidReason::CreativeMismatch)?;
     match entry.live.state() {
         CampaignState::Active => Ok(chosen),

@@ -128,7 +128,7 @@ fn an_imp_of_several_formats_takes_the_best_of_any() {
     let bids = bids.unwrap();
     assert_eq!(ids(&snapshot, &bids), ["moving"]);
     assert_eq!((bids[0].format, bids[0].duration), (Format::Video, 15));
-    assert_eq!(ranking.verdicts, [Some(NoBidReason::Outranked), None]);
+    assert_eq!(ranking.verdicts, [(0, Some(NoBidReason::Outranked)), (1, None)]);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_break_is_filled_by_the_price_of_a_second_without_competitors() {
     assert_eq!(ids(&snapshot, &bids), ["more-cars", "coffee", "shoes"]);
     assert_eq!(bids.iter().map(|bid| bid.slot).collect::<Vec<_>>(), [1, 0, 0], "one place is promised, once");
     assert!(bids.iter().map(|bid| bid.duration).sum::<u32>() <= 60);
-    assert_eq!(ranking.verdicts[1], Some(NoBidReason::PodSeparation));
+    assert_eq!(ranking.verdicts[1].1, Some(NoBidReason::PodSeparation));
     // The same break's next imp: who is in it already, or competes with those, stays out.
     let (next, _) = decide(&snapshot, &Context::default(), &break_of(0, 1), &mut pods);
     assert_eq!(ids(&snapshot, &next.unwrap()), ["long"]);
@@ -161,7 +161,7 @@ fn a_break_ends_with_its_time() {
     let (bids, ranking) =
         decide(&snapshot, &Context::default(), &break_of(30, u32::MAX), &mut Pods::default());
     assert_eq!(ids(&snapshot, &bids.unwrap()), ["a"]);
-    assert_eq!(ranking.verdicts[1], Some(NoBidReason::PodSeparation));
+    assert_eq!(ranking.verdicts[1].1, Some(NoBidReason::PodSeparation));
 }
 
 #[test]
@@ -231,13 +231,13 @@ proptest! {
         imp.floor = CpmMicros(floor * 1_000_000);
         let (bids, ranking) = decide(&snapshot, &Context::default(), &imp, &mut Pods::default());
         prop_assert_eq!(ranking.verdicts.len(), cpms.len());
-        let bidders = ranking.verdicts.iter().filter(|verdict| verdict.is_none()).count();
+        let bidders = ranking.verdicts.iter().filter(|(_, verdict)| verdict.is_none()).count();
         match bids {
             Ok(bids) => {
                 prop_assert_eq!(bids.len(), bidders);
                 for bid in &bids {
                     prop_assert!(bid.price >= imp.floor);
-                    prop_assert_eq!(ranking.verdicts[bid.campaign], None);
+                    prop_assert_eq!(ranking.verdicts[bid.campaign].1, None);
                     prop_assert_eq!(bid.format, bids[0].format);
                 }
                 if bids[0].format == Format::Video {

@@ -1,0 +1,218 @@
+//! Which of the campaigns that match are considered.
+//!
+//! Blocks are looked into by class, those whose campaigns may bid most first, and within a class from where the draw says, so
+//! that equals take turns. Of what matches and may bid a pool is filled, and the pool's best by what they are expected to bid
+//! are judged, until [`MOST_SCORED`] would bid. With few matches that is all of them.
+
+use haggle_domain::draw::Stream;
+use haggle_domain::{CpmMicros, NoBidReason, Opportunity};
+use smallvec::SmallVec;
+
+use crate::index::{Asking, BLOCK, Search};
+use crate::rank::{Judge, Ranking, Targeted};
+use crate::targeting;
+
+/// Candidates beyond which no more campaigns are considered, besides holders of guaranteed deals.
+pub const MOST_SCORED: usize = 16;
+/// Campaigns among which the expected bid chooses, and up to a block more. More choose better and cost more.
+const POOL: usize = 48;
+/// Campaigns that are judged at one imp in the open auction, whatever becomes of them.
+const MOST_JUDGED: usize = 192;
+/// Campaigns that are asked why there is no bid.
+const MOST_ASKED: usize = 8;
+
+/// Campaigns waiting to be considered.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    /// What a campaign is expected to bid, above its slot, which the draw has scrambled so that it breaks ties.
+    waiting: Vec<u64>,
+    /// Slots that were considered already, where deals have a turn of their own.
+    done: Vec<u32>,
+    /// How many campaigns were judged.
+    judged: usize,
+}
+
+/// Fills `ranking` with candidates, and says why there are none.
+pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
+    let (context, opportunity) = (judge.asked.context, judge.asked.opportunity);
+    let index = judge.snapshot.catalog.index();
+    let asking = Asking::of(&judge.asked);
+    let mut search = Search::new(index, &asking);
+    search.respect(context);
+    ranking.pool.waiting.clear();
+    ranking.pool.done.clear();
+    ranking.pool.judged = 0;
+    let (passed_over, too_cheap) = (PassedOver::new(), None);
+    let mut walk = Walk { judge, ranking, passed_over, too_cheap, remembers: false };
+    if !opportunity.deals.is_empty() {
+        walk.remembers = true;
+        for guaranteed in [true, false] {
+            let deals = opportunity.deals.iter().filter(|deal| deal.guaranteed == guaranteed);
+            let mut holders = search.clone();
+            holders.only_holders(deals.map(|deal| deal.key));
+            // What was promised is bid on, however many hold such a deal.
+            walk.through(&holders, if guaranteed { usize::MAX } else { MOST_SCORED }, CpmMicros::ZERO);
+        }
+    }
+    if !opportunity.deals_only {
+        walk.through(&search, MOST_SCORED, lowest_floor(opportunity));
+    }
+    let Walk { mut passed_over, too_cheap, .. } = walk;
+    if ranking.candidates.is_empty() {
+        passed_over.extend(too_cheap.map(|slot| slot as u32));
+        ranking.reason = ranking.reason.max(reason(judge, &asking, &passed_over));
+    }
+}
+
+/// Below this no ad of any duration is sold in the open auction, if there is no deal.
+fn lowest_floor(opportunity: &Opportunity) -> CpmMicros {
+    if !opportunity.deals.is_empty() {
+        return CpmMicros::ZERO;
+    }
+    let slots = [&opportunity.video, &opportunity.audio].into_iter().flatten();
+    let by_duration = slots.flat_map(|slot| &slot.duration_floors).map(|range| range.floor);
+    by_duration.fold(opportunity.floor, CpmMicros::min)
+}
+
+/// Slots of some campaigns that matched and were not judged.
+type PassedOver = SmallVec<[u32; MOST_ASKED + 1]>;
+
+struct Walk<'w, 'a> {
+    judge: &'w Judge<'a>,
+    ranking: &'w mut Ranking,
+    /// Some that may not bid.
+    passed_over: PassedOver,
+    /// One that may, but that the floor is too high for.
+    too_cheap: Option<usize>,
+    /// Whether there is more than one walk, so that it matters who was considered.
+    remembers: bool,
+}
+
+impl Walk<'_, '_> {
+    /// Considers what a search finds until there are `most` candidates. Blocks in which nobody pays the floor are left out.
+    fn through(&mut self, search: &Search<'_>, most: usize, floor: CpmMicros) {
+        let catalog = &*self.judge.snapshot.catalog;
+        let bits = self.judge.draw.bits(Stream::Walk, 0);
+        let (first, scramble) = (bits as usize % (search.blocks().words() * 64).max(1), bits >> 32);
+        for class in catalog.classes() {
+            for block in search.blocks().both_from(class, first) {
+                if catalog.most(block) < floor {
+                    self.pass_over_cheap(search, block);
+                    continue;
+                }
+                let Some(seats) = catalog.seats(block) else { continue };
+                for place in search.places(block).iter() {
+                    let slot = (block * BLOCK + place) as u32;
+                    match seats.worth(place) {
+                        _ if self.remembers && self.ranking.pool.done.contains(&slot) => {}
+                        Some(worth) => {
+                            let scrambled = u64::from(slot) ^ scramble;
+                            self.ranking.pool.waiting.push(u64::from(worth) << 32 | scrambled);
+                        }
+                        None if self.passed_over.len() < MOST_ASKED => self.passed_over.push(slot),
+                        None => {}
+                    }
+                }
+                if self.ranking.pool.waiting.len() >= POOL && self.is_over_after_considering(most, scramble) {
+                    return;
+                }
+            }
+            // Whoever comes later is worth less.
+            if self.ranking.candidates.len() + self.ranking.pool.waiting.len() >= most
+                && self.is_over_after_considering(most, scramble)
+            {
+                return;
+            }
+        }
+        self.consider(most, scramble);
+    }
+
+    fn is_over_after_considering(&mut self, most: usize, scramble: u64) -> bool {
+        self.consider(most, scramble);
+        self.ranking.candidates.len() >= most || self.ranking.pool.judged >= MOST_JUDGED
+    }
+
+    /// Judges the best of the pool until there are enough candidates or nobody is left in it.
+    fn consider(&mut self, most: usize, scramble: u64) {
+        while self.ranking.candidates.len() < most && !self.ranking.pool.waiting.is_empty() {
+            let waiting = &mut self.ranking.pool.waiting;
+            let kept = waiting.len().saturating_sub(most - self.ranking.candidates.len());
+            if kept > 0 {
+                waiting.select_nth_unstable(kept);
+            }
+            for at in (kept..waiting.len()).rev() {
+                let Some(slot) = self.ranking.pool.waiting.get(at).map(|key| (key ^ scramble) & 0xffff_ffff)
+                else {
+                    break;
+                };
+                self.judge_one(slot as u32);
+            }
+            self.ranking.pool.waiting.truncate(kept);
+        }
+        self.ranking.pool.waiting.clear();
+    }
+
+    fn judge_one(&mut self, slot: u32) {
+        let (catalog, ranking) = (&*self.judge.snapshot.catalog, &mut *self.ranking);
+        let at = slot as usize;
+        let Some(entry) = catalog.at(at) else { return };
+        ranking.pool.judged += 1;
+        if self.remembers {
+            ranking.pool.done.push(slot);
+        }
+        let targeted = if catalog.index().is_residual(at) { Targeted::Unknown } else { Targeted::Known };
+        match self.judge.judge(at, entry, targeted) {
+            Ok(candidate) => ranking.candidates.push(candidate),
+            Err(reason) => ranking.reason = ranking.reason.max(reason),
+        }
+    }
+
+    /// Remembers somebody who would have been considered, had the floor been lower, as long as there is nobody else.
+    fn pass_over_cheap(&mut self, search: &Search<'_>, block: usize) {
+        if self.ranking.candidates.is_empty()
+            && self.ranking.pool.waiting.is_empty()
+            && self.too_cheap.is_none()
+            && let Some(seats) = self.judge.snapshot.catalog.seats(block)
+        {
+            let open = search.places(block).iter().find(|place| seats.worth(*place).is_some());
+            self.too_cheap = open.map(|place| block * BLOCK + place);
+        }
+    }
+}
+
+/// Why nobody bids, from some of those that came furthest.
+#[cold]
+fn reason(judge: &Judge<'_>, asking: &Asking, passed_over: &PassedOver) -> NoBidReason {
+    let catalog = &*judge.snapshot.catalog;
+    let asked = |slots: &mut dyn Iterator<Item = usize>| {
+        let reasons = slots.filter_map(|slot| judge.judge(slot, catalog.at(slot)?, Targeted::Unknown).err());
+        reasons.max()
+    };
+    let some = |search: &Search<'_>, most: usize| -> SmallVec<[usize; 16]> {
+        let all = |block: usize| search.places(block).iter().map(move |place| block * BLOCK + place);
+        search.blocks().iter().flat_map(all).take(most).collect()
+    };
+    let mut found = NoBidReason::TargetingMismatch;
+    if let Some(reason) = asked(&mut passed_over.iter().map(|slot| *slot as usize)) {
+        found = found.max(reason);
+    }
+    if found == NoBidReason::TargetingMismatch {
+        // Who matches may be unwanted, or hold none of the deals.
+        let search = Search::new(catalog.index(), asking);
+        if let Some(reason) = asked(&mut some(&search, MOST_ASKED).into_iter()) {
+            found = found.max(reason);
+        }
+    }
+    if found == NoBidReason::TargetingMismatch && judge.asked.context.user.is_none() {
+        let search = Search::of_some_user(catalog.index(), asking);
+        let matches = |slot: &usize| {
+            catalog
+                .at(*slot)
+                .is_some_and(|entry| targeting::matches_some_user(&entry.campaign.targeting, &judge.asked))
+        };
+        if some(&search, MOST_ASKED).iter().any(matches) {
+            found = NoBidReason::NoBasis;
+        }
+    }
+    found
+}
