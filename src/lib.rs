@@ -2,6 +2,7 @@
 
 pub mod allocator;
 pub mod bench;
+pub mod campaigns;
 pub mod certify;
 pub mod cli;
 pub mod clock;

@@ -1,11 +1,13 @@
 //! Prometheus metrics. Every name is in one list here, which dashboards and alerts are checked against; the
 //! counters behind the names are in [`Metrics`].
 
+mod campaigns;
 mod counters;
 mod outcomes;
 
-pub use counters::{CampaignMetrics, Counter, HeadMetrics, Metrics};
-pub use outcomes::{Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+pub use campaigns::{CampaignMetrics, Sums};
+pub use counters::{Counter, HeadMetrics, Metrics};
+pub use outcomes::{CampaignState, Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
 
 /// How a metric behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,38 @@ metrics! {
     AvailableMicros = Gauge "haggle_available_micros" ["campaign"];
     /// The share of an impression's value that pacing lets be bid.
     PacingMultiplier = Gauge "haggle_pacing_multiplier" ["campaign"];
+    /// Bids of all campaigns, those without series of their own too.
+    AccountBids = Counter "haggle_account_bids_total" [];
+    /// Auctions that all campaigns have won.
+    AccountWins = Counter "haggle_account_wins_total" [];
+    /// Ads that all campaigns have shown.
+    AccountImpressions = Counter "haggle_account_impressions_total" [];
+    /// Clicks on the ads of all campaigns.
+    AccountClicks = Counter "haggle_account_clicks_total" [];
+    /// Orders that followed, of all campaigns.
+    AccountConversions = Counter "haggle_account_conversions_total" [];
+    /// What all those orders brought, in millionths of the currency.
+    AccountRevenueMicros = Counter "haggle_account_revenue_micros_total" [];
+    /// Budgets of all campaigns, in millionths of the currency.
+    AccountBudgetMicros = Gauge "haggle_account_budget_micros" [];
+    /// Money that all campaigns have settled, in millionths of the currency.
+    AccountSpendMicros = Gauge "haggle_account_spend_micros" [];
+    /// Money that the open bids of all campaigns hold, in millionths of the currency.
+    AccountReservedMicros = Gauge "haggle_account_reserved_micros" [];
+    /// Money that bids of all campaigns can take, in millionths of the currency.
+    AccountAvailableMicros = Gauge "haggle_account_available_micros" [];
+    /// Restarts of all campaigns' actors after panics.
+    AccountRestarts = Counter "haggle_account_restarts_total" [];
+    /// Messages turned away because a campaign's mailbox was full, of all campaigns.
+    AccountMailboxFull = Counter "haggle_account_mailbox_full_total" [];
+    /// Campaigns by state; `starting` until their actor has shown itself.
+    Campaigns = Gauge "haggle_campaigns" ["state"];
+    /// Campaigns whose actor stays down because it kept panicking.
+    CampaignsBroken = Gauge "haggle_campaigns_broken" [];
+    /// Campaigns that have spent more than their budget; anything above 0 is a defect.
+    CampaignsOverspent = Gauge "haggle_campaigns_overspent" [];
+    /// Campaigns that have series of their own (`metrics_campaigns`).
+    CampaignSeries = Gauge "haggle_campaign_series" [];
     /// Restarts of a campaign's actor after a panic.
     CampaignRestarts = Counter "haggle_campaign_restarts_total" ["campaign"];
     /// 1 while a campaign's actor stays down because it kept panicking.

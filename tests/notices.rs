@@ -42,8 +42,7 @@ async fn bid(rig: &Rig, exchange: &str, request: &Value) -> (Value, String) {
 /// What a campaign has spent and what its open bids hold, in millionths, after its next tick.
 async fn money(rig: &Rig, campaign: &str) -> (i64, i64) {
     rig.settle().await;
-    let handle = rig.node.state.campaigns.iter().find(|handle| handle.id == campaign).unwrap();
-    let report = handle.report.load_full().unwrap();
+    let report = rig.node.state.campaigns.named(campaign).unwrap().report().unwrap();
     (report.settled.0, report.reserved.0)
 }
 

@@ -125,7 +125,7 @@ async fn an_erased_user_is_unknown_to_bids_and_gone_from_the_disk() {
     assert!(!has_bid(&rig, "forgotten").await);
     assert_eq!(rig.get(&links(&open).1).await.0, StatusCode::OK, "what is billed is still shown");
     rig.settle().await;
-    assert_eq!(rig.node.state.campaigns[0].report.load_full().unwrap().impressions, 2);
+    assert_eq!(rig.node.state.campaigns.all()[0].report().unwrap().impressions, 2);
     assert_eq!(traces(&data), 0);
     rig.stop().await;
     assert_eq!(traces(&data), 0);

@@ -120,7 +120,7 @@ async fn a_notice_that_is_forged_altered_late_or_of_another_kind_never_charges()
     let (status, page) = rig.get(&click).await;
     assert_eq!(status, StatusCode::FOUND);
     assert!(page.unwrap().starts_with("https://shop.example/landing?from=ad&haggle_click="));
-    assert_eq!(rig.node.state.campaigns[0].report.load_full().unwrap().clicks, 0);
+    assert_eq!(rig.node.state.campaigns.all()[0].report().unwrap().clicks, 0);
     rig.stop().await;
 }
 
@@ -165,10 +165,7 @@ async fn a_campaign_that_is_renamed_still_settles_its_open_bids() {
     let rig = Rig::start(folder.path(), &clock).await;
     assert_eq!(rig.get(&rig.url(&path)).await.0, StatusCode::NO_CONTENT);
     rig.settle().await;
-    let report = |id: &str| {
-        let found = rig.node.state.campaigns.iter().find(|campaign| campaign.id == id).unwrap();
-        found.report.load_full().unwrap()
-    };
+    let report = |id: &str| rig.node.state.campaigns.named(id).unwrap().report().unwrap();
     assert_eq!((report("eager").settled.0, report("keen").settled.0), (1_500, 0));
     assert_eq!(report("eager").unleased.0, 0, "nothing is left to bid with");
     rig.stop().await;
@@ -215,7 +212,7 @@ async fn an_exchange_that_bills_on_the_win_is_billed_by_its_win_notice() {
         assert_eq!(rig.get(&filled(&bid, "nurl", "2")).await.0, StatusCode::NO_CONTENT);
     }
     assert_eq!(rig.spent().await, 2_000);
-    assert_eq!(rig.node.state.campaigns[0].report.load_full().unwrap().wins, 1);
+    assert_eq!(rig.node.state.campaigns.all()[0].report().unwrap().wins, 1);
     rig.stop().await;
 }
 
@@ -267,7 +264,7 @@ async fn impression_click_and_order_are_counted_once_each() {
     assert_eq!(rig.get(&order("-5", "A2")).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(rig.get(&order("1e12", "A3")).await.0, StatusCode::BAD_REQUEST);
     rig.settle().await;
-    let report = rig.node.state.campaigns[0].report.load_full().unwrap();
+    let report = rig.node.state.campaigns.all()[0].report().unwrap();
     assert_eq!((report.impressions, report.clicks, report.conversions), (1, 1, 1));
     assert_eq!(report.revenue.0, 59_900_000);
     rig.stop().await;
@@ -285,7 +282,7 @@ async fn a_test_request_is_answered_and_costs_nothing() {
     let bid = &response["seatbid"][0]["bid"][0];
     assert_eq!(rig.get(&filled(bid, "burl", "1")).await.0, StatusCode::GONE);
     assert_eq!(rig.spent().await, 0);
-    assert_eq!(rig.node.state.campaigns[0].report.load_full().unwrap().reserved.0, 0);
+    assert_eq!(rig.node.state.campaigns.all()[0].report().unwrap().reserved.0, 0);
     rig.stop().await;
 }
 
@@ -300,7 +297,7 @@ async fn a_panicking_actor_comes_back_with_its_money_and_open_bids() {
     assert_eq!(rig.get(&filled(&before, "burl", "1")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(rig.get(&filled(&after, "burl", "1")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(rig.spent().await, 2_000);
-    assert_eq!(rig.node.state.campaigns[0].supervision.restarts(), 1);
+    assert_eq!(rig.node.state.campaigns.all()[0].supervision().restarts(), 1);
     rig.stop().await;
 }
 

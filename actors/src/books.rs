@@ -66,7 +66,7 @@ struct Seen {
 pub struct Books {
     /// The configured id, once the campaign was defined.
     #[n(0)]
-    pub id: Option<String>,
+    pub id: Option<Box<str>>,
     /// The money.
     #[n(1)]
     pub ledger: Ledger,
@@ -85,6 +85,14 @@ pub struct Books {
     /// How many orders each bid's click brought, and when the last one came.
     #[n(6)]
     orders: BTreeMap<(u32, u32), (Timestamp, u32)>,
+    /// Somebody said that it shall not bid.
+    #[n(7)]
+    #[cbor(default)]
+    pub paused: bool,
+    /// Whose counts [`Stats::arms`] are; empty in books from before that was noted.
+    #[n(8)]
+    #[cbor(default)]
+    creatives: Box<[Tag]>,
 }
 
 impl Books {
@@ -92,7 +100,9 @@ impl Books {
     pub fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), Violation> {
         self.ledger.apply(event)?;
         match event {
-            Event::Defined { id } => self.id = Some(id.clone()),
+            Event::Defined { id } => self.id = Some(id.as_str().into()),
+            Event::Paused { paused } => self.paused = *paused,
+            Event::Creatives { tags } => self.move_counts(tags),
             Event::LeaseReturned { lease, bids, .. } => {
                 let seen = self.seen.entry(*lease).or_default();
                 // A lease that a crash cut off cannot say how many bids it paid for; its notices can, in part.
@@ -148,6 +158,29 @@ impl Books {
             | Event::Redacted => {}
         }
         Ok(())
+    }
+
+    /// Whether the counts are those of these creatives.
+    pub fn counts_for(&self, creatives: &[Tag]) -> bool {
+        *self.creatives == *creatives
+    }
+
+    /// Books from before creatives were noted have counted for the same positions.
+    fn move_counts(&mut self, tags: &[Tag]) {
+        let before = std::mem::replace(&mut self.creatives, tags.into());
+        if before.is_empty() || self.stats.arms.is_empty() {
+            return;
+        }
+        let counted = |tag: &Tag| {
+            let position = before.iter().position(|known| known == tag)?;
+            self.stats.arms.get(position).copied()
+        };
+        self.stats.arms = tags.iter().map(|tag| counted(tag).unwrap_or_default()).collect();
+    }
+
+    /// Whether there are clicks or orders that time will make it forget.
+    pub fn remembers(&self) -> bool {
+        !(self.clicked.is_empty() && self.ordered.is_empty() && self.orders.is_empty())
     }
 
     fn seen(&mut self, bid: BidId) -> &mut Seen {
@@ -249,6 +282,23 @@ mod tests {
             books.apply(&event, Timestamp(0)).unwrap();
         }
         assert_eq!(books.order_value(configured), Micros(30_400_000));
+    }
+
+    #[test]
+    fn counts_follow_their_creatives() {
+        let mut books = Books::default();
+        let at = Timestamp(0);
+        let (a, b, c) = (Tag(1), Tag(2), Tag(3));
+        let shown = |creative| Event::Impression { decision: Decision { creative, ..Decision::default() } };
+        books.apply(&shown(1), at).unwrap();
+        // Books that do not say whose counts they are have counted for the same positions.
+        books.apply(&Event::Creatives { tags: vec![a, b] }, at).unwrap();
+        books.apply(&Event::Creatives { tags: vec![b, c, a] }, at).unwrap();
+        let impressions: Vec<u64> = books.stats.arms.iter().map(|arm| arm.impressions).collect();
+        assert_eq!(impressions, [1, 0, 0]);
+        assert!(books.counts_for(&[b, c, a]));
+        let bytes = minicbor::to_vec(&books).unwrap();
+        assert_eq!(minicbor::decode::<Books>(&bytes).unwrap(), books);
     }
 
     #[test]

@@ -214,6 +214,8 @@ impl Ledger {
                 self.unleased += reserved;
             }
             Event::Defined { .. }
+            | Event::Paused { .. }
+            | Event::Creatives { .. }
             | Event::Bid { .. }
             | Event::Won { .. }
             | Event::Impression { .. }

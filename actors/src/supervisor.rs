@@ -87,9 +87,10 @@ impl Supervision {
 
 /// Runs an actor in its context until its addresses are gone, restarting it after panics. To be spawned on an arbiter.
 ///
-/// `on_panic` runs right after a panic, before the wait.
+/// `on_panic` runs right after a panic, before the wait. The context is boxed, because a future holds what it is given
+/// twice.
 pub async fn supervise<A>(
-    mut context: ContextFut<A, Context<A>>,
+    mut context: Box<ContextFut<A, Context<A>>>,
     policy: RestartPolicy,
     supervision: &Supervision,
     on_panic: impl Fn(),
@@ -100,7 +101,7 @@ pub async fn supervise<A>(
         let finished = poll_fn(|task| {
             // Unwind safety: after a panic the context is restarted, which drops its futures, and the actor
             // rebuilds all of its state in `started`.
-            match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut context).poll(task))) {
+            match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *context).poll(task))) {
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(())) => Poll::Ready(true),
                 Err(_) => Poll::Ready(false),
@@ -169,7 +170,7 @@ mod tests {
             ..Default::default()
         };
         let seen = Arc::clone(&supervision);
-        actix_rt::spawn(async move { supervise(context, policy, &seen, || ()).await });
+        actix_rt::spawn(async move { supervise(Box::new(context), policy, &seen, || ()).await });
         (address, supervision, starts)
     }
 

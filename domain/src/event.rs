@@ -169,6 +169,21 @@ pub enum Event {
         exchange: ExchangeKey,
     },
 
+    /// Somebody said that the campaign shall not bid, or that it shall again.
+    #[n(32)]
+    Paused {
+        /// It shall not.
+        #[n(0)]
+        paused: bool,
+    },
+    /// The campaign's creatives are these now, in this order: what was counted for each moves to its new position.
+    #[n(33)]
+    Creatives {
+        /// The tags of their ids.
+        #[n(0)]
+        tags: Vec<Tag>,
+    },
+
     /// A win notice came (no money moves).
     #[n(16)]
     Won {

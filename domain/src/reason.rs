@@ -85,6 +85,8 @@ reasons! {
     BudgetExhausted = "budget_exhausted" => 0,
     /// The budget's plan says: not yet.
     Pacing = "pacing" => 0,
+    /// The campaign is paused.
+    Paused = "paused" => 0,
     /// What matched is worth less than the floor.
     BelowFloor = "below_floor" => 0,
     /// The pod has an ad of the same advertiser or category already, or no time left.

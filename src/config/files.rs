@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::about;
 use super::error::{ConfigError, ConfigErrors, Source};
-use super::settings::Effective;
 
 /// Anything shorter is guessed.
 const SHORTEST_SECRET: usize = 16;
@@ -66,7 +64,8 @@ pub(super) fn secret(path: &Path) -> Result<Secret, String> {
 /// Names and texts of a directory's `*.toml`, in order of names, so that every start sees them alike.
 pub(super) fn campaigns(
     folder: &Path,
-    setting: &Effective,
+    key: &str,
+    source: &Source,
     problems: &mut Vec<ConfigError>,
 ) -> Vec<(String, String)> {
     let paths = toml_files(folder).unwrap_or_else(|error| {
@@ -74,7 +73,7 @@ pub(super) fn campaigns(
             "the directory {} cannot be read: {error}; create it, or say with campaigns where it is",
             folder.display()
         );
-        problems.push(about(setting, problem));
+        problems.push(ConfigError { source: source.clone(), key: key.to_owned(), problem });
         Vec::new()
     });
     let mut files = Vec::new();

@@ -25,7 +25,7 @@ mod value;
 mod words;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use haggle_domain::{Campaign, CampaignKey, Rates};
 
@@ -65,6 +65,8 @@ pub struct Loaded {
     pub taxonomies: Vec<Taxonomy>,
     /// What to advertise, in order of the files' names.
     pub campaigns: Vec<Campaign>,
+    /// The directory that they come from; none where they are built in.
+    pub campaigns_folder: Option<PathBuf>,
     /// Each campaign's targeting as a person would say it, in the order of `campaigns`.
     pub targeting: Vec<String>,
     /// Each setting's value and where it comes from.
@@ -155,7 +157,7 @@ fn check(
                 .collect();
         } else {
             let path = resolved(effective, Path::new(&effective.value));
-            texts = files::campaigns(&path, effective, &mut problems);
+            texts = files::campaigns(&path, effective.setting.key, &effective.source, &mut problems);
             campaigns_path = Some(path);
         }
     }
@@ -179,7 +181,7 @@ fn check(
             None => {}
         }
     }
-    settings.campaigns = campaigns_path.unwrap_or(settings.campaigns);
+    settings.campaigns = campaigns_path.clone().unwrap_or(settings.campaigns);
     settings.event_key_file = key_path;
     settings.rates_file = rates_path;
     for (key, path) in settings.optional_paths() {
@@ -199,10 +201,43 @@ fn check(
         lists,
         taxonomies,
         campaigns,
+        campaigns_folder: campaigns_path,
         targeting,
         sources: effective,
         file,
     })
+}
+
+/// What campaigns may name that stands elsewhere in the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Nameable {
+    /// The exchanges.
+    pub exchanges: Vec<Exchange>,
+    /// The lists.
+    pub lists: Vec<List>,
+}
+
+impl Nameable {
+    fn names(&self) -> Names<'_> {
+        Names { exchanges: &self.exchanges, lists: &self.lists }
+    }
+}
+
+/// Reads one document as a file of the campaigns' directory; `name` is what it is called in errors.
+pub fn campaigns_of(name: &str, text: &str, nameable: &Nameable) -> Result<Vec<Campaign>, ConfigErrors> {
+    let mut problems = Vec::new();
+    let files = [(name.to_owned(), text.to_owned())];
+    let (campaigns, _) = read_campaigns(&files, &nameable.names(), &mut problems);
+    if problems.is_empty() { Ok(campaigns) } else { Err(ConfigErrors(problems)) }
+}
+
+/// Reads the campaigns' directory again.
+pub fn campaigns_in(folder: &Path, nameable: &Nameable) -> Result<Vec<Campaign>, ConfigErrors> {
+    let mut problems = Vec::new();
+    let source = Source::File { name: folder.display().to_string(), line: None };
+    let texts = files::campaigns(folder, "campaigns", &source, &mut problems);
+    let (campaigns, _) = read_campaigns(&texts, &nameable.names(), &mut problems);
+    if problems.is_empty() { Ok(campaigns) } else { Err(ConfigErrors(problems)) }
 }
 
 fn about(effective: &Effective, problem: String) -> ConfigError {

@@ -162,6 +162,8 @@ settings! {
     conversion_window: Duration = "30d", within(Duration::from_millis(100), days(365));
     /// How often campaigns and the model are checkpointed.
     checkpoint_interval: Duration = "10s", within(Duration::from_millis(100), Duration::from_secs(3600));
+    /// How many campaigns have metrics of their own, those that started first; totals are of all.
+    metrics_campaigns: usize = "1000", within(0, 100_000);
     /// Messages that wait for one campaign's actor before notices are answered 503.
     mailbox: usize = "1024", within(16, 1 << 20);
     /// Records that wait for the journal's writer.

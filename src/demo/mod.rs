@@ -240,8 +240,9 @@ impl Screen {
         let pacing = self
             .state
             .campaigns
+            .all()
             .iter()
-            .filter_map(|handle| handle.report.load_full())
+            .filter_map(|handle| handle.report())
             .map(|report| (report.multiplier, report.state))
             .collect();
         self.frame += 1;

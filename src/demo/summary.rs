@@ -88,10 +88,10 @@ impl Summary {
         let reasons = NoBidReason::ALL.iter().map(|reason| (reason.as_str(), state.metrics.no_bids(*reason)));
         let learner = state.learner.load_full();
         let click = learner.as_ref().map(|report| &report.click);
-        let campaigns = state.campaigns.iter().filter_map(|handle| {
-            let report = handle.report.load_full()?;
+        let campaigns = state.campaigns.all().into_iter().filter_map(|handle| {
+            let report = handle.report()?;
             Some(CampaignSummary {
-                id: report.id.clone(),
+                id: handle.id.to_string(),
                 budget_micros: report.budget,
                 spend_micros: report.settled,
                 reserved_micros: report.reserved,
@@ -101,7 +101,7 @@ impl Summary {
                 clicks: report.clicks,
                 conversions: report.conversions,
                 revenue_micros: report.revenue,
-                restarts: handle.supervision.restarts(),
+                restarts: handle.supervision().restarts(),
             })
         });
         Self {

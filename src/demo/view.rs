@@ -113,6 +113,7 @@ fn campaign_table<'a>(picture: &Picture<'a>) -> Table<'a> {
                 CampaignState::Active => ("bidding", Color::Green),
                 CampaignState::Paced => ("waiting", Color::Yellow),
                 CampaignState::Exhausted => ("spent", Color::Magenta),
+                CampaignState::Paused => ("paused", Color::Yellow),
                 CampaignState::Down => ("down", Color::Red),
             };
             let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };

@@ -1,17 +1,18 @@
 //! The counters behind the names. Each label combination is resolved once, at start, so that counting on the bid
 //! path is one atomic addition.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::{BasisSource, NoBidReason};
 use haggle_safety::SafetyReason;
-use haggle_strategies::funnel::FunnelCounts;
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
+use super::campaigns::{Account, CampaignMetrics, Campaigns, Sums};
 use super::{Head, LossReason, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
 
 /// From 50 µs, a fast bid, to 100 ms, the usual deadline.
@@ -26,7 +27,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    fn new(inner: IntCounter) -> Self {
+    pub(super) fn new(inner: IntCounter) -> Self {
         Self { inner, followed: AtomicU64::new(0) }
     }
 
@@ -49,38 +50,6 @@ impl Counter {
     /// The count.
     pub fn get(&self) -> u64 {
         self.inner.get()
-    }
-}
-
-/// What is counted for one campaign.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "each field is documented at the `Metric` of its name")]
-pub struct CampaignMetrics {
-    pub bids: Counter,
-    pub wins: Counter,
-    pub impressions: Counter,
-    pub clicks: Counter,
-    pub conversions: Counter,
-    pub revenue_micros: Counter,
-    pub budget_micros: IntGauge,
-    pub spend_micros: IntGauge,
-    pub reserved_micros: IntGauge,
-    pub available_micros: IntGauge,
-    pub pacing_multiplier: Gauge,
-    pub restarts: Counter,
-    pub breaker_open: IntGauge,
-    pub mailbox_full: Counter,
-    /// By [`NoBidReason::index`], and bids last.
-    funnel: Vec<Counter>,
-}
-
-impl CampaignMetrics {
-    /// Follows a campaign's funnel.
-    pub fn funnel(&self, counts: &FunnelCounts) {
-        let totals = counts.refused.iter().chain([&counts.explained_bids]);
-        for (counter, total) in self.funnel.iter().zip(totals) {
-            counter.raise_to(*total);
-        }
     }
 }
 
@@ -108,7 +77,8 @@ pub struct Metrics {
     notices: Vec<Counter>,
     profile_events: Vec<Counter>,
     heads: Vec<HeadMetrics>,
-    campaigns: Vec<CampaignMetrics>,
+    campaigns: Campaigns,
+    account: Account,
     invariant_violations: Vec<Counter>,
     pub connections: IntGauge,
     pub shed: Counter,
@@ -132,10 +102,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counters for these exchanges, campaigns and invariants, by name.
+    /// Counters for these exchanges and invariants, by name, and for at most so many campaigns.
     pub fn new(
         exchanges: &[&str],
-        campaigns: &[&str],
+        campaigns: usize,
         invariants: &[&str],
     ) -> Result<Self, prometheus::Error> {
         let maker = Maker(Registry::new());
@@ -170,7 +140,8 @@ impl Metrics {
             invariant_violations: maker
                 .counters_of(Metric::InvariantViolations, invariants.iter().copied())?,
             heads: maker.heads()?,
-            campaigns: maker.campaigns(campaigns)?,
+            campaigns: Campaigns::new(&maker, campaigns)?,
+            account: Account::new(&maker)?,
             connections: maker.gauge(Metric::Connections)?,
             shed: maker.counter(Metric::Shed)?,
             shedding: maker.register(Gauge::with_opts(Maker::opts(Metric::Shedding))?)?,
@@ -246,9 +217,14 @@ impl Metrics {
         }
     }
 
-    /// A campaign's counters.
-    pub fn campaign(&self, campaign: usize) -> Option<&CampaignMetrics> {
-        self.campaigns.get(campaign)
+    /// A campaign's counters, by its position among all; they are made for each in turn, up to the limit.
+    pub fn campaign(&self, position: usize, id: &str) -> Option<Arc<CampaignMetrics>> {
+        self.campaigns.of(position, id)
+    }
+
+    /// What all campaigns come to.
+    pub fn sums(&self, sums: &Sums) {
+        self.account.follow(sums, self.campaigns.shown());
     }
 
     /// A head's counters.
@@ -268,12 +244,12 @@ fn count(counters: &[Counter], index: usize) {
     }
 }
 
-fn pick(counters: &IntCounterVec, labels: &[&str]) -> Result<Counter, prometheus::Error> {
+pub(super) fn pick(counters: &IntCounterVec, labels: &[&str]) -> Result<Counter, prometheus::Error> {
     counters.get_metric_with_label_values(labels).map(Counter::new)
 }
 
 /// Makes what the list of metrics declares.
-struct Maker(Registry);
+pub(super) struct Maker(Registry);
 
 impl Maker {
     fn register<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
@@ -285,11 +261,11 @@ impl Maker {
         Opts::new(metric.name(), metric.help())
     }
 
-    fn counter(&self, metric: Metric) -> Result<Counter, prometheus::Error> {
+    pub(super) fn counter(&self, metric: Metric) -> Result<Counter, prometheus::Error> {
         self.register(IntCounter::with_opts(Self::opts(metric))?).map(Counter::new)
     }
 
-    fn counters(&self, metric: Metric) -> Result<IntCounterVec, prometheus::Error> {
+    pub(super) fn counters(&self, metric: Metric) -> Result<IntCounterVec, prometheus::Error> {
         self.register(IntCounterVec::new(Self::opts(metric), metric.labels())?)
     }
 
@@ -302,15 +278,15 @@ impl Maker {
         values.map(|value| pick(&counters, &[value])).collect()
     }
 
-    fn gauge(&self, metric: Metric) -> Result<IntGauge, prometheus::Error> {
+    pub(super) fn gauge(&self, metric: Metric) -> Result<IntGauge, prometheus::Error> {
         self.register(IntGauge::with_opts(Self::opts(metric))?)
     }
 
-    fn gauges(&self, metric: Metric) -> Result<IntGaugeVec, prometheus::Error> {
+    pub(super) fn gauges(&self, metric: Metric) -> Result<IntGaugeVec, prometheus::Error> {
         self.register(IntGaugeVec::new(Self::opts(metric), metric.labels())?)
     }
 
-    fn float_gauges(&self, metric: Metric) -> Result<GaugeVec, prometheus::Error> {
+    pub(super) fn float_gauges(&self, metric: Metric) -> Result<GaugeVec, prometheus::Error> {
         self.register(GaugeVec::new(Self::opts(metric), metric.labels())?)
     }
 
@@ -333,47 +309,6 @@ impl Maker {
         };
         Head::ALL.iter().map(head).collect()
     }
-
-    fn campaigns(&self, ids: &[&str]) -> Result<Vec<CampaignMetrics>, prometheus::Error> {
-        let bids = self.counters(Metric::Bids)?;
-        let wins = self.counters(Metric::Wins)?;
-        let impressions = self.counters(Metric::Impressions)?;
-        let clicks = self.counters(Metric::Clicks)?;
-        let conversions = self.counters(Metric::Conversions)?;
-        let revenue = self.counters(Metric::RevenueMicros)?;
-        let budget = self.gauges(Metric::BudgetMicros)?;
-        let spend = self.gauges(Metric::SpendMicros)?;
-        let reserved = self.gauges(Metric::ReservedMicros)?;
-        let available = self.gauges(Metric::AvailableMicros)?;
-        let multiplier = self.float_gauges(Metric::PacingMultiplier)?;
-        let restarts = self.counters(Metric::CampaignRestarts)?;
-        let breaker = self.gauges(Metric::CampaignBreakerOpen)?;
-        let mailbox = self.counters(Metric::MailboxFull)?;
-        let funnel = self.counters(Metric::Funnel)?;
-        let stages: Vec<&str> =
-            NoBidReason::ALL.iter().map(|reason| reason.as_str()).chain(["bid"]).collect();
-        let campaign = |id: &&str| {
-            let label = &[*id];
-            Ok(CampaignMetrics {
-                bids: pick(&bids, label)?,
-                wins: pick(&wins, label)?,
-                impressions: pick(&impressions, label)?,
-                clicks: pick(&clicks, label)?,
-                conversions: pick(&conversions, label)?,
-                revenue_micros: pick(&revenue, label)?,
-                budget_micros: budget.get_metric_with_label_values(label)?,
-                spend_micros: spend.get_metric_with_label_values(label)?,
-                reserved_micros: reserved.get_metric_with_label_values(label)?,
-                available_micros: available.get_metric_with_label_values(label)?,
-                pacing_multiplier: multiplier.get_metric_with_label_values(label)?,
-                restarts: pick(&restarts, label)?,
-                breaker_open: breaker.get_metric_with_label_values(label)?,
-                mailbox_full: pick(&mailbox, label)?,
-                funnel: stages.iter().map(|stage| pick(&funnel, &[id, stage])).collect::<Result<_, _>>()?,
-            })
-        };
-        ids.iter().map(campaign).collect()
-    }
 }
 
 #[cfg(test)]
@@ -384,7 +319,9 @@ mod tests {
     use crate::metrics::Kind;
 
     fn metrics() -> Metrics {
-        Metrics::new(&["alder", "birch"], &["boots", "lamps"], &["overdrawn"]).unwrap()
+        let metrics = Metrics::new(&["alder", "birch"], 2, &["overdrawn"]).unwrap();
+        assert!(metrics.campaign(0, "boots").is_some());
+        metrics
     }
 
     #[test]
@@ -416,12 +353,12 @@ mod tests {
         metrics.notice(NoticeKind::Bill, NoticeOutcome::Capped);
         metrics.profile_event(ProfileOutcome::Unauthorized);
         metrics.head(Head::Conversion).unwrap().log_loss.set(0.25);
-        metrics.campaign(1).unwrap().spend_micros.set(1_500_000);
+        metrics.campaign(1, "lamps").unwrap().spend_micros.set(1_500_000);
         metrics.invariant_violations(0, 2);
         // Beyond the lists nothing is counted and nothing breaks.
         metrics.bid_request(usize::MAX, RequestOutcome::Bid);
         metrics.invariant_violations(9, 1);
-        assert!(metrics.campaign(2).is_none());
+        assert!(metrics.campaign(2, "socks").is_none());
         let text = metrics.render().unwrap();
         for line in [
             "haggle_bid_requests_total{exchange=\"birch\",outcome=\"too_large\"} 1",

@@ -27,6 +27,24 @@ macro_rules! labels {
 }
 
 labels! {
+    /// What a campaign's actor says of it.
+    CampaignState {
+        /// Nothing yet.
+        Starting = "starting",
+        /// It has no actor, or one that keeps failing.
+        Down = "down",
+        /// It bids.
+        Active = "active",
+        /// The plan says: not yet.
+        Paced = "paced",
+        /// The budget is spent or reserved.
+        Exhausted = "exhausted",
+        /// Somebody has said that it shall not bid.
+        Paused = "paused",
+    }
+}
+
+labels! {
     /// How a bid request was answered.
     RequestOutcome {
         /// With at least one bid.

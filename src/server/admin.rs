@@ -1,11 +1,18 @@
-//! Metrics, health, readiness and the campaigns' state, on a listener of their own.
+//! Metrics, health, readiness, and the campaigns' state and changes, on a listener of their own.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use haggle_domain::NoBidReason;
-use haggle_strategies::CampaignState;
+use haggle_domain::{CampaignKey, NoBidReason};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::state::{CampaignHandle, State};
+use super::state::State;
+use crate::campaigns::{CampaignHandle, ChangeError};
+use crate::metrics::CampaignState;
+
+/// Campaigns in one answer where nobody says how many, and at most.
+const PAGE: usize = 1000;
+const LONGEST_PAGE: usize = 10_000;
 
 /// Registers the addresses.
 pub fn configure(service: &mut web::ServiceConfig) {
@@ -14,7 +21,12 @@ pub fn configure(service: &mut web::ServiceConfig) {
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
         .route("/campaigns", web::get().to(campaigns))
-        .route("/campaigns/{id}", web::get().to(campaign));
+        .route("/campaigns/reload", web::post().to(reload))
+        .route("/campaigns/{id}", web::get().to(campaign))
+        .route("/campaigns/{id}", web::put().to(put))
+        .route("/campaigns/{id}", web::delete().to(remove))
+        .route("/campaigns/{id}/pause", web::post().to(pause))
+        .route("/campaigns/{id}/resume", web::post().to(resume));
 }
 
 async fn metrics(state: web::Data<State>) -> HttpResponse {
@@ -41,42 +53,58 @@ async fn readyz(state: web::Data<State>) -> HttpResponse {
     }
 }
 
-/// Every campaign: its money and how far it came at each imp.
-async fn campaigns(state: web::Data<State>) -> HttpResponse {
-    let all: Vec<Value> = state.campaigns.iter().map(|handle| shown(&state, handle)).collect();
-    HttpResponse::Ok().json(all)
+/// Which campaigns are asked for.
+#[derive(Debug, Deserialize)]
+struct Page {
+    /// One alone.
+    id: Option<String>,
+    /// At most so many.
+    limit: Option<usize>,
+    /// Those that come after this one.
+    after: Option<String>,
+}
+
+/// Campaigns: their money and how far they came at each imp. Where there are more, the header names what to ask for next.
+async fn campaigns(state: web::Data<State>, page: web::Query<Page>) -> HttpResponse {
+    if let Some(id) = &page.id {
+        let one: Vec<Value> = state.campaigns.named(id).iter().map(|handle| shown(handle)).collect();
+        return HttpResponse::Ok().json(one);
+    }
+    let limit = page.limit.unwrap_or(PAGE).min(LONGEST_PAGE);
+    let after = page.after.as_deref().map(CampaignKey::of);
+    let Some((handles, more)) = state.campaigns.page(after, limit) else { return unknown() };
+    let all: Vec<Value> = handles.iter().map(|handle| shown(handle)).collect();
+    let mut response = HttpResponse::Ok();
+    if let Some(last) = handles.last().filter(|_| more) {
+        response.insert_header(("x-next-after", &*last.id));
+    }
+    response.json(all)
 }
 
 /// One of them.
 async fn campaign(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
-    match state.campaigns.iter().find(|handle| handle.id == *id) {
-        Some(handle) => HttpResponse::Ok().json(shown(&state, handle)),
-        None => HttpResponse::NotFound().json(json!({
-            "error": "unknown_campaign",
-            "message": "no campaign of that id is configured; /campaigns lists them",
-        })),
+    match state.campaigns.named(&id) {
+        Some(handle) => HttpResponse::Ok().json(shown(&handle)),
+        None => unknown(),
     }
+}
+
+fn unknown() -> HttpResponse {
+    failed(&ChangeError::Unknown)
 }
 
 /// Amounts in millionths of the account's currency. `imps` are those since the start that say what became of the campaign: all
 /// that were ranked where there are few campaigns, else a sample; `bids` and the reasons in `refused` sum to them.
-fn shown(state: &State, handle: &CampaignHandle) -> Value {
-    let funnel = state.snapshot.load().catalog.get(handle.key).map(|entry| entry.live.funnel.read());
-    let funnel = funnel.map(|counts| {
-        let refused = NoBidReason::ALL.iter().zip(counts.refused).filter(|(_, count)| *count > 0);
-        let refused: Map<String, Value> =
-            refused.map(|(reason, count)| (reason.as_str().to_owned(), count.into())).collect();
-        json!({ "imps": counts.imps(), "bids": counts.explained_bids, "refused": refused })
-    });
-    let Some(report) = handle.report.load_full() else {
+fn shown(handle: &CampaignHandle) -> Value {
+    let counts = handle.live.funnel.read();
+    let refused = NoBidReason::ALL.iter().zip(counts.refused).filter(|(_, count)| *count > 0);
+    let refused: Map<String, Value> =
+        refused.map(|(reason, count)| (reason.as_str().to_owned(), count.into())).collect();
+    let funnel = json!({ "imps": counts.imps(), "bids": counts.explained_bids, "refused": refused });
+    let Some(report) = handle.report() else {
         return json!({ "id": handle.id, "state": "starting", "funnel": funnel });
     };
-    let now = match report.state {
-        CampaignState::Down => "down",
-        CampaignState::Active => "active",
-        CampaignState::Paced => "paced",
-        CampaignState::Exhausted => "exhausted",
-    };
+    let now = if handle.is_retired() { "retired" } else { CampaignState::from(report.state).as_str() };
     json!({
         "id": handle.id, "state": now, "multiplier": report.multiplier,
         "budget_micros": report.budget, "spend_micros": report.settled, "reserved_micros": report.reserved,
@@ -84,4 +112,55 @@ fn shown(state: &State, handle: &CampaignHandle) -> Value {
         "impressions": report.impressions, "clicks": report.clicks, "orders": report.conversions,
         "funnel": funnel,
     })
+}
+
+/// Adds a campaign, or changes it: the body is its document.
+async fn put(state: web::Data<State>, id: web::Path<String>, text: String) -> HttpResponse {
+    match state.changes.put(&id, text).await {
+        Ok(true) => HttpResponse::Created().json(json!({ "id": *id, "done": "added" })),
+        Ok(false) => HttpResponse::Ok().json(json!({ "id": *id, "done": "changed" })),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn remove(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
+    done(&id, "removed", state.changes.remove(&id).await)
+}
+
+async fn pause(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
+    done(&id, "paused", state.changes.pause(&id, true).await)
+}
+
+async fn resume(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
+    done(&id, "resumed", state.changes.pause(&id, false).await)
+}
+
+async fn reload(state: web::Data<State>) -> HttpResponse {
+    match state.changes.reload().await {
+        Ok(summary) => HttpResponse::Ok().json(summary),
+        Err(error) => failed(&error),
+    }
+}
+
+fn done(id: &str, what: &str, result: Result<(), ChangeError>) -> HttpResponse {
+    match result {
+        Ok(()) => HttpResponse::Ok().json(json!({ "id": id, "done": what })),
+        Err(error) => failed(&error),
+    }
+}
+
+/// A change that was not made, and why.
+fn failed(error: &ChangeError) -> HttpResponse {
+    let (status, kind) = match error {
+        ChangeError::Unknown => (StatusCode::NOT_FOUND, "unknown_campaign"),
+        ChangeError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_campaign"),
+        ChangeError::OtherId { .. } => (StatusCode::BAD_REQUEST, "other_id"),
+        ChangeError::Several(_) => (StatusCode::BAD_REQUEST, "several_campaigns"),
+        ChangeError::NotItsOwnFile { .. } => (StatusCode::CONFLICT, "not_its_own_file"),
+        ChangeError::OtherCase(_) => (StatusCode::CONFLICT, "other_case"),
+        ChangeError::BuiltIn => (StatusCode::CONFLICT, "built_in"),
+        ChangeError::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "file"),
+        ChangeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+    };
+    HttpResponse::build(status).json(json!({ "error": kind, "message": error.to_string() }))
 }

@@ -16,5 +16,5 @@ mod urls;
 
 pub use bid::{Reply, reply};
 pub use node::{Node, StartError, Stopped, journal_exit};
-pub use state::{CampaignHandle, State};
+pub use state::State;
 pub use urls::CLICK_PARAMETER;

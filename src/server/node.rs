@@ -8,31 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, AsyncContext, Context};
+use actix::{Addr, Arbiter, AsyncContext, Context};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{
-    CampaignActor, CampaignDeps, CampaignSettings, Drain, InjectPanic, RecoveryError, checkpoint_name,
-    recover_all,
-};
+use haggle_actors::campaign::{CampaignReport, Drain, InjectPanic, RecoveryError, checkpoint_name, recover_all};
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
 use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::{RestartPolicy, Supervision, supervise};
-use haggle_domain::time::Zone;
-use haggle_domain::{
-    Budget, Campaign, CampaignKey, Clock, CpmMicros, Flight, Goal, Micros, Pacing, Targeting, Timestamp,
-};
+use haggle_domain::{CampaignKey, Clock, Micros};
 use haggle_learning::{JoinerSettings, Trainer};
-use haggle_strategies::{CampaignState, Catalog, Entry, Market, Scorer, Snapshot};
+use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
 
-use super::state::{CampaignHandle, State};
+use super::state::State;
 use super::{admin, front};
-use crate::config::{Loaded, Settings};
+use crate::campaigns::{Changes, Roster, Starter, Starting, retired};
+use crate::config::{Loaded, Nameable};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::safety::{Safety, SafetyError};
@@ -151,78 +146,47 @@ fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketA
     Ok((listener, bound))
 }
 
-/// An actor, what supervision knows of it, and what is done right after a panic.
-type Supervised<A> = (A, Arc<Supervision>, Box<dyn Fn() + Send>);
-
-/// Starts supervised actors on an arbiter of their own; gives their addresses.
-async fn start_actors<A>(actors: Vec<Supervised<A>>) -> Result<(Arbiter, Vec<Addr<A>>), StartError>
-where
-    A: Actor<Context = Context<A>> + actix::Supervised + Send + 'static,
-{
-    let arbiter = Arbiter::new();
-    let (sender, receiver) = oneshot::channel();
-    arbiter.spawn_fn(move || {
-        let mut addresses = Vec::with_capacity(actors.len());
-        for (actor, supervision, on_panic) in actors {
-            let context = Context::new();
-            addresses.push(context.address());
-            let context = context.into_future(actor);
-            actix_rt::spawn(async move {
-                supervise(context, RestartPolicy::default(), &supervision, on_panic).await;
-            });
-        }
-        // The receiver is gone only if the start was given up.
-        let _ = sender.send(addresses);
-    });
-    let addresses =
-        receiver.await.map_err(|_| StartError::Internal("the actors' thread did not start".into()))?;
-    Ok((arbiter, addresses))
-}
-
-/// A campaign that is not configured any more but still has open bids: it bids no more and settles what comes.
-fn retired(id: &str) -> Campaign {
-    let over = Timestamp::default();
-    Campaign {
-        id: id.to_owned(),
-        key: CampaignKey::of(id),
-        name: id.to_owned(),
-        advertiser_domain: String::new(),
-        categories: Vec::new(),
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
-        goal: Goal::Cpm { price: CpmMicros::ZERO },
-        budget: Budget { daily: None, total: Some(Micros::ZERO) },
-        flight: Flight { start: over, end: over },
-        pacing: Pacing::Asap,
-        zone: Zone::default(),
-        dayparts: Vec::new(),
-        targeting: Targeting::default(),
-        frequency: Default::default(),
-        max_bid: CpmMicros::ZERO,
-        creatives: Vec::new(),
-    }
-}
-
-/// The entries of campaigns that only the journal knows. Of those without open bids a checkpoint is kept, so that the
-/// next start does not replay everything since they were last configured.
-fn retired_entries(journal: &dyn Journal, books: &HashMap<CampaignKey, Books>) -> Vec<Entry> {
-    let mut entries = Vec::new();
+/// Those of campaigns that only the journal knows that still have open bids. Of the others a checkpoint is kept, so that the next
+/// start does not replay everything since they were last configured.
+fn retired_campaigns(journal: &dyn Journal, books: HashMap<CampaignKey, Books>) -> Vec<Starting> {
+    let mut starting = Vec::new();
     for (key, books) in books {
         let open = books.ledger.leases().next().is_some();
         match books.id.as_deref() {
             Some(id) if open => {
                 tracing::warn!(campaign = id, "not configured any more; settling its open bids");
-                entries.push(Entry::new(Arc::new(retired(id))));
+                let Entry { campaign, live, .. } = Entry::new(Arc::new(retired(id)));
+                starting.push(Starting { campaign, live, retired: true, books: Some(books) });
             }
             _ => {
-                let bytes = minicbor::to_vec(books).unwrap_or_default();
+                let bytes = minicbor::to_vec(&books).unwrap_or_default();
                 // Refused, the next start replays a little more.
-                let _ = journal.put_checkpoint_here(&checkpoint_name(*key), bytes);
+                let _ = journal.put_checkpoint_here(&checkpoint_name(key), bytes);
             }
         }
     }
-    entries
+    starting
+}
+
+/// Starts the learner, supervised, on an arbiter of its own.
+async fn start_learner(
+    actor: LearnerActor,
+    supervision: Arc<Supervision>,
+) -> Result<(Arbiter, Addr<LearnerActor>), StartError> {
+    let arbiter = Arbiter::new();
+    let (sender, receiver) = oneshot::channel();
+    arbiter.spawn_fn(move || {
+        let context: Context<LearnerActor> = Context::new();
+        // The receiver is gone only if the start was given up.
+        let _ = sender.send(context.address());
+        let context = Box::new(context.into_future(actor));
+        actix_rt::spawn(async move {
+            let on_panic = || tracing::error!("the learner panicked; it is restarted");
+            supervise(context, RestartPolicy::default(), &supervision, on_panic).await;
+        });
+    });
+    let address = receiver.await.map_err(|_| StartError::Internal("the learner did not start".into()))?;
+    Ok((arbiter, address))
 }
 
 impl Node {
@@ -232,7 +196,7 @@ impl Node {
     pub async fn start(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         // Before any port opens: a list that cannot be read is a mistake in the configuration.
         let surroundings = Surroundings::load(&loaded)?;
-        let Loaded { mut settings, event_key, exchanges, rates, campaigns, .. } = loaded;
+        let Loaded { mut settings, event_key, exchanges, rates, lists, campaigns, campaigns_folder, .. } = loaded;
         let safety = Safety::load(&settings)?;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
@@ -277,51 +241,30 @@ impl Node {
             report: Arc::clone(&learner_report),
             supervision: Arc::clone(&learner_supervision),
         });
-        let (learner_arbiter, mut learners) = start_actors(vec![(
-            learner,
-            learner_supervision,
-            Box::new(|| tracing::error!("the learner panicked; it is restarted")),
-        )])
-        .await?;
-        let learner =
-            learners.pop().ok_or_else(|| StartError::Internal("the learner did not start".into()))?;
+        let (learner_arbiter, learner) = start_learner(learner, learner_supervision).await?;
 
-        let configured = |key: &CampaignKey| catalog.get(*key).is_some();
-        let unconfigured: HashMap<CampaignKey, Books> = books.extract_if(|key, _| !configured(key)).collect();
-        let retired = retired_entries(&*journal, &unconfigured);
-        books.extend(unconfigured);
-        let entries = catalog.entries().map(|(_, entry)| &**entry).chain(&retired);
-        let deps: Vec<CampaignDeps> =
-            entries.map(|entry| campaign_deps(entry, &settings, &journal, &clock)).collect();
-        let actors = deps
-            .iter()
-            .map(|deps| -> Supervised<CampaignActor> {
-                let books = books.remove(&deps.campaign.key).unwrap_or_default();
-                let (live, id) = (Arc::clone(&deps.live), deps.campaign.id.clone());
-                let on_panic = move || {
-                    // Nobody looks after its money now, so it takes no more bids.
-                    live.set_state(CampaignState::Down);
-                    tracing::error!(campaign = id, "a campaign's actor panicked; it is restarted");
-                };
-                (CampaignActor::new(deps.clone(), books), Arc::clone(&deps.supervision), Box::new(on_panic))
-            })
-            .collect();
-        let (campaign_arbiter, addresses) = start_actors(actors).await?;
-        let campaigns: Vec<CampaignHandle> = deps
-            .into_iter()
-            .zip(addresses)
-            .map(|(deps, address)| CampaignHandle {
-                id: deps.campaign.id.clone(),
-                key: deps.campaign.key,
-                address,
-                report: deps.report,
-                supervision: deps.supervision,
-            })
-            .collect();
+        let campaign_arbiter = Arbiter::new();
+        let starter = Starter::new(campaign_arbiter.handle(), &settings, &journal, &clock);
+        let entries = catalog.entries().map(|(_, entry)| Starting {
+            campaign: Arc::clone(&entry.campaign),
+            live: Arc::clone(&entry.live),
+            retired: false,
+            books: Some(books.remove(&entry.campaign.key).unwrap_or_default()),
+        });
+        let mut starting: Vec<Starting> = entries.collect();
+        starting.extend(retired_campaigns(&*journal, books));
+        let roster: Arc<Roster> = Arc::default();
+        let changes = Changes::new(
+            starter,
+            Arc::clone(&snapshot),
+            Arc::clone(&roster),
+            Arc::new(Nameable { exchanges: exchanges.clone(), lists }),
+            campaigns_folder,
+        );
+        changes.begin(starting).await.map_err(|error| StartError::Internal(error.to_string()))?;
 
         let exchange_names: Vec<&str> = exchanges.iter().map(|exchange| exchange.name.as_str()).collect();
-        let campaign_ids: Vec<&str> = campaigns.iter().map(|campaign| campaign.id.as_str()).collect();
-        let metrics = Metrics::new(&exchange_names, &campaign_ids, &Violation::ALL.map(Violation::as_str))
+        let metrics = Metrics::new(&exchange_names, settings.metrics_campaigns, &Violation::ALL.map(Violation::as_str))
             .map_err(|error| StartError::Internal(error.to_string()))?;
         let state = web::Data::new(State::new(
             settings,
@@ -332,7 +275,8 @@ impl Node {
             event_key,
             snapshot,
             audience,
-            campaigns,
+            roster,
+            changes,
             learner_report,
             sealer,
             metrics,
@@ -365,8 +309,8 @@ impl Node {
 
     /// Makes a campaign's actor panic; false if there is no such campaign.
     pub fn inject_panic(&self, campaign: &str) -> bool {
-        let found = self.state.campaigns.iter().find(|handle| handle.id == campaign);
-        if let Some(handle) = found {
+        let found = self.state.campaigns.named(campaign);
+        if let Some(handle) = &found {
             handle.address.do_send(InjectPanic);
         }
         found.is_some()
@@ -390,10 +334,10 @@ impl Node {
         state.draining.store(true, Ordering::Relaxed);
         let mut waited = Duration::ZERO;
         let step = Duration::from_millis(20);
+        let campaigns = state.campaigns.all();
         let reserved = || {
-            state.campaigns.iter().any(|campaign| {
-                campaign.report.load().as_ref().is_some_and(|report| report.reserved > Micros::ZERO)
-            })
+            let reserves = |report: Arc<CampaignReport>| report.reserved > Micros::ZERO;
+            campaigns.iter().any(|campaign| campaign.report().is_some_and(reserves))
         };
         // One tick first, so that what is reserved is known as of now.
         tokio::time::sleep(state.settings.tick.min(state.settings.drain)).await;
@@ -405,7 +349,7 @@ impl Node {
             server.stop(true).await;
         }
         let mut drained = Vec::new();
-        for campaign in &state.campaigns {
+        for campaign in &campaigns {
             let (done, wait) = oneshot::channel();
             campaign.address.do_send(Drain { done });
             drained.push((&campaign.id, wait));
@@ -442,31 +386,6 @@ impl Node {
 
 fn turns(interval: Duration, turn: Duration) -> u32 {
     u32::try_from(interval.as_micros() / turn.as_micros().max(1)).unwrap_or(u32::MAX).max(1)
-}
-
-fn campaign_deps(
-    entry: &Entry,
-    settings: &Settings,
-    journal: &Arc<dyn Journal>,
-    clock: &Arc<dyn Clock>,
-) -> CampaignDeps {
-    CampaignDeps {
-        campaign: Arc::clone(&entry.campaign),
-        live: Arc::clone(&entry.live),
-        settings: CampaignSettings {
-            notice_timeout: settings.notice_timeout,
-            lease_duration: settings.lease_duration,
-            click_expiry: settings.click_expiry,
-            conversion_window: settings.conversion_window,
-        },
-        journal: Arc::clone(journal),
-        clock: Arc::clone(clock),
-        tick: settings.tick,
-        checkpoint_ticks: turns(settings.checkpoint_interval, settings.tick),
-        mailbox: settings.mailbox,
-        report: Arc::default(),
-        supervision: Arc::default(),
-    }
 }
 
 fn serve_admin(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {

@@ -69,20 +69,17 @@ pub fn configure(service: &mut web::ServiceConfig) {
 
 /// Hands a notice to its campaign's actor and waits until what it says is durable.
 async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
-    let Some(position) = state.position(notice.decision().bid.campaign) else {
+    let Some(handle) = state.campaigns.get(notice.decision().bid.campaign) else {
         return NoticeOutcome::UnknownCampaign;
     };
-    let Some(handle) = state.campaigns.get(position) else { return NoticeOutcome::UnknownCampaign };
-    if handle.supervision.breaker_open() || handle.supervision.is_gone() {
+    if handle.supervision().breaker_open() || handle.supervision().is_gone() {
         return NoticeOutcome::Busy;
     }
     let (reply, answer) = oneshot::channel();
     match handle.address.try_send(Deliver { notice, reply }) {
         Ok(()) => {}
         Err(SendError::Full(_)) => {
-            if let Some(metrics) = state.metrics.campaign(position) {
-                metrics.mailbox_full.inc();
-            }
+            handle.turned_away();
             return NoticeOutcome::Busy;
         }
         Err(SendError::Closed(_)) => return NoticeOutcome::Busy,

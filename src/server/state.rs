@@ -1,18 +1,13 @@
 //! What every request handler can see.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::Addr;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
-use haggle_actors::campaign::{CampaignActor, CampaignReport};
 use haggle_actors::journal::Journal;
 use haggle_actors::learner::LearnerReport;
-use haggle_actors::ledger::Violation;
-use haggle_actors::supervisor::Supervision;
-use haggle_domain::{CampaignKey, Clock, Rates};
+use haggle_domain::{Clock, Rates};
 use haggle_openrtb::privacy::Policy;
 use haggle_safety::{Mode, SafetyReason};
 use haggle_strategies::Snapshot;
@@ -21,9 +16,10 @@ use super::admission::Pressure;
 use super::limit::RateLimit;
 use super::urls::fit_for_secure;
 use crate::allocator::allocations;
+use crate::campaigns::{Changes, Roster};
 use crate::clock::monotonic;
 use crate::config::{Exchange, Secret, Settings};
-use crate::metrics::{Head, Metrics};
+use crate::metrics::{Head, Metrics, Sums};
 use crate::safety::Safety;
 use crate::surroundings::Surroundings;
 use crate::token::Sealer;
@@ -54,9 +50,10 @@ pub struct State {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The users' profiles.
     pub audience: Arc<Audience>,
-    /// The campaigns' actors, in the catalog's order.
-    pub campaigns: Vec<CampaignHandle>,
-    positions: HashMap<CampaignKey, usize>,
+    /// The campaigns' actors.
+    pub campaigns: Arc<Roster>,
+    /// What changes the campaigns.
+    pub changes: Changes,
     /// What the learner shows.
     pub learner: Arc<ArcSwapOption<LearnerReport>>,
     /// Seals and opens notice tokens.
@@ -71,26 +68,7 @@ pub struct State {
     pub draining: AtomicBool,
 }
 
-/// One campaign's actor, from outside.
-pub struct CampaignHandle {
-    /// The configured id.
-    pub id: String,
-    /// The stable hash of the id.
-    pub key: CampaignKey,
-    /// Its mailbox.
-    pub address: Addr<CampaignActor>,
-    /// What it shows.
-    pub report: Arc<ArcSwapOption<CampaignReport>>,
-    /// What supervision knows of it.
-    pub supervision: Arc<Supervision>,
-}
-
 impl State {
-    /// The positions of the campaigns by key.
-    pub(super) fn positions(campaigns: &[CampaignHandle]) -> HashMap<CampaignKey, usize> {
-        campaigns.iter().enumerate().map(|(position, campaign)| (campaign.key, position)).collect()
-    }
-
     #[allow(clippy::too_many_arguments, reason = "the one place that brings the parts together")]
     pub(super) fn new(
         settings: Settings,
@@ -101,7 +79,8 @@ impl State {
         event_key: Option<Secret>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         audience: Arc<Audience>,
-        campaigns: Vec<CampaignHandle>,
+        campaigns: Arc<Roster>,
+        changes: Changes,
         learner: Arc<ArcSwapOption<LearnerReport>>,
         sealer: Sealer,
         metrics: Metrics,
@@ -109,7 +88,6 @@ impl State {
         journal: Arc<dyn Journal>,
     ) -> Self {
         Self {
-            positions: Self::positions(&campaigns),
             fit_for_secure: fit_for_secure(&settings.public_url),
             policy: Policy { vendor: Some(settings.tcf_vendor_id).filter(|id| *id > 0) },
             limits: exchanges
@@ -126,6 +104,7 @@ impl State {
             snapshot,
             audience,
             campaigns,
+            changes,
             learner,
             sealer,
             metrics,
@@ -133,11 +112,6 @@ impl State {
             journal,
             draining: AtomicBool::new(false),
         }
-    }
-
-    /// The position of the campaign with this key.
-    pub fn position(&self, key: CampaignKey) -> Option<usize> {
-        self.positions.get(&key).copied()
     }
 
     /// Whether it takes on new money.
@@ -156,10 +130,10 @@ impl State {
         if self.settings.load_shedding == Mode::Enforce && self.pressure.is_unready() {
             return Err("overloaded: more than nine of ten requests are let go");
         }
-        if self.campaigns.iter().any(|campaign| campaign.report.load().is_none()) {
+        if !self.campaigns.have_started() {
             return Err("campaigns are starting");
         }
-        if self.campaigns.iter().any(|campaign| campaign.supervision.is_gone()) {
+        if self.changes.gone() > 0 {
             return Err("a campaign's actor is gone; see the log");
         }
         if self.learner.load().is_none() {
@@ -168,37 +142,34 @@ impl State {
         Ok(())
     }
 
+    /// The campaigns' series, as far as they have any, and the sums over all.
+    fn refresh_campaigns(&self) {
+        let metrics = &self.metrics;
+        let mut sums = Sums::default();
+        for (position, handle) in self.campaigns.all().iter().enumerate() {
+            let supervision = handle.supervision();
+            let (restarts, broken) = (supervision.restarts(), supervision.breaker_open());
+            let report = handle.report();
+            sums.add(report.as_deref(), restarts, broken, handle.mailbox_full());
+            let Some(gauges) = metrics.campaign(position, &handle.id) else { continue };
+            gauges.restarts.raise_to(restarts);
+            gauges.breaker_open.set(i64::from(broken));
+            gauges.mailbox_full.raise_to(handle.mailbox_full());
+            gauges.funnel(&handle.live.funnel.read());
+            if let Some(report) = report {
+                gauges.report(&report);
+            }
+        }
+        metrics.sums(&sums);
+        for (invariant, total) in sums.violations.into_iter().enumerate() {
+            metrics.invariant_violations(invariant, total);
+        }
+    }
+
     /// Brings the gauges up to date with what actors and journal show.
     pub fn refresh_metrics(&self) {
         let metrics = &self.metrics;
-        let snapshot = self.snapshot.load();
-        let mut violations = [0; Violation::ALL.len()];
-        for (position, handle) in self.campaigns.iter().enumerate() {
-            let Some(gauges) = metrics.campaign(position) else { continue };
-            gauges.restarts.raise_to(handle.supervision.restarts());
-            gauges.breaker_open.set(i64::from(handle.supervision.breaker_open()));
-            if let Some(entry) = snapshot.catalog.get(handle.key) {
-                gauges.funnel(&entry.live.funnel.read());
-            }
-            let Some(report) = handle.report.load_full() else { continue };
-            gauges.bids.raise_to(report.bids);
-            gauges.wins.raise_to(report.wins);
-            gauges.impressions.raise_to(report.impressions);
-            gauges.clicks.raise_to(report.clicks);
-            gauges.conversions.raise_to(report.conversions);
-            gauges.revenue_micros.raise_to(u64::try_from(report.revenue.0).unwrap_or(0));
-            gauges.budget_micros.set(report.budget.0);
-            gauges.spend_micros.set(report.settled.0);
-            gauges.reserved_micros.set(report.reserved.0);
-            gauges.available_micros.set(report.available.0);
-            gauges.pacing_multiplier.set(report.multiplier);
-            for (total, more) in violations.iter_mut().zip(report.violations) {
-                *total += more;
-            }
-        }
-        for (invariant, total) in violations.into_iter().enumerate() {
-            metrics.invariant_violations(invariant, total);
-        }
+        self.refresh_campaigns();
         for reason in SafetyReason::ALL {
             metrics.safety(reason, self.safety.found(reason), self.safety.refused(reason));
         }

@@ -99,6 +99,12 @@ impl Entry {
     /// Prepares a campaign for bidding. It stays down until its actor has started.
     pub fn new(campaign: Arc<Campaign>) -> Self {
         let shapes: Vec<Shape> = campaign.creatives.iter().map(Shape::of).collect();
+        let live = Arc::new(CampaignLive::new(Arms::thompson(&shapes, &[])));
+        Self::with_live(campaign, live)
+    }
+
+    /// Prepares a changed campaign for bidding, with the live state that its actor looks after.
+    pub fn with_live(campaign: Arc<Campaign>, live: Arc<CampaignLive>) -> Self {
         let category_tags = campaign
             .categories
             .iter()
@@ -115,7 +121,7 @@ impl Entry {
             app_tag: Tag::of(&campaign.app_bundle),
             language_tag: Tag::of(&campaign.language),
             caps: Caps::of(&campaign),
-            live: Arc::new(CampaignLive::new(Arms::thompson(&shapes, &[]))),
+            live,
             campaign,
         }
     }

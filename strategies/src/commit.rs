@@ -207,10 +207,12 @@ impl Reservation {
 fn reserve(entry: &Entry, candidate: &Candidate, now: Timestamp) -> Option<Reservation> {
     let lease = entry.live.lease.load();
     // Its actor is late: a bid now might not have time enough for its notice.
-    if now >= lease.closes_at() {
+    let number = if now < lease.closes_at() { lease.take(candidate.cost) } else { None };
+    let Some(number) = number else {
+        entry.live.want();
         return None;
-    }
-    let number = lease.take(candidate.cost)?;
+    };
+    entry.live.ring();
     Some(Reservation { lease: lease.number(), number, at: now, expires_at: lease.expires_at() })
 }
 

@@ -10,7 +10,6 @@
 //! is the one among those that fit.
 
 use haggle_domain::{Creative, Draw, Format, Size};
-use smallvec::SmallVec;
 use statrs::distribution::{Beta, Continuous};
 
 /// No creative's probability within its size falls below this, so every logged decision has overlap.
@@ -32,7 +31,8 @@ pub struct ArmCounts {
 /// The probabilities with which a campaign's creatives are shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arms {
-    groups: SmallVec<[Group; 4]>,
+    /// (position in the campaign's list, weight of its shape times its probability within the shape), shape by shape.
+    members: Box<[(u16, f64)]>,
 }
 
 /// What creatives have in common that compete for the same imps: the format and, of banners, the size.
@@ -44,15 +44,6 @@ impl Shape {
     pub fn of(creative: &Creative) -> Self {
         Self(creative.format(), creative.banner_size())
     }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Group {
-    shape: Shape,
-    /// Weight among the shapes.
-    weight: f64,
-    /// (position in the campaign's list, probability within the shape); they sum to 1.
-    members: SmallVec<[(u16, f64); 4]>,
 }
 
 /// The creatives of a campaign that fit an imp, by their positions. A campaign has at most 64.
@@ -108,49 +99,38 @@ impl Arms {
                 (1.0 + clicks as f64, 60.0 + (counts.impressions - clicks) as f64)
             })
             .collect();
-        let mut groups: SmallVec<[Group; 4]> = SmallVec::new();
-        for (creative, shape) in shapes.iter().enumerate() {
-            let member = (u16::try_from(creative).unwrap_or(u16::MAX), 0.0);
-            if let Some(group) = groups.iter_mut().find(|group| group.shape == *shape) {
-                group.members.push(member);
-            } else {
-                groups.push(Group { shape: *shape, weight: 0.0, members: SmallVec::from_iter([member]) });
-            }
-        }
         let overall = probability_best(&posteriors);
-        for group in &mut groups {
-            let of_group: Vec<_> =
-                group.members.iter().map(|(creative, _)| posteriors[usize::from(*creative)]).collect();
+        let mut members = Vec::with_capacity(shapes.len());
+        for (first, shape) in shapes.iter().enumerate() {
+            if shapes[..first].contains(shape) {
+                continue;
+            }
+            let group: Vec<usize> = (first..shapes.len()).filter(|other| shapes[*other] == *shape).collect();
+            let of_group: Vec<_> = group.iter().map(|creative| posteriors[*creative]).collect();
             let mut best = probability_best(&of_group);
             raise_to_least(&mut best);
-            for (member, probability) in group.members.iter_mut().zip(best) {
-                member.1 = probability;
+            let weight: f64 = group.iter().map(|creative| overall[*creative]).sum();
+            let weight = weight.max(LEAST);
+            for (creative, probability) in group.into_iter().zip(best) {
+                members.push((u16::try_from(creative).unwrap_or(u16::MAX), weight * probability));
             }
-            let weight: f64 = group.members.iter().map(|(creative, _)| overall[usize::from(*creative)]).sum();
-            group.weight = weight.max(LEAST);
         }
-        Self { groups }
+        Self { members: members.into() }
     }
 
     /// Draws one of the creatives that fit with a uniform number in `[0, 1)`; `None` if none does.
     pub fn draw(&self, fitting: Fitting, uniform: f64) -> Option<Drawn> {
-        let fits = |(creative, _): &&(u16, f64)| fitting.contains(*creative);
-        let mass_of = |group: &Group| {
-            group.members.iter().filter(fits).map(|(_, share)| group.weight * share).sum::<f64>()
-        };
-        let total: f64 = self.groups.iter().map(mass_of).sum();
+        let fitting = || self.members.iter().filter(|(creative, _)| fitting.contains(*creative));
+        let total: f64 = fitting().map(|(_, mass)| mass).sum();
         let mut left = uniform * total;
         let mut last = None;
-        for group in &self.groups {
-            for (creative, probability) in group.members.iter().filter(fits) {
-                let mass = group.weight * probability;
-                let drawn = Drawn { creative: *creative, propensity: mass / total };
-                if left < mass {
-                    return Some(drawn);
-                }
-                left -= mass;
-                last = Some(drawn);
+        for (creative, mass) in fitting() {
+            let drawn = Drawn { creative: *creative, propensity: mass / total };
+            if left < *mass {
+                return Some(drawn);
             }
+            left -= mass;
+            last = Some(drawn);
         }
         // Rounding may leave a sliver at the end.
         last

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam::utils::CachePadded;
 use haggle_domain::{Micros, Timestamp};
 
 /// In the purse of a closed lease. No amount reaches it: amounts are never negative.
@@ -23,7 +22,7 @@ pub struct Lease {
     /// When its reservations are released; its bids' tokens expire then too.
     expires_at: Timestamp,
     /// Money not yet taken, or [`CLOSED`].
-    purse: CachePadded<AtomicI64>,
+    purse: AtomicI64,
     /// The next bid's number.
     next: AtomicU32,
     /// A grant that is on its way to the journal. Locked while it moves into the purse, so that whoever does the books
@@ -38,7 +37,7 @@ impl Lease {
             number,
             closes_at,
             expires_at,
-            purse: CachePadded::new(AtomicI64::new(0)),
+            purse: AtomicI64::new(0),
             next: AtomicU32::new(0),
             promised: Mutex::new(Micros::ZERO),
         }

@@ -4,6 +4,7 @@
 //! mutation: it reserves on the best candidate's lease. The server, the simulator and replay call these two and
 //! nothing else, so what one decides the others would have.
 
+pub mod bell;
 pub mod catalog;
 pub mod commit;
 pub mod explore;
@@ -27,6 +28,7 @@ pub mod targeting;
 #[cfg(test)]
 mod test_support;
 
+pub use bell::{Bell, Board};
 pub use catalog::{Catalog, Entry, Snapshot};
 pub use commit::{Bids, Committed, commit};
 pub use explore::Arms;

@@ -1,12 +1,12 @@
 //! What changes about a campaign every tick, where bids can see it without a lock.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use crossbeam::utils::CachePadded;
 use haggle_domain::{Campaign, CpmMicros, Micros, Timestamp};
 
+use crate::bell::Bell;
 use crate::explore::Arms;
 use crate::funnel::Funnel;
 use crate::lease::Lease;
@@ -25,12 +25,19 @@ pub enum CampaignState {
     Paced = 2,
     /// The budget is spent or reserved.
     Exhausted = 3,
+    /// Somebody has said: not until I say so.
+    Paused = 4,
 }
 
 /// The mutable side of a campaign. Written by its actor alone; snapshots point to it, so a tick rebuilds nothing.
+///
+/// What every request reads lies in one cache line, apart from the counters behind it that every request writes.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct CampaignLive {
-    controls: CachePadded<Controls>,
+    controls: Controls,
+    /// What tells its actor; without one nobody is told.
+    bell: OnceLock<Bell>,
     /// The open lease, or a closed one.
     pub lease: ArcSwap<Lease>,
     /// The creatives' probabilities.
@@ -44,6 +51,8 @@ pub struct CampaignLive {
 #[derive(Debug)]
 struct Controls {
     state: AtomicU8,
+    /// A bid found no money in the lease.
+    wanted: AtomicBool,
     /// Bits of an `f64` in 0..=1.
     multiplier: AtomicU64,
     order_value: AtomicI64,
@@ -55,12 +64,14 @@ impl CampaignLive {
     /// A campaign that is down and has no money: what it is until its actor has started.
     pub fn new(arms: Arms) -> Self {
         Self {
-            controls: CachePadded::new(Controls {
+            controls: Controls {
                 state: AtomicU8::new(CampaignState::Down as u8),
+                wanted: AtomicBool::new(false),
                 multiplier: AtomicU64::new(1.0f64.to_bits()),
                 order_value: AtomicI64::new(0),
                 hours: AtomicI64::new(i64::MIN),
-            }),
+            },
+            bell: OnceLock::new(),
             lease: ArcSwap::from_pointee(Lease::closed()),
             arms: ArcSwap::from_pointee(arms),
             funnel: Funnel::default(),
@@ -92,6 +103,7 @@ impl CampaignLive {
             1 => CampaignState::Active,
             2 => CampaignState::Paced,
             3 => CampaignState::Exhausted,
+            4 => CampaignState::Paused,
             _ => CampaignState::Down,
         }
     }
@@ -119,6 +131,30 @@ impl CampaignLive {
         let inside = pacing::in_daypart(campaign, now);
         self.controls.hours.store(minute << 1 | i64::from(inside), Ordering::Relaxed);
         inside
+    }
+
+    /// Gives it the bell that its actor hears. The first one stays.
+    pub fn hang(&self, bell: Bell) {
+        // An actor that starts again has the same bell.
+        let _ = self.bell.set(bell);
+    }
+
+    /// Tells its actor that there is something to do.
+    pub fn ring(&self) {
+        if let Some(bell) = self.bell.get() {
+            bell.ring();
+        }
+    }
+
+    /// Says that a bid found no money in the lease.
+    pub fn want(&self) {
+        self.controls.wanted.store(true, Ordering::Relaxed);
+        self.ring();
+    }
+
+    /// Whether a bid found no money since the last call.
+    pub fn take_wanted(&self) -> bool {
+        self.controls.wanted.swap(false, Ordering::Relaxed)
     }
 
     /// The pacing multiplier, in 0..=1.

@@ -4,6 +4,8 @@
 //! a little slack) may be out. The *multiplier* steers: it scales bids down while spend runs ahead of what the rest of
 //! the day can bear, so that money goes to the impressions that are worth most for it instead of to the first.
 
+use std::time::Duration;
+
 use haggle_domain::{Campaign, Micros, Pacing, Timestamp};
 
 /// The least multiplier: a campaign never stops probing what it could buy.
@@ -20,27 +22,28 @@ const SLACK_S: f64 = 1200.0;
 pub struct DayPlan {
     start: Timestamp,
     end: Timestamp,
-    /// Biddable minutes before each hour of the day, and in total at the end (up to 25 hours and a bit).
-    minutes_before: Vec<u32>,
+    /// Runs of biddable minutes, from (inclusive) and to (exclusive), counted from the day's start; a day may have 25
+    /// hours and a bit.
+    biddable: Box<[(u16, u16)]>,
 }
 
 impl DayPlan {
     /// The plan for the advertiser's day that holds `now`.
     pub fn of(campaign: &Campaign, now: Timestamp) -> Self {
         let (start, end) = campaign.zone.day_bounds(now);
-        let minutes = end.since(start).as_secs() / 60;
-        let biddable = |minute: u64| {
-            let at = start + std::time::Duration::from_secs(minute * 60);
+        let minutes = u16::try_from(end.since(start).as_secs() / 60).unwrap_or(u16::MAX);
+        let biddable = |minute: u16| {
+            let at = start + Duration::from_secs(u64::from(minute) * 60);
             campaign.flight.contains(at) && in_daypart(campaign, at)
         };
-        let mut before = 0;
-        let mut minutes_before = Vec::with_capacity(minutes as usize + 1);
-        for minute in 0..minutes {
-            minutes_before.push(before);
-            before += u32::from(biddable(minute));
+        let mut runs: Vec<(u16, u16)> = Vec::new();
+        for minute in (0..minutes).filter(|minute| biddable(*minute)) {
+            match runs.last_mut().filter(|(_, to)| *to == minute) {
+                Some((_, to)) => *to = minute + 1,
+                None => runs.push((minute, minute + 1)),
+            }
         }
-        minutes_before.push(before);
-        Self { start, end, minutes_before }
+        Self { start, end, biddable: runs.into() }
     }
 
     /// When the day ends.
@@ -50,16 +53,13 @@ impl DayPlan {
 
     /// The share of the day's biddable time that has passed at `now`, in 0..=1; 1 if there is none at all.
     pub fn share(&self, now: Timestamp) -> f64 {
-        let total = f64::from(self.minutes_before.last().copied().unwrap_or(0));
-        if total <= 0.0 {
-            return 1.0;
+        let passed = now.since(self.start).as_secs_f64() / 60.0;
+        let (mut before, mut total) = (0.0, 0.0);
+        for (from, to) in self.biddable.iter().map(|(from, to)| (f64::from(*from), f64::from(*to))) {
+            total += to - from;
+            before += (passed - from).clamp(0.0, to - from);
         }
-        let position = now.since(self.start).as_secs_f64() / 60.0;
-        let minute = position.floor();
-        let index = (minute as usize).min(self.minutes_before.len() - 1);
-        let here = f64::from(self.minutes_before[index]);
-        let next = f64::from(*self.minutes_before.get(index + 1).unwrap_or(&self.minutes_before[index]));
-        ((here + (next - here) * (position - minute)) / total).clamp(0.0, 1.0)
+        if total > 0.0 { before / total } else { 1.0 }
     }
 }
 
@@ -110,7 +110,7 @@ impl Pacer {
         self.rate = self.rate * keep + current * (1.0 - keep);
         let share_left = 1.0 - plan.share(now);
         // How much biddable time the coming second has is how far the plan moves in it.
-        let ahead = std::time::Duration::from_secs(60);
+        let ahead = Duration::from_secs(60);
         let share_per_second = (plan.share(now + ahead) - plan.share(now)) / 60.0;
         if share_per_second <= 0.0 || share_left <= 0.0 {
             return;
@@ -122,12 +122,17 @@ impl Pacer {
         self.multiplier = (self.multiplier * step.exp()).clamp(LEAST, 1.0);
     }
 
+    /// Whether time alone changes nothing: nothing was spent lately, and the multiplier has risen as far as it can.
+    pub fn is_settled(&self) -> bool {
+        self.multiplier >= 1.0 && self.rate < 1e-6
+    }
+
     /// How much of the day's budget may be out (spent, and expected to be spent from what is reserved) by now.
     pub fn allowance(pacing: Pacing, now: Timestamp, plan: &DayPlan, budget: Micros) -> Micros {
         match pacing {
             Pacing::Asap => budget,
             Pacing::Even => {
-                let ahead = std::time::Duration::from_secs_f64(SLACK_S);
+                let ahead = Duration::from_secs_f64(SLACK_S);
                 budget.share_rounded_down(plan.share(now + ahead))
             }
         }
@@ -136,8 +141,6 @@ impl Pacer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use haggle_domain::*;
 
     use super::*;

@@ -322,5 +322,6 @@ fn eligible(
         CampaignState::Down => Err(NoBidReason::CampaignDown),
         CampaignState::Exhausted => Err(NoBidReason::BudgetExhausted),
         CampaignState::Paced => Err(NoBidReason::Pacing),
+        CampaignState::Paused => Err(NoBidReason::Paused),
     }
 }

@@ -194,7 +194,7 @@ impl Rig {
     /// What the campaign spent, after its next tick.
     pub async fn spent(&self) -> i64 {
         self.settle().await;
-        self.node.state.campaigns[0].report.load_full().unwrap().settled.0
+        self.node.state.campaigns.all()[0].report().unwrap().settled.0
     }
 
     pub async fn metrics(&self) -> String {

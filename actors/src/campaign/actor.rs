@@ -1,13 +1,14 @@
 //! The actix shell around the [`CampaignMachine`]: moves messages in and effects out, and decides nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture,
 };
 use arc_swap::ArcSwapOption;
-use haggle_domain::{Campaign, Clock, Record};
+use haggle_domain::{Campaign, Clock, Record, Timestamp};
 use haggle_strategies::{CampaignLive, CampaignState};
 use tokio::sync::oneshot;
 
@@ -15,12 +16,26 @@ use super::machine::{CampaignMachine, CampaignSettings, Effects};
 use super::message::{Notice, Outcome};
 use super::recovery::{checkpoint_name, recover_one};
 use super::report::CampaignReport;
+use super::wheel::Wheel;
 use crate::books::Books;
-use crate::journal::{Journal, Permit};
+use crate::journal::{Journal, Permit, Refused};
 use crate::supervisor::Supervision;
 
-/// Ticks after which an actor counts as healthy again.
-const HEALTHY_AFTER: u32 = 50;
+/// What all campaigns of a thread work with.
+pub struct CampaignShared {
+    /// Spans.
+    pub settings: CampaignSettings,
+    /// Where events go.
+    pub journal: Arc<dyn Journal>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What ticks them.
+    pub wheel: Arc<Wheel>,
+    /// Messages that may wait for each; one more is refused.
+    pub mailbox: usize,
+    /// How many have given up, see [`Supervision::give_up`].
+    pub gone: AtomicU32,
+}
 
 /// What a campaign's actor works with. Cheap to clone.
 #[derive(Clone)]
@@ -29,35 +44,42 @@ pub struct CampaignDeps {
     pub campaign: Arc<Campaign>,
     /// Where bids see it.
     pub live: Arc<CampaignLive>,
-    /// Spans.
-    pub settings: CampaignSettings,
-    /// Where events go.
-    pub journal: Arc<dyn Journal>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-    /// Real time between ticks.
-    pub tick: Duration,
-    /// Ticks between checkpoints.
-    pub checkpoint_ticks: u32,
-    /// Messages that may wait; one more is refused.
-    pub mailbox: usize,
-    /// Where its report is published.
-    pub report: Arc<ArcSwapOption<CampaignReport>>,
+    /// What it has in common with others.
+    pub shared: Arc<CampaignShared>,
+    /// What it shows.
+    pub shown: Arc<CampaignShown>,
+}
+
+/// What a campaign's actor shows.
+#[derive(Debug, Default)]
+pub struct CampaignShown {
+    /// Its last report.
+    pub report: ArcSwapOption<CampaignReport>,
     /// What supervision knows of it.
-    pub supervision: Arc<Supervision>,
+    pub supervision: Supervision,
 }
 
 /// The actor.
 pub struct CampaignActor {
     deps: CampaignDeps,
+    /// Its number on the wheel.
+    number: u32,
     /// Books recovered at the program's start; taken by the first life.
     recovered: Option<Box<Books>>,
     /// None until its books are recovered.
-    machine: Option<CampaignMachine>,
-    ticks: u32,
+    machine: Option<Box<CampaignMachine>>,
     /// Something was journalled since the last checkpoint.
     dirty: bool,
+    /// The wheel knows that a checkpoint is due.
+    checkpoint_asked: bool,
     draining: bool,
+}
+
+/// Sent by the wheel: time moves on, or a checkpoint is due.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Tick {
+    pub(super) checkpoint: bool,
 }
 
 /// A notice to settle. The answer comes once what it says is durable; dropped, the notice may come again.
@@ -78,58 +100,77 @@ pub struct Drain {
     pub done: oneshot::Sender<()>,
 }
 
+/// Go on under another definition of the campaign.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Redefine {
+    /// The definition; of the same key.
+    pub campaign: Arc<Campaign>,
+    /// Told once what follows from it is durable; dropped, it did not happen.
+    pub done: oneshot::Sender<()>,
+}
+
+/// Stop bidding, or begin again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Pause {
+    /// Stop.
+    pub paused: bool,
+    /// Told once it is durable; dropped, it did not happen.
+    pub done: oneshot::Sender<()>,
+}
+
 /// Panic in the middle of a message, to show that it is contained.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct InjectPanic;
 
 impl CampaignActor {
-    /// An actor that goes on from the books recovered at the program's start.
-    pub fn new(deps: CampaignDeps, recovered: Books) -> Self {
+    /// An actor that goes on from the books recovered at the program's start, or without any from those in the journal.
+    /// `number` is the wheel's.
+    pub fn new(deps: CampaignDeps, number: u32, recovered: Option<Books>) -> Self {
         Self {
             deps,
-            recovered: Some(Box::new(recovered)),
+            number,
+            recovered: recovered.map(Box::new),
             machine: None,
-            ticks: 0,
             dirty: false,
+            checkpoint_asked: false,
             draining: false,
         }
     }
 
     /// Begins a life from books: an own checkpoint first, then whatever the machine has to put right.
     fn begin(&mut self, books: Box<Books>) -> Result<(), Box<Books>> {
-        let journal = &self.deps.journal;
-        let Ok(permit) = journal.try_reserve() else { return Err(books) };
+        let journal = &self.deps.shared.journal;
+        let Ok(permit) = journal.try_reserve_spare() else { return Err(books) };
         let bytes = minicbor::to_vec(&*books).unwrap_or_default();
         if journal.put_checkpoint_here(&checkpoint_name(self.deps.campaign.key), bytes).is_err() {
             return Err(books);
         }
         let mut effects = Effects::default();
-        let now = self.deps.clock.now();
-        self.machine = Some(CampaignMachine::new(
+        let now = self.deps.shared.clock.now();
+        self.machine = Some(Box::new(CampaignMachine::new(
             Arc::clone(&self.deps.campaign),
             Arc::clone(&self.deps.live),
-            self.deps.settings,
+            self.deps.shared.settings,
             *books,
             now,
             &mut effects,
-        ));
-        self.carry_out(permit, effects, None);
+        )));
+        self.carry_out(permit, effects, || ());
+        // Whether it has worked for a while is seen then, too.
+        self.checkpoint_soon();
         Ok(())
     }
 
-    /// Journals the events as one commit; grants and the answer follow once they are durable.
-    fn carry_out(
-        &mut self,
-        permit: Permit,
-        effects: Effects,
-        reply: Option<(oneshot::Sender<Outcome>, Outcome)>,
-    ) {
-        if effects.events.is_empty() && reply.is_none() {
-            return;
+    /// Journals the events as one commit; grants and what `then` does follow once they are durable.
+    fn carry_out(&mut self, permit: Permit, effects: Effects, then: impl FnOnce() + Send + 'static) {
+        if !effects.events.is_empty() {
+            self.dirty = true;
+            self.checkpoint_soon();
         }
-        self.dirty |= !effects.events.is_empty();
-        let (at, campaign) = (self.deps.clock.now(), self.deps.campaign.key);
+        let (at, campaign) = (self.deps.shared.clock.now(), self.deps.campaign.key);
         let records = effects.events.into_iter().map(|event| Record { at, campaign, event }).collect();
         let live = Arc::clone(&self.deps.live);
         let grant = effects.grant;
@@ -140,11 +181,9 @@ impl CampaignActor {
                 if durable.is_ok() {
                     if let Some(grant) = grant {
                         grant.publish(&live);
+                        live.ring();
                     }
-                    if let Some((reply, outcome)) = reply {
-                        // Whoever asked has gone: nobody to tell.
-                        let _ = reply.send(outcome);
-                    }
+                    then();
                 }
             })),
         );
@@ -156,38 +195,79 @@ impl CampaignActor {
         }
         if self.machine.is_none() {
             // The journal had no room at the start.
-            if let Some(books) = self.recovered.take() {
-                self.recovered = self.begin(books).err();
+            match self.recovered.take() {
+                Some(books) => self.recovered = self.begin(books).err(),
+                None => return,
             }
+            self.due_now();
             return;
         }
-        let Ok(permit) = self.deps.journal.try_reserve() else { return };
-        let now = self.deps.clock.now();
+        let now = self.deps.shared.clock.now();
+        let (Ok(permit), Some(machine)) =
+            (self.deps.shared.journal.try_reserve_spare(), self.machine.as_mut())
+        else {
+            self.due_now();
+            return;
+        };
         let mut effects = Effects::default();
-        let Some(machine) = self.machine.as_mut() else { return };
         machine.tick(now, &mut effects);
-        self.deps.report.store(Some(Arc::new(machine.report())));
-        self.carry_out(permit, effects, None);
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks == HEALTHY_AFTER {
-            self.deps.supervision.healthy();
-        }
-        if self.ticks.is_multiple_of(self.deps.checkpoint_ticks.max(1)) {
-            self.checkpoint();
+        self.deps.shared.wheel.schedule(self.number, machine.next_due(now));
+        self.show();
+        if !effects.events.is_empty() {
+            self.carry_out(permit, effects, || ());
         }
     }
 
-    fn checkpoint(&mut self) {
-        let Some(machine) = self.machine.as_ref().filter(|_| self.dirty) else { return };
+    /// Publishes the report if it is another one.
+    fn show(&self) {
+        let Some(machine) = &self.machine else { return };
+        let (report, shown) = (machine.report(), &self.deps.shown.report);
+        if shown.load().as_deref() != Some(&report) {
+            shown.store(Some(Arc::new(report)));
+        }
+    }
+
+    /// Has itself ticked at the wheel's next turn.
+    fn due_now(&self) {
+        self.deps.shared.wheel.schedule(self.number, self.deps.shared.clock.now());
+    }
+
+    fn checkpoint_soon(&mut self) {
+        if !self.checkpoint_asked {
+            self.checkpoint_asked = true;
+            self.deps.shared.wheel.checkpoint_later(self.number);
+        }
+    }
+
+    /// Keeps the books. Refused, it is due again.
+    fn checkpoint(&mut self) -> Result<(), Refused> {
+        let Some(machine) = self.machine.as_ref() else { return Ok(()) };
         let bytes = minicbor::to_vec(machine.books()).unwrap_or_default();
         let name = checkpoint_name(self.deps.campaign.key);
-        // Refused, it is due again at the next turn.
-        self.dirty = self.deps.journal.put_checkpoint_here(&name, bytes).is_err();
+        self.deps.shared.journal.put_checkpoint_here(&name, bytes)?;
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// The time for a checkpoint has come: after something happened, or in its round.
+    fn checkpoint_due(&mut self) {
+        if self.draining || self.machine.is_none() {
+            return;
+        }
+        let asked = std::mem::take(&mut self.checkpoint_asked);
+        self.deps.shown.supervision.healthy();
+        if self.dirty || !asked {
+            let spare = self.deps.shared.journal.try_reserve_spare();
+            if spare.map(drop).and_then(|()| self.checkpoint()).is_err() {
+                self.dirty = true;
+                self.checkpoint_soon();
+            }
+        }
     }
 
     /// Recovers the books of an earlier life from the journal, without holding up the arbiter's other actors.
     fn recover(&mut self, context: &mut Context<Self>) {
-        let journal = Arc::clone(&self.deps.journal);
+        let journal = Arc::clone(&self.deps.shared.journal);
         let key = self.deps.campaign.key;
         let recovery = async move {
             // What the earlier life committed must be durable, and its grants carried out, before it is read.
@@ -223,11 +303,15 @@ impl CampaignActor {
             }
         };
         context.wait(recovery.into_actor(self).map(|books, actor, context| match books {
-            Some(books) => actor.recovered = actor.begin(books).err(),
+            Some(books) => {
+                actor.recovered = actor.begin(books).err();
+                actor.due_now();
+            }
             // It stays down, visibly; the journal or its reader has said why.
             None => {
                 tracing::error!(campaign = actor.deps.campaign.id, "its actor is gone; restart the node");
-                actor.deps.supervision.give_up();
+                actor.deps.shown.supervision.give_up();
+                actor.deps.shared.gone.fetch_add(1, Ordering::Relaxed);
                 context.stop();
             }
         }));
@@ -238,14 +322,14 @@ impl Actor for CampaignActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.set_mailbox_capacity(self.deps.mailbox);
+        context.set_mailbox_capacity(self.deps.shared.mailbox);
         self.machine = None;
-        self.ticks = 0;
+        self.checkpoint_asked = false;
         match self.recovered.take() {
             Some(books) => self.recovered = self.begin(books).err(),
             None => self.recover(context),
         }
-        context.run_interval(self.deps.tick, |actor, _| actor.tick());
+        self.due_now();
     }
 }
 
@@ -257,19 +341,84 @@ impl Supervised for CampaignActor {
     }
 }
 
+impl Handler<Tick> for CampaignActor {
+    type Result = ();
+
+    fn handle(&mut self, tick: Tick, _: &mut Self::Context) {
+        if tick.checkpoint {
+            self.checkpoint_due();
+        } else {
+            self.tick();
+        }
+    }
+}
+
 impl Handler<Deliver> for CampaignActor {
     type Result = ();
 
     fn handle(&mut self, message: Deliver, _: &mut Self::Context) {
         let Deliver { notice, reply } = message;
-        let (Some(machine), Ok(permit)) = (self.machine.as_mut(), self.deps.journal.try_reserve()) else {
+        let (Some(machine), Ok(permit)) = (self.machine.as_mut(), self.deps.shared.journal.try_reserve())
+        else {
             let _ = reply.send(Outcome::Busy);
             return;
         };
         let mut effects = Effects::default();
-        let outcome = machine.notice(self.deps.clock.now(), notice, &mut effects);
+        let outcome = machine.notice(self.deps.shared.clock.now(), notice, &mut effects);
+        if !effects.events.is_empty() {
+            self.due_now();
+        }
         // A duplicate is answered after what it repeats is durable, so it goes through the journal too.
-        self.carry_out(permit, effects, Some((reply, outcome)));
+        self.carry_out(permit, effects, move || {
+            // Whoever asked has gone: nobody to tell.
+            let _ = reply.send(outcome);
+        });
+    }
+}
+
+impl CampaignActor {
+    /// Changes the campaign from outside; without room for it, or before the start is over, nothing happens and `done` is
+    /// dropped.
+    fn change(
+        &mut self,
+        done: oneshot::Sender<()>,
+        change: impl FnOnce(&mut CampaignMachine, Timestamp, &mut Effects),
+    ) -> bool {
+        let machine = self.machine.as_mut().filter(|_| !self.draining);
+        let (Some(machine), Ok(permit)) = (machine, self.deps.shared.journal.try_reserve()) else {
+            return false;
+        };
+        let mut effects = Effects::default();
+        change(machine, self.deps.shared.clock.now(), &mut effects);
+        self.show();
+        self.due_now();
+        self.carry_out(permit, effects, move || {
+            // Whoever asked has gone.
+            let _ = done.send(());
+        });
+        true
+    }
+}
+
+impl Handler<Redefine> for CampaignActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Redefine, _: &mut Self::Context) {
+        let Redefine { campaign, done } = message;
+        let next = Arc::clone(&campaign);
+        if self.change(done, move |machine, now, effects| machine.redefine(next, now, effects)) {
+            // A later life goes on with it.
+            self.deps.campaign = campaign;
+        }
+    }
+}
+
+impl Handler<Pause> for CampaignActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Pause, _: &mut Self::Context) {
+        let Pause { paused, done } = message;
+        self.change(done, move |machine, now, effects| machine.pause(paused, now, effects));
     }
 }
 
@@ -278,26 +427,28 @@ impl Handler<Drain> for CampaignActor {
 
     fn handle(&mut self, message: Drain, context: &mut Self::Context) {
         if let Some(machine) = self.machine.as_mut() {
-            let Ok(permit) = self.deps.journal.try_reserve() else {
+            let Ok(permit) = self.deps.shared.journal.try_reserve() else {
                 // A journal that has failed never has room again; dropping the message tells whoever waits.
-                if self.deps.journal.failure().is_none() {
+                if self.deps.shared.journal.failure().is_none() {
                     context.notify_later(message, Duration::from_millis(10));
                 }
                 return;
             };
             let mut effects = Effects::default();
             self.draining = true;
-            let drained = machine.drain(self.deps.clock.now(), &mut effects);
-            self.deps.report.store(Some(Arc::new(machine.report())));
-            self.carry_out(permit, effects, None);
+            let drained = machine.drain(self.deps.shared.clock.now(), &mut effects);
+            self.show();
+            self.carry_out(permit, effects, || ());
             if !drained {
                 context.notify_later(message, Duration::from_millis(5));
                 return;
             }
-            self.checkpoint();
+            if self.dirty && self.checkpoint().is_err() {
+                tracing::debug!(campaign = self.deps.campaign.id, "no checkpoint; the next start replays a little more");
+            }
         }
         self.draining = true;
-        let told = self.deps.journal.barrier(Box::new(move |_| {
+        let told = self.deps.shared.journal.barrier(Box::new(move |_| {
             let _ = message.done.send(());
         }));
         if told.is_err() {

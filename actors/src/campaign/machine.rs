@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haggle_domain::{Campaign, Event, Goal, Micros, Timestamp};
+use haggle_domain::{Campaign, Event, Goal, Micros, Pacing, Tag, Timestamp};
 use haggle_strategies::explore::{ArmCounts, Shape};
 use haggle_strategies::pacing::{DayPlan, Pacer};
 use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
@@ -18,6 +18,10 @@ use crate::ledger::{Resolution, Violation};
 
 /// Orders that one click can bring. More are no shopping but somebody making them up.
 const MOST_ORDERS: u32 = 8;
+/// How often the multiplier follows the plan where neither bids nor notices come.
+const PACING_STEP: Duration = Duration::from_secs(60);
+/// How far ahead it is looked for the moment at which the plan allows the next bids, coarsest first.
+const PLAN_STEPS: [Duration; 3] = [PACING_STEP, Duration::from_secs(10), Duration::from_secs(1)];
 
 /// Spans that all campaigns share.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +76,11 @@ pub struct CampaignMachine {
     lease: Arc<Lease>,
     /// When it stops taking bids.
     rotate_at: Timestamp,
+    /// The last lease paid for no bid, so the next one waits until a bid asks for it: very many campaigns that nobody asks
+    /// for need nothing from the journal.
+    lapsed: bool,
+    /// More money would be put where bids can take it, were it not for the plan.
+    short: bool,
     /// Leases are numbered from the second of the machine's start at least: after an old copy of the data was restored,
     /// the numbers that the lost days used do not come again, nor do their bids' ids.
     first_lease: u32,
@@ -79,7 +88,7 @@ pub struct CampaignMachine {
     demand: Micros,
     taken_before: Micros,
     /// The counts that the published probabilities follow from.
-    published_arms: Vec<ArmCounts>,
+    published_arms: Box<[ArmCounts]>,
     violations: [u64; Violation::ALL.len()],
 }
 
@@ -104,15 +113,18 @@ impl CampaignMachine {
             pacer: Pacer::default(),
             plan,
             rotate_at: now,
+            lapsed: false,
+            short: false,
             first_lease: u32::try_from(now.0 / 1_000_000).unwrap_or(0),
             demand: Micros::ZERO,
             taken_before: Micros::ZERO,
-            published_arms: Vec::new(),
+            published_arms: Box::default(),
             violations: [0; Violation::ALL.len()],
         };
         if machine.books.id.as_deref() != Some(&machine.campaign.id) {
             machine.record(Event::Defined { id: machine.campaign.id.clone() }, now, effects);
         }
+        machine.note_creatives(now, effects);
         let open: Vec<u32> = machine
             .books
             .ledger
@@ -131,6 +143,24 @@ impl CampaignMachine {
         machine.lease.close();
         machine.publish();
         machine
+    }
+
+    /// Goes on under another definition: with the same money, counts and leases, and from now on with its budget.
+    pub fn redefine(&mut self, campaign: Arc<Campaign>, now: Timestamp, effects: &mut Effects) {
+        self.plan = DayPlan::of(&campaign, now);
+        self.campaign = campaign;
+        self.note_creatives(now, effects);
+        self.publish_arms();
+        self.tick(now, effects);
+    }
+
+    /// Stops or starts bidding, durably.
+    pub fn pause(&mut self, paused: bool, now: Timestamp, effects: &mut Effects) {
+        if self.books.paused != paused {
+            self.record(Event::Paused { paused }, now, effects);
+        }
+        self.lapsed = false;
+        self.tick(now, effects);
     }
 
     /// Handles a notice.
@@ -191,12 +221,14 @@ impl CampaignMachine {
                 if self.books.was_shown(bid) {
                     return Outcome::Duplicate;
                 }
+                self.count_for_creatives(now, effects);
                 (Event::Impression { decision }, Outcome::Accepted)
             }
             Notice::Click { decision } => {
                 if self.books.was_clicked(bid) {
                     return Outcome::Duplicate;
                 }
+                self.count_for_creatives(now, effects);
                 (Event::Click { decision }, Outcome::Accepted)
             }
             Notice::Conversion { decision, revenue, order } => {
@@ -216,7 +248,7 @@ impl CampaignMachine {
     pub fn tick(&mut self, now: Timestamp, effects: &mut Effects) {
         self.expire_leases(now, effects);
         self.open_day(now, effects);
-        if now >= self.rotate_at || !self.campaign.flight.contains(now) {
+        if now >= self.rotate_at || !self.runs(now) {
             self.close_lease(now, effects);
             self.books.forget(now, self.settings.click_expiry, self.settings.conversion_window);
         }
@@ -227,6 +259,48 @@ impl CampaignMachine {
             self.violations[violation as usize] += 1;
         }
         self.publish();
+    }
+
+    /// When it is to be ticked at the latest, even if no bid and no notice comes until then.
+    pub fn next_due(&self, now: Timestamp) -> Timestamp {
+        let flight = self.campaign.flight;
+        let mut due = self.plan.end().min(if now < flight.start { flight.start } else { Timestamp::MAX });
+        let mut by = |at: Timestamp| due = due.min(at);
+        if self.lease.holds().1 > Micros::ZERO {
+            // A grant is on its way, and what waits for it goes on then.
+            return now;
+        }
+        self.books.ledger.leases().for_each(|(_, book)| by(book.expires_at()));
+        if !self.lease.is_closed() {
+            by(self.rotate_at.min(if now < flight.end { flight.end } else { now }));
+        }
+        if self.books.remembers() {
+            by(now + self.settings.lease_duration);
+        }
+        if self.runs(now) {
+            if self.campaign.pacing == Pacing::Even && !self.pacer.is_settled() {
+                by(now + PACING_STEP);
+            }
+            if self.short {
+                by(self.affordable(now));
+            }
+        }
+        due
+    }
+
+    /// A moment before which the plan lets no more be granted, at most [`PACING_STEP`] from now.
+    fn affordable(&self, now: Timestamp) -> Timestamp {
+        let (budget, out) = (self.days_budget(), self.out());
+        let waits = PLAN_STEPS.into_iter().find(|step| {
+            let allowance = Pacer::allowance(self.campaign.pacing, now + *step, &self.plan, budget);
+            allowance.minus_or_zero(out) < self.least()
+        });
+        waits.map_or(now, |step| now + step)
+    }
+
+    /// Whether it may bid at this time at all.
+    fn runs(&self, now: Timestamp) -> bool {
+        !self.books.paused && self.campaign.flight.contains(now)
     }
 
     /// Takes the open lease back, so that nothing is out but what bids reserved. For a clean stop. False while a grant
@@ -249,7 +323,6 @@ impl CampaignMachine {
         let available = self.in_lease();
         let open = if self.lease.is_closed() { 0 } else { u64::from(self.lease.bids()) };
         CampaignReport {
-            id: self.campaign.id.clone(),
             budget: ledger.budget(),
             settled: ledger.settled(),
             reserved: ledger.leased() - available,
@@ -283,6 +356,25 @@ impl CampaignMachine {
                 false
             }
         }
+    }
+
+    /// Before the first count, so that counts are never without their creatives.
+    fn count_for_creatives(&mut self, now: Timestamp, effects: &mut Effects) {
+        let tags = self.creatives();
+        if !self.books.counts_for(&tags) {
+            self.record(Event::Creatives { tags }, now, effects);
+        }
+    }
+
+    /// Moves what was counted to the creatives' positions. A retired campaign has none, and keeps what it knows.
+    fn note_creatives(&mut self, now: Timestamp, effects: &mut Effects) {
+        if !self.books.stats.arms.is_empty() && !self.campaign.creatives.is_empty() {
+            self.count_for_creatives(now, effects);
+        }
+    }
+
+    fn creatives(&self) -> Vec<Tag> {
+        self.campaign.creatives.iter().map(|creative| creative.tag).collect()
     }
 
     /// What bids can take, or will once the journal has it.
@@ -362,6 +454,7 @@ impl CampaignMachine {
         }
         let (lease, amount) = (self.lease.number(), self.lease.close());
         let bids = self.lease.bids();
+        self.lapsed = bids == 0;
         self.record(Event::LeaseReturned { lease, amount, bids }, now, effects);
     }
 
@@ -389,7 +482,13 @@ impl CampaignMachine {
         let taken = self.books.stats.resolved + reserved;
         self.demand = taken.minus_or_zero(self.taken_before);
         self.taken_before = taken;
-        if promised > Micros::ZERO || !self.campaign.flight.contains(now) {
+        self.short = false;
+        let wanted = self.live.take_wanted();
+        if promised > Micros::ZERO || !self.runs(now) {
+            return;
+        }
+        self.lapsed &= !wanted;
+        if self.lapsed {
             return;
         }
         let budget = self.days_budget();
@@ -398,12 +497,12 @@ impl CampaignMachine {
         if available.0 >= purse.0 / 2 {
             return;
         }
-        let expected = Micros((reserved.to_f64() * self.books.spent_share() * 1e6) as i64);
-        let out = self.books.ledger.settled_today() + expected + available;
+        let out = self.out();
         let allowance = Pacer::allowance(self.campaign.pacing, now, &self.plan, budget);
         let unleased = self.books.ledger.unleased();
         let amount = purse.minus_or_zero(available).min(allowance.minus_or_zero(out)).min(unleased);
         if amount < self.least().min(unleased) || amount <= Micros::ZERO {
+            self.short = unleased >= self.least();
             return;
         }
         let opens = self.lease.is_closed();
@@ -422,10 +521,22 @@ impl CampaignMachine {
         }
     }
 
+    /// What is spent today, is expected to be spent from what is reserved, or can be taken by bids.
+    fn out(&self) -> Micros {
+        let available = self.in_lease();
+        let reserved = self.books.ledger.leased() - available;
+        let expected = Micros((reserved.to_f64() * self.books.spent_share() * 1e6) as i64);
+        self.books.ledger.settled_today() + expected + available
+    }
+
     fn publish(&mut self) {
         let free = self.in_lease();
         let least = self.least();
-        self.live.set_state(if free >= least {
+        // A lease that lapsed is opened again for the first bid that asks.
+        let to_be_had = if self.lapsed { self.books.ledger.unleased() } else { free };
+        self.live.set_state(if self.books.paused {
+            CampaignState::Paused
+        } else if to_be_had >= least {
             CampaignState::Active
         } else if free + self.books.ledger.unleased() >= least {
             CampaignState::Paced
@@ -435,10 +546,14 @@ impl CampaignMachine {
         if let Goal::Roas { order_value, .. } = self.campaign.goal {
             self.live.set_order_value(self.books.order_value(order_value));
         }
-        if self.published_arms != self.books.stats.arms {
-            let shapes: Vec<Shape> = self.campaign.creatives.iter().map(Shape::of).collect();
-            self.live.arms.store(Arc::new(Arms::thompson(&shapes, &self.books.stats.arms)));
-            self.published_arms.clone_from(&self.books.stats.arms);
+        if *self.published_arms != *self.books.stats.arms {
+            self.publish_arms();
         }
+    }
+
+    fn publish_arms(&mut self) {
+        let shapes: Vec<Shape> = self.campaign.creatives.iter().map(Shape::of).collect();
+        self.live.arms.store(Arc::new(Arms::thompson(&shapes, &self.books.stats.arms)));
+        self.published_arms = self.books.stats.arms.as_slice().into();
     }
 }

@@ -5,9 +5,13 @@ mod machine;
 mod message;
 mod recovery;
 mod report;
+mod wheel;
 
-pub use actor::{CampaignActor, CampaignDeps, Deliver, Drain, InjectPanic};
+pub use actor::{
+    CampaignActor, CampaignDeps, CampaignShared, CampaignShown, Deliver, Drain, InjectPanic, Pause, Redefine,
+};
 pub use machine::{CampaignMachine, CampaignSettings, Effects, Grant};
 pub use message::{Notice, Outcome};
 pub use recovery::{RecoveryError, checkpoint_name, recover_all, recover_one, replay_all};
 pub use report::CampaignReport;
+pub use wheel::Wheel;

@@ -1,4 +1,4 @@
-//! What a campaign's actor shows to metrics, the live view and tests, published every tick.
+//! What a campaign's actor shows to metrics, the live view and tests, published whenever something of it has changed.
 
 use haggle_domain::Micros;
 use haggle_strategies::CampaignState;
@@ -6,10 +6,8 @@ use haggle_strategies::CampaignState;
 use crate::ledger::Violation;
 
 /// A campaign as of its last tick. Money adds up: settled + reserved + available + unleased = budget.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CampaignReport {
-    /// The configured id.
-    pub id: String,
     /// What it may have spent from its beginning to the end of the current day.
     pub budget: Micros,
     /// What it spent.

@@ -63,6 +63,7 @@ impl EmbeddedJournal {
             store: Arc::clone(&store),
             mark,
             orders,
+            put_off: None,
             progress: Arc::clone(intake.progress()),
             end,
             group_bytes: options.group_bytes,

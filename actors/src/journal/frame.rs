@@ -115,6 +115,9 @@ mod tests {
         };
         prop_oneof![
             ".{0,20}".prop_map(|id| Event::Defined { id }),
+            any::<bool>().prop_map(|paused| Event::Paused { paused }),
+            proptest::collection::vec(any::<u64>().prop_map(Tag), 0..5)
+                .prop_map(|tags| Event::Creatives { tags }),
             (any::<i32>(), amount()).prop_map(|(day, amount)| Event::BudgetOpened { day, amount }),
             amount().prop_map(|amount| Event::BudgetLapsed { amount }),
             (any::<u32>(), amount(), any::<i64>()).prop_map(|(lease, amount, at)| Event::LeaseGranted {

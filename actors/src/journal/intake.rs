@@ -175,11 +175,21 @@ impl Intake {
         }
     }
 
+    /// A place, as long as half of the room is free: for what can wait.
+    pub(super) fn try_reserve_spare(&self) -> Result<Permit, Refused> {
+        if self.progress.room.is_closed() {
+            return Err(Refused::Stopped);
+        }
+        if self.progress.room.available_permits() > self.capacity / 2 {
+            self.try_reserve()
+        } else {
+            Err(Refused::Full)
+        }
+    }
+
     /// Takes no more than half of the room, so that samples never keep money out.
     pub(super) fn try_append_unacknowledged(&self, records: Vec<Record>) -> bool {
-        if self.progress.room.available_permits() > self.capacity / 2
-            && let Ok(permit) = self.try_reserve()
-        {
+        if let Ok(permit) = self.try_reserve_spare() {
             permit.commit(records, None);
             return true;
         }

@@ -56,6 +56,12 @@ pub trait Journal: Send + Sync {
         self.intake().try_reserve()
     }
 
+    /// A place for what can wait, such as a campaign's own housekeeping: none while half of the places are taken, so that
+    /// it never keeps notices out.
+    fn try_reserve_spare(&self) -> Result<Permit, Refused> {
+        self.intake().try_reserve_spare()
+    }
+
     /// Appends what may be lost (sampled bids), or drops and counts it while others need the room.
     fn try_append_unacknowledged(&self, records: Vec<Record>) -> bool {
         self.intake().try_append_unacknowledged(records)

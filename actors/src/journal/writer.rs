@@ -1,6 +1,6 @@
 //! The one thread that writes: group commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(super) struct Writer {
     pub(super) store: Arc<Store>,
     pub(super) mark: Mark,
     pub(super) orders: Receiver<Queued>,
+    /// What was taken from the queue and does not go with what is in the group.
+    pub(super) put_off: Option<Queued>,
     pub(super) progress: Arc<Progress>,
     /// The next record's offset.
     pub(super) end: u64,
@@ -40,6 +42,8 @@ struct Group {
     end: u64,
     /// Whose suppression has changed.
     suppressed: BTreeSet<PrivacyKey>,
+    /// The names of its checkpoints: no batch may hold two of one name.
+    checkpoints: HashSet<String>,
 }
 
 impl Writer {
@@ -54,7 +58,7 @@ impl Writer {
         });
         if let Err(error) = result {
             self.progress.fail(&error);
-            for queued in &self.orders {
+            for queued in self.put_off.take().into_iter().chain(&self.orders) {
                 match queued.order {
                     Order::Commit { ack, .. } | Order::Rewrite { ack, .. } => {
                         ack.settle(Err(error.clone()));
@@ -64,7 +68,7 @@ impl Writer {
                 }
             }
         }
-        for queued in self.orders.try_iter() {
+        for queued in self.put_off.take().into_iter().chain(self.orders.try_iter()) {
             if let Order::Commit { ack, .. } | Order::Rewrite { ack, .. } = queued.order {
                 ack.settle(Err(self.progress.too_late()));
             }
@@ -73,13 +77,16 @@ impl Writer {
 
     fn work(&mut self) -> Result<(), JournalError> {
         loop {
-            let first = match self.orders.recv_timeout(self.check_every) {
-                Ok(first) => first,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.store.check()?;
-                    continue;
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
+            let first = match self.put_off.take() {
+                Some(first) => first,
+                None => match self.orders.recv_timeout(self.check_every) {
+                    Ok(first) => first,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.store.check()?;
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                },
             };
             let mut group = Group {
                 batch: self.store.batch(),
@@ -88,6 +95,7 @@ impl Writer {
                 bytes: 0,
                 end: self.end,
                 suppressed: BTreeSet::new(),
+                checkpoints: HashSet::new(),
             };
             let gathered = self.gather(&mut group, first);
             self.store.add_suppressions(&mut group.batch, &group.suppressed);
@@ -106,9 +114,19 @@ impl Writer {
     }
 
     /// Takes what is waiting, within bounds. Breaks when it was told to close.
-    fn gather(&self, group: &mut Group, first: Queued) -> Result<ControlFlow<()>, JournalError> {
+    fn gather(&mut self, group: &mut Group, first: Queued) -> Result<ControlFlow<()>, JournalError> {
         let mut next = Some(first);
         while let Some(queued) = next {
+            let collides = match &queued.order {
+                Order::Checkpoint { name, .. } => group.checkpoints.contains(name),
+                // It may remove what the group is about to write.
+                Order::Rewrite { .. } => !group.checkpoints.is_empty(),
+                Order::Commit { .. } | Order::Close => false,
+            };
+            if collides {
+                self.put_off = Some(queued);
+                break;
+            }
             match queued.order {
                 Order::Commit { records, ack } => {
                     group.acks.push(ack);
@@ -126,11 +144,11 @@ impl Writer {
                     // A learner that lags behind an erasure still knows whom others have forgotten.
                     let outdated = checkpoint.name.starts_with(CHECKPOINTS)
                         && self.store.suppressions.outdates(checkpoint.offset);
+                    group.bytes += checkpoint.bytes.len();
                     if !outdated {
                         self.store.add_checkpoint(&mut group.batch, &checkpoint)?;
+                        group.checkpoints.insert(checkpoint.name);
                     }
-                    // It ends the group, because no batch may hold two of one name.
-                    break;
                 }
                 Order::Rewrite { rewrite, ack } => {
                     group.acks.push(ack);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use haggle_domain::Clock;
+use haggle_domain::{Clock, Timestamp};
 use haggle_learning::{JoinerSettings, Progress};
 use haggle_strategies::{Scorer, Snapshot};
 use tokio::sync::oneshot;
@@ -25,13 +25,15 @@ const CHUNK: usize = 2048;
 const CHUNKS: usize = 8;
 /// Checkpoints of the model between two of the profiles, which are large and change little.
 const PROFILES_EVERY: u32 = 6;
+/// One part in so many of the learner's time may go into publishing.
+const PUBLISH_SHARE: u32 = 10;
 /// So few profiles are written each time, to keep a start's replay short.
 const FEW_PROFILES: usize = 1000;
 
 /// What the learner works with.
 #[derive(Clone)]
 pub struct LearnerDeps {
-    /// What bids are decided on; the learner alone replaces it.
+    /// What bids are decided on; whoever replaces it takes over what others have put into it.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The users' profiles.
     pub audience: Arc<Audience>,
@@ -72,6 +74,8 @@ pub struct LearnerActor {
     machine: Option<LearnerMachine>,
     turns: u32,
     published: u64,
+    /// Not before then, so that publishing takes no more than its share of the time, however many campaigns there are.
+    publish_from: Timestamp,
     saved: u64,
     /// Behaviours and impressions in the last checkpoint of the profiles.
     saved_noted: u64,
@@ -95,6 +99,7 @@ impl LearnerActor {
             machine: None,
             turns: 0,
             published: 0,
+            publish_from: Timestamp::default(),
             saved: 0,
             saved_noted: 0,
             saved_forgotten: 0,
@@ -158,22 +163,25 @@ impl LearnerActor {
     fn publish(&mut self) {
         let Some(machine) = self.machine.as_ref() else { return };
         let trainer = machine.trainer();
-        if self.published != machine.learned() {
+        let now = self.deps.clock.now();
+        if self.published != machine.learned() && now >= self.publish_from {
             self.published = machine.learned();
-            let old = self.deps.snapshot.load_full();
             let model = trainer.snapshot();
-            let scorer = if model.version() == old.scorer.model.version() {
-                Arc::clone(&old.scorer)
-            } else {
-                Arc::new(Scorer::new(model, &old.catalog))
-            };
-            self.deps.snapshot.store(Arc::new(Snapshot {
+            let market = Arc::new(machine.market().clone());
+            // Campaigns may be changed meanwhile: then it is worked out for them anew.
+            self.deps.snapshot.rcu(|old| Snapshot {
                 version: old.version + 1,
                 salt: old.salt,
                 catalog: Arc::clone(&old.catalog),
-                scorer,
-                market: Arc::new(machine.market().clone()),
-            }));
+                scorer: if model.version() == old.scorer.model.version() {
+                    Arc::clone(&old.scorer)
+                } else {
+                    Arc::new(Scorer::new(model.clone(), &old.catalog))
+                },
+                market: Arc::clone(&market),
+            });
+            let cost = self.deps.clock.now().since(now);
+            self.publish_from = now + cost.saturating_mul(PUBLISH_SHARE);
         }
         self.deps.report.store(Some(Arc::new(LearnerReport {
             model_version: trainer.version(),

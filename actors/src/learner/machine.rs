@@ -58,6 +58,13 @@ impl LearnerMachine {
         }
     }
 
+    /// The campaigns are these now.
+    pub fn follow(&mut self, catalog: &Arc<Catalog>) {
+        if !Arc::ptr_eq(&self.catalog, catalog) {
+            self.catalog = Arc::clone(catalog);
+        }
+    }
+
     /// Goes on from a checkpoint of the model that includes all records below `offset`.
     pub fn restore(&mut self, bytes: &[u8], offset: u64) -> Result<(), String> {
         let saved: Saved = minicbor::decode(bytes).map_err(|error| error.to_string())?;
@@ -179,11 +186,6 @@ impl LearnerMachine {
     /// The users' profiles.
     pub fn audience(&self) -> &Audience {
         &self.audience
-    }
-
-    /// From here on decides by these campaigns.
-    pub fn follow(&mut self, catalog: &Arc<Catalog>) {
-        self.catalog = Arc::clone(catalog);
     }
 
     /// Behaviours and impressions taken in since the start.
