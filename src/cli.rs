@@ -190,6 +190,8 @@ fn serve(args: &ServeArgs) -> Result<(), ExitError> {
     start_logging(&loaded.settings);
     actix_rt::System::new().block_on(async {
         let signals = signals()?;
+        let hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+            .map_err(|error| ExitError::new(Exit::Internal, format!("cannot listen for signals: {error}")))?;
         let file = loaded.file.clone();
         let node = Node::start(loaded, Arc::new(WallClock::new())).await?;
         node.ready().await;
@@ -203,6 +205,7 @@ fn serve(args: &ServeArgs) -> Result<(), ExitError> {
         let stopped = tokio::select! {
             () = signals => Stopped::Asked,
             error = node.failed() => Stopped::Journal(error),
+            () = reload_on(hangups, &node) => Stopped::Asked,
         };
         if matches!(stopped, Stopped::Asked) {
             tracing::info!("stopping: no new bids, settling what is open");
@@ -218,6 +221,16 @@ fn serve(args: &ServeArgs) -> Result<(), ExitError> {
             }
         }
     })
+}
+
+/// Reads the campaigns again at each SIGHUP. Completes when no more signals can come, which is a stop.
+async fn reload_on(mut hangups: tokio::signal::unix::Signal, node: &Node) {
+    while hangups.recv().await.is_some() {
+        match node.state.changes.reload().await {
+            Ok(summary) => tracing::info!(?summary, "reloaded the campaigns"),
+            Err(error) => tracing::error!(%error, "the campaigns are not reloaded"),
+        }
+    }
 }
 
 /// Completes on SIGTERM or Ctrl-C. Registered before anything else, so that an early signal is not lost.
