@@ -135,7 +135,11 @@ async fn bids_go_on_through_two_hundred_changes_and_the_money_adds_up() {
                 7 => (Method::POST, format!("/campaigns/{id}/pause"), String::new()),
                 8 => (Method::POST, "/campaigns/c2/resume".to_owned(), String::new()),
                 9 => (Method::DELETE, format!("/campaigns/{id}"), String::new()),
-                _ => (Method::PUT, format!("/campaigns/{id}"), document(&id, &price, &format!("{}.00", 1 + round % 3))),
+                _ => (
+                    Method::PUT,
+                    format!("/campaigns/{id}"),
+                    document(&id, &price, &format!("{}.00", 1 + round % 3)),
+                ),
             };
             let (status, answer) = admin(&rig, method, &path, &body).await;
             assert!(status.is_success(), "{path}: {answer}");

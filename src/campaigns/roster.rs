@@ -119,11 +119,7 @@ impl Roster {
 
     /// At most `limit` of them that came after the one with the key `after`, and whether there are more. `None` where there is no
     /// such one.
-    pub fn page(
-        &self,
-        after: Option<CampaignKey>,
-        limit: usize,
-    ) -> Option<(Vec<Arc<CampaignHandle>>, bool)> {
+    pub fn page(&self, after: Option<CampaignKey>, limit: usize) -> Option<(Vec<Arc<CampaignHandle>>, bool)> {
         let inner = self.read();
         let first = match after {
             Some(key) => *inner.positions.get(&key)? as usize + 1,

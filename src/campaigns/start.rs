@@ -93,13 +93,7 @@ fn start_one(starting: Starting, shared: &Arc<CampaignShared>) -> Arc<CampaignHa
     let (number, bell) = shared.wheel.join(Arc::clone(&address));
     live.hang(bell);
     let shown: Arc<CampaignShown> = Arc::default();
-    let handle = CampaignHandle::new(
-        &campaign.id,
-        address,
-        Arc::clone(&live),
-        Arc::clone(&shown),
-        retired,
-    );
+    let handle = CampaignHandle::new(&campaign.id, address, Arc::clone(&live), Arc::clone(&shown), retired);
     let deps = CampaignDeps { campaign, live, shared: Arc::clone(shared), shown: Arc::clone(&shown) };
     let (key, live) = (deps.campaign.key, Arc::clone(&deps.live));
     let context = Box::new(context.into_future(CampaignActor::new(deps, number, books)));

@@ -7,8 +7,8 @@ use haggle_domain::{Micros, NoBidReason};
 use haggle_strategies::funnel::FunnelCounts;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::{CampaignState, Metric};
 use super::counters::{Counter, Maker, pick};
+use super::{CampaignState, Metric};
 
 impl From<haggle_strategies::CampaignState> for CampaignState {
     fn from(state: haggle_strategies::CampaignState) -> Self {

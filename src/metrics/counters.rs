@@ -103,11 +103,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counters for these exchanges and invariants, by name, and for at most so many campaigns.
-    pub fn new(
-        exchanges: &[&str],
-        campaigns: usize,
-        invariants: &[&str],
-    ) -> Result<Self, prometheus::Error> {
+    pub fn new(exchanges: &[&str], campaigns: usize, invariants: &[&str]) -> Result<Self, prometheus::Error> {
         let maker = Maker(Registry::new());
         let requests = maker.counters(Metric::BidRequests)?;
         let mut bid_requests = Vec::new();

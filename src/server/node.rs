@@ -14,7 +14,9 @@ use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{CampaignReport, Drain, InjectPanic, RecoveryError, checkpoint_name, recover_all};
+use haggle_actors::campaign::{
+    CampaignReport, Drain, InjectPanic, RecoveryError, checkpoint_name, recover_all,
+};
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
 use haggle_actors::ledger::Violation;
@@ -264,8 +266,9 @@ impl Node {
         changes.begin(starting).await.map_err(|error| StartError::Internal(error.to_string()))?;
 
         let exchange_names: Vec<&str> = exchanges.iter().map(|exchange| exchange.name.as_str()).collect();
-        let metrics = Metrics::new(&exchange_names, settings.metrics_campaigns, &Violation::ALL.map(Violation::as_str))
-            .map_err(|error| StartError::Internal(error.to_string()))?;
+        let metrics =
+            Metrics::new(&exchange_names, settings.metrics_campaigns, &Violation::ALL.map(Violation::as_str))
+                .map_err(|error| StartError::Internal(error.to_string()))?;
         let state = web::Data::new(State::new(
             settings,
             exchanges,

@@ -444,7 +444,10 @@ impl Handler<Drain> for CampaignActor {
                 return;
             }
             if self.dirty && self.checkpoint().is_err() {
-                tracing::debug!(campaign = self.deps.campaign.id, "no checkpoint; the next start replays a little more");
+                tracing::debug!(
+                    campaign = self.deps.campaign.id,
+                    "no checkpoint; the next start replays a little more"
+                );
             }
         }
         self.draining = true;
