@@ -75,7 +75,7 @@ pub struct Books {
     pub stats: Stats,
     /// Per lease that has not expired.
     #[n(3)]
-    seen: BTreeMap<u32, Seen>,
+    seen: BTreeMap<u32, Box<Seen>>,
     /// Bids that were clicked, and when they may be forgotten.
     #[n(4)]
     clicked: BTreeMap<(u32, u32), Timestamp>,

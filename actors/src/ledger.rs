@@ -144,7 +144,8 @@ pub struct Ledger {
     #[n(5)]
     settled_today: Micros,
     #[n(6)]
-    leases: BTreeMap<u32, LeaseBook>,
+    /// Boxed, because a tree makes room for several at once and most campaigns have one.
+    leases: BTreeMap<u32, Box<LeaseBook>>,
     /// No later lease has a number below this.
     #[n(7)]
     next_lease: u32,
@@ -244,7 +245,8 @@ impl Ledger {
                 return Err(Violation::UnknownLease);
             }
             let day = self.day.unwrap_or_default();
-            self.leases.insert(lease, LeaseBook { granted: amount, expires_at, day, ..LeaseBook::default() });
+            let book = LeaseBook { granted: amount, expires_at, day, ..LeaseBook::default() };
+            self.leases.insert(lease, Box::new(book));
             self.next_lease = lease.saturating_add(1);
         }
         self.unleased -= amount;
@@ -294,12 +296,13 @@ impl Ledger {
 
     /// What stands in leases: reserved by bids, or put where bids may take it.
     pub fn leased(&self) -> Micros {
-        self.leases.values().map(LeaseBook::held).sum()
+        self.leases.values().map(|book| book.held()).sum()
     }
 
     /// What stands in leases of the current day.
     pub fn leased_today(&self) -> Micros {
-        self.leases.values().filter(|book| self.day == Some(book.day)).map(LeaseBook::held).sum()
+        let today = self.leases.values().filter(|book| self.day == Some(book.day));
+        today.map(|book| book.held()).sum()
     }
 
     /// What is neither spent nor leased.
@@ -314,7 +317,7 @@ impl Ledger {
 
     /// The leases that have not expired, in order.
     pub fn leases(&self) -> impl Iterator<Item = (u32, &LeaseBook)> {
-        self.leases.iter().map(|(number, book)| (*number, book))
+        self.leases.iter().map(|(number, book)| (*number, &**book))
     }
 
     /// The least number the next lease may have.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use haggle_actors::campaign::CampaignReport;
 use haggle_domain::{Micros, NoBidReason};
-use haggle_strategies::funnel::FunnelCounts;
+use haggle_strategies::funnel::{FIRST, FunnelCounts};
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::counters::{Counter, Maker, pick};
@@ -40,14 +40,14 @@ pub struct CampaignMetrics {
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
-    /// By [`NoBidReason::index`], and bids last.
+    /// By [`NoBidReason::index`] from [`FIRST`] on, and bids last.
     funnel: Vec<Counter>,
 }
 
 impl CampaignMetrics {
     /// Follows a campaign's funnel.
     pub fn funnel(&self, counts: &FunnelCounts) {
-        for (counter, total) in self.funnel.iter().zip(counts.refused.iter().chain([&counts.bids])) {
+        for (counter, total) in self.funnel.iter().zip(counts.refused.iter().skip(FIRST).chain([&counts.bids])) {
             counter.raise_to(*total);
         }
     }
@@ -133,7 +133,7 @@ impl Campaigns {
 
     fn make(&self, id: &str) -> Result<CampaignMetrics, prometheus::Error> {
         let label = &[id];
-        let stages = NoBidReason::ALL.iter().map(|reason| reason.as_str()).chain(["bid"]);
+        let stages = NoBidReason::ALL.iter().skip(FIRST).map(|reason| reason.as_str()).chain(["bid"]);
         Ok(CampaignMetrics {
             bids: pick(&self.bids, label)?,
             wins: pick(&self.wins, label)?,

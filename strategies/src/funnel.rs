@@ -12,7 +12,7 @@ use crate::commit::Committed;
 use crate::rank::Ranking;
 
 /// The first stage at which a campaign by itself can end.
-const FIRST: usize = NoBidReason::OutsideFlight.index();
+pub const FIRST: usize = NoBidReason::OutsideFlight.index();
 /// How many there are.
 const STAGES: usize = NoBidReason::COUNT - FIRST;
 

@@ -17,6 +17,10 @@ use super::actor::{CampaignActor, Tick};
 /// little to replay.
 const ROUND: Duration = Duration::from_secs(3600);
 
+/// Ticks of one turn at most, so that notices do not wait long behind them; the rest comes with the next turns, the longest
+/// due first.
+const MOST_TICKS: usize = 16_384;
+
 /// The wheel of one thread. Actors call it while they handle messages, and it sends no message with its lock held.
 pub struct Wheel {
     /// Real time between two turns.
@@ -101,23 +105,28 @@ impl Wheel {
             bells.answer(|bell| inner.schedule((board * Board::BELLS + bell) as u32, Timestamp::default()));
         }
         let mut ticks = Vec::new();
-        let mut tick = |slot: &Slot, checkpoint| ticks.push((Arc::clone(&slot.address), Tick { checkpoint }));
+        let tick = |ticks: &mut Vec<_>, slot: &Slot, checkpoint| {
+            ticks.push((Arc::clone(&slot.address), Tick { checkpoint }));
+        };
         while let Some((at, number)) = inner.due.first().copied().filter(|(at, _)| *at <= now) {
+            if ticks.len() >= MOST_TICKS {
+                break;
+            }
             inner.due.remove(&(at, number));
             if let Some(slot) = inner.actors.get_mut(number as usize) {
                 slot.due = None;
-                tick(slot, false);
+                tick(&mut ticks, slot, false);
             }
         }
         while inner.checkpoints.front().is_some_and(|(at, _)| *at <= inner.turns) {
             let number = inner.checkpoints.pop_front().map_or(0, |(_, number)| number as usize);
-            inner.actors.get(number).into_iter().for_each(|slot| tick(slot, true));
+            inner.actors.get(number).into_iter().for_each(|slot| tick(&mut ticks, slot, true));
         }
         inner.credit += inner.actors.len() as f64 * (self.turn.as_secs_f64() / ROUND.as_secs_f64());
         while inner.credit >= 1.0 {
             inner.credit -= 1.0;
             inner.next = if inner.next + 1 < inner.actors.len() { inner.next + 1 } else { 0 };
-            inner.actors.get(inner.next).into_iter().for_each(|slot| tick(slot, true));
+            inner.actors.get(inner.next).into_iter().for_each(|slot| tick(&mut ticks, slot, true));
         }
         ticks
     }
