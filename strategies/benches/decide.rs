@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use haggle_domain::draw::mix;
 use haggle_domain::{
     AuctionType, BannerSlot, BehaviourKind, Budget, Campaign, CampaignKey, Category, Context, CpmMicros,
@@ -185,6 +185,7 @@ fn snapshot(campaigns: usize) -> Snapshot {
     for price in prices() {
         market.observe(exchange(), price);
     }
+    market.prepare();
     Snapshot {
         version: 1,
         salt: 7,
@@ -277,10 +278,10 @@ fn deciding(criterion: &mut Criterion) {
                 candidates += made;
             }
             println!("  {:.0}% with candidates, {:.1} each", bids as f64 / 5.12, candidates as f64 / 512.0);
-            let id = BenchmarkId::new(format!("rank, {name}"), campaigns);
-            criterion.bench_function(id, |bencher| bencher.iter(&mut next));
+            let id = format!("rank, {name}/{campaigns}");
+            criterion.bench_function(&id, |bencher| bencher.iter(&mut next));
         }
-        let mut searched = || {
+        let searched = || {
             let mut found = 0;
             for (context, opportunity, profile, _) in (0..REQUESTS).map(|at| request(at, AuctionType::First))
             {
@@ -294,19 +295,19 @@ fn deciding(criterion: &mut Criterion) {
         println!("  {:.1} match", searched());
         if campaigns >= 1_000 {
             let mut number = 0;
-            criterion.bench_function(BenchmarkId::new("change a campaign", campaigns), |bencher| {
+            criterion.bench_function(&format!("change a campaign/{campaigns}"), |bencher| {
                 bencher.iter(|| {
                     number = (number + 7) % campaigns;
                     snapshot.with(Entry::new(Arc::new(campaign(number))))
                 });
             });
-            criterion.bench_function(BenchmarkId::new("drop a campaign", campaigns), |bencher| {
+            criterion.bench_function(&format!("drop a campaign/{campaigns}"), |bencher| {
                 bencher.iter(|| {
                     number = (number + 7) % campaigns;
                     snapshot.without(CampaignKey::of(&format!("campaign-{number}")))
                 });
             });
-            criterion.bench_function(BenchmarkId::new("Scorer::new", campaigns), |bencher| {
+            criterion.bench_function(&format!("Scorer::new/{campaigns}"), |bencher| {
                 bencher.iter(|| Scorer::new(Trainer::default().snapshot(), &snapshot.catalog));
             });
         }

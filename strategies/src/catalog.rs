@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use haggle_domain::{Campaign, CampaignKey, CpmMicros, Tag};
 
+use crate::card::Card;
 use crate::explore::{Arms, Shape};
 use crate::frequency::{AdvertiserCaps, Caps};
 use crate::index::{BLOCK, Blocks, Clauses, Index, Shards};
@@ -53,7 +54,7 @@ pub struct Catalog {
 /// Neighbouring slots.
 #[derive(Clone, Debug)]
 struct Block {
-    entries: Vec<Option<Arc<Entry>>>,
+    cards: Vec<Option<Card>>,
     seats: Arc<Seats>,
 }
 
@@ -135,7 +136,7 @@ fn class(entry: &Entry) -> u8 {
 
 impl Block {
     fn empty() -> Self {
-        Self { entries: vec![None; BLOCK], seats: Arc::default() }
+        Self { cards: vec![None; BLOCK], seats: Arc::default() }
     }
 }
 
@@ -165,8 +166,7 @@ impl Catalog {
 
     /// All of them with their slots, in the slots' order.
     pub fn entries(&self) -> impl Iterator<Item = (usize, &Arc<Entry>)> {
-        let all = self.blocks.iter().flat_map(|block| &block.entries);
-        all.enumerate().filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+        self.cards().map(|(slot, card)| (slot, &card.entry))
     }
 
     /// How many there are.
@@ -186,7 +186,19 @@ impl Catalog {
 
     /// The one in this slot.
     pub fn at(&self, slot: usize) -> Option<&Arc<Entry>> {
-        self.blocks.get(slot / BLOCK)?.entries.get(slot % BLOCK)?.as_ref()
+        self.card(slot).map(|card| &card.entry)
+    }
+
+    /// The card of the one in this slot.
+    #[inline]
+    pub(crate) fn card(&self, slot: usize) -> Option<&Card> {
+        self.blocks.get(slot / BLOCK)?.cards.get(slot % BLOCK)?.as_ref()
+    }
+
+    /// All cards with their slots, in the slots' order.
+    pub(crate) fn cards(&self) -> impl Iterator<Item = (usize, &Card)> {
+        let all = self.blocks.iter().flat_map(|block| &block.cards);
+        all.enumerate().filter_map(|(slot, card)| Some((slot, card.as_ref()?)))
     }
 
     /// The slot of the one with this key.
@@ -261,8 +273,8 @@ impl Catalog {
             found => found,
         };
         let (block, place) = block.map_or((self.blocks.len(), 0), |(block, _)| {
-            let entries = self.blocks.get(block).map_or(&[][..], |block| &block.entries);
-            (block, entries.iter().position(Option::is_none).unwrap_or(0))
+            let cards = self.blocks.get(block).map_or(&[][..], |block| &block.cards);
+            (block, cards.iter().position(Option::is_none).unwrap_or(0))
         });
         block * BLOCK + place
     }
@@ -280,8 +292,8 @@ impl Catalog {
         *rank = Rank { class: rank.class.max(class), most: rank.most.max(most), taken: rank.taken + 1 };
         entry.live.sit(&block.seats, place, estimate(&entry.campaign));
         self.positions.insert(entry.campaign.key.0, slot as u32);
-        if let Some(at) = Arc::make_mut(block).entries.get_mut(place) {
-            *at = Some(Arc::new(entry));
+        if let Some(at) = Arc::make_mut(block).cards.get_mut(place) {
+            *at = Some(Card::new(entry));
         }
         self.index.insert(slot, clauses);
         self.len += 1;
@@ -289,8 +301,8 @@ impl Catalog {
 
     fn take(&mut self, slot: usize) {
         let Some(block) = self.blocks.get_mut(slot / BLOCK) else { return };
-        let taken = Arc::make_mut(block).entries.get_mut(slot % BLOCK).and_then(Option::take);
-        let Some(entry) = taken else { return };
+        let taken = Arc::make_mut(block).cards.get_mut(slot % BLOCK).and_then(Option::take);
+        let Some(Card { entry, .. }) = taken else { return };
         entry.live.stand(&block.seats, slot % BLOCK);
         self.positions.remove(entry.campaign.key.0);
         self.index.remove(slot, &Clauses::of(&entry));
@@ -319,7 +331,7 @@ impl Catalog {
 
     /// Bytes that the catalog takes beside the campaigns' own, about.
     pub fn bytes(&self) -> usize {
-        let block = size_of::<Block>() + size_of::<Seats>() + BLOCK * size_of::<Option<Arc<Entry>>>();
+        let block = size_of::<Block>() + size_of::<Seats>() + BLOCK * size_of::<Option<Card>>();
         self.index.bytes() + self.positions.bytes() + self.blocks.len() * (block + size_of::<Rank>())
     }
 }

@@ -10,6 +10,7 @@
 //! is the one among those that fit.
 
 use haggle_domain::{Creative, Draw, Format, Size};
+use smallvec::SmallVec;
 use statrs::distribution::{Beta, Continuous};
 
 /// No creative's probability within its size falls below this, so every logged decision has overlap.
@@ -31,8 +32,8 @@ pub struct ArmCounts {
 /// The probabilities with which a campaign's creatives are shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arms {
-    /// (position in the campaign's list, weight of its shape times its probability within the shape), shape by shape.
-    members: Box<[(u16, f64)]>,
+    /// By creative: the weight of its shape times its probability within the shape.
+    masses: SmallVec<[f64; 6]>,
 }
 
 /// What creatives have in common that compete for the same imps: the format and, of banners, the size.
@@ -100,32 +101,31 @@ impl Arms {
             })
             .collect();
         let overall = probability_best(&posteriors);
-        let mut members = Vec::with_capacity(shapes.len());
+        let mut masses: SmallVec<[f64; 6]> = SmallVec::from_elem(0.0, shapes.len());
         for (first, shape) in shapes.iter().enumerate() {
             if shapes[..first].contains(shape) {
                 continue;
             }
-            let group: Vec<usize> = (first..shapes.len()).filter(|other| shapes[*other] == *shape).collect();
-            let of_group: Vec<_> = group.iter().map(|creative| posteriors[*creative]).collect();
-            let mut best = probability_best(&of_group);
+            let of_shape =
+                || shapes.iter().enumerate().filter(|(_, other)| *other == shape).map(|(at, _)| at);
+            let mut best = probability_best(&of_shape().map(|at| posteriors[at]).collect::<Vec<_>>());
             raise_to_least(&mut best);
-            let weight: f64 = group.iter().map(|creative| overall[*creative]).sum();
-            let weight = weight.max(LEAST);
-            for (creative, probability) in group.into_iter().zip(best) {
-                members.push((u16::try_from(creative).unwrap_or(u16::MAX), weight * probability));
+            let weight: f64 = of_shape().map(|at| overall[at]).sum();
+            for (at, probability) in of_shape().zip(best) {
+                masses[at] = weight.max(LEAST) * probability;
             }
         }
-        Self { members: members.into() }
+        Self { masses }
     }
 
     /// Draws one of the creatives that fit with a uniform number in `[0, 1)`; `None` if none does.
     pub fn draw(&self, fitting: Fitting, uniform: f64) -> Option<Drawn> {
-        let fitting = || self.members.iter().filter(|(creative, _)| fitting.contains(*creative));
-        let total: f64 = fitting().map(|(_, mass)| mass).sum();
+        let fits = || self.masses.iter().zip(0u16..).filter(|(_, creative)| fitting.contains(*creative));
+        let total: f64 = fits().map(|(mass, _)| mass).sum();
         let mut left = uniform * total;
         let mut last = None;
-        for (creative, mass) in fitting() {
-            let drawn = Drawn { creative: *creative, propensity: mass / total };
+        for (mass, creative) in fits() {
+            let drawn = Drawn { creative, propensity: mass / total };
             if left < *mass {
                 return Some(drawn);
             }
@@ -146,7 +146,8 @@ pub fn draw_creative(arms: &Arms, fitting: Fitting, draw: Draw, campaign: u64) -
 /// over six standard deviations around the means, normalised to sum to 1.
 fn probability_best(posteriors: &[(f64, f64)]) -> Vec<f64> {
     let even = || vec![1.0 / posteriors.len().max(1) as f64; posteriors.len()];
-    if posteriors.len() < 2 {
+    // Equals share, which need not be integrated: all creatives of a new campaign are.
+    if posteriors.iter().all(|posterior| Some(posterior) == posteriors.first()) {
         return even();
     }
     let mut betas = Vec::with_capacity(posteriors.len());

@@ -204,6 +204,11 @@ impl Seen {
 }
 
 impl Caps {
+    /// Whether there is no limit.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Prepares a campaign's. More than 255 in a window are counted as 255, the most that a cap asks for.
     pub fn of(campaign: &Campaign) -> Self {
         let CampaignKey(key) = campaign.key;

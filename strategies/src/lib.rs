@@ -5,6 +5,7 @@
 //! nothing else, so what one decides the others would have.
 
 pub mod bell;
+mod card;
 pub mod catalog;
 pub mod commit;
 pub mod explore;

@@ -15,15 +15,94 @@ const PRIOR: f64 = 24.0;
 const MEMORY: f64 = 1.0 - 1.0 / 20_000.0;
 
 /// How often a price would have won on one exchange.
-#[derive(Clone, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
+#[derive(Clone, Debug, minicbor::Encode, minicbor::Decode)]
 pub struct WinCurve {
     #[n(0)]
     counts: [f64; BUCKETS],
+    /// What follows from the counts, where it was worked out.
+    #[cbor(skip)]
+    shading: Option<Box<Shading>>,
 }
 
 impl Default for WinCurve {
     fn default() -> Self {
-        Self { counts: [PRIOR / BUCKETS as f64; BUCKETS] }
+        Self { counts: [PRIOR / BUCKETS as f64; BUCKETS], shading: None }
+    }
+}
+
+impl PartialEq for WinCurve {
+    fn eq(&self, other: &Self) -> bool {
+        self.counts == other.counts
+    }
+}
+
+/// The best bid by value, where no floor is in the way.
+///
+/// The surplus of a bid at one edge is linear in the value, rising as fast as the bid wins often; so the best of all edges is
+/// the upper envelope of lines, and which edge is best changes at few values, from lower edges to higher ones.
+#[derive(Clone, Debug)]
+struct Shading {
+    /// How much of the weight lies at or below each edge.
+    below: [f64; BUCKETS],
+    /// From above which value on which edge is best; rising.
+    best: Vec<(f64, usize)>,
+}
+
+impl Shading {
+    fn of(counts: &[f64; BUCKETS]) -> Self {
+        let mut sum = 0.0;
+        let below = counts.map(|count| {
+            sum += count;
+            sum
+        });
+        let mut best: Vec<(f64, usize)> = Vec::new();
+        for edge in 0..BUCKETS {
+            // Where this line passes the last one of the envelope; the first one is that of bidding the value, which gains nothing.
+            let from = loop {
+                let (slope, weight) =
+                    best.last().map_or((0.0, 0.0), |&(_, last)| (below[last], below[last] * EDGES[last]));
+                let rise = below[edge] - slope;
+                let from =
+                    if rise > 0.0 { (below[edge] * EDGES[edge] - weight) / rise } else { f64::INFINITY };
+                match best.last() {
+                    Some(&(last, _)) if from <= last => best.pop(),
+                    _ => break from,
+                };
+            };
+            if from.is_finite() {
+                best.push((from, edge));
+            }
+        }
+        Self { below, best }
+    }
+
+    /// See [`WinCurve::best_bid`]; for a value above zero.
+    fn best_bid(&self, value: f64, floor: f64) -> f64 {
+        let after = self.best.partition_point(|(from, _)| *from < value);
+        let free = after.checked_sub(1).and_then(|at| self.best.get(at)).map(|(_, edge)| EDGES[*edge]);
+        match free {
+            // No edge gains anything, and below the floor none but perhaps the floor itself does.
+            None if floor <= LOWEST => value,
+            Some(free) if free >= floor => free,
+            _ => self.best_above(value, floor),
+        }
+    }
+
+    /// The same where the floor is above the bid that would be best without it.
+    fn best_above(&self, value: f64, floor: f64) -> f64 {
+        let (mut best, mut best_surplus) = (value, 0.0);
+        let first = EDGES.partition_point(|edge| *edge <= floor).saturating_sub(1);
+        for (&edge, below) in EDGES.iter().zip(&self.below).skip(first) {
+            let bid = edge.max(floor);
+            if bid > value {
+                break;
+            }
+            let surplus = (value - bid) * below;
+            if surplus > best_surplus {
+                (best, best_surplus) = (bid, surplus);
+            }
+        }
+        best
     }
 }
 
@@ -43,6 +122,7 @@ impl WinCurve {
             *count *= MEMORY;
         }
         self.counts[bucket] += 1.0;
+        self.shading = None;
     }
 
     /// The bid of at least `floor` that maximises (value − bid) × P(win at bid): for first-price auctions. Units per
@@ -51,6 +131,9 @@ impl WinCurve {
     pub fn best_bid(&self, value: f64, floor: f64) -> f64 {
         if value.is_nan() || value <= 0.0 {
             return 0.0;
+        }
+        if let Some(shading) = &self.shading {
+            return shading.best_bid(value, floor);
         }
         let total: f64 = self.counts.iter().sum();
         let (mut below, mut best, mut best_surplus) = (0.0, value, 0.0);
@@ -86,6 +169,13 @@ impl Market {
                 curve.observe(min_to_win);
                 self.curves.push((exchange, curve));
             }
+        }
+    }
+
+    /// Works out what bids ask for. What is observed afterwards counts all the same, but is slower to ask about.
+    pub fn prepare(&mut self) {
+        for (_, curve) in &mut self.curves {
+            curve.shading = Some(Box::new(Shading::of(&curve.counts)));
         }
     }
 
@@ -125,6 +215,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn prepared_curves_find_bids_that_are_as_good(
+            seen in proptest::collection::vec(1i64..20_000_000, 0..200),
+            value in 0.0f64..50.0,
+            floor in proptest::option::of(0.0f64..20.0),
+        ) {
+            let (exchange, floor) = (ExchangeKey::of("x"), floor.unwrap_or(0.0));
+            let mut market = Market::default();
+            market.observe(exchange, CpmMicros(1_000));
+            for price in seen { market.observe(exchange, CpmMicros(price)); }
+            let searched = market.curve(exchange).unwrap().best_bid(value, floor);
+            market.prepare();
+            let curve = market.curve(exchange).unwrap();
+            let prepared = curve.best_bid(value, floor);
+            let wins = |bid: f64| -> f64 {
+                EDGES.iter().zip(&curve.counts).take_while(|(edge, _)| **edge <= bid).map(|(_, count)| count).sum()
+            };
+            let surplus = |bid: f64| (value - bid) * wins(bid);
+            prop_assert!((surplus(prepared) - surplus(searched)).abs() <= 1e-9 * (1.0 + surplus(searched)),
+                "{prepared} for {searched}");
+            prop_assert!(prepared <= value && (prepared >= floor || value < floor));
+        }
+
         #[test]
         fn a_bid_is_finite_and_never_above_the_value(
             seen in proptest::collection::vec(-5i64..1_000_000_000_000, 0..200),

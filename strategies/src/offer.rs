@@ -33,6 +33,8 @@ pub struct Worth<'m> {
     pub value: f64,
     /// The pacing multiplier.
     pub multiplier: f64,
+    /// Above this the campaign never bids.
+    pub max_bid: CpmMicros,
     /// Of the open auction.
     pub auction: AuctionType,
     /// What it takes to win there.
@@ -69,7 +71,7 @@ pub fn offer(
                 true => least,
                 false => floor(deal.floor, &deal.duration_floors, deal.floor_per_second, fit.duration),
             };
-            if let Some(price) = deal_price(entry, deal, floor, worth)
+            if let Some(price) = deal_price(deal, floor, worth)
                 && let Ok(position) = u16::try_from(position)
             {
                 return Ok(Offer { deal: Some(position), price, guaranteed });
@@ -79,14 +81,7 @@ pub fn offer(
     if opportunity.deals_only {
         return Err(reason);
     }
-    let price = pricing::bid(
-        worth.value,
-        worth.multiplier,
-        worth.auction,
-        worth.curve,
-        least,
-        entry.campaign.max_bid,
-    );
+    let price = pricing::bid(worth.value, worth.multiplier, worth.auction, worth.curve, least, worth.max_bid);
     if price < least || price <= CpmMicros::ZERO {
         return Err(NoBidReason::BelowFloor);
     }
@@ -102,8 +97,8 @@ fn says_nothing(deal: &Deal) -> bool {
 }
 
 /// What is bid under a deal, if that meets its floor.
-fn deal_price(entry: &Entry, deal: &Deal, floor: CpmMicros, worth: Worth<'_>) -> Option<CpmMicros> {
-    let highest = entry.campaign.max_bid;
+fn deal_price(deal: &Deal, floor: CpmMicros, worth: Worth<'_>) -> Option<CpmMicros> {
+    let highest = worth.max_bid;
     let price = match deal.price {
         // What was promised is kept, whatever this one impression is worth; the budget still bounds it.
         _ if deal.guaranteed => floor,
@@ -145,7 +140,6 @@ mod tests {
     fn entry(deals: &[&str]) -> Entry {
         let mut campaign = campaign("boots");
         campaign.deals = deals.iter().map(|deal| Tag::exactly(deal)).collect();
-        campaign.max_bid = CpmMicros(10_000_000);
         Entry::new(Arc::new(campaign))
     }
 
@@ -154,8 +148,13 @@ mod tests {
         Fit { format: if duration == 0 { Format::Banner } else { Format::Video }, duration }
     }
 
-    const WORTH: Worth<'static> =
-        Worth { value: 4.0, multiplier: 1.0, auction: AuctionType::SecondPlus, curve: None };
+    const WORTH: Worth<'static> = Worth {
+        value: 4.0,
+        multiplier: 1.0,
+        max_bid: CpmMicros(10_000_000),
+        auction: AuctionType::SecondPlus,
+        curve: None,
+    };
 
     fn deal(id: &str, floor: i64, price: DealPrice) -> Deal {
         Deal { key: Tag::exactly(id), floor: CpmMicros(floor), price, ..Deal::default() }

@@ -9,7 +9,7 @@ use haggle_domain::{CpmMicros, NoBidReason, Opportunity};
 use smallvec::SmallVec;
 
 use crate::index::{Asking, BLOCK, Search};
-use crate::rank::{Judge, Ranking, Targeted};
+use crate::rank::{Judge, Known, Ranking};
 use crate::targeting;
 
 /// Candidates beyond which no more campaigns are considered, besides holders of guaranteed deals.
@@ -38,12 +38,12 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
     let index = judge.snapshot.catalog.index();
     let asking = Asking::of(&judge.asked);
     let mut search = Search::new(index, &asking);
-    search.respect(context);
+    let safety_open = !search.respect(context);
     ranking.pool.waiting.clear();
     ranking.pool.done.clear();
     ranking.pool.judged = 0;
     let (passed_over, too_cheap) = (PassedOver::new(), None);
-    let mut walk = Walk { judge, ranking, passed_over, too_cheap, remembers: false };
+    let mut walk = Walk { judge, ranking, passed_over, too_cheap, remembers: false, safety_open };
     if !opportunity.deals.is_empty() {
         walk.remembers = true;
         for guaranteed in [true, false] {
@@ -86,6 +86,8 @@ struct Walk<'w, 'a> {
     too_cheap: Option<usize>,
     /// Whether there is more than one walk, so that it matters who was considered.
     remembers: bool,
+    /// Whether what was found may still be unwanted.
+    safety_open: bool,
 }
 
 impl Walk<'_, '_> {
@@ -155,13 +157,14 @@ impl Walk<'_, '_> {
     fn judge_one(&mut self, slot: u32) {
         let (catalog, ranking) = (&*self.judge.snapshot.catalog, &mut *self.ranking);
         let at = slot as usize;
-        let Some(entry) = catalog.at(at) else { return };
+        let Some(card) = catalog.card(at) else { return };
         ranking.pool.judged += 1;
         if self.remembers {
             ranking.pool.done.push(slot);
         }
-        let targeted = if catalog.index().is_residual(at) { Targeted::Unknown } else { Targeted::Known };
-        match self.judge.judge(at, entry, targeted) {
+        let targeting_open = catalog.index().is_residual(at);
+        let known = Known::Found { targeting_open, safety_open: self.safety_open };
+        match self.judge.judge(at, card, known) {
             Ok(candidate) => ranking.candidates.push(candidate),
             Err(reason) => ranking.reason = ranking.reason.max(reason),
         }
@@ -185,7 +188,7 @@ impl Walk<'_, '_> {
 fn reason(judge: &Judge<'_>, asking: &Asking, passed_over: &PassedOver) -> NoBidReason {
     let catalog = &*judge.snapshot.catalog;
     let asked = |slots: &mut dyn Iterator<Item = usize>| {
-        let reasons = slots.filter_map(|slot| judge.judge(slot, catalog.at(slot)?, Targeted::Unknown).err());
+        let reasons = slots.filter_map(|slot| judge.judge(slot, catalog.card(slot)?, Known::Nothing).err());
         reasons.max()
     };
     let some = |search: &Search<'_>, most: usize| -> SmallVec<[usize; 16]> {

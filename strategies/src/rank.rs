@@ -1,15 +1,15 @@
 //! Which campaigns want an opportunity, at what price, in which order. Pure.
 
 use haggle_domain::draw::Stream;
-use haggle_domain::fit::{Fit, fits};
+use haggle_domain::fit::Fit;
 use haggle_domain::{
     Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
 };
 use haggle_learning::{Prediction, RequestFeatures, RequestPart, request_features};
-use smallvec::SmallVec;
 
-use crate::catalog::{Entry, Snapshot};
-use crate::explore::{Drawn, Fitting, draw_creative};
+use crate::card::Card;
+use crate::catalog::Snapshot;
+use crate::explore::{Drawn, draw_creative};
 use crate::frequency::Seen;
 use crate::index::BLOCK;
 use crate::live::CampaignState;
@@ -123,8 +123,8 @@ pub fn rank(
         observes: draw.bits(Stream::Observe, 0).is_multiple_of(OBSERVED_ONE_IN),
     };
     if catalog.len() <= FEW {
-        for (slot, entry) in catalog.entries() {
-            let verdict = match judge.judge(slot, entry, Targeted::Unknown) {
+        for (slot, card) in catalog.cards() {
+            let verdict = match judge.judge(slot, card, Known::Nothing) {
                 Ok(candidate) => {
                     ranking.candidates.push(candidate);
                     None
@@ -176,23 +176,38 @@ fn explain(judge: &Judge<'_>, ranking: &mut Ranking) {
     }
     let first = (bits / EXPLAINED_ONE_IN % groups) as usize * GROUP;
     for slot in first..first + GROUP {
-        let Some(entry) = catalog.at(slot) else { continue };
+        let Some(card) = catalog.card(slot) else { continue };
         let verdict = match ranking.candidates.iter().any(|candidate| candidate.campaign == slot) {
             true => None,
             // It would have bid, but was not among those that were considered.
-            false => judge.judge(slot, entry, Targeted::Unknown).err().or(Some(NoBidReason::Outranked)),
+            false => judge.judge(slot, card, Known::Nothing).err().or(Some(NoBidReason::Outranked)),
         };
         ranking.verdicts.push((slot, verdict));
     }
 }
 
-/// What is known of whether a campaign's targeting matches.
+/// What the index says of a campaign that it has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Targeted {
-    /// It does: the index says so.
-    Known,
-    /// It has to be evaluated.
-    Unknown,
+pub(crate) enum Known {
+    /// Nothing: everything has to be evaluated.
+    Nothing,
+    /// That what it found may be shown here, but for what the flags name.
+    Found {
+        /// Whether the targeting has still to be evaluated.
+        targeting_open: bool,
+        /// Whether the publisher's wishes have still to be.
+        safety_open: bool,
+    },
+}
+
+impl Known {
+    fn targeting(self) -> bool {
+        matches!(self, Self::Found { targeting_open: false, .. })
+    }
+
+    fn safety(self) -> bool {
+        matches!(self, Self::Found { safety_open: false, .. })
+    }
 }
 
 /// All that one imp's campaigns are judged by.
@@ -210,29 +225,25 @@ pub(crate) struct Judge<'a> {
 
 impl Judge<'_> {
     /// What a campaign bids, or the first stage that it fails.
-    pub(crate) fn judge(
-        &self,
-        slot: usize,
-        entry: &Entry,
-        targeted: Targeted,
-    ) -> Result<Candidate, NoBidReason> {
+    pub(crate) fn judge(&self, slot: usize, card: &Card, known: Known) -> Result<Candidate, NoBidReason> {
         let opportunity = self.asked.opportunity;
-        let (drawn, fit) = eligible(entry, &self.asked, self.seen, targeted, self.draw)?;
+        let (drawn, fit) = eligible(card, &self.asked, known, self.seen, self.draw)?;
         let scorer = &*self.snapshot.scorer;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
         let ad = scorer.ad(slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
         let prediction = scorer.model.predict(&self.request, ad);
-        let live = &entry.live;
-        let value = pricing::value(&entry.campaign.goal, &prediction, live.order_value());
+        let live = &card.live;
+        let value = pricing::value(&card.goal, &prediction, live.order_value());
         let multiplier = live.multiplier();
         if self.observes
             && let Some(seats) = self.snapshot.catalog.seats(slot / BLOCK)
         {
             let paced = CpmMicros::from_f64_rounded_down(value * multiplier);
-            seats.observe(slot % BLOCK, paced.min(entry.campaign.max_bid));
+            seats.observe(slot % BLOCK, paced.min(card.max_bid));
         }
-        let worth = Worth { value, multiplier, auction: self.asked.context.auction, curve: self.curve };
-        let made = offer(entry, opportunity, fit, worth)?;
+        let (max_bid, auction) = (card.max_bid, self.asked.context.auction);
+        let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };
+        let made = offer(&card.entry, opportunity, fit, worth)?;
         let sent = sent(opportunity, made, self.terms);
         if sent <= CpmMicros::ZERO {
             return Err(NoBidReason::BelowFloor);
@@ -250,7 +261,7 @@ impl Judge<'_> {
             sent,
             ceiling,
             cost: ceiling.per_impression_rounded_up(),
-            tie: self.draw.bits(Stream::Tie, entry.campaign.key.0),
+            tie: self.draw.bits(Stream::Tie, card.key.0),
         })
     }
 }
@@ -288,36 +299,33 @@ fn lesson(
 
 /// Whether a campaign may bid here, and with what; otherwise the first stage that it fails.
 fn eligible(
-    entry: &Entry,
+    card: &Card,
     asked: &Asked<'_>,
+    known: Known,
     seen: Option<&Seen>,
-    targeted: Targeted,
     draw: Draw,
 ) -> Result<(Drawn, Fit), NoBidReason> {
-    let campaign = &*entry.campaign;
     let Asked { context, opportunity, now, .. } = *asked;
-    if !campaign.flight.contains(now) || !entry.live.in_daypart(campaign, now) {
+    let (entry, live) = (&card.entry, &card.live);
+    if !card.flight.contains(now) || (card.has_hours && !live.in_daypart(&entry.campaign, now)) {
         return Err(NoBidReason::OutsideFlight);
     }
-    if targeted == Targeted::Unknown && !targeting::matches(&campaign.targeting, asked) {
-        let blind = context.user.is_none() && targeting::matches_some_user(&campaign.targeting, asked);
+    if !known.targeting() && !targeting::matches(&entry.campaign.targeting, asked) {
+        let blind = context.user.is_none() && targeting::matches_some_user(&entry.campaign.targeting, asked);
         return Err(if blind { NoBidReason::NoBasis } else { NoBidReason::TargetingMismatch });
     }
-    if !safety::allows(entry, context) {
+    if !known.safety() && !safety::allows(entry, context) {
         return Err(NoBidReason::BrandSafety);
     }
     if opportunity.deals_only && !opportunity.deals.iter().any(|deal| may_use(entry, deal)) {
         return Err(NoBidReason::NoDeal);
     }
-    let mut as_what: SmallVec<[Option<Fit>; 8]> = SmallVec::new();
-    as_what.extend(campaign.creatives.iter().map(|creative| fits(creative, opportunity)));
-    let fitting = Fitting::of(as_what.len(), |creative| as_what[creative].is_some());
-    let fitting = entry.caps.allow(seen, fitting, now)?;
-    let drawn = draw_creative(&entry.live.arms.load(), fitting, draw, campaign.key.0);
-    let fit = |drawn: Drawn| as_what.get(usize::from(drawn.creative)).copied().flatten();
-    let chosen = drawn.and_then(|drawn| Some((drawn, fit(drawn)?)));
+    let fitting = card.fitting(opportunity);
+    let fitting = if card.has_caps { entry.caps.allow(seen, fitting, now)? } else { fitting };
+    let drawn = draw_creative(&live.arms.load(), fitting, draw, card.key.0);
+    let chosen = drawn.and_then(|drawn| Some((drawn, card.fit(usize::from(drawn.creative), opportunity)?)));
     let chosen = chosen.ok_or(NoBidReason::CreativeMismatch)?;
-    match entry.live.state() {
+    match live.state() {
         CampaignState::Active => Ok(chosen),
         CampaignState::Down => Err(NoBidReason::CampaignDown),
         CampaignState::Exhausted => Err(NoBidReason::BudgetExhausted),

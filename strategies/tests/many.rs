@@ -258,7 +258,7 @@ fn what_is_explained_of_many_is_a_fair_sample() {
     let mut bids = 0;
     for number in 0..imps {
         rank(&snapshot, &context, &imp(), UserView::default(), NOW, draw(number), &mut ranking);
-        let made = commit(&snapshot, &context, &imp(), &mut ranking, &mut Pods::default(), NOW).unwrap();
+        let made = commit(&snapshot, &context, &imp(), &mut ranking, &mut Pods::default(), &(), NOW).unwrap();
         funnel::count(&snapshot, &ranking, &made);
         bids += made.len() as u64;
     }

@@ -167,7 +167,9 @@ impl LearnerActor {
         if self.published != machine.learned() && now >= self.publish_from {
             self.published = machine.learned();
             let model = trainer.snapshot();
-            let market = Arc::new(machine.market().clone());
+            let mut market = machine.market().clone();
+            market.prepare();
+            let market = Arc::new(market);
             // Campaigns may be changed meanwhile: then it is worked out for them anew.
             self.deps.snapshot.rcu(|old| Snapshot {
                 version: old.version + 1,

@@ -13,15 +13,20 @@ const HTML: [&str; 4] = ["text/html", "application/xhtml+xml", "text/javascript"
 /// Whether an `image` of this `size` fits: OpenRTB 2.6 section 3.2.6. A slot that lists media types fits if HTML is
 /// among them, or what the image is by the end of its address.
 pub fn banner_fits(slot: &BannerSlot, size: Size, image: &str) -> bool {
-    let size_fits = slot.sizes.iter().any(|&room| {
-        room == size || (slot.at_most && size.width <= room.width && size.height <= room.height)
-    });
     let mime_fits = || {
         slot.mimes.is_empty()
             || HTML.iter().any(|html| slot.mimes.contains(&Tag::of(html)))
             || image_type(image).is_some_and(|mime| name_in(&slot.mimes, mime).is_some())
     };
-    size_fits && !slot.blocked_types.contains(BANNER_HTML) && mime_fits()
+    banner_has_room(slot, size) && mime_fits()
+}
+
+/// Whether a linked image of this size fits a slot that lists no media types.
+pub fn banner_has_room(slot: &BannerSlot, size: Size) -> bool {
+    let size_fits = slot.sizes.iter().any(|&room| {
+        room == size || (slot.at_most && size.width <= room.width && size.height <= room.height)
+    });
+    size_fits && !slot.blocked_types.contains(BANNER_HTML)
 }
 
 /// The media type of an image, by the end of its address.

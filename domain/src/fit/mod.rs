@@ -6,7 +6,7 @@ mod mime;
 mod native;
 mod stream;
 
-pub use banner::banner_fits;
+pub use banner::{banner_fits, banner_has_room};
 pub use native::{NativeAnswer, native_answer, native_answers, native_fits};
 pub use stream::{FittingFile, Template, files_that_fit, stream_fits, template};
 

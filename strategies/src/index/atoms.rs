@@ -59,6 +59,8 @@ pub enum Dimension {
     Holder,
     /// What the campaign's ads are about.
     About,
+    /// A family of taxonomies in which it says so.
+    Taxonomy,
     /// Who advertises.
     Advertiser,
 }

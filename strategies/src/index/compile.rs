@@ -60,6 +60,9 @@ impl Clauses {
             SAID,
             &about.map(|(taxonomy, tag)| (Dimension::About, about_value(*taxonomy, *tag))).collect::<Found>(),
         );
+        let families = entry.category_tags.iter();
+        let families = families.map(|(taxonomy, _)| (Dimension::Taxonomy, u64::from(family(*taxonomy))));
+        clauses.add(SAID, &families.collect::<Found>());
         clauses.atoms.sort_unstable();
         clauses.atoms.dedup();
         clauses

@@ -1,6 +1,6 @@
 //! Asking the index.
 
-use haggle_domain::{Context, Tag};
+use haggle_domain::{Category, Context, Tag};
 use smallvec::SmallVec;
 
 use super::atoms::{AGAINST, Dimension, FIRST_SPARE, LAYERS, OWN, SAID, SPARE, key};
@@ -99,30 +99,36 @@ impl<'i> Search<'i> {
         search
     }
 
-    /// Leaves out what the request does not want to see advertised.
-    pub fn respect(&mut self, context: &Context) {
+    /// Leaves out what the request does not want to see advertised. Whether that is all of it, so that
+    /// [`crate::safety::allows`] has nothing to add.
+    #[must_use]
+    pub fn respect(&mut self, context: &Context) -> bool {
         let index = self.index;
-        let used = |dimension: Dimension| index.used[usize::from(SAID)] >> dimension as u32 & 1 == 1;
-        let about = |taxonomy: u8, tag: Tag| {
-            index.postings.get(key(SAID, Dimension::About, about_value(taxonomy, tag)))
+        let said = |dimension: Dimension, value: u64| -> Option<&'i Posting> {
+            index.postings.get(key(SAID, dimension, value)).map(|posting| &**posting)
         };
-        if used(Dimension::About) {
-            for tag in context.blocked_categories.iter().take(MOST_UNWANTED) {
-                self.against.extend(about(1, *tag).map(|posting| &**posting));
-                if family(context.category_taxonomy) != 1 {
-                    self.against.extend(about(context.category_taxonomy, *tag).map(|posting| &**posting));
-                }
-            }
-            if !context.wanted_categories.is_empty() {
-                let wanted = context.wanted_categories.iter();
-                let found = wanted.filter_map(|tag| about(context.category_taxonomy, *tag));
-                self.require(found.map(|posting| &**posting).collect());
+        let about = |taxonomy: u8, tag: Tag| said(Dimension::About, about_value(taxonomy, tag));
+        let (blocked, wanted) = (&context.blocked_categories, &context.wanted_categories);
+        let taxonomy = context.category_taxonomy;
+        for tag in blocked.iter().take(MOST_UNWANTED) {
+            self.against.extend(about(Category::CONTENT_1, *tag));
+            if family(taxonomy) != Category::CONTENT_1 {
+                self.against.extend(about(taxonomy, *tag));
             }
         }
-        for tag in context.blocked_advertisers.iter().take(MOST_UNWANTED) {
-            let known = index.postings.get(key(SAID, Dimension::Advertiser, tag.0));
-            self.against.extend(known.map(|posting| &**posting));
+        if !wanted.is_empty() {
+            self.require(wanted.iter().filter_map(|tag| about(taxonomy, *tag)).collect());
         }
+        if !blocked.is_empty() || !wanted.is_empty() {
+            // Who says nothing of themselves in the taxonomy cannot be judged.
+            self.require(said(Dimension::Taxonomy, u64::from(family(taxonomy))).into_iter().collect());
+        }
+        let advertisers = &context.blocked_advertisers;
+        let unwanted = advertisers.iter().take(MOST_UNWANTED);
+        self.against.extend(unwanted.filter_map(|tag| said(Dimension::Advertiser, tag.0)));
+        blocked.len().max(advertisers.len()) <= MOST_UNWANTED
+            && context.blocked_apps.is_empty()
+            && context.ad_languages.is_empty()
     }
 
     /// Leaves only campaigns that may buy under one of the deals.
