@@ -27,7 +27,7 @@ fn load(folder: &Path, server: &str) -> Result<Surroundings, String> {
 }
 
 /// The context of a request whose basis is this.
-fn context(surroundings: &Surroundings, members: Value, basis: Basis) -> Context {
+fn context(surroundings: &Surroundings, members: &Value, basis: Basis) -> Context {
     let mut request = json!({ "id": "r", "imp": [{ "id": "1" }] });
     request.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     let body = request.to_string();
@@ -73,7 +73,7 @@ fn an_address_fills_what_a_request_leaves_out() {
         json!({ "ipv6": "2600:1700:0:1::7" }),
         json!({ "ip": "::ffff:71.2.3.4" }),
     ] {
-        let found = context(&surroundings, json!({ "device": address }), Basis::ALL);
+        let found = context(&surroundings, &json!({ "device": address }), Basis::ALL);
         assert_eq!(
             (found.country, found.region, found.city),
             (Tag::of("USA"), Tag::of("NV"), Tag::of("Reno"))
@@ -84,9 +84,9 @@ fn an_address_fills_what_a_request_leaves_out() {
             "{address}"
         );
     }
-    let country = context(&surroundings, json!({ "device": { "ip": "71.2.4.1" } }), Basis::ALL);
+    let country = context(&surroundings, &json!({ "device": { "ip": "71.2.4.1" } }), Basis::ALL);
     assert_eq!((country.country, country.region, country.place), (Tag::of("USA"), Tag::NONE, None));
-    let unknown = context(&surroundings, json!({ "device": { "ip": "9.9.9.9" } }), Basis::ALL);
+    let unknown = context(&surroundings, &json!({ "device": { "ip": "9.9.9.9" } }), Basis::ALL);
     assert_eq!((unknown.country, unknown.utc_offset), (Tag::NONE, None));
 }
 
@@ -96,7 +96,7 @@ fn what_a_request_says_is_never_mixed_with_another_place() {
     fs::write(folder.path().join("cities.mmdb"), cities()).unwrap();
     let surroundings = load(folder.path(), "geoip_file = \"cities.mmdb\"").unwrap();
     let at = |geo: Value| {
-        context(&surroundings, json!({ "device": { "ip": "71.2.3.77", "geo": geo } }), Basis::ALL)
+        context(&surroundings, &json!({ "device": { "ip": "71.2.3.77", "geo": geo } }), Basis::ALL)
     };
     let abroad = at(json!({ "country": "CAN" }));
     assert_eq!((abroad.country, abroad.region, abroad.place), (Tag::of("CAN"), Tag::NONE, None));
@@ -127,7 +127,7 @@ fn without_the_basis_an_address_tells_country_and_region_alone() {
     fs::write(folder.path().join("a.mmdb"), database(&[("71.2.3.77", 32, host), ("71.2.3.0", 26, network)]))
         .unwrap();
     let surroundings = load(folder.path(), "geoip_file = \"a.mmdb\"").unwrap();
-    let of = |basis| context(&surroundings, json!({ "device": { "ip": "71.2.3.77" } }), basis);
+    let of = |basis| context(&surroundings, &json!({ "device": { "ip": "71.2.3.77" } }), basis);
     assert_eq!((of(Basis::ALL).country, of(Basis::ALL).city), (Tag::of("CAN"), Tag::of("Banff")));
     for basis in [Basis::NONE, Basis::READ, Basis::TARGET, Basis::LEARN.or(Basis::PRECISE_PLACE)] {
         let found = of(basis);
@@ -144,7 +144,7 @@ fn a_category_belongs_to_what_its_taxonomy_says() {
     let surroundings = load(folder.path(), "[[taxonomy]]\nid = 7\nfile = \"three.tsv\"").unwrap();
     let of = |taxonomy: u8| {
         let site = json!({ "site": { "cattax": taxonomy, "cat": ["509"] } });
-        context(&surroundings, site, Basis::NONE).categories.to_vec()
+        context(&surroundings, &site, Basis::NONE).categories.to_vec()
     };
     assert_eq!(of(7), [Tag::category(7, "509"), Tag::category(7, "483")]);
     assert_eq!(of(6), [Tag::category(6, "509")]);
@@ -165,7 +165,7 @@ fn sites_apps_and_users_know_their_lists() {
     };
     let server = [list("good", "inventory"), list("best", "inventory"), list("seen", "users")].concat();
     let surroundings = load(folder.path(), &server).unwrap();
-    let lists = |members: Value| context(&surroundings, members, Basis::NONE).lists.to_vec();
+    let lists = |members: Value| context(&surroundings, &members, Basis::NONE).lists.to_vec();
     let (good, best) = (ListKey::of("good"), ListKey::of("best"));
     assert_eq!(lists(json!({ "site": { "domain": "News.example" } })), [good]);
     assert_eq!(lists(json!({ "site": { "page": "https://a.sport.news.example/x" } })), [best, good]);
@@ -173,7 +173,7 @@ fn sites_apps_and_users_know_their_lists() {
     assert_eq!(lists(json!({ "app": { "bundle": "com.example.app" } })), [good]);
     assert_eq!(lists(json!({ "app": { "bundle": "org.news.example" } })), [], "a bundle has no parents");
     let users = |id: &str, basis| {
-        context(&surroundings, json!({ "user": { "buyeruid": id } }), basis).user_lists.to_vec()
+        context(&surroundings, &json!({ "user": { "buyeruid": id } }), basis).user_lists.to_vec()
     };
     assert_eq!(users("user-1", Basis::TARGET), [ListKey::of("seen")]);
     assert_eq!(users("user-2", Basis::ALL), [ListKey::of("seen")]);

@@ -83,7 +83,8 @@ impl<'a> Document<'a> {
     }
 
     fn source(&self, span: Option<&Range<usize>>) -> Source {
-        let ends = || self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        let ends =
+            || self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
         let line = |offset| self.line_ends.get_or_init(ends).partition_point(|end| *end < offset) + 1;
         Source::File { name: self.name.to_owned(), line: span.map(|span| line(span.start)) }
     }

@@ -108,7 +108,7 @@ impl GeoIp {
             problem: error.to_string(),
         })?;
         let countries = countries::pairs().map(|(two, three)| (two, (three, Tag::of(three)))).collect();
-        let zones = Zone::all().map(|(name, zone)| (name, zone)).collect();
+        let zones = Zone::all().collect();
         Ok(Self { reader, countries, zones })
     }
 

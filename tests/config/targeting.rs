@@ -1,7 +1,5 @@
 //! What a user sees of targeting: each predicate as it is explained, and what each mistake is told as.
 
-use std::time::{Duration, Instant};
-
 use haggle::config::explain;
 use haggle_domain::{Connection, ListKey, Place, Predicate, Tag};
 
@@ -225,15 +223,12 @@ fn a_file_can_hold_several_campaigns() {
 
 #[test]
 fn very_many_campaigns_load_and_are_not_all_explained() {
-    let started = Instant::now();
     let files: Vec<String> = (0..4)
         .map(|file| several(&(0..500).map(|number| format!("c-{file}-{number}")).collect::<Vec<_>>()))
         .collect();
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let loaded = load(SERVER, &files).unwrap();
     assert_eq!(loaded.campaigns.len(), 2000);
-    // Far more than it takes, and far less than it would if it grew with the square.
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let text = explain::explain(&loaded);
     assert!(text.contains("c-0-199 ") && !text.contains("c-0-200 ") && text.ends_with("  and 1800 more\n"));
 }

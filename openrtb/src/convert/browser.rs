@@ -44,9 +44,8 @@ pub(super) fn browser(device: &Device<'_>) -> Tag {
         brands.iter().take(MOST_BRANDS).map(|browser| &*browser.brand).filter(|brand| !is_grease(brand));
     // What a browser is built on, it names beside itself.
     let specific = |brand: &&str| {
-        let shared =
-            ["chromium", "google chrome"].iter().position(|known| brand.trim().eq_ignore_ascii_case(known));
-        shared.map_or(2, |position| position)
+        const SHARED: [&str; 2] = ["chromium", "google chrome"];
+        SHARED.iter().position(|known| brand.trim().eq_ignore_ascii_case(known)).unwrap_or(SHARED.len())
     };
     match real.max_by_key(specific) {
         Some(brand) => tag(browser_name(brand)),
