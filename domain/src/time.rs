@@ -176,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn every_zone_is_found_by_its_name_and_knows_its_clock() {
+        let zones: std::collections::HashMap<_, _> = Zone::all().collect();
+        assert!(zones.len() > 300, "{} zones", zones.len());
+        let ahead = |name: &str, at: &str| zones[name].minutes_ahead(at.parse().unwrap());
+        assert_eq!(ahead("America/Los_Angeles", "2026-01-15T12:00:00Z"), -480);
+        assert_eq!(ahead("America/Los_Angeles", "2026-07-15T12:00:00Z"), -420);
+        assert_eq!(ahead("Asia/Kathmandu", "2026-07-15T12:00:00Z"), 345);
+    }
+
+    #[test]
     fn local_time_follows_the_zone() {
         let berlin = Zone::named("Europe/Berlin").unwrap();
         let local = berlin.local(at("2026-11-22T23:30:00Z"));

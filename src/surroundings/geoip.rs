@@ -4,6 +4,7 @@
 //! than the request says, nothing.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use haggle_domain::{Basis, Context, Place, Postcode, Tag, Timestamp};
 use haggle_safety::file;
 use maxminddb::Reader;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::SurroundingsError;
 use crate::config::countries;
@@ -26,7 +28,7 @@ struct Entry<'a> {
     #[serde(borrow)]
     country: Country<'a>,
     #[serde(borrow)]
-    subdivisions: Vec<Country<'a>>,
+    subdivisions: First<'a>,
     #[serde(borrow)]
     city: City<'a>,
     #[serde(borrow)]
@@ -40,6 +42,32 @@ struct Entry<'a> {
 #[serde(default)]
 struct Country<'a> {
     iso_code: &'a str,
+}
+
+/// The first of a list: of a country's parts the greatest. The rest is passed over, and nothing allocated for it.
+#[derive(Default)]
+struct First<'a>(Country<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for First<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FirstOfList)
+    }
+}
+
+struct FirstOfList;
+
+impl<'de> Visitor<'de> for FirstOfList {
+    type Value = First<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of a country's parts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First<'de>, A::Error> {
+        let first = list.next_element()?.unwrap_or_default();
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(First(first))
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -125,7 +153,7 @@ impl GeoIp {
         if context.country.is_some() && context.country != *country {
             return;
         }
-        let region = entry.subdivisions.first().map_or(Tag::NONE, |part| Tag::of(part.iso_code));
+        let region = Tag::of(entry.subdivisions.0.iso_code);
         // Within another region the rest would be of another place.
         let same_region = !context.region.is_some() || context.region == region;
         context.country = *country;
