@@ -209,7 +209,7 @@ fn a_wrong_configuration_is_refused_with_file_line_and_what_to_do() {
         ),
         (
             ("campaigns/twin.toml", CAMPAIGN.to_owned()),
-            &["twin.toml: id: \"eager\"", "eager.toml too", "choose another"],
+            &["twin.toml:2: id: \"eager\"", "eager.toml too", "choose another"],
         ),
         (("campaigns/half.toml", "id = \"half".to_owned()), &["half.toml:1: not valid TOML"]),
     ] {
