@@ -62,6 +62,11 @@ impl Card {
         }
     }
 
+    /// Has the card brought near.
+    pub(crate) fn warm(&self) -> u64 {
+        self.key.0 ^ self.max_bid.0 as u64 ^ self.creatives.len() as u64 ^ u64::from(self.has_hours)
+    }
+
     /// How one creative fits an imp: [`fits`], without looking at banners where their outline says it.
     pub(crate) fn fit(&self, creative: usize, opportunity: &Opportunity) -> Option<Fit> {
         let outline = self.creatives.get(creative)?;

@@ -9,7 +9,7 @@
 //! creatives of a shape, and among the shapes. Whatever does not fit an imp is left out of its draw, and the propensity
 //! is the one among those that fit.
 
-use haggle_domain::{Creative, Draw, Format, Size};
+use haggle_domain::{Creative, Format, Size};
 use smallvec::SmallVec;
 use statrs::distribution::{Beta, Continuous};
 
@@ -118,28 +118,33 @@ impl Arms {
         Self { masses }
     }
 
+    /// By creative: how likely it is to be drawn, next to the others.
+    pub fn masses(&self) -> &[f64] {
+        &self.masses
+    }
+
     /// Draws one of the creatives that fit with a uniform number in `[0, 1)`; `None` if none does.
     pub fn draw(&self, fitting: Fitting, uniform: f64) -> Option<Drawn> {
-        let fits = || self.masses.iter().zip(0u16..).filter(|(_, creative)| fitting.contains(*creative));
-        let total: f64 = fits().map(|(mass, _)| mass).sum();
-        let mut left = uniform * total;
-        let mut last = None;
-        for (mass, creative) in fits() {
-            let drawn = Drawn { creative, propensity: mass / total };
-            if left < *mass {
-                return Some(drawn);
-            }
-            left -= mass;
-            last = Some(drawn);
-        }
-        // Rounding may leave a sliver at the end.
-        last
+        draw(&self.masses, fitting, uniform)
     }
 }
 
-/// Draws with the stream that belongs to creatives.
-pub fn draw_creative(arms: &Arms, fitting: Fitting, draw: Draw, campaign: u64) -> Option<Drawn> {
-    arms.draw(fitting, draw.uniform(haggle_domain::draw::Stream::Creative, campaign))
+/// Draws one of the creatives that fit, each as likely as its mass says.
+pub(crate) fn draw(masses: &[f64], fitting: Fitting, uniform: f64) -> Option<Drawn> {
+    let fits = || masses.iter().zip(0u16..).filter(|(_, creative)| fitting.contains(*creative));
+    let total: f64 = fits().map(|(mass, _)| mass).sum();
+    let mut left = uniform * total;
+    let mut last = None;
+    for (mass, creative) in fits() {
+        let drawn = Drawn { creative, propensity: mass / total };
+        if left < *mass {
+            return Some(drawn);
+        }
+        left -= mass;
+        last = Some(drawn);
+    }
+    // Rounding may leave a sliver at the end.
+    last
 }
 
 /// For each Beta(α, β), the probability that it is the largest of all: ∫ fᵢ(x) ∏ⱼ Fⱼ(x) dx, by the midpoint rule

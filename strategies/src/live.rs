@@ -1,13 +1,13 @@
 //! What changes about a campaign every tick, where bids can see it without a lock.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_domain::{Campaign, CpmMicros, Micros, Timestamp};
 
 use crate::bell::Bell;
-use crate::explore::Arms;
+use crate::explore::{Arms, Drawn, Fitting, draw};
 use crate::funnel::Funnel;
 use crate::lease::Lease;
 use crate::pacing;
@@ -40,15 +40,20 @@ pub struct CampaignLive {
     bell: OnceLock<Bell>,
     /// The open lease, or a closed one.
     pub lease: ArcSwap<Lease>,
-    /// The creatives' probabilities.
-    pub arms: ArcSwap<Arms>,
+    /// The creatives' probabilities, where there are more than [`SHARES`].
+    many_arms: ArcSwapOption<Arms>,
     /// How far it came at each imp.
     pub funnel: Funnel,
     /// Where the catalog keeps whether it may bid. Locked when that changes or the catalog does; bids never touch it.
     seat: Mutex<Option<(Arc<Seats>, usize)>>,
 }
 
+/// Creatives whose probabilities lie where everything else does that a bid reads: most campaigns have no more.
+const SHARES: usize = 8;
+
+/// What every bid reads, in one line of the cache.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Controls {
     state: AtomicU8,
     /// A bid found no money in the lease.
@@ -58,25 +63,63 @@ struct Controls {
     order_value: AtomicI64,
     /// A minute since 1970, and in the lowest bit whether it lies in the campaign's hours.
     hours: AtomicI64,
+    /// Bits of an `f32` a creative; not a number where there are too many. A bid that reads some from before a change and some
+    /// from after it draws from that mixture, and says so in the propensity.
+    shares: [AtomicU32; SHARES],
 }
 
 impl CampaignLive {
     /// A campaign that is down and has no money: what it is until its actor has started.
     pub fn new(arms: Arms) -> Self {
-        Self {
+        let live = Self {
             controls: Controls {
                 state: AtomicU8::new(CampaignState::Down as u8),
                 wanted: AtomicBool::new(false),
                 multiplier: AtomicU64::new(1.0f64.to_bits()),
                 order_value: AtomicI64::new(0),
                 hours: AtomicI64::new(i64::MIN),
+                shares: std::array::from_fn(|_| AtomicU32::new(0)),
             },
             bell: OnceLock::new(),
             lease: ArcSwap::from_pointee(Lease::closed()),
-            arms: ArcSwap::from_pointee(arms),
+            many_arms: ArcSwapOption::empty(),
             funnel: Funnel::default(),
             seat: Mutex::new(None),
+        };
+        live.set_arms(arms);
+        live
+    }
+
+    /// Sets the creatives' probabilities.
+    pub fn set_arms(&self, arms: Arms) {
+        let masses = arms.masses();
+        if masses.len() <= SHARES {
+            let padded = masses.iter().copied().chain(std::iter::repeat(0.0));
+            for (share, mass) in self.controls.shares.iter().zip(padded) {
+                share.store((mass as f32).to_bits(), Ordering::Relaxed);
+            }
+        } else {
+            self.many_arms.store(Some(Arc::new(arms)));
+            if let Some(first) = self.controls.shares.first() {
+                first.store(f32::NAN.to_bits(), Ordering::Release);
+            }
         }
+    }
+
+    /// Draws one of the creatives that fit with a uniform number in `[0, 1)`; `None` if none does.
+    pub fn draw_creative(&self, fitting: Fitting, uniform: f64) -> Option<Drawn> {
+        let shares = &self.controls.shares;
+        let masses: [f64; SHARES] =
+            std::array::from_fn(|at| f64::from(f32::from_bits(shares[at].load(Ordering::Acquire))));
+        if masses[0].is_nan() {
+            return self.many_arms.load().as_ref()?.draw(fitting, uniform);
+        }
+        draw(&masses, fitting, uniform)
+    }
+
+    /// Has what bids read brought near.
+    pub(crate) fn warm(&self) -> u64 {
+        self.controls.multiplier.load(Ordering::Relaxed)
     }
 
     /// Takes a place in a block, and leaves the one that it had.
@@ -176,5 +219,45 @@ impl CampaignLive {
     /// Sets what an order brings on average.
     pub fn set_order_value(&self, value: Micros) {
         self.controls.order_value.store(value.0.max(0), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_domain::{Creative, Size};
+
+    use super::*;
+    use crate::explore::{ArmCounts, Shape};
+
+    #[test]
+    fn creatives_are_drawn_as_their_arms_say_be_they_few_or_many() {
+        for count in [1usize, 3, SHARES, SHARES + 1, 40] {
+            let size = |at: usize| Size { width: 100 + (at % 3) as u16, height: 50 };
+            let shapes: Vec<Shape> = (0..count)
+                .map(|at| {
+                    Shape::of(&Creative::banner(
+                        "a",
+                        size(at),
+                        "https://a.example/",
+                        "https://b.example/",
+                        "A",
+                    ))
+                })
+                .collect();
+            let counts: Vec<ArmCounts> =
+                (0..count).map(|at| ArmCounts { impressions: 1_000, clicks: at as u64 }).collect();
+            let arms = Arms::thompson(&shapes, &counts);
+            let live = CampaignLive::new(Arms::thompson(&shapes, &[]));
+            live.set_arms(arms.clone());
+            let fitting = Fitting::of(count, |creative| creative % 2 == 0);
+            for step in 0..100 {
+                let uniform = (f64::from(step) + 0.37) / 100.0;
+                let (drawn, expected) =
+                    (live.draw_creative(fitting, uniform).unwrap(), arms.draw(fitting, uniform).unwrap());
+                assert_eq!(drawn.creative, expected.creative);
+                assert!((drawn.propensity - expected.propensity).abs() < 1e-6);
+            }
+            assert_eq!(live.draw_creative(Fitting::default(), 0.5), None);
+        }
     }
 }

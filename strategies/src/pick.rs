@@ -4,10 +4,13 @@
 //! that equals take turns. Of what matches and may bid a pool is filled, and the pool's best by what they are expected to bid
 //! are judged, until [`MOST_SCORED`] would bid. With few matches that is all of them.
 
+use std::hint::black_box;
+
 use haggle_domain::draw::Stream;
 use haggle_domain::{CpmMicros, NoBidReason, Opportunity};
 use smallvec::SmallVec;
 
+use crate::card::Card;
 use crate::index::{Asking, BLOCK, Search};
 use crate::rank::{Judge, Known, Ranking};
 use crate::targeting;
@@ -15,7 +18,7 @@ use crate::targeting;
 /// Candidates beyond which no more campaigns are considered, besides holders of guaranteed deals.
 pub const MOST_SCORED: usize = 16;
 /// Campaigns among which the expected bid chooses, and up to a block more. More choose better and cost more.
-const POOL: usize = 48;
+const POOL: usize = 32;
 /// Campaigns that are judged at one imp in the open auction, whatever becomes of them.
 const MOST_JUDGED: usize = 192;
 /// Campaigns that are asked why there is no bid.
@@ -142,7 +145,8 @@ impl Walk<'_, '_> {
             if kept > 0 {
                 waiting.select_nth_unstable(kept);
             }
-            for at in (kept..waiting.len()).rev() {
+            self.warm(kept, scramble);
+            for at in (kept..self.ranking.pool.waiting.len()).rev() {
                 let Some(slot) = self.ranking.pool.waiting.get(at).map(|key| (key ^ scramble) & 0xffff_ffff)
                 else {
                     break;
@@ -152,6 +156,23 @@ impl Walk<'_, '_> {
             self.ranking.pool.waiting.truncate(kept);
         }
         self.ranking.pool.waiting.clear();
+    }
+
+    /// Has what judging them needs fetched for all at once. Where there are very many campaigns it comes from memory, and one
+    /// after the other they would be waited for longer than they are judged.
+    fn warm(&self, kept: usize, scramble: u64) {
+        let (catalog, scorer) = (&*self.judge.snapshot.catalog, &*self.judge.snapshot.scorer);
+        let waiting = self.ranking.pool.waiting.get(kept..).unwrap_or_default();
+        let slots = || waiting.iter().map(|key| ((key ^ scramble) & 0xffff_ffff) as usize);
+        let mut read = 0;
+        for slot in slots() {
+            read ^= scorer.warm(slot) ^ catalog.card(slot).map_or(0, Card::warm);
+        }
+        for slot in slots() {
+            read ^= catalog.card(slot).map_or(0, |card| card.live.warm());
+            black_box(scorer.ad(slot, 0).copied());
+        }
+        black_box(read);
     }
 
     fn judge_one(&mut self, slot: u32) {

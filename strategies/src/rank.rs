@@ -9,7 +9,7 @@ use haggle_learning::{Prediction, RequestFeatures, RequestPart, request_features
 
 use crate::card::Card;
 use crate::catalog::Snapshot;
-use crate::explore::{Drawn, draw_creative};
+use crate::explore::Drawn;
 use crate::frequency::Seen;
 use crate::index::BLOCK;
 use crate::live::CampaignState;
@@ -322,7 +322,7 @@ fn eligible(
     }
     let fitting = card.fitting(opportunity);
     let fitting = if card.has_caps { entry.caps.allow(seen, fitting, now)? } else { fitting };
-    let drawn = draw_creative(&live.arms.load(), fitting, draw, card.key.0);
+    let drawn = live.draw_creative(fitting, draw.uniform(Stream::Creative, card.key.0));
     let chosen = drawn.and_then(|drawn| Some((drawn, card.fit(usize::from(drawn.creative), opportunity)?)));
     let chosen = chosen.ok_or(NoBidReason::CreativeMismatch)?;
     match live.state() {

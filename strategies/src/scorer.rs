@@ -65,6 +65,12 @@ impl Scorer {
         self.blocks.get(slot / BLOCK)?.at(slot % BLOCK).get(usize::from(creative))
     }
 
+    /// Where a slot's ads begin: has what says so brought near.
+    pub(crate) fn warm(&self, slot: usize) -> u64 {
+        let start = self.blocks.get(slot / BLOCK).and_then(|ads| ads.starts.get(slot % BLOCK));
+        start.map_or(0, |start| u64::from(*start))
+    }
+
     /// The same with another campaign in a slot.
     pub(crate) fn with(&self, slot: usize, entry: &Entry) -> Self {
         let (block, changed) = (slot / BLOCK, slot % BLOCK);
