@@ -7,7 +7,7 @@ use super::world::{CITIES, Chance, SITES, SIZES, TOPICS, TOUCHY, Zipf, site};
 
 /// Whether files hold many campaigns as `[[campaign]]` tables, and campaigns the keys that came with them: `frequency`, and
 /// predicates of postcode, category, keyword, segment, browser, placement, publisher and hours.
-const COMPLETE: bool = false;
+const COMPLETE: bool = true;
 
 /// How many campaigns a file holds.
 pub const FILE: usize = if COMPLETE { 1_000 } else { 1 };
