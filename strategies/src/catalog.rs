@@ -54,9 +54,14 @@ pub struct Catalog {
 /// Neighbouring slots.
 #[derive(Clone, Debug)]
 struct Block {
-    cards: Vec<Option<Card>>,
+    rows: [Arc<Row>; BLOCK / ROW],
     seats: Arc<Seats>,
 }
+
+/// Slots that are copied together when one of them changes.
+const ROW: usize = 32;
+
+type Row = Vec<Option<Card>>;
 
 /// What is known of a block without looking into it. Bounds of those that were there since it was last empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,7 +141,15 @@ fn class(entry: &Entry) -> u8 {
 
 impl Block {
     fn empty() -> Self {
-        Self { cards: vec![None; BLOCK], seats: Arc::default() }
+        Self { rows: std::array::from_fn(|_| Arc::new(vec![None; ROW])), seats: Arc::default() }
+    }
+
+    fn card(&self, place: usize) -> Option<&Card> {
+        self.rows.get(place / ROW)?.get(place % ROW)?.as_ref()
+    }
+
+    fn card_mut(&mut self, place: usize) -> Option<&mut Option<Card>> {
+        Arc::make_mut(self.rows.get_mut(place / ROW)?).get_mut(place % ROW)
     }
 }
 
@@ -192,12 +205,12 @@ impl Catalog {
     /// The card of the one in this slot.
     #[inline]
     pub(crate) fn card(&self, slot: usize) -> Option<&Card> {
-        self.blocks.get(slot / BLOCK)?.cards.get(slot % BLOCK)?.as_ref()
+        self.blocks.get(slot / BLOCK)?.card(slot % BLOCK)
     }
 
     /// All cards with their slots, in the slots' order.
     pub(crate) fn cards(&self) -> impl Iterator<Item = (usize, &Card)> {
-        let all = self.blocks.iter().flat_map(|block| &block.cards);
+        let all = self.blocks.iter().flat_map(|block| block.rows.iter().flat_map(|row| &**row));
         all.enumerate().filter_map(|(slot, card)| Some((slot, card.as_ref()?)))
     }
 
@@ -273,8 +286,8 @@ impl Catalog {
             found => found,
         };
         let (block, place) = block.map_or((self.blocks.len(), 0), |(block, _)| {
-            let cards = self.blocks.get(block).map_or(&[][..], |block| &block.cards);
-            (block, cards.iter().position(Option::is_none).unwrap_or(0))
+            let is_free = |place: &usize| self.card(block * BLOCK + place).is_none();
+            (block, (0..BLOCK).find(is_free).unwrap_or(0))
         });
         block * BLOCK + place
     }
@@ -292,7 +305,7 @@ impl Catalog {
         *rank = Rank { class: rank.class.max(class), most: rank.most.max(most), taken: rank.taken + 1 };
         entry.live.sit(&block.seats, place, estimate(&entry.campaign));
         self.positions.insert(entry.campaign.key.0, slot as u32);
-        if let Some(at) = Arc::make_mut(block).cards.get_mut(place) {
+        if let Some(at) = Arc::make_mut(block).card_mut(place) {
             *at = Some(Card::new(entry));
         }
         self.index.insert(slot, clauses);
@@ -301,7 +314,7 @@ impl Catalog {
 
     fn take(&mut self, slot: usize) {
         let Some(block) = self.blocks.get_mut(slot / BLOCK) else { return };
-        let taken = Arc::make_mut(block).cards.get_mut(slot % BLOCK).and_then(Option::take);
+        let taken = Arc::make_mut(block).card_mut(slot % BLOCK).and_then(Option::take);
         let Some(Card { entry, .. }) = taken else { return };
         entry.live.stand(&block.seats, slot % BLOCK);
         self.positions.remove(entry.campaign.key.0);

@@ -1,5 +1,7 @@
 //! Which campaigns want an opportunity, at what price, in which order. Pure.
 
+use std::cmp::Reverse;
+
 use haggle_domain::draw::Stream;
 use haggle_domain::fit::Fit;
 use haggle_domain::{
@@ -64,6 +66,8 @@ pub struct Ranking {
     /// Why campaigns that came furthest refused; what an imp without candidates is counted under. Of many campaigns, some are
     /// asked.
     pub reason: NoBidReason,
+    /// What candidates are sorted by: worth, tie, position.
+    order: Vec<(Reverse<(bool, i64)>, u64, u32)>,
     /// Campaigns that match and may bid, and are waiting to be considered.
     pub(crate) pool: Pool,
 }
@@ -76,6 +80,7 @@ impl Default for Ranking {
             features: RequestFeatures::default(),
             lesson: RequestFeatures::default(),
             reason: NoBidReason::NoCampaigns,
+            order: Vec::new(),
             pool: Pool::default(),
         }
     }
@@ -155,7 +160,20 @@ pub fn rank(
         };
         (candidate.guaranteed, candidate.price.0 / seconds)
     };
-    ranking.candidates.sort_unstable_by(|a, b| worth(b).cmp(&worth(a)).then(a.tie.cmp(&b.tie)));
+    let Ranking { candidates, order, .. } = ranking;
+    order.clear();
+    order.extend(
+        candidates.iter().zip(0..).map(|(candidate, at)| (Reverse(worth(candidate)), candidate.tie, at)),
+    );
+    order.sort_unstable();
+    // Candidates are large: each moves once, to where it belongs, instead of as often as sorting compares.
+    for at in 0..order.len() {
+        let mut from = order[at].2 as usize;
+        while from < at {
+            from = order[from].2 as usize;
+        }
+        candidates.swap(at, from);
+    }
 }
 
 /// One imp in so many adds to what campaigns are expected to bid. More would have the workers fight over memory that all of

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-/// Parts that are copied by themselves. More make a copy of the whole dearer and a change cheaper.
-const SHARDS: usize = 256;
+/// Shards that are copied by themselves, in groups: a change copies one shard and the list of one group.
+const SHARDS: usize = GROUPS * GROUP;
+const GROUPS: usize = 64;
+const GROUP: usize = 32;
 
 /// A map by keys that are hashes already.
 #[derive(Clone, Debug)]
-pub struct Shards<V>(Vec<Arc<Shard<V>>>);
+pub struct Shards<V>(Vec<Arc<Group<V>>>);
 
+type Group<V> = Vec<Arc<Shard<V>>>;
 type Shard<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
 /// Takes a hash for what it is.
@@ -36,43 +39,39 @@ impl Hasher for AsIs {
 
 impl<V> Default for Shards<V> {
     fn default() -> Self {
-        Self((0..SHARDS).map(|_| Arc::default()).collect())
+        // Until something is in them all are one and the same.
+        Self(vec![Arc::new(vec![Arc::default(); GROUP]); GROUPS])
     }
 }
 
-/// By bits in the middle: the map inside uses the lowest and the highest.
-fn shard(key: u64) -> usize {
-    (key >> 32) as usize % SHARDS
+/// The group of a key and the shard in it: by bits in the middle, because the map inside uses the lowest and the highest.
+fn place(key: u64) -> (usize, usize) {
+    let shard = (key >> 32) as usize % SHARDS;
+    (shard / GROUP, shard % GROUP)
 }
 
 impl<V: Clone> Shards<V> {
     /// The value of a key.
     #[inline]
     pub fn get(&self, key: u64) -> Option<&V> {
-        self.0.get(shard(key))?.get(&key)
+        let (group, shard) = place(key);
+        self.0.get(group)?.get(shard)?.get(&key)
+    }
+
+    fn shard_mut(&mut self, key: u64) -> &mut Shard<V> {
+        let (group, shard) = place(key);
+        Arc::make_mut(&mut Arc::make_mut(&mut self.0[group])[shard])
     }
 
     /// Sets the value of a key.
     pub fn insert(&mut self, key: u64, value: V) {
-        if let Some(shard) = self.0.get_mut(shard(key)) {
-            Arc::make_mut(shard).insert(key, value);
-        }
+        self.shard_mut(key).insert(key, value);
     }
 
     /// Takes a key out.
     pub fn remove(&mut self, key: u64) -> Option<V> {
-        let shard = self.0.get_mut(shard(key)).filter(|shard| shard.contains_key(&key))?;
-        Arc::make_mut(shard).remove(&key)
-    }
-
-    /// How many keys there are.
-    pub fn len(&self) -> usize {
-        self.0.iter().map(|shard| shard.len()).sum()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|shard| shard.is_empty())
+        self.get(key)?;
+        self.shard_mut(key).remove(&key)
     }
 
     /// The value of a key, to change it; a new one where there is none.
@@ -80,21 +79,29 @@ impl<V: Clone> Shards<V> {
     where
         V: Default,
     {
-        Arc::make_mut(&mut self.0[shard(key)]).entry(key).or_default()
+        self.shard_mut(key).entry(key).or_default()
     }
 
     /// Changes all values.
     pub fn for_each(&mut self, mut change: impl FnMut(&mut V)) {
-        self.0.iter_mut().for_each(|shard| Arc::make_mut(shard).values_mut().for_each(&mut change));
+        let shards = self.0.iter_mut().flat_map(|group| Arc::make_mut(group));
+        shards
+            .filter(|shard| !shard.is_empty())
+            .for_each(|shard| Arc::make_mut(shard).values_mut().for_each(&mut change));
     }
 
     /// Puts all values together.
     pub fn fold<T>(&self, start: T, together: impl FnMut(T, &V) -> T) -> T {
-        self.0.iter().flat_map(|shard| shard.values()).fold(start, together)
+        self.shards().flat_map(|shard| shard.values()).fold(start, together)
+    }
+
+    fn shards(&self) -> impl Iterator<Item = &Arc<Shard<V>>> {
+        self.0.iter().flat_map(|group| &**group)
     }
 
     /// Bytes on the heap without the values' own, about.
     pub fn bytes(&self) -> usize {
-        self.0.iter().map(|shard| 64 + shard.capacity() * 8 / 7 * (9 + size_of::<V>())).sum()
+        let held = self.shards().filter(|shard| shard.capacity() > 0);
+        held.map(|shard| 64 + shard.capacity() * 8 / 7 * (9 + size_of::<V>())).sum()
     }
 }
