@@ -137,8 +137,8 @@ fn campaign(number: usize) -> Campaign {
         goal: match number % 4 {
             0 => Goal::Cpm { price: CpmMicros(price) },
             1 => Goal::Cpc { max: Micros(price / 10) },
-            2 => Goal::Cpa { target: Micros(price * 6) },
-            _ => Goal::Roas { target: 4.0, order_value: Micros::from_units(70) },
+            2 => Goal::Cpa { target: Micros(price * 2) },
+            _ => Goal::Roas { target: 10.0, order_value: Micros::from_units(70) },
         },
         budget: Budget { daily: Some(Micros::from_units(500)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
@@ -269,15 +269,25 @@ fn deciding(criterion: &mut Criterion) {
                 let (context, opportunity, profile, draw) = &requests[turn];
                 let user = UserView { profile: profile.as_ref(), seen: None };
                 rank(&snapshot, context, opportunity, user, NOW, *draw, &mut ranking);
-                ranking.candidates.len()
+                (ranking.candidates.len(), ranking.candidates.first().map_or(0.0, |best| best.price.to_f64()))
             };
-            let (mut bids, mut candidates) = (0, 0);
+            // A while after the start, when it is known what to expect of the campaigns.
+            for _ in 0..100 * REQUESTS {
+                next();
+            }
+            let (mut bids, mut candidates, mut best) = (0, 0, 0.0);
             for _ in 0..REQUESTS {
                 let made = next();
-                bids += usize::from(made > 0);
-                candidates += made;
+                bids += usize::from(made.0 > 0);
+                candidates += made.0;
+                best += made.1;
             }
-            println!("  {:.0}% with candidates, {:.1} each", bids as f64 / 5.12, candidates as f64 / 512.0);
+            println!(
+                "  {:.0}% with candidates, {:.1} each, the best at {:.3} on average",
+                100.0 * bids as f64 / REQUESTS as f64,
+                candidates as f64 / REQUESTS as f64,
+                best / REQUESTS as f64
+            );
             let id = format!("rank, {name}/{campaigns}");
             criterion.bench_function(&id, |bencher| bencher.iter(&mut next));
         }

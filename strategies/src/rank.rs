@@ -66,11 +66,13 @@ pub struct Ranking {
     /// Why campaigns that came furthest refused; what an imp without candidates is counted under. Of many campaigns, some are
     /// asked.
     pub reason: NoBidReason,
-    /// What candidates are sorted by: worth, tie, position.
-    order: Vec<(Reverse<(bool, i64)>, u64, u32)>,
+    order: Vec<Order>,
     /// Campaigns that match and may bid, and are waiting to be considered.
     pub(crate) pool: Pool,
 }
+
+/// What candidates are sorted by: worth, tie; and where one stands.
+type Order = (Reverse<(bool, i64)>, u64, u32);
 
 impl Default for Ranking {
     fn default() -> Self {
@@ -256,8 +258,7 @@ impl Judge<'_> {
         if self.observes
             && let Some(seats) = self.snapshot.catalog.seats(slot / BLOCK)
         {
-            let paced = CpmMicros::from_f64_rounded_down(value * multiplier);
-            seats.observe(slot % BLOCK, paced.min(card.max_bid));
+            seats.observe(slot % BLOCK, CpmMicros::from_f64_rounded_down(value * multiplier));
         }
         let (max_bid, auction) = (card.max_bid, self.asked.context.auction);
         let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };

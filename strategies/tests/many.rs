@@ -84,8 +84,11 @@ fn ranked(snapshot: &Snapshot, context: &Context, imp: &Opportunity, draw: Draw)
     ranking
 }
 
-/// Who would bid what with which creative, best first.
-fn offers(snapshot: &Snapshot, ranking: &Ranking) -> Vec<(CampaignKey, CpmMicros, u16, Option<u16>)> {
+/// Who would bid what with which creative under which deal.
+type Offered = (CampaignKey, CpmMicros, u16, Option<u16>);
+
+/// The offers, best first.
+fn offers(snapshot: &Snapshot, ranking: &Ranking) -> Vec<Offered> {
     let offers = ranking.candidates.iter().map(|candidate| {
         let key = snapshot.catalog.at(candidate.campaign).unwrap().campaign.key;
         (key, candidate.price, candidate.drawn.creative, candidate.deal)
@@ -141,7 +144,7 @@ proptest! {
         let draw = draw(seed as usize);
         let ranking = ranked(&many, &context, &imp, draw);
         // Where there are few campaigns each is judged, so the many in small portions say what everybody would have.
-        let mut naive: Vec<(CpmMicros, u64, (CampaignKey, CpmMicros, u16, Option<u16>))> = Vec::new();
+        let mut naive: Vec<(CpmMicros, u64, Offered)> = Vec::new();
         let mut reason = NoBidReason::NoCampaigns;
         for few in campaigns.chunks(FEW) {
             let few = snapshot(few.to_vec());
@@ -194,7 +197,7 @@ proptest! {
 #[test]
 fn of_very_many_the_dearest_are_considered_and_equals_take_turns() {
     // Forty that pay 10, among a thousand that pay up to 4.
-    let rich = |number: usize| number % 26 == 0;
+    let rich = |number: usize| number.is_multiple_of(26);
     let campaigns = (0..1_040).map(|number| {
         let cpm = if rich(number) { 10_000_000 } else { 1_000_000 + number as i64 * 2_000 };
         campaign(number, cpm, Targeting::default())

@@ -40,7 +40,9 @@ impl Hasher for AsIs {
 impl<V> Default for Shards<V> {
     fn default() -> Self {
         // Until something is in them all are one and the same.
-        Self(vec![Arc::new(vec![Arc::default(); GROUP]); GROUPS])
+        let empty: Arc<Shard<V>> = Arc::default();
+        let group: Arc<Group<V>> = Arc::new(std::iter::repeat_n(empty, GROUP).collect());
+        Self(std::iter::repeat_n(group, GROUPS).collect())
     }
 }
 
@@ -84,7 +86,7 @@ impl<V: Clone> Shards<V> {
 
     /// Changes all values.
     pub fn for_each(&mut self, mut change: impl FnMut(&mut V)) {
-        let shards = self.0.iter_mut().flat_map(|group| Arc::make_mut(group));
+        let shards = self.0.iter_mut().flat_map(Arc::make_mut);
         shards
             .filter(|shard| !shard.is_empty())
             .for_each(|shard| Arc::make_mut(shard).values_mut().for_each(&mut change));
