@@ -182,9 +182,9 @@ pub fn rank(
 /// them read.
 const OBSERVED_ONE_IN: u64 = 16;
 /// One imp in so many explains one group of campaigns.
-const EXPLAINED_ONE_IN: u64 = 32;
-/// Campaigns that are explained together.
-const GROUP: usize = 64;
+const EXPLAINED_ONE_IN: u64 = 64;
+/// Campaigns that are explained together: so few because nothing of them is in the caches.
+const GROUP: usize = 16;
 
 /// Where there are many campaigns, says of a few that the draw chooses, at an imp in some, what became of them: as all of them
 /// are judged where there are few.

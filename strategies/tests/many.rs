@@ -256,7 +256,7 @@ fn what_is_explained_of_many_is_a_fair_sample() {
     });
     let snapshot = snapshot(campaigns.collect());
     let context = Context { country: Tag(1), ..Context::default() };
-    let imps = 40_000;
+    let imps = 150_000;
     let mut ranking = Ranking::default();
     let mut bids = 0;
     for number in 0..imps {
@@ -266,9 +266,9 @@ fn what_is_explained_of_many_is_a_fair_sample() {
         bids += made.len() as u64;
     }
     let (mut all_bids, mut explained_bids, mut imps_explained) = (0, 0, 0);
-    let groups = snapshot.catalog.slots() / 64;
+    let groups = snapshot.catalog.slots() / 16;
     // How often a campaign is explained on average.
-    let mean = imps as u64 / 32 / groups as u64;
+    let mean = imps as u64 / 64 / groups as u64;
     for (slot, entry) in snapshot.catalog.entries() {
         let counts = entry.live.funnel.read();
         assert!((mean / 2..mean * 2).contains(&counts.imps()), "{slot}: {counts:?}");
