@@ -7,7 +7,9 @@ mod outcomes;
 
 pub use campaigns::{CampaignMetrics, Sums};
 pub use counters::{Counter, HeadMetrics, Metrics};
-pub use outcomes::{CampaignState, Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+pub use outcomes::{
+    CampaignState, Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome,
+};
 
 /// How a metric behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

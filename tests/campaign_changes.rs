@@ -1,4 +1,5 @@
 //! Campaigns that change while the node runs, by the admin port.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;
 

@@ -20,11 +20,22 @@ async fn rig(folder: &Path, more: &str) -> Rig {
 
 /// Sends one request; gives the status and why it was let go, if it was.
 async fn ask(rig: &Rig, exchange: &str) -> (StatusCode, Option<String>) {
+    ask_for(rig, exchange, request("r")).await
+}
+
+/// As much as a body holds: a request that takes its time.
+fn heavy() -> String {
+    let imp = |number| format!("{{\"id\":\"{number}\",\"banner\":{{\"w\":300,\"h\":250}},\"bidfloor\":0.5}}");
+    let imps: Vec<_> = (0..120).map(imp).collect();
+    format!("{{\"id\":\"r\",\"imp\":[{}]}}", imps.join(","))
+}
+
+async fn ask_for(rig: &Rig, exchange: &str, body: String) -> (StatusCode, Option<String>) {
     let sent = rig
         .client
         .post(rig.url(&format!("/openrtb2/bid/{exchange}")))
         .insert_header(("content-type", "application/json"))
-        .send_body(request("r"))
+        .send_body(body)
         .await;
     let mut response = sent.unwrap();
     let why = response.headers().get("x-haggle-shed").map(|why| why.to_str().unwrap().to_owned());
@@ -65,7 +76,7 @@ async fn flood(rig: &Rig, mut enough: impl FnMut(u64) -> bool) -> u64 {
     let began = monotonic();
     let mut let_go = 0;
     while !enough(let_go) && began.elapsed() < Duration::from_secs(10) {
-        let all = (0..64).map(|_| ask(rig, "demo"));
+        let all = (0..64).map(|_| ask_for(rig, "demo", heavy()));
         let_go +=
             futures(all).await.into_iter().filter(|(_, why)| why.as_deref() == Some("overloaded")).count()
                 as u64;
@@ -98,7 +109,7 @@ async fn what_cannot_be_answered_in_time_is_let_go_but_no_notice_is() {
     let rig = rig(folder.path(), "queue_target = \"1ms\"").await;
     let bid = rig.bid("demo", "first").await;
     let let_go = flood(&rig, |let_go| let_go > 10).await;
-    assert!(let_go > 10, "64 at a time are more than can be served in a millisecond");
+    assert!(let_go > 10, "64 times 120 imps are more than can be served in a millisecond");
     let metrics = rig.metrics().await;
     let counted = "haggle_bid_requests_total{exchange=\"demo\",outcome=\"overloaded\"}";
     assert!(value(&metrics, counted) >= 10.0);

@@ -15,10 +15,10 @@ fn a_campaigns_parts_stay_small() {
     let parts = [
         ("campaign", size_of::<Campaign>(), 480),
         ("creative", size_of::<Creative>(), 256),
-        ("entry", size_of::<Entry>(), 96),
-        ("live", size_of::<CampaignLive>(), 256),
+        ("entry", size_of::<Entry>(), 128),
+        ("live", size_of::<CampaignLive>(), 320),
         ("lease", size_of::<Lease>(), 48),
-        ("arms", size_of::<Arms>(), 16),
+        ("arms", size_of::<Arms>(), 64),
         ("machine", size_of::<CampaignMachine>(), 640),
         ("books", size_of::<Books>(), 352),
         ("report", size_of::<CampaignReport>(), 176),

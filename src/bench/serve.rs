@@ -242,9 +242,10 @@ impl Bench<'_> {
 /// A configuration as in the field, on free ports, with one worker; where no campaign is generated, with [`EVERYONE`].
 fn configure(folder: &Path, campaigns: u32, seed: u64) -> Result<(), Failure> {
     write_campaigns(&folder.join("campaigns"), campaigns as usize, seed, |_| {})?;
-    // Labels come within seconds, so that the model learns in the time there is.
+    // Labels come within seconds, so that the model learns in the time there is. Nothing is let go: a refusal is cheaper than an
+    // answer.
     let settings = format!(
-        "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nworkers = 1\ntcf_vendor_id = {VENDOR}\n\
+        "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nworkers = 1\nload_shedding = \"observe\"\ntcf_vendor_id = {VENDOR}\n\
          event_key_file = \"event.key\"\nclick_window = \"1s\"\norder_window = \"2s\"\n\n\
          [[exchange]]\nname = \"{EXCHANGE}\"\nbill_on = \"burl\"\n"
     );

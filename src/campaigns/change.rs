@@ -126,8 +126,8 @@ impl Changes {
 
     /// Adds a campaign, or changes it; whether it is new.
     pub async fn put(&self, id: &str, text: String) -> Result<bool, ChangeError> {
-        let mut read =
-            config::campaigns_of(&format!("{id}.toml"), &text, &self.nameable).map_err(ChangeError::Invalid)?;
+        let mut read = config::campaigns_of(&format!("{id}.toml"), &text, &self.nameable)
+            .map_err(ChangeError::Invalid)?;
         let campaign = match (read.pop(), read.len()) {
             (Some(campaign), 0) => campaign,
             (_, others) => return Err(ChangeError::Several(others + 1)),

@@ -62,9 +62,8 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
     let always = Flight { start: Timestamp::default(), end: Timestamp::MAX };
     let flight = root.get("flight").map_or(Some(always), |node| flight(&node, always));
     let dayparts = root.get("dayparts").map_or(Some(Vec::new()), |node| dayparts::read_all(&node));
-    let targeting = root
-        .get("targeting")
-        .map_or_else(|| Some(Default::default()), |node| predicates::read(&node, names));
+    let targeting =
+        root.get("targeting").map_or_else(|| Some(Default::default()), |node| predicates::read(&node, names));
     let frequency = frequency::read(&mut root);
     let creatives = root
         .need("creatives", "a [[creatives]] table with id, width, height, image, landing and title")

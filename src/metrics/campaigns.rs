@@ -47,7 +47,9 @@ pub struct CampaignMetrics {
 impl CampaignMetrics {
     /// Follows a campaign's funnel.
     pub fn funnel(&self, counts: &FunnelCounts) {
-        for (counter, total) in self.funnel.iter().zip(counts.refused.iter().skip(FIRST).chain([&counts.bids])) {
+        for (counter, total) in
+            self.funnel.iter().zip(counts.refused.iter().skip(FIRST).chain([&counts.bids]))
+        {
             counter.raise_to(*total);
         }
     }

@@ -224,7 +224,8 @@ fn decide(
                     Err(NoBidReason::Insecure)
                 }
                 (Ok(opportunity), None) => {
-                    let user = UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
+                    let user =
+                        UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
                     rank(&snapshot, &context, &opportunity, user, now, draw, ranking);
                     let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, &to_user, now);
                     // What costs nothing is no part of the story.

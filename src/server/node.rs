@@ -198,7 +198,8 @@ impl Node {
     pub async fn start(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         // Before any port opens: a list that cannot be read is a mistake in the configuration.
         let surroundings = Surroundings::load(&loaded)?;
-        let Loaded { mut settings, event_key, exchanges, rates, lists, campaigns, campaigns_folder, .. } = loaded;
+        let Loaded { mut settings, event_key, exchanges, rates, lists, campaigns, campaigns_folder, .. } =
+            loaded;
         let safety = Safety::load(&settings)?;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;

@@ -40,7 +40,8 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
     let (context, opportunity) = (judge.asked.context, judge.asked.opportunity);
     let index = judge.snapshot.catalog.index();
     let asking = Asking::of(&judge.asked);
-    let mut search = Search::new(index, &asking);
+    let targeted = Search::new(index, &asking);
+    let mut search = targeted.clone();
     let safety_open = !search.respect(context);
     ranking.pool.waiting.clear();
     ranking.pool.done.clear();
@@ -63,7 +64,7 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
     let Walk { mut passed_over, too_cheap, .. } = walk;
     if ranking.candidates.is_empty() {
         passed_over.extend(too_cheap.map(|slot| slot as u32));
-        ranking.reason = ranking.reason.max(reason(judge, &asking, &passed_over));
+        ranking.reason = ranking.reason.max(reason(judge, &asking, &targeted, &passed_over));
     }
 }
 
@@ -206,7 +207,12 @@ impl Walk<'_, '_> {
 
 /// Why nobody bids, from some of those that came furthest.
 #[cold]
-fn reason(judge: &Judge<'_>, asking: &Asking, passed_over: &PassedOver) -> NoBidReason {
+fn reason(
+    judge: &Judge<'_>,
+    asking: &Asking,
+    targeted: &Search<'_>,
+    passed_over: &PassedOver,
+) -> NoBidReason {
     let catalog = &*judge.snapshot.catalog;
     let asked = |slots: &mut dyn Iterator<Item = usize>| {
         let reasons = slots.filter_map(|slot| judge.judge(slot, catalog.card(slot)?, Known::Nothing).err());
@@ -222,8 +228,7 @@ fn reason(judge: &Judge<'_>, asking: &Asking, passed_over: &PassedOver) -> NoBid
     }
     if found == NoBidReason::TargetingMismatch {
         // Who matches may be unwanted, or hold none of the deals.
-        let search = Search::new(catalog.index(), asking);
-        if let Some(reason) = asked(&mut some(&search, MOST_ASKED).into_iter()) {
+        if let Some(reason) = asked(&mut some(targeted, MOST_ASKED).into_iter()) {
             found = found.max(reason);
         }
     }

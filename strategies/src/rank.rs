@@ -1,5 +1,6 @@
 //! Which campaigns want an opportunity, at what price, in which order. Pure.
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 
 use haggle_domain::draw::Stream;
@@ -117,14 +118,15 @@ pub fn rank(
     ranking.verdicts.clear();
     ranking.reason = NoBidReason::NoCampaigns;
     ranking.lesson.clear();
-    ranking.features = request_features(context, opportunity, profile, now);
+    let features = request_features(context, opportunity, profile, now);
     let catalog = &*snapshot.catalog;
     let judge = Judge {
         snapshot,
         asked,
         seen: user.seen,
         draw,
-        request: snapshot.scorer.model.request_part(&ranking.features),
+        features: &features,
+        request: OnceCell::new(),
         curve: snapshot.market.curve(context.exchange),
         terms: Terms { rate: context.rate, quantity: opportunity.quantity },
         observes: draw.bits(Stream::Observe, 0).is_multiple_of(OBSERVED_ONE_IN),
@@ -147,6 +149,7 @@ pub fn rank(
         pick(&judge, ranking);
         explain(&judge, ranking);
     }
+    ranking.features = features;
     if ranking.candidates.is_empty() {
         return;
     }
@@ -236,7 +239,9 @@ pub(crate) struct Judge<'a> {
     pub(crate) asked: Asked<'a>,
     seen: Option<&'a Seen>,
     pub(crate) draw: Draw,
-    request: RequestPart,
+    features: &'a RequestFeatures,
+    /// What the model makes of them, once somebody is in question: at many imps nobody is.
+    request: OnceCell<RequestPart>,
     curve: Option<&'a WinCurve>,
     terms: Terms,
     /// Whether what campaigns would bid is noted in their seats.
@@ -251,7 +256,8 @@ impl Judge<'_> {
         let scorer = &*self.snapshot.scorer;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
         let ad = scorer.ad(slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
-        let prediction = scorer.model.predict(&self.request, ad);
+        let request = self.request.get_or_init(|| scorer.model.request_part(self.features));
+        let prediction = scorer.model.predict(request, ad);
         let live = &card.live;
         let value = pricing::value(&card.goal, &prediction, live.order_value());
         let multiplier = live.multiplier();
