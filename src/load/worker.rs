@@ -22,8 +22,6 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections are looked over for old requests this often.
 const LOOK_OVER: Duration = Duration::from_millis(10);
-/// The system wakes sleepers by the millisecond, so for the last of it the worker stays awake.
-const WAKE_EARLY: Duration = Duration::from_millis(1);
 /// So many times the timeout an answer is waited for; until then it is late.
 pub(super) const PATIENCE: u32 = 5;
 /// What is read at once; answers fit.
@@ -131,7 +129,10 @@ impl<'p> Worker<'p> {
                 looked_over = now;
                 self.look_over(now);
             }
-            match self.poll.poll(&mut events, Some(self.sleep(ended.is_some()))) {
+            // It never sleeps while it sends: whoever answers would have to wake it, which on a virtual machine costs the
+            // server more than the answer, and the more the longer it takes.
+            let patience = if ended.is_some() { LOOK_OVER } else { Duration::ZERO };
+            match self.poll.poll(&mut events, Some(patience)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
                 _ => {}
             }
@@ -164,15 +165,6 @@ impl<'p> Worker<'p> {
                 Some(Duration::from_secs_f64((number / rate).min(1e9)))
             }
         }
-    }
-
-    /// How long nothing can be due.
-    fn sleep(&self, ended: bool) -> Duration {
-        let due = self.due().filter(|_| !ended && !self.idle.is_empty());
-        let Some(due) = due else { return LOOK_OVER };
-        let left = due.saturating_sub(self.now()).saturating_sub(WAKE_EARLY).min(LOOK_OVER);
-        // Rounded down: the system would round up.
-        Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(0))
     }
 
     /// Sends what is due while a connection is free.
