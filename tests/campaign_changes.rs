@@ -168,3 +168,35 @@ async fn bids_go_on_through_two_hundred_changes_and_the_money_adds_up() {
     }
     rig.stop().await;
 }
+
+#[actix_rt::test]
+async fn a_page_in_a_browser_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path());
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    let url = format!("http://{}/campaigns/eager/pause", rig.node.admin_address);
+    for (name, value) in [
+        ("origin", "https://elsewhere.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("host", "rebound.example:9090"),
+    ] {
+        let sent = rig.client.post(&url).insert_header((name, value)).send().await;
+        assert_eq!(sent.unwrap().status(), StatusCode::FORBIDDEN, "{name}");
+    }
+    assert_eq!(admin(&rig, Method::GET, "/campaigns/eager", "").await.1["state"], "active");
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_id_is_not_taken_in_other_letters_case_even_after_a_removal() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path());
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    let put = |id: &'static str| document(id, "6.00", "2.00");
+    assert_eq!(admin(&rig, Method::PUT, "/campaigns/boots", &put("boots")).await.0, StatusCode::CREATED);
+    assert_eq!(admin(&rig, Method::DELETE, "/campaigns/boots", "").await.0, StatusCode::OK);
+    assert_eq!(admin(&rig, Method::PUT, "/campaigns/Boots", &put("Boots")).await.0, StatusCode::CONFLICT);
+    assert!(!folder.path().join("campaigns/Boots.toml").exists());
+    assert_eq!(admin(&rig, Method::PUT, "/campaigns/boots", &put("boots")).await.0, StatusCode::CREATED);
+    rig.stop().await;
+}

@@ -59,9 +59,10 @@ async fn an_exchange_beyond_its_rate_is_let_go_and_another_is_not() {
     let settings = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, format!("{settings}\n{slow}")).unwrap();
     let rig = Rig::start(folder.path(), &HandClock::new()).await;
-    assert_eq!(ask(&rig, "slow").await.1, None);
-    let (status, why) = ask(&rig, "slow").await;
-    assert_eq!((status, why.as_deref()), (StatusCode::NO_CONTENT, Some("rate_limited")));
+    let answers = futures((0..8).map(|_| ask(&rig, "slow"))).await;
+    assert!(answers.iter().any(|(_, why)| why.is_none()), "one a second may come");
+    let limited: Vec<_> = answers.iter().filter(|(_, why)| why.as_deref() == Some("rate_limited")).collect();
+    assert!(!limited.is_empty() && limited.iter().all(|(status, _)| *status == StatusCode::NO_CONTENT));
     for _ in 0..20 {
         assert_eq!(ask(&rig, "demo").await.1, None, "another exchange");
     }

@@ -223,9 +223,10 @@ async fn a_node_targets_by_lists_and_takes_the_law_from_the_address() {
     let rig = Rig::start(folder.path(), &HandClock::new()).await;
     rig.funded().await;
     let ask = async |id: &str, user: &str, ip: &str, regs: Value| {
+        let country = regs["country"].as_str().unwrap_or_default().to_owned();
         let request = json!({
             "id": id, "imp": [{ "id": "1", "banner": { "w": 300, "h": 250 } }], "site": { "domain": "news.example" },
-            "device": { "ua": "Mozilla/5.0", "devicetype": 2, "ip": ip }, "user": { "buyeruid": user }, "regs": regs,
+            "device": { "ua": "Mozilla/5.0", "devicetype": 2, "ip": ip, "geo": { "country": country } }, "user": { "buyeruid": user }, "regs": regs,
         });
         rig.post("/openrtb2/bid/demo", "application/json", &request.to_string()).await.0.as_u16()
     };
@@ -233,6 +234,10 @@ async fn a_node_targets_by_lists_and_takes_the_law_from_the_address() {
     assert_eq!(ask("2", "user-2", "71.2.3.77", json!({})).await, 204, "on no list");
     assert_eq!(ask("3", "user-1", "71.2.3.77", json!({ "gdpr": 1 })).await, 204, "nobody may know who it is");
     assert_eq!(ask("4", "user-1", "62.1.2.3", json!({})).await, 204, "in Germany the GDPR applies");
+    for country in [" ", "Germany", "??"] {
+        let told = json!({ "country": country });
+        assert_eq!(ask("6", "user-1", "62.1.2.3", told).await, 204, "{country:?} is no country");
+    }
     assert_eq!(
         ask("5", "user-1", "62.1.2.3", json!({ "gdpr": 0 })).await,
         200,

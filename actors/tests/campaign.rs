@@ -367,3 +367,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_smaller_budget_holds_for_what_is_in_the_purse_too() {
+    let mut rig = Rig::new(campaign(daily(1_000), Pacing::Asap));
+    rig.tick(MINUTE);
+    rig.tick(MINUTE);
+    assert!(rig.machine.report().available > Micros::from_units(10), "{:?}", rig.machine.report());
+    let smaller = Arc::new(campaign(daily(10), Pacing::Asap));
+    let mut effects = Effects::default();
+    rig.machine.redefine(smaller, rig.now, &mut effects);
+    rig.carry_out(effects);
+    // A bid that finds no money asks for some.
+    assert_eq!(rig.bid(CpmMicros(10_000_000)), None);
+    rig.live.want();
+    rig.tick(MINUTE);
+    let mut spent = Micros::ZERO;
+    while let Some(bid) = rig.bid(CpmMicros(10_000_000)) {
+        spent += bid.ceiling.per_impression_rounded_up();
+        if rig.live.lease.load().available() < Micros(10_000) {
+            rig.tick(MINUTE);
+        }
+    }
+    assert!(spent > Micros::ZERO && spent <= Micros::from_units(10), "{spent:?}");
+}

@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, oneshot};
 use super::file::{self, Held};
 use super::roster::{CampaignHandle, Roster};
 use super::start::{Starter, Starting};
+use crate::clock::monotonic;
 use crate::config::{self, ConfigErrors, Nameable};
 
 /// How long an actor is asked again that has no room, or is just starting.
@@ -120,6 +121,7 @@ impl Changes {
     /// Starts the campaigns that the node begins with.
     pub async fn begin(&self, campaigns: Vec<Starting>) -> Result<(), ChangeError> {
         let handles = self.starter.start(campaigns).await.ok_or(ChangeError::Busy)?;
+        self.roster.await_start(&handles);
         self.roster.extend(handles);
         Ok(())
     }
@@ -136,14 +138,13 @@ impl Changes {
             return Err(ChangeError::OtherId { found: campaign.id, wanted: id.to_owned() });
         }
         let _turn = self.one_at_a_time.lock().await;
-        let known = self.configured(campaign.key);
-        if let Some(known) = known.as_ref().filter(|known| *known.id != *id) {
-            return Err(ChangeError::OtherCase(known.id.to_string()));
-        }
-        let is_known = known.is_some();
+        self.same_case(&campaign)?;
+        let is_known = self.configured(campaign.key).is_some();
+        // Where it bids no more although it is configured, a removal or a change was cut short.
+        let bids = self.snapshot.load().catalog.get(campaign.key).is_some();
         self.with_file(id, move |path, held| match held {
             Held::Alone => file::write(path, &text).map(Ok),
-            Held::Nothing if !is_known => file::write(path, &text).map(Ok),
+            Held::Nothing if !is_known || !bids => file::write(path, &text).map(Ok),
             Held::Nothing | Held::Others => Ok(Err(())),
         })
         .await?;
@@ -182,6 +183,7 @@ impl Changes {
         let nameable = Arc::clone(&self.nameable);
         let read = tokio::task::spawn_blocking(move || config::campaigns_in(&folder, &nameable)).await;
         let campaigns = read.map_err(|_| ChangeError::Busy)?.map_err(ChangeError::Invalid)?;
+        campaigns.iter().try_for_each(|campaign| self.same_case(campaign))?;
         let before = self.snapshot.load_full();
         let mut summary = Summary::default();
         let kept: HashSet<CampaignKey> = campaigns.iter().map(|campaign| campaign.key).collect();
@@ -196,13 +198,21 @@ impl Changes {
             }
             self.apply(Arc::new(campaign)).await?;
         }
-        for (_, entry) in before.catalog.entries().filter(|(_, entry)| !kept.contains(&entry.campaign.key)) {
-            if let Some(handle) = self.roster.get(entry.campaign.key) {
-                self.retire(&handle).await?;
-                summary.removed += 1;
-            }
+        // Those, too, whose removal was cut short.
+        let gone = |handle: &&Arc<CampaignHandle>| !handle.is_retired() && !kept.contains(&handle.key);
+        for handle in self.roster.all().iter().filter(gone) {
+            self.retire(handle).await?;
+            summary.removed += 1;
         }
         Ok(summary)
+    }
+
+    /// An id is never taken in other letters' case than before, by campaigns that were removed either.
+    fn same_case(&self, campaign: &Campaign) -> Result<(), ChangeError> {
+        match self.roster.get(campaign.key) {
+            Some(known) if *known.id != *campaign.id => Err(ChangeError::OtherCase(known.id.to_string())),
+            _ => Ok(()),
+        }
     }
 
     fn configured(&self, key: CampaignKey) -> Option<Arc<CampaignHandle>> {
@@ -237,6 +247,8 @@ impl Changes {
             None => self.start(&campaign).await?,
         };
         self.snapshot.rcu(|old| old.with(Entry::with_live(Arc::clone(&campaign), Arc::clone(&handle.live))));
+        // Bids on the old snapshot may have noted the old hours meanwhile.
+        handle.live.forget_hours();
         Ok(())
     }
 
@@ -277,15 +289,19 @@ where
     CampaignActor: Handler<M>,
     actix::Context<CampaignActor>: ToEnvelope<CampaignActor, M>,
 {
-    let mut waited = Duration::ZERO;
-    while waited < PATIENCE && !handle.supervision().is_gone() {
+    let until = monotonic() + PATIENCE;
+    while monotonic() < until && !handle.supervision().is_gone() {
         let (done, answer) = oneshot::channel();
         let sent = handle.address.try_send(message(done)).is_ok();
-        if sent && matches!(tokio::time::timeout(PATIENCE, answer).await, Ok(Ok(()))) {
+        if sent
+            && matches!(
+                tokio::time::timeout(until.saturating_duration_since(monotonic()), answer).await,
+                Ok(Ok(()))
+            )
+        {
             return Ok(());
         }
         tokio::time::sleep(ASK_AGAIN).await;
-        waited += ASK_AGAIN;
     }
     Err(ChangeError::Busy)
 }

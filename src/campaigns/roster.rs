@@ -88,9 +88,13 @@ struct Inner {
 }
 
 impl Roster {
+    /// The node is not ready before these have started.
+    pub(super) fn await_start(&self, handles: &[Arc<CampaignHandle>]) {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner).extend(handles.iter().cloned());
+    }
+
     /// Takes more in, of other keys than those it has.
     pub(super) fn extend(&self, handles: Vec<Arc<CampaignHandle>>) {
-        self.starting.lock().unwrap_or_else(PoisonError::into_inner).extend(handles.iter().cloned());
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.all.reserve_exact(handles.len());
         inner.positions.reserve(handles.len());

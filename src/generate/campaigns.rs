@@ -5,12 +5,8 @@ use std::fmt::Write;
 
 use super::world::{CITIES, Chance, SITES, SIZES, TOPICS, TOUCHY, Zipf, site};
 
-/// Whether files hold many campaigns as `[[campaign]]` tables, and campaigns the keys that came with them: `frequency`, and
-/// predicates of postcode, category, keyword, segment, browser, placement, publisher and hours.
-const COMPLETE: bool = true;
-
 /// How many campaigns a file holds.
-pub const FILE: usize = if COMPLETE { 1_000 } else { 1 };
+pub const FILE: usize = 1_000;
 
 /// Makes campaigns, one after the other.
 pub struct Campaigns {
@@ -35,9 +31,7 @@ impl Campaigns {
     pub fn next_file(&mut self, count: usize) -> String {
         let mut out = String::new();
         for _ in 0..count {
-            if COMPLETE {
-                out.push_str("[[campaign]]\n");
-            }
+            out.push_str("[[campaign]]\n");
             // Writing to a string cannot fail.
             let _ = self.write(&mut out);
         }
@@ -78,7 +72,7 @@ impl Campaigns {
         if chance.hit(0.04) {
             writeln!(out, "deals = [\"deal-{:05}\"]", chance.index(20_000))?;
         }
-        if COMPLETE && chance.hit(0.7) {
+        if chance.hit(0.7) {
             let (most, hours) = (chance.between(2, 8), chance.pick(&["1h", "6h", "1d"]));
             write!(out, "frequency = [{{ per = \"campaign\", most = {most}, within = \"{hours}\" }}")?;
             if chance.hit(0.4) {
@@ -89,10 +83,10 @@ impl Campaigns {
             }
             out.push_str("]\n");
         }
-        let (prefix, about) = (if COMPLETE { "campaign." } else { "" }, about.words);
-        writeln!(out, "\n[{prefix}targeting]")?;
+        let about = about.words;
+        out.push_str("\n[campaign.targeting]\n");
         self.targeting(&about, out)?;
-        self.creatives(prefix, &domain, &about, out)
+        self.creatives(&domain, &about, out)
     }
 
     fn targeting(&mut self, about: &[&str; 4], out: &mut String) -> std::fmt::Result {
@@ -145,9 +139,7 @@ impl Campaigns {
         if chance.hit(0.1) {
             all.push(list("language", &["en"]));
         }
-        if COMPLETE {
-            extended(chance, &self.topics, about, &mut all, &mut none);
-        }
+        extended(chance, &self.topics, about, &mut all, &mut none);
         if chance.hit(0.3) {
             none.push(list("interest", &[*chance.pick(&TOUCHY), *chance.pick(&TOUCHY)]));
         }
@@ -171,13 +163,7 @@ impl Campaigns {
         Ok(())
     }
 
-    fn creatives(
-        &mut self,
-        prefix: &str,
-        domain: &str,
-        about: &[&str; 4],
-        out: &mut String,
-    ) -> std::fmt::Result {
+    fn creatives(&mut self, domain: &str, about: &[&str; 4], out: &mut String) -> std::fmt::Result {
         let chance = &mut self.chance;
         let banners = chance.between(2, 4);
         let mut sizes: Vec<(u16, u16)> = Vec::new();
@@ -195,7 +181,7 @@ impl Campaigns {
         for (width, height) in sizes {
             write!(
                 out,
-                "[[{prefix}creatives]]\nid = \"{0}-{width}x{height}\"\nwidth = {width}\nheight = {height}\n\
+                "[[campaign.creatives]]\nid = \"{0}-{width}x{height}\"\nwidth = {width}\nheight = {height}\n\
                  image = \"{cdn}-{width}x{height}.jpg\"\n{rest}",
                 about[0]
             )?;
@@ -203,7 +189,7 @@ impl Campaigns {
         if chance.hit(0.12) {
             write!(
                 out,
-                "[[{prefix}creatives]]\nid = \"film\"\nformat = \"video\"\nduration = \"15s\"\nskip_after = \"5s\"\nfiles = [\n  \
+                "[[campaign.creatives]]\nid = \"film\"\nformat = \"video\"\nduration = \"15s\"\nskip_after = \"5s\"\nfiles = [\n  \
                  {{ url = \"{cdn}-360p.mp4\", type = \"video/mp4\", width = 640, height = 360, bitrate = 1000 }},\n  \
                  {{ url = \"{cdn}-180p.mp4\", type = \"video/mp4\", width = 320, height = 180, bitrate = 300 }},\n]\n{rest}"
             )?;
@@ -211,7 +197,7 @@ impl Campaigns {
         if chance.hit(0.12) {
             write!(
                 out,
-                "[[{prefix}creatives]]\nid = \"native\"\nformat = \"native\"\nimages = [\n  \
+                "[[campaign.creatives]]\nid = \"native\"\nformat = \"native\"\nimages = [\n  \
                  {{ kind = \"icon\", url = \"{cdn}-icon.png\", type = \"image/png\", width = 128, height = 128 }},\n  \
                  {{ kind = \"main\", url = \"{cdn}-wide.jpg\", type = \"image/jpeg\", width = 1200, height = 627 }},\n]\n\
                  data = {{ sponsored = \"{domain}\", description = \"All about {}\", call_to_action = \"Shop now\" }}\n{rest}",

@@ -1,6 +1,13 @@
 //! Metrics, health, readiness, and the campaigns' state and changes, on a listener of their own.
 
+use std::net::IpAddr;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::StatusCode;
+use actix_web::http::header::ORIGIN;
+use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
 use haggle_domain::{CampaignKey, NoBidReason};
 use serde::Deserialize;
@@ -14,9 +21,36 @@ use crate::metrics::CampaignState;
 const PAGE: usize = 1000;
 const LONGEST_PAGE: usize = 10_000;
 
+/// The longest document of a campaign that is taken.
+const LONGEST_DOCUMENT: usize = 1 << 20;
+
+/// Lets nothing be changed by a page that a browser on this machine has open: browsers say from where they ask, and a name that
+/// was made to point here is not how anybody who means it calls this port.
+pub async fn refuse_pages(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let headers = request.headers();
+    let from_page = headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site");
+    let host = request.connection_info().host().to_owned();
+    let name = host.rsplit_once(':').map_or(&*host, |(name, _)| name).trim_matches(['[', ']']);
+    let remote =
+        request.app_data::<web::Data<State>>().is_some_and(|state| state.settings.admin_allow_remote);
+    let meant = remote || name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok();
+    if request.method() != Method::GET && (from_page || !meant) {
+        let refused = HttpResponse::Forbidden().json(json!({
+            "error": "from_a_page",
+            "message": "changes are not taken from web pages; ask by address, without Origin and Sec-Fetch-Site",
+        }));
+        return Ok(request.into_response(refused));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
 /// Registers the addresses.
 pub fn configure(service: &mut web::ServiceConfig) {
     service
+        .app_data(web::PayloadConfig::new(LONGEST_DOCUMENT))
         .route("/metrics", web::get().to(metrics))
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
@@ -114,9 +148,17 @@ fn shown(handle: &CampaignHandle) -> Value {
     })
 }
 
+/// Carries a change through to its end, even where whoever asked for it goes away meanwhile.
+async fn whole<T: 'static>(
+    change: impl Future<Output = Result<T, ChangeError>> + 'static,
+) -> Result<T, ChangeError> {
+    actix_rt::spawn(change).await.unwrap_or(Err(ChangeError::Busy))
+}
+
 /// Adds a campaign, or changes it: the body is its document.
 async fn put(state: web::Data<State>, id: web::Path<String>, text: String) -> HttpResponse {
-    match state.changes.put(&id, text).await {
+    let of = id.clone();
+    match whole(async move { state.changes.put(&of, text).await }).await {
         Ok(true) => HttpResponse::Created().json(json!({ "id": *id, "done": "added" })),
         Ok(false) => HttpResponse::Ok().json(json!({ "id": *id, "done": "changed" })),
         Err(error) => failed(&error),
@@ -124,19 +166,22 @@ async fn put(state: web::Data<State>, id: web::Path<String>, text: String) -> Ht
 }
 
 async fn remove(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
-    done(&id, "removed", state.changes.remove(&id).await)
+    let of = id.clone();
+    done(&id, "removed", whole(async move { state.changes.remove(&of).await }).await)
 }
 
 async fn pause(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
-    done(&id, "paused", state.changes.pause(&id, true).await)
+    let of = id.clone();
+    done(&id, "paused", whole(async move { state.changes.pause(&of, true).await }).await)
 }
 
 async fn resume(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
-    done(&id, "resumed", state.changes.pause(&id, false).await)
+    let of = id.clone();
+    done(&id, "resumed", whole(async move { state.changes.pause(&of, false).await }).await)
 }
 
 async fn reload(state: web::Data<State>) -> HttpResponse {
-    match state.changes.reload().await {
+    match whole(async move { state.changes.reload().await }).await {
         Ok(summary) => HttpResponse::Ok().json(summary),
         Err(error) => failed(&error),
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use actix::{Addr, Arbiter, AsyncContext, Context};
 use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
@@ -394,13 +395,15 @@ fn turns(interval: Duration, turn: Duration) -> u32 {
 
 fn serve_admin(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
     let data = state.clone();
-    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(admin::configure))
-        .workers(1)
-        .shutdown_timeout(1)
-        .disable_signals()
-        .listen(listener)
-        .map_err(|error| StartError::Internal(error.to_string()))?
-        .run();
+    let server = HttpServer::new(move || {
+        App::new().app_data(data.clone()).wrap(from_fn(admin::refuse_pages)).configure(admin::configure)
+    })
+    .workers(1)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(listener)
+    .map_err(|error| StartError::Internal(error.to_string()))?
+    .run();
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok(handle)

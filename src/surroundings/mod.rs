@@ -5,14 +5,16 @@ mod geoip;
 mod lists;
 mod taxonomies;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use haggle_domain::{Basis, Context, Timestamp};
+use haggle_domain::{Basis, Context, Tag, Timestamp};
 use haggle_openrtb::{BidRequest, Inventory};
 use haggle_safety::host::{host, with_parents};
 use haggle_safety::{FileError, file};
 
-use crate::config::{ListKind, Loaded};
+use crate::config::{ListKind, Loaded, countries};
 use crate::exit::{Exit, ExitError};
 
 use geoip::GeoIp;
@@ -53,6 +55,10 @@ pub struct Surroundings {
     users: Members,
 }
 
+/// The codes of all countries, of two letters and of three.
+static COUNTRIES: LazyLock<HashSet<Tag>> =
+    LazyLock::new(|| countries::pairs().flat_map(|(two, three)| [Tag::of(two), Tag::of(three)]).collect());
+
 impl Surroundings {
     /// Reads what the configuration names.
     ///
@@ -86,9 +92,10 @@ impl Surroundings {
     }
 
     /// The country that the request comes from by its address, cut short; ISO 3166-1 alpha-3, and empty where that is not
-    /// known. For requests that name none, because which law holds depends on it.
+    /// known. For requests that name no country that there is, because which law holds depends on it.
     pub fn country(&self, request: &BidRequest<'_>) -> &'static str {
-        let Some(geoip) = self.geoip.as_ref().filter(|_| request.device.geo.country.is_empty()) else {
+        let named = || COUNTRIES.contains(&Tag::of(request.device.geo.country.trim()));
+        let Some(geoip) = self.geoip.as_ref().filter(|_| !named()) else {
             return "";
         };
         request.address(Basis::NONE).map_or("", |address| geoip.country(address))

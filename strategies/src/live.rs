@@ -160,6 +160,11 @@ impl CampaignLive {
         }
     }
 
+    /// The hours are others now.
+    pub fn forget_hours(&self) {
+        self.controls.hours.store(i64::MIN, Ordering::Relaxed);
+    }
+
     /// Whether a moment lies in the campaign's hours. Asked once a minute, because what hour it is in a zone takes longer to
     /// say than all else; hours begin and end at whole minutes, and so do the zones' offsets.
     pub fn in_daypart(&self, campaign: &Campaign, now: Timestamp) -> bool {

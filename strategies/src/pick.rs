@@ -59,6 +59,7 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
         }
     }
     if !opportunity.deals_only {
+        walk.ranking.pool.judged = 0;
         walk.through(&search, MOST_SCORED, lowest_floor(opportunity));
     }
     let Walk { mut passed_over, too_cheap, .. } = walk;
@@ -135,7 +136,8 @@ impl Walk<'_, '_> {
 
     fn is_over_after_considering(&mut self, most: usize, scramble: u64) -> bool {
         self.consider(most, scramble);
-        self.ranking.candidates.len() >= most || self.ranking.pool.judged >= MOST_JUDGED
+        self.ranking.candidates.len() >= most
+            || (most != usize::MAX && self.ranking.pool.judged >= MOST_JUDGED)
     }
 
     /// Judges the best of the pool until there are enough candidates or nobody is left in it.

@@ -151,6 +151,8 @@ impl CampaignMachine {
         self.campaign = campaign;
         self.note_creatives(now, effects);
         self.publish_arms();
+        // A smaller budget holds for what is in the purse, too: the lease is taken back and the next one is cut to it.
+        self.rotate_at = now;
         self.tick(now, effects);
     }
 

@@ -102,7 +102,7 @@ impl Wheel {
         let inner = &mut *self.lock();
         inner.turns += 1;
         for (board, bells) in inner.boards.clone().iter().enumerate() {
-            bells.answer(|bell| inner.schedule((board * Board::BELLS + bell) as u32, Timestamp::default()));
+            bells.answer(|bell| inner.ring((board * Board::BELLS + bell) as u32, now));
         }
         let mut ticks = Vec::new();
         let tick = |ticks: &mut Vec<_>, slot: &Slot, checkpoint| {
@@ -137,6 +137,14 @@ impl Wheel {
 }
 
 impl Inner {
+    /// Whoever was rung for is due now, behind those that have been due for longer.
+    fn ring(&mut self, number: u32, now: Timestamp) {
+        let due = self.actors.get(number as usize).and_then(|slot| slot.due);
+        if due.is_none_or(|due| due > now) {
+            self.schedule(number, now);
+        }
+    }
+
     fn schedule(&mut self, number: u32, at: Timestamp) {
         let Some(slot) = self.actors.get_mut(number as usize) else { return };
         if let Some(before) = slot.due.replace(at) {

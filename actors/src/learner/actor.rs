@@ -165,23 +165,29 @@ impl LearnerActor {
         let trainer = machine.trainer();
         let now = self.deps.clock.now();
         if self.published != machine.learned() && now >= self.publish_from {
-            self.published = machine.learned();
+            let old = self.deps.snapshot.load_full();
             let model = trainer.snapshot();
             let mut market = machine.market().clone();
             market.prepare();
             let market = Arc::new(market);
-            // Campaigns may be changed meanwhile: then it is worked out for them anew.
-            self.deps.snapshot.rcu(|old| Snapshot {
+            let scorer = if model.version() == old.scorer.model.version() {
+                Arc::clone(&old.scorer)
+            } else {
+                Arc::new(Scorer::new(model, &old.catalog))
+            };
+            let next = Snapshot {
                 version: old.version + 1,
                 salt: old.salt,
                 catalog: Arc::clone(&old.catalog),
-                scorer: if model.version() == old.scorer.model.version() {
-                    Arc::clone(&old.scorer)
-                } else {
-                    Arc::new(Scorer::new(model.clone(), &old.catalog))
-                },
-                market: Arc::clone(&market),
-            });
+                scorer,
+                market,
+            };
+            // Where a campaign was changed meanwhile this is of yesterday; the next turn tries again, so that very many changes
+            // hold up no learning.
+            let found = self.deps.snapshot.compare_and_swap(&old, Arc::new(next));
+            if Arc::ptr_eq(&found, &old) {
+                self.published = machine.learned();
+            }
             let cost = self.deps.clock.now().since(now);
             self.publish_from = now + cost.saturating_mul(PUBLISH_SHARE);
         }

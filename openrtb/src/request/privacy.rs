@@ -68,7 +68,7 @@ impl<'a> BidRequest<'a> {
             lmt: self.device.lmt,
             dnt: self.device.dnt,
             countries: [
-                if self.device.geo.country.is_empty() { country } else { &*self.device.geo.country },
+                if country.is_empty() { &*self.device.geo.country } else { country },
                 &self.user.geo.country,
             ],
             malformed,
