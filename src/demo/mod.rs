@@ -81,6 +81,8 @@ fn configure(args: &DemoArgs, data: &Path) -> Result<Loaded, ExitError> {
         .with("public_url", format!("http://127.0.0.1:{}", args.port.max(1)))
         .with("data", data.display().to_string())
         .with("workers", "1")
+        // Nothing is let go: the day is to be the same on a busy machine.
+        .with("load_shedding", "observe")
         .with("tick", "50ms")
         .with("checkpoint_interval", "1s")
         .with("drain", "2s")
