@@ -20,6 +20,9 @@ use crate::clock::monotonic;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// After a failed connection attempt the next one waits.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// What was due before the end is still sent this long after it. Otherwise a machine that stalls for the last
+/// milliseconds would leave the requests that were due in them out, which are the slow ones.
+const CATCH_UP: Duration = Duration::from_millis(250);
 /// Connections are looked over for old requests this often.
 const LOOK_OVER: Duration = Duration::from_millis(10);
 /// So many times the timeout an answer is waited for; until then it is late.
@@ -112,7 +115,7 @@ impl<'p> Worker<'p> {
         let mut ended = None;
         loop {
             let now = self.now();
-            if ended.is_none() && (now >= self.plan.duration || self.progress.stop.load(Ordering::Relaxed)) {
+            if ended.is_none() && (self.is_over(now) || self.progress.stop.load(Ordering::Relaxed)) {
                 ended = Some(now);
                 self.tally.sending = now;
                 self.count_unsent(now);
@@ -154,6 +157,13 @@ impl<'p> Worker<'p> {
 
     fn now(&self) -> Duration {
         monotonic().saturating_duration_since(self.start)
+    }
+
+    /// Whether all that was due before the end is sent, as far as connections are free for it.
+    fn is_over(&self, now: Duration) -> bool {
+        let behind = self.due().is_some_and(|due| due < self.plan.duration);
+        let sends = behind && !self.idle.is_empty() && now < self.plan.duration + CATCH_UP;
+        now >= self.plan.duration && !sends
     }
 
     /// When the next request is due; in a closed loop at once.
