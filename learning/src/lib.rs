@@ -17,6 +17,7 @@ mod labels;
 mod model;
 mod progress;
 mod rates;
+mod rows;
 mod table;
 mod trainer;
 
@@ -25,4 +26,5 @@ pub use features::{AdFeatures, RequestFeatures, ad_features, is_user_level, requ
 pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
 pub use model::{AdPart, Model, Prediction, RequestPart};
 pub use progress::Progress;
+pub use rows::{Batch, Slot};
 pub use trainer::Trainer;
