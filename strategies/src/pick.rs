@@ -1,8 +1,9 @@
 //! Which of the campaigns that match are considered.
 //!
 //! Blocks are looked into by class, those whose campaigns may bid most first, and within a class from where the draw says, so
-//! that equals take turns. Of what matches and may bid a pool is filled, and the pool's best by what they are expected to bid
-//! are judged, until [`MOST_SCORED`] would bid. With few matches that is all of them.
+//! that equals take turns. Of what matches and may bid a pool is filled. The pool's best by what they are expected to bid are
+//! scored, and the best by their scores are judged one after the other, until [`MOST_CANDIDATES`] would bid: one of them is
+//! mostly all that is needed, and judging costs many times what scoring does. With few matches that is all of them.
 
 use std::hint::black_box;
 
@@ -15,8 +16,13 @@ use crate::index::{Asking, BLOCK, Search};
 use crate::rank::{Judge, Known, Ranking};
 use crate::targeting;
 
-/// Candidates beyond which no more campaigns are considered, besides holders of guaranteed deals.
-pub const MOST_SCORED: usize = 16;
+/// Candidates beyond which no more campaigns are considered, besides holders of guaranteed deals. More than one
+/// because the first may turn out to have no money left, or the user no room for it.
+pub const MOST_CANDIDATES: usize = 4;
+/// The same where there is a pod to fill, or one of its other imps may have taken the first of them.
+const MOST_IN_POD: usize = 16;
+/// Campaigns that are scored together.
+const SCORED: usize = 16;
 /// Campaigns among which the expected bid chooses, and up to a block more. More choose better and cost more.
 const POOL: usize = 32;
 /// Campaigns that are judged at one imp in the open auction, whatever becomes of them.
@@ -29,6 +35,8 @@ const MOST_ASKED: usize = 8;
 pub(crate) struct Pool {
     /// What a campaign is expected to bid, above its slot, which the draw has scrambled so that it breaks ties.
     waiting: Vec<u64>,
+    /// The same of those that were scored, by their scores.
+    scored: Vec<u64>,
     /// Slots that were considered already, where deals have a turn of their own.
     done: Vec<u32>,
     /// How many campaigns were judged.
@@ -46,6 +54,7 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
     ranking.pool.waiting.clear();
     ranking.pool.done.clear();
     ranking.pool.judged = 0;
+    let most = wanted(opportunity);
     let (passed_over, too_cheap) = (PassedOver::new(), None);
     let mut walk = Walk { judge, ranking, passed_over, too_cheap, remembers: false, safety_open };
     if !opportunity.deals.is_empty() {
@@ -55,12 +64,12 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
             let mut holders = search.clone();
             holders.only_holders(deals.map(|deal| deal.key));
             // What was promised is bid on, however many hold such a deal.
-            walk.through(&holders, if guaranteed { usize::MAX } else { MOST_SCORED }, CpmMicros::ZERO);
+            walk.through(&holders, if guaranteed { usize::MAX } else { most }, CpmMicros::ZERO);
         }
     }
     if !opportunity.deals_only {
         walk.ranking.pool.judged = 0;
-        walk.through(&search, MOST_SCORED, lowest_floor(opportunity));
+        walk.through(&search, most, lowest_floor(opportunity));
     }
     let Walk { mut passed_over, too_cheap, .. } = walk;
     if ranking.candidates.is_empty() {
@@ -82,6 +91,35 @@ fn lowest_floor(opportunity: &Opportunity) -> CpmMicros {
 /// Slots of some campaigns that matched and were not judged.
 type PassedOver = SmallVec<[u32; MOST_ASKED + 1]>;
 
+/// What spreads numbers that differ little over all that 32 bits hold (Knuth's multiplicative hashing), and what brings them back.
+const SPREAD: u32 = 0x9e37_79b1;
+const GATHER: u32 = {
+    // Newton's iteration doubles the bits that are right.
+    let (mut inverse, mut step) = (SPREAD, 0);
+    while step < 5 {
+        inverse = inverse.wrapping_mul(2u32.wrapping_sub(SPREAD.wrapping_mul(inverse)));
+        step += 1;
+    }
+    inverse
+};
+
+/// A key of the pool: by what a campaign is worth, and of equals by chance.
+fn key_of(worth: u32, slot: u32, scramble: u32) -> u64 {
+    u64::from(worth) << 32 | u64::from((slot ^ scramble).wrapping_mul(SPREAD))
+}
+
+/// The slot in a key.
+fn slot_of(key: u64, scramble: u32) -> u32 {
+    (key as u32).wrapping_mul(GATHER) ^ scramble
+}
+
+/// Candidates that an imp is given.
+fn wanted(opportunity: &Opportunity) -> usize {
+    let slots = [&opportunity.video, &opportunity.audio];
+    let in_pod = slots.into_iter().flatten().any(|slot| slot.pod.is_some());
+    if in_pod { MOST_IN_POD } else { MOST_CANDIDATES }
+}
+
 struct Walk<'w, 'a> {
     judge: &'w Judge<'a>,
     ranking: &'w mut Ranking,
@@ -100,7 +138,7 @@ impl Walk<'_, '_> {
     fn through(&mut self, search: &Search<'_>, most: usize, floor: CpmMicros) {
         let catalog = &*self.judge.snapshot.catalog;
         let bits = self.judge.draw.bits(Stream::Walk, 0);
-        let (first, scramble) = (bits as usize % (search.blocks().words() * 64).max(1), bits >> 32);
+        let (first, scramble) = (bits as usize % (search.blocks().words() * 64).max(1), (bits >> 32) as u32);
         for class in catalog.classes() {
             for block in search.blocks().both_from(class, first) {
                 if catalog.most(block) < floor {
@@ -112,10 +150,7 @@ impl Walk<'_, '_> {
                     let slot = (block * BLOCK + place) as u32;
                     match seats.worth(place) {
                         _ if self.remembers && self.ranking.pool.done.contains(&slot) => {}
-                        Some(worth) => {
-                            let scrambled = u64::from(slot) ^ scramble;
-                            self.ranking.pool.waiting.push(u64::from(worth) << 32 | scrambled);
-                        }
+                        Some(worth) => self.ranking.pool.waiting.push(key_of(worth, slot, scramble)),
                         None if self.passed_over.len() < MOST_ASKED => self.passed_over.push(slot),
                         None => {}
                     }
@@ -134,39 +169,42 @@ impl Walk<'_, '_> {
         self.consider(most, scramble);
     }
 
-    fn is_over_after_considering(&mut self, most: usize, scramble: u64) -> bool {
+    fn is_over_after_considering(&mut self, most: usize, scramble: u32) -> bool {
         self.consider(most, scramble);
         self.ranking.candidates.len() >= most
             || (most != usize::MAX && self.ranking.pool.judged >= MOST_JUDGED)
     }
 
     /// Judges the best of the pool until there are enough candidates or nobody is left in it.
-    fn consider(&mut self, most: usize, scramble: u64) {
-        while self.ranking.candidates.len() < most && !self.ranking.pool.waiting.is_empty() {
+    fn consider(&mut self, most: usize, scramble: u32) {
+        let enough = |walk: &Self| walk.ranking.candidates.len() >= most;
+        while !enough(self) && !self.ranking.pool.waiting.is_empty() {
+            // Where all are judged anyway, in which order does not matter.
+            let together = if most == usize::MAX { usize::MAX } else { SCORED.max(most) };
             let waiting = &mut self.ranking.pool.waiting;
-            let kept = waiting.len().saturating_sub(most - self.ranking.candidates.len());
+            let kept = waiting.len().saturating_sub(together);
             if kept > 0 {
                 waiting.select_nth_unstable(kept);
             }
-            self.warm(kept, scramble);
-            for at in (kept..self.ranking.pool.waiting.len()).rev() {
-                let Some(slot) = self.ranking.pool.waiting.get(at).map(|key| (key ^ scramble) & 0xffff_ffff)
-                else {
-                    break;
-                };
-                self.judge_one(slot as u32);
+            self.score(kept, scramble);
+            while !enough(self)
+                && let Some(key) = self.ranking.pool.scored.pop()
+            {
+                self.judge_one(slot_of(key, scramble));
             }
-            self.ranking.pool.waiting.truncate(kept);
         }
         self.ranking.pool.waiting.clear();
     }
 
-    /// Has what judging them needs fetched for all at once. Where there are very many campaigns it comes from memory, and one
-    /// after the other they would be waited for longer than they are judged.
-    fn warm(&self, kept: usize, scramble: u64) {
+    /// Moves those that wait from `kept` on to the scored, the best last.
+    ///
+    /// What scoring them needs is fetched for all at once. Where there are very many campaigns it comes from memory, and one
+    /// after the other they would be waited for longer than they are scored.
+    fn score(&mut self, kept: usize, scramble: u32) {
         let (catalog, scorer) = (&*self.judge.snapshot.catalog, &*self.judge.snapshot.scorer);
-        let waiting = self.ranking.pool.waiting.get(kept..).unwrap_or_default();
-        let slots = || waiting.iter().map(|key| ((key ^ scramble) & 0xffff_ffff) as usize);
+        let Pool { waiting, scored, .. } = &mut self.ranking.pool;
+        let chosen = waiting.get(kept..).unwrap_or_default();
+        let slots = || chosen.iter().map(|key| slot_of(*key, scramble) as usize);
         let mut read = 0;
         for slot in slots() {
             read ^= scorer.warm(slot) ^ catalog.card(slot).map_or(0, Card::warm);
@@ -176,6 +214,14 @@ impl Walk<'_, '_> {
             black_box(scorer.ad(slot, 0).copied());
         }
         black_box(read);
+        scored.clear();
+        scored.extend(chosen.iter().map(|key| {
+            let slot = slot_of(*key, scramble);
+            let card = catalog.card(slot as usize);
+            key_of(card.map_or(0, |card| self.judge.score(slot as usize, card)), slot, scramble)
+        }));
+        scored.sort_unstable();
+        waiting.truncate(kept);
     }
 
     fn judge_one(&mut self, slot: u32) {
@@ -246,4 +292,19 @@ fn reason(
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_gives_its_slot_back_and_is_above_those_of_lesser_worth(worth: u32, slot: u32, other: u32, scramble: u32) {
+            let key = key_of(worth, slot, scramble);
+            prop_assert_eq!(slot_of(key, scramble), slot);
+            prop_assert!(worth == 0 || key > key_of(worth - 1, other, scramble));
+        }
+    }
 }

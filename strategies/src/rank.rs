@@ -249,6 +249,26 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    fn request(&self) -> &RequestPart {
+        self.request.get_or_init(|| self.snapshot.scorer.model.request_part(self.features))
+    }
+
+    /// What the impression is worth to a campaign with its first creative, for a thousand, in millionths; and notes it at some
+    /// imps. Asks nothing else of the campaign.
+    pub(crate) fn score(&self, slot: usize, card: &Card) -> u32 {
+        let scorer = &*self.snapshot.scorer;
+        let Some(ad) = scorer.ad(slot, 0) else { return 0 };
+        let prediction = scorer.model.predict(self.request(), ad);
+        let value = pricing::value(&card.goal, &prediction, card.live.order_value());
+        let worth = CpmMicros::from_f64_rounded_down(value * card.live.multiplier());
+        if self.observes
+            && let Some(seats) = self.snapshot.catalog.seats(slot / BLOCK)
+        {
+            seats.observe(slot % BLOCK, worth);
+        }
+        u32::try_from(worth.min(card.max_bid).0.max(0)).unwrap_or(u32::MAX)
+    }
+
     /// What a campaign bids, or the first stage that it fails.
     pub(crate) fn judge(&self, slot: usize, card: &Card, known: Known) -> Result<Candidate, NoBidReason> {
         let opportunity = self.asked.opportunity;
@@ -256,16 +276,10 @@ impl Judge<'_> {
         let scorer = &*self.snapshot.scorer;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
         let ad = scorer.ad(slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
-        let request = self.request.get_or_init(|| scorer.model.request_part(self.features));
-        let prediction = scorer.model.predict(request, ad);
+        let prediction = scorer.model.predict(self.request(), ad);
         let live = &card.live;
         let value = pricing::value(&card.goal, &prediction, live.order_value());
         let multiplier = live.multiplier();
-        if self.observes
-            && let Some(seats) = self.snapshot.catalog.seats(slot / BLOCK)
-        {
-            seats.observe(slot % BLOCK, CpmMicros::from_f64_rounded_down(value * multiplier));
-        }
         let (max_bid, auction) = (card.max_bid, self.asked.context.auction);
         let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };
         let made = offer(&card.entry, opportunity, fit, worth)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use haggle_domain::draw::mix;
 use haggle_domain::*;
 use haggle_learning::Trainer;
-use haggle_strategies::pick::MOST_SCORED;
+use haggle_strategies::pick::MOST_CANDIDATES;
 use haggle_strategies::rank::FEW;
 use haggle_strategies::{
     CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit, funnel,
@@ -158,10 +158,10 @@ proptest! {
         naive.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         let naive: Vec<_> = naive.into_iter().map(|(_, _, offer)| offer).collect();
         let offered = offers(&many, &ranking);
-        if naive.len() < MOST_SCORED {
+        if naive.len() < MOST_CANDIDATES {
             prop_assert_eq!(&offered, &naive);
         } else {
-            prop_assert!(offered.len() >= MOST_SCORED && offered.iter().all(|offer| naive.contains(offer)));
+            prop_assert!(offered.len() >= MOST_CANDIDATES && offered.iter().all(|offer| naive.contains(offer)));
         }
         if naive.is_empty() {
             // Some are asked why, not all.
@@ -206,14 +206,14 @@ fn of_very_many_the_dearest_are_considered_and_equals_take_turns() {
     let mut first: HashMap<CampaignKey, u32> = HashMap::new();
     for number in 0..4_000 {
         let ranking = ranked(&snapshot, &Context::default(), &imp(), draw(number));
-        assert_eq!(ranking.candidates.len(), MOST_SCORED);
+        assert_eq!(ranking.candidates.len(), MOST_CANDIDATES);
         let offers = offers(&snapshot, &ranking);
         assert!(offers.iter().all(|offer| offer.1 == CpmMicros(10_000_000)), "{offers:?}");
         for offer in offers {
             *first.entry(offer.0).or_default() += 1;
         }
     }
-    let mean = 4_000 * MOST_SCORED as u32 / 40;
+    let mean = 4_000 * MOST_CANDIDATES as u32 / 40;
     assert_eq!(first.len(), 40);
     assert!(first.values().all(|times| (mean * 7 / 10..mean * 13 / 10).contains(times)), "{first:?}");
 }
@@ -227,12 +227,13 @@ fn who_may_not_bid_takes_nobodys_place() {
         let entry = snapshot.catalog.get(CampaignKey::of(&format!("c{number}"))).unwrap();
         Arc::clone(&entry.live)
     };
-    for number in 5..600 {
+    let few = MOST_CANDIDATES - 1;
+    for number in few..600 {
         live(number).set_state(CampaignState::Exhausted);
     }
     let ranking = ranked(&snapshot, &Context::default(), &imp(), draw(1));
-    assert_eq!(ranking.candidates.len(), 5);
-    for number in 0..5 {
+    assert_eq!(ranking.candidates.len(), few);
+    for number in 0..few {
         live(number).set_state(CampaignState::Paced);
     }
     let ranking = ranked(&snapshot, &Context::default(), &imp(), draw(1));
@@ -256,7 +257,7 @@ fn what_is_explained_of_many_is_a_fair_sample() {
     });
     let snapshot = snapshot(campaigns.collect());
     let context = Context { country: Tag(1), ..Context::default() };
-    let imps = 150_000;
+    let imps = 500_000;
     let mut ranking = Ranking::default();
     let mut bids = 0;
     for number in 0..imps {
