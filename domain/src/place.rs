@@ -38,9 +38,100 @@ impl Place {
     }
 }
 
+/// The sides of a grid's fields, in millionths of a degree; whole numbers of them go round the globe.
+const SIDES: [i32; 2] = [250_000, 4_000_000];
+/// A circle that touches more fields than this is in none of the grids.
+const MOST_FIELDS: i64 = 48;
+/// Circles are taken this much larger, in degrees, so that no rounding leaves a field out.
+const MARGIN: f64 = 1e-5;
+
+/// The number of a field, unlike that of any other in any grid.
+fn field(grid: usize, row: i64, column: i64) -> u64 {
+    (grid as u64) << 60 | (row as u64 & 0xff_ffff) << 24 | (column as u64 & 0xff_ffff)
+}
+
+impl Place {
+    /// The fields that the place lies in: one of each grid.
+    pub fn fields(self) -> [u64; SIDES.len()] {
+        std::array::from_fn(|grid| {
+            let side = SIDES[grid];
+            let columns = 360_000_000 / side;
+            let column = (self.longitude + 180_000_000).div_euclid(side) % columns;
+            field(grid, i64::from((self.latitude + 90_000_000).div_euclid(side)), i64::from(column))
+        })
+    }
+
+    /// The fields of the finest grid in which a circle around this place touches few, at least all of those that it does touch;
+    /// `None` where it is too large for any.
+    pub fn fields_within(self, metres: f64) -> Option<Vec<u64>> {
+        let reach = (metres / EARTH_RADIUS).to_degrees() + MARGIN;
+        let (north, east) = self.degrees();
+        // How far east and west a circle reaches that holds no pole.
+        let ratio = reach.to_radians().sin() / north.to_radians().cos();
+        if !(reach < 90.0 && north.abs() + reach < 90.0 && ratio < 1.0) {
+            return None;
+        }
+        let width = ratio.asin().to_degrees() + MARGIN;
+        SIDES.iter().enumerate().find_map(|(grid, side)| {
+            let (side, columns) = (f64::from(*side) / 1e6, i64::from(360_000_000 / side));
+            let between = |from: f64, to: f64| ((from / side).floor() as i64, (to / side).floor() as i64);
+            let (bottom, top) = between(north - reach + 90.0, north + reach + 90.0);
+            let (left, right) = between(east - width + 180.0, east + width + 180.0);
+            let right = right.min(left + columns - 1);
+            if (top - bottom + 1).saturating_mul(right - left + 1) > MOST_FIELDS {
+                return None;
+            }
+            let fields = (bottom..=top).flat_map(|row| {
+                (left..=right).map(move |column| field(grid, row, column.rem_euclid(columns)))
+            });
+            Some(fields.collect())
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whoever_is_near_is_in_one_of_the_fields(
+            north in -90.0f64..90.0,
+            east in -180.0f64..=180.0,
+            way in 0.0f64..1.0,
+            direction in 0.0f64..std::f64::consts::TAU,
+            metres in prop_oneof![0.0f64..50_000.0, 0.0f64..2_000_000.0],
+        ) {
+            let Some(centre) = Place::from_degrees(north, east) else { return Ok(()) };
+            // Where one comes to on a great circle.
+            let (angle, north) = (metres * way / EARTH_RADIUS, north.to_radians());
+            let there = (north.sin() * angle.cos() + north.cos() * angle.sin() * direction.cos()).clamp(-1.0, 1.0).asin();
+            let turn = (direction.sin() * angle.sin() * north.cos()).atan2(angle.cos() - north.sin() * there.sin());
+            let east = (east + turn.to_degrees() + 540.0).rem_euclid(360.0) - 180.0;
+            let Some(place) = Place::from_degrees(there.to_degrees(), east) else { return Ok(()) };
+            prop_assume!(centre.metres_to(place) <= metres);
+            if let Some(fields) = centre.fields_within(metres) {
+                prop_assert!(place.fields().iter().any(|field| fields.contains(field)), "{centre:?} {place:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_town_has_few_fields_and_a_continent_none() {
+        let place = |north, east| Place::from_degrees(north, east).unwrap();
+        let fields =
+            |north, east, metres| place(north, east).fields_within(metres).map(|fields| fields.len());
+        assert!(fields(52.52, 13.405, 10_000.0).is_some_and(|count| count <= 6));
+        assert!(fields(52.52, 13.405, 300_000.0).is_some_and(|count| count <= 12));
+        assert_eq!(fields(52.52, 13.405, 5_000_000.0), None);
+        assert_eq!(fields(89.99, 13.405, 10_000.0), None, "around a pole");
+        // Across the line at which the day begins.
+        let there = place(0.0, -179.99).fields()[0];
+        assert!(place(0.0, 179.99).fields_within(5_000.0).unwrap().contains(&there));
+        assert_eq!(place(1.0, 180.0).fields(), place(1.0, -180.0).fields());
+    }
 
     #[test]
     fn distances_are_those_of_an_atlas() {

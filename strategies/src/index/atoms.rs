@@ -1,7 +1,9 @@
 //! What requests say and campaigns ask for, as numbers that either are the same or not.
 
 use haggle_domain::draw::mix;
-use haggle_domain::{BehaviourKind, Connection, Creative, DeviceKind, Format, ListKey, Predicate, Size, Tag};
+use haggle_domain::{
+    BehaviourKind, Connection, Creative, DeviceKind, Format, ListKey, Place, Predicate, Size, Tag,
+};
 use smallvec::SmallVec;
 
 use crate::targeting::Asked;
@@ -25,6 +27,8 @@ pub enum Dimension {
     Inventory,
     /// A list that the site or app is on.
     List,
+    /// A field of a grid over the globe.
+    Near,
     /// A postcode, or how it begins.
     Postcode,
     /// The city.
@@ -156,7 +160,13 @@ pub(super) fn of_predicate(
         }
         Predicate::List(wanted) => lists(Dimension::List, wanted, atoms),
         Predicate::UserList(wanted) => lists(Dimension::UserList, wanted, atoms),
-        Predicate::Near { .. } => (Dimension::Postcode, Likeness::None),
+        Predicate::Near { centre, metres } => match centre.fields_within(f64::from(*metres)) {
+            Some(fields) => {
+                atoms.extend(fields.into_iter().map(|field| (Dimension::Near, field)));
+                (Dimension::Near, Likeness::Looser)
+            }
+            None => (Dimension::Near, Likeness::None),
+        },
         Predicate::Hours(_) => (Dimension::Country, Likeness::None),
     }
 }
@@ -225,6 +235,8 @@ impl Asking {
         atoms.word(Dimension::Publisher, context.publisher);
         atoms.word(Dimension::Inventory, context.inventory);
         atoms.0.extend(context.lists.iter().map(|list| (Dimension::List, list.0)));
+        let fields = context.place.map(Place::fields);
+        atoms.0.extend(fields.into_iter().flatten().map(|field| (Dimension::Near, field)));
         atoms.words(Dimension::Postcode, &context.postcodes);
         atoms.word(Dimension::City, context.city);
         atoms.word(Dimension::Region, context.region);
