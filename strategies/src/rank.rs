@@ -20,7 +20,7 @@ use crate::market::WinCurve;
 use crate::offer::{Offer, Worth, may_use, offer};
 use crate::pick::{Pool, pick};
 use crate::targeting::Asked;
-use crate::{pricing, safety, targeting};
+use crate::{pricing, safety, seats, targeting};
 
 /// A campaign that would bid.
 #[derive(Clone, Debug, PartialEq)]
@@ -253,8 +253,8 @@ impl Judge<'_> {
         self.request.get_or_init(|| self.snapshot.scorer.model.request_part(self.features))
     }
 
-    /// What the impression is worth to a campaign with its first creative, for a thousand, in millionths; and notes it at some
-    /// imps. Asks nothing else of the campaign.
+    /// The [`seats::key`] of what the impression is worth to a campaign with its first creative; and notes it at some imps. Asks
+    /// nothing else of the campaign.
     pub(crate) fn score(&self, slot: usize, card: &Card) -> u32 {
         let scorer = &*self.snapshot.scorer;
         let Some(ad) = scorer.ad(slot, 0) else { return 0 };
@@ -266,7 +266,7 @@ impl Judge<'_> {
         {
             seats.observe(slot % BLOCK, worth);
         }
-        u32::try_from(worth.min(card.max_bid).0.max(0)).unwrap_or(u32::MAX)
+        seats::key(worth.min(card.max_bid))
     }
 
     /// What a campaign bids, or the first stage that it fails.

@@ -9,8 +9,8 @@ use crate::index::BLOCK;
 
 /// Set where the campaign may bid.
 const OPEN: u32 = 1 << 31;
-/// How much one observation moves the expectation: a fourth.
-const WEIGHT_BITS: u32 = 2;
+/// How much one observation moves the expectation.
+const WEIGHT: f32 = 0.25;
 
 /// A block's seats. All catalogs that a block is in share them.
 #[derive(Debug)]
@@ -22,14 +22,13 @@ impl Default for Seats {
     }
 }
 
-/// Up to 2147 units, which is dearer than anything.
-fn clamped(worth: CpmMicros) -> u32 {
-    u32::try_from(worth.0.max(0)).unwrap_or(u32::MAX).min(OPEN - 1)
+/// A worth in 31 bits that sort as worths do, whatever a currency's units are worth: those of a float, whose sign is not needed.
+pub(crate) fn key(worth: CpmMicros) -> u32 {
+    (worth.0.max(0) as f32).to_bits()
 }
 
 impl Seats {
-    /// What the campaign in this place is expected to bid, in millionths for a thousand impressions; `None` where it may
-    /// not.
+    /// The [`key`] of what the campaign in this place is expected to bid for a thousand impressions; `None` where it may not.
     #[inline]
     pub(crate) fn worth(&self, place: usize) -> Option<u32> {
         let seat = self.0.get(place)?.load(Ordering::Relaxed);
@@ -39,7 +38,7 @@ impl Seats {
     /// Gives a place to a campaign that may not bid yet.
     pub(crate) fn give(&self, place: usize, expected: CpmMicros) {
         if let Some(seat) = self.0.get(place) {
-            seat.store(clamped(expected), Ordering::Relaxed);
+            seat.store(key(expected), Ordering::Relaxed);
         }
     }
 
@@ -56,9 +55,8 @@ impl Seats {
     pub(crate) fn observe(&self, place: usize, worth: CpmMicros) {
         let Some(seat) = self.0.get(place) else { return };
         let old = seat.load(Ordering::Relaxed);
-        let (known, seen) = (i64::from(old & !OPEN), i64::from(clamped(worth)));
-        let moved = known + ((seen - known) >> WEIGHT_BITS);
-        let new = old & OPEN | u32::try_from(moved).unwrap_or(0) & !OPEN;
+        let (known, seen) = (f32::from_bits(old & !OPEN), worth.0.max(0) as f32);
+        let new = old & OPEN | (known + (seen - known) * WEIGHT).to_bits() & !OPEN;
         // Where something else happened meanwhile, this observation is not missed.
         let _ = seat.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -66,7 +64,21 @@ impl Seats {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_worths_do_in_any_currency(one in 0i64..i64::MAX / 2, more in 1i64..100) {
+            // Half a hundredth of a per mille apart is far enough.
+            let other = one + 1 + one / 100_000 * more;
+            prop_assert!(key(CpmMicros(one)) <= key(CpmMicros(other)));
+            prop_assert!(one > 1_000_000 || key(CpmMicros(one)) < key(CpmMicros(other)));
+            prop_assert!(one < 1_000_000 || key(CpmMicros(one)) < key(CpmMicros(one + one / 100_000)));
+            prop_assert!(key(CpmMicros(one)) < OPEN && key(CpmMicros(-one)) == 0);
+        }
+    }
 
     #[test]
     fn a_seat_says_what_to_expect_of_who_may_bid() {
@@ -74,13 +86,18 @@ mod tests {
         seats.give(3, CpmMicros(8_000_000));
         assert_eq!(seats.worth(3), None);
         seats.open(3, true);
-        assert_eq!((seats.worth(3), seats.worth(2), seats.worth(BLOCK)), (Some(8_000_000), None, None));
+        assert_eq!(
+            (seats.worth(3), seats.worth(2), seats.worth(BLOCK)),
+            (Some(key(CpmMicros(8_000_000))), None, None)
+        );
         for _ in 0..100 {
             seats.observe(3, CpmMicros(1_000_000));
         }
-        assert!(seats.worth(3).is_some_and(|worth| (1_000_000..1_000_010).contains(&worth)));
+        let between =
+            |from, to| (key(CpmMicros(from))..key(CpmMicros(to))).contains(&seats.worth(3).unwrap());
+        assert!(between(1_000_000, 1_000_010));
         seats.observe(3, CpmMicros(i64::MAX));
-        assert!(seats.worth(3).is_some_and(|worth| worth > 500_000_000));
+        assert!(between(i64::MAX / 8, i64::MAX / 2));
         seats.open(3, false);
         seats.observe(3, CpmMicros(-1));
         assert_eq!(seats.worth(3), None);
