@@ -316,6 +316,7 @@ impl Catalog {
         let Some(block) = self.blocks.get_mut(slot / BLOCK) else { return };
         let taken = Arc::make_mut(block).card_mut(slot % BLOCK).and_then(Option::take);
         let Some(Card { entry, .. }) = taken else { return };
+        self.advertiser_caps.remove(&entry.caps);
         entry.live.stand(&block.seats, slot % BLOCK);
         self.positions.remove(entry.campaign.key.0);
         self.index.remove(slot, &Clauses::of(&entry));

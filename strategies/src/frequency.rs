@@ -93,10 +93,10 @@ struct Rule {
     keys: SmallVec<[CapKey; 1]>,
 }
 
-/// The windows in which impressions of an advertiser are counted, whichever of its campaigns they are of. Only grows: a
-/// window that no campaign asks for any more is counted in vain until the next start.
+/// The windows in which impressions of an advertiser are counted, whichever of its campaigns they are of, and how many campaigns
+/// ask for each.
 #[derive(Clone, Debug, Default)]
-pub struct AdvertiserCaps(HashMap<u32, SmallVec<[Bucket; 1]>>);
+pub struct AdvertiserCaps(HashMap<u32, SmallVec<[(Bucket, u32); 1]>>);
 
 /// Seconds since 1970, as they are kept.
 pub fn seconds(at: Timestamp) -> u32 {
@@ -263,7 +263,7 @@ impl Caps {
             counted.extend(pair);
         }
         if let Some(buckets) = advertisers.0.get(&self.advertiser) {
-            counted.extend(self.advertiser_keys(buckets.iter().copied()));
+            counted.extend(self.advertiser_keys(buckets.iter().map(|(bucket, _)| *bucket)));
         }
         counted
     }
@@ -323,8 +323,24 @@ impl AdvertiserCaps {
     pub fn add(&mut self, caps: &Caps) {
         for rule in caps.rules.iter().filter(|rule| rule.scope == CapScope::Advertiser) {
             let buckets = self.0.entry(caps.advertiser).or_default();
-            if !buckets.contains(&rule.bucket) {
-                buckets.push(rule.bucket);
+            match buckets.iter_mut().find(|(bucket, _)| *bucket == rule.bucket) {
+                Some((_, askers)) => *askers += 1,
+                None => buckets.push((rule.bucket, 1)),
+            }
+        }
+    }
+
+    /// Takes out what a campaign asked for that was added.
+    pub fn remove(&mut self, caps: &Caps) {
+        for rule in caps.rules.iter().filter(|rule| rule.scope == CapScope::Advertiser) {
+            let Some(buckets) = self.0.get_mut(&caps.advertiser) else { continue };
+            buckets
+                .iter_mut()
+                .filter(|(bucket, _)| *bucket == rule.bucket)
+                .for_each(|(_, askers)| *askers = askers.saturating_sub(1));
+            buckets.retain(|(_, askers)| *askers > 0);
+            if buckets.is_empty() {
+                self.0.remove(&caps.advertiser);
             }
         }
     }
