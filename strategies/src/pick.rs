@@ -25,8 +25,9 @@ const MOST_IN_POD: usize = 16;
 const SCORED: usize = 16;
 /// Campaigns among which the expected bid chooses, and up to a block more. More choose better and cost more.
 const POOL: usize = 32;
-/// Campaigns that are judged at one imp in the open auction, whatever becomes of them.
-const MOST_JUDGED: usize = 192;
+/// Campaigns that are judged in one walk, whatever becomes of them: it bounds what an imp can cost for which thousands are found that
+/// then refuse, because the user has seen them often enough or their hours are others.
+const MOST_JUDGED: usize = 4096;
 /// Campaigns that are asked why there is no bid.
 const MOST_ASKED: usize = 8;
 
@@ -53,7 +54,6 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
     let safety_open = !search.respect(context);
     ranking.pool.waiting.clear();
     ranking.pool.done.clear();
-    ranking.pool.judged = 0;
     let most = wanted(opportunity);
     let (passed_over, too_cheap) = (PassedOver::new(), None);
     let mut walk = Walk { judge, ranking, passed_over, too_cheap, remembers: false, safety_open };
@@ -68,7 +68,6 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
         }
     }
     if !opportunity.deals_only {
-        walk.ranking.pool.judged = 0;
         walk.through(&search, most, lowest_floor(opportunity));
     }
     let Walk { mut passed_over, too_cheap, .. } = walk;
@@ -134,8 +133,11 @@ struct Walk<'w, 'a> {
 }
 
 impl Walk<'_, '_> {
-    /// Considers what a search finds until there are `most` candidates. Blocks in which nobody pays the floor are left out.
-    fn through(&mut self, search: &Search<'_>, most: usize, floor: CpmMicros) {
+    /// Considers what a search finds until there are `more` candidates beside those of earlier walks. Blocks in which nobody pays
+    /// the floor are left out.
+    fn through(&mut self, search: &Search<'_>, more: usize, floor: CpmMicros) {
+        let most = self.ranking.candidates.len().saturating_add(more);
+        self.ranking.pool.judged = 0;
         let catalog = &*self.judge.snapshot.catalog;
         let bits = self.judge.draw.bits(Stream::Walk, 0);
         let (first, scramble) = (bits as usize % (search.blocks().words() * 64).max(1), (bits >> 32) as u32);
@@ -180,7 +182,8 @@ impl Walk<'_, '_> {
         let enough = |walk: &Self| walk.ranking.candidates.len() >= most;
         while !enough(self) && !self.ranking.pool.waiting.is_empty() {
             // Where all are judged anyway, in which order does not matter.
-            let together = if most == usize::MAX { usize::MAX } else { SCORED.max(most) };
+            let left = most - self.ranking.candidates.len();
+            let together = if most == usize::MAX { usize::MAX } else { SCORED.max(left) };
             let waiting = &mut self.ranking.pool.waiting;
             let kept = waiting.len().saturating_sub(together);
             if kept > 0 {

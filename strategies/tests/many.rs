@@ -219,6 +219,106 @@ fn of_very_many_the_dearest_are_considered_and_equals_take_turns() {
 }
 
 #[test]
+fn what_is_counted_for_an_advertiser_is_what_its_campaigns_ask_for_now() {
+    let of = |number: usize, capped: bool| {
+        let mut made = campaign(number, 1_000_000, Targeting::default());
+        made.advertiser_domain = "shop.example".to_owned();
+        if capped {
+            made.frequency.caps.push(FrequencyCap {
+                per: CapScope::Advertiser,
+                most: 1,
+                within: CapWindow::Last(HOUR),
+            });
+        }
+        made
+    };
+    let before = snapshot(vec![of(1, true), of(2, true), of(3, false)]);
+    let counted = |snapshot: &Snapshot| {
+        let free = snapshot.catalog.get(CampaignKey::of("c3")).unwrap();
+        free.caps.are_counted(&snapshot.catalog.advertiser_caps)
+    };
+    assert!(counted(&before));
+    let one_left = before.without(CampaignKey::of("c1"));
+    assert!(counted(&one_left));
+    let changed = one_left.with(Entry::new(Arc::new(of(2, true))));
+    assert!(counted(&changed));
+    assert!(!counted(&changed.with(Entry::new(Arc::new(of(2, false))))));
+    assert!(!counted(&changed.without(CampaignKey::of("c2"))));
+    assert!(counted(&before), "the older one stays as it was");
+}
+
+#[test]
+fn who_is_found_and_refuses_takes_nobodys_place() {
+    // Hundreds that pay more, for other hours of the user's than these; nobody knows before they are judged.
+    let hours = Predicate::Hours(vec![Daypart { weekdays: 127, from_minute: 0, to_minute: 1 }]);
+    let campaigns = (0..2_000).map(|number| {
+        let all = if number == 77 { Vec::new() } else { vec![hours.clone()] };
+        let cpm = if number == 77 { 2_000_000 } else { 9_000_000 };
+        campaign(number, cpm, Targeting { all, ..Targeting::default() })
+    });
+    let snapshot = snapshot(campaigns.collect());
+    let context = Context { utc_offset: Some(0), ..Context::default() };
+    for number in 0..20 {
+        let ranking = ranked(&snapshot, &context, &imp(), draw(number));
+        assert_eq!(ranking.candidates.len(), 1, "{:?}", ranking.reason);
+    }
+}
+
+#[test]
+fn each_of_very_many_shops_is_found_by_whoever_is_near() {
+    let place = |number: usize| {
+        Place::from_degrees(47.0 + (number / 60) as f64 / 5.0, 6.0 + (number % 60) as f64 / 4.0).unwrap()
+    };
+    let campaigns = (0..3_000).map(|number| {
+        let near = Predicate::Near { centre: place(number), metres: 3_000 };
+        campaign(number, 2_000_000, Targeting { all: vec![near], ..Targeting::default() })
+    });
+    let snapshot = snapshot(campaigns.collect());
+    for number in 0..3_000 {
+        let context = Context { place: Some(place(number)), ..Context::default() };
+        let ranking = ranked(&snapshot, &context, &imp(), draw(number));
+        assert_eq!(offers(&snapshot, &ranking)[0].0, CampaignKey::of(&format!("c{number}")));
+    }
+}
+
+#[test]
+fn an_open_deal_shuts_nobody_out_of_the_auction() {
+    // The same as among few, who are all judged.
+    for count in [60, 100, 1_000] {
+        let campaigns = (0..count).map(|number| {
+            let mut made =
+                campaign(number, if number < 9 { 1_100_000 } else { 10_000_000 }, Targeting::default());
+            if number < 9 {
+                made.deals.push(Tag(5));
+            }
+            made
+        });
+        let snapshot = snapshot(campaigns.collect());
+        let deal = Deal { key: Tag(5), floor: CpmMicros(1_000_000), ..Deal::default() };
+        let imp = Opportunity { deals: [deal].into_iter().collect(), ..imp() };
+        let ranking = ranked(&snapshot, &Context::default(), &imp, draw(count));
+        assert_eq!(offers(&snapshot, &ranking)[0].1, CpmMicros(10_000_000), "of {count}");
+        assert!(
+            ranking.candidates.iter().any(|candidate| candidate.deal.is_some()),
+            "holders are asked, too"
+        );
+    }
+}
+
+#[test]
+fn the_dearest_are_found_in_currencies_of_small_units() {
+    // Thousands of won for a thousand impressions.
+    let campaigns = (0..150)
+        .map(|number| campaign(number, (5_000 + 200 * number as i64) * 1_000_000, Targeting::default()));
+    let campaigns = campaigns.map(|made| Campaign { max_bid: CpmMicros(100_000_000_000), ..made });
+    let snapshot = snapshot(campaigns.collect());
+    for number in 0..50 {
+        let ranking = ranked(&snapshot, &Context::default(), &imp(), draw(number));
+        assert_eq!(offers(&snapshot, &ranking)[0].1, CpmMicros(34_800_000_000));
+    }
+}
+
+#[test]
 fn who_may_not_bid_takes_nobodys_place() {
     let campaigns =
         (0..600).map(|number| campaign(number, 1_000_000 + number as i64 * 10_000, Targeting::default()));
