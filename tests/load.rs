@@ -177,6 +177,17 @@ fn every_outcome_is_counted_as_what_it_is() {
 }
 
 #[test]
+fn the_last_ones_are_waited_for_as_long_as_all_others() {
+    let (address, _) = server(Arc::new(|_, stream| {
+        sleep(Duration::from_millis(400));
+        say(stream, BID);
+    }));
+    let slow = plan(address, Pace::Rate(20.0), 12, 500);
+    let report = run(&Plan { timeout: Duration::from_millis(200), ..slow });
+    assert_eq!((report.sent, report.outcomes.late, report.outcomes.unanswered), (10, 10, 0));
+}
+
+#[test]
 fn late_answers_and_silence_are_told_apart() {
     let (address, _) = server(Arc::new(|n, stream| match n {
         5 => {

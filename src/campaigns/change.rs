@@ -168,9 +168,9 @@ impl Changes {
         self.retire(&handle).await
     }
 
-    /// Has a campaign stop bidding, or begin again. Survives restarts.
+    /// Has a campaign stop bidding, or begin again. Survives restarts. Waits for no other change: it is what is called for when
+    /// something goes wrong, and its actor takes one thing at a time anyway.
     pub async fn pause(&self, id: &str, paused: bool) -> Result<(), ChangeError> {
-        let _turn = self.one_at_a_time.lock().await;
         let handle = self.roster.named(id).filter(|handle| !handle.is_retired());
         let handle = handle.ok_or(ChangeError::Unknown)?;
         ask(&handle, |done| Pause { paused, done }).await

@@ -80,7 +80,7 @@ pub fn drive(plan: &Plan, progress: &Progress) -> Result<Report, LoadError> {
         let panicked = || Err(LoadError::Internal("a sending thread ended early".to_owned()));
         running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
     });
-    let mut total = Tally::new(plan.duration + plan.timeout)?;
+    let mut total = Tally::new(plan.duration + plan.timeout * worker::PATIENCE)?;
     for tally in tallies {
         total.add(&tally?);
     }

@@ -87,7 +87,7 @@ impl<'p> Worker<'p> {
             let state = State::Idle(Duration::ZERO);
             connections.push(Connection { stream: Some(stream), state, reader: Reader::new() });
         }
-        let span = plan.duration + plan.timeout;
+        let span = plan.duration + plan.timeout * PATIENCE;
         Ok(Self {
             plan,
             progress,
@@ -122,7 +122,9 @@ impl<'p> Worker<'p> {
             }
             if let Some(end) = ended {
                 let busy = self.connections.iter().any(|it| matches!(it.state, State::Busy { .. }));
-                if !busy || now >= end + self.plan.timeout {
+                // Whoever has stopped it does not want to wait.
+                let stopped = self.progress.stop.load(Ordering::Relaxed);
+                if !busy || now >= end + self.plan.timeout * if stopped { 1 } else { PATIENCE } {
                     break;
                 }
             } else {
@@ -249,6 +251,7 @@ impl<'p> Worker<'p> {
         let bytes = self.plan.requests.get(*request).map_or(&[][..], |bytes| bytes);
         while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
             match stream.write(rest) {
+                Ok(0) => return,
                 Ok(more) => *written += more,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Where the connection broke, reading says so.
