@@ -21,11 +21,23 @@ const HEADER: usize = 8 + 4 + 8 + 8;
 /// Appends a payload in its envelope.
 pub(crate) fn seal(kind: &Kind, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(HEADER + payload.len());
-    out.extend_from_slice(&kind.magic);
-    out.extend_from_slice(&kind.format.to_le_bytes());
-    out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-    out.extend_from_slice(&xxh3_64(payload).to_le_bytes());
-    out.extend_from_slice(payload);
+    seal_with(kind, out, |out| out.extend_from_slice(payload));
+}
+
+/// The same of a payload that `write` appends: large ones are not held twice.
+pub(crate) fn seal_with(kind: &Kind, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.resize(start + HEADER, 0);
+    write(out);
+    let payload = out.get(start + HEADER..).unwrap_or_default();
+    let mut header = [0; HEADER];
+    header[..8].copy_from_slice(&kind.magic);
+    header[8..12].copy_from_slice(&kind.format.to_le_bytes());
+    header[12..20].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    header[20..].copy_from_slice(&xxh3_64(payload).to_le_bytes());
+    if let Some(place) = out.get_mut(start..start + HEADER) {
+        place.copy_from_slice(&header);
+    }
 }
 
 /// The payload, if everything around it holds. Allocates nothing.

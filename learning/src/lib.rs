@@ -7,6 +7,8 @@
 //!
 //! The model is factored: [`Model::request_part`] once per request, [`Model::ad_part`] once per ad and model, and a
 //! candidate then costs one dot product of eight numbers for each of the two probabilities.
+//!
+//! [`offline`] is for archives: larger models, learned from rows by the million ([`Batch`]).
 
 mod checkpoint;
 mod envelope;
@@ -15,6 +17,7 @@ mod features;
 mod head;
 mod labels;
 mod model;
+pub mod offline;
 mod progress;
 mod rates;
 mod rows;

@@ -57,6 +57,18 @@ impl Batch {
         self.slots.truncate(self.ends.last().map_or(0, |end| *end as usize));
     }
 
+    /// The labels of all rows: 1 for a click and 0 for none.
+    pub fn labels(&self) -> &[f32] {
+        &self.labels
+    }
+
+    /// The slots of the row at `at`, none where there is no such row.
+    #[inline]
+    pub fn slots(&self, at: usize) -> &[Slot] {
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        self.ends.get(at).and_then(|end| self.slots.get(start..*end as usize)).unwrap_or_default()
+    }
+
     /// The rows in their order: label and slots.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (f32, &[Slot])> {
         let mut start = 0;

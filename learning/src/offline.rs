@@ -1,0 +1,19 @@
+//! CTR models learned from archives: rows in batches, one pass or several, one thread.
+//!
+//! Every model is a [`Learner`]: [`Settings::build`] makes one, [`Learner::learn`] takes batches, [`Learner::predict`]
+//! gives probabilities, [`Learner::save`] and [`load`] keep it. What a model is worth on rows it has not learned is in
+//! [`metrics`]. Results depend on the rows, their order and the settings alone: with and without wide registers they are
+//! the same.
+
+mod file;
+mod learner;
+mod linear;
+mod logistic;
+mod math;
+pub mod metrics;
+mod offset;
+mod simd;
+
+pub use file::{FileError, load};
+pub use learner::{Learner, Settings, SettingsError};
+pub use logistic::{Logistic, LogisticSettings};

@@ -1,0 +1,148 @@
+//! What every model can do.
+
+use super::logistic::{Logistic, LogisticSettings};
+use super::metrics::Losses;
+use crate::rows::Batch;
+
+/// A model that learns from batches of rows.
+///
+/// A slot of a field that the model does not have is left out; a value that is no number counts as absent, one beyond
+/// ±1000 as that. A label above one half is a click.
+pub trait Learner: Send {
+    /// Learns from the rows in their order and returns what was predicted of them before. Batches of some hundreds of
+    /// rows or more; how a model that learns by minibatches cuts them is its own affair.
+    fn learn(&mut self, batch: &Batch) -> Losses;
+
+    /// Puts the probability of a click of each row into `out`, in their order, and nothing else. Each is finite and
+    /// strictly between 0 and 1, whatever the rows hold.
+    fn predict(&self, batch: &Batch, out: &mut Vec<f32>);
+
+    /// Says that a pass over the rows is over and another may follow.
+    fn end_pass(&mut self) {}
+
+    /// How many numbers are learned, untouched ones too, without what only steers learning.
+    fn parameters(&self) -> usize;
+
+    /// Bytes of memory that it holds.
+    fn bytes(&self) -> usize;
+
+    /// Appends all that [`load`](super::load) needs to predict the same and to go on learning as if nothing had
+    /// happened. `schema` is a hash of what fields and indices mean; who loads must have the same.
+    fn save(&self, schema: u64, out: &mut Vec<u8>);
+}
+
+/// Which model, and how it learns.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settings {
+    /// Weights alone.
+    Logistic(LogisticSettings),
+}
+
+impl Settings {
+    /// A model that has learned nothing.
+    pub fn build(&self) -> Result<Box<dyn Learner>, SettingsError> {
+        Ok(match self {
+            Self::Logistic(settings) => Box::new(Logistic::new(*settings)?),
+        })
+    }
+}
+
+/// A setting outside its range.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{name} is {found}; it must be {range}")]
+pub struct SettingsError {
+    /// The setting.
+    pub name: &'static str,
+    /// What it is.
+    pub found: f64,
+    /// What it may be.
+    pub range: &'static str,
+}
+
+/// Refuses a setting that `holds` not; a comparison that is false for NaN refuses that too.
+pub(crate) fn check(
+    holds: bool,
+    name: &'static str,
+    found: impl Into<f64>,
+    range: &'static str,
+) -> Result<(), SettingsError> {
+    if holds { Ok(()) } else { Err(SettingsError { name, found: found.into(), range }) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::offline::math::mix;
+    use crate::rows::Slot;
+
+    /// One of each model, small.
+    pub(crate) fn settings() -> Vec<Settings> {
+        vec![Settings::Logistic(LogisticSettings { bits: 8, ..LogisticSettings::default() })]
+    }
+
+    /// Some rows with three fields, of which one comes twice in some and not at all in others.
+    pub(crate) fn small_world(rows: std::ops::Range<u32>) -> Batch {
+        let mut batch = Batch::default();
+        for row in rows {
+            let bits = mix(u64::from(row)) as u32;
+            let mut push = |field, index, value| batch.push(Slot { field, index, value });
+            push(0, bits % 7, 1.0);
+            push(1, 100 + bits / 7 % 5, 0.5);
+            (0..bits / 64 % 3).for_each(|more| push(2, 200 + (bits >> 10) % 9 + more, 1.0));
+            batch.end(f32::from((bits % 7 + bits / 7 % 5) % 4 == 0));
+        }
+        batch
+    }
+
+    #[test]
+    fn nothing_in_a_row_makes_a_probability_impossible() {
+        let wild = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -0.0];
+        let mut batch = Batch::default();
+        for round in 0..200u32 {
+            for value in wild {
+                batch.push(Slot { field: 0, index: round % 3, value });
+                batch.push(Slot { field: 1, index: u32::MAX, value: 1.0 });
+                batch.push(Slot { field: u16::MAX, index: round, value });
+                batch.end(if round % 2 == 0 { value } else { 1.0 });
+            }
+            batch.end(f32::NAN);
+        }
+        for settings in settings() {
+            let mut model = settings.build().unwrap();
+            for _ in 0..20 {
+                let losses = model.learn(&batch);
+                assert!(losses.log_loss.is_finite() && losses.predicted.is_finite(), "{settings:?}");
+            }
+            let mut out = Vec::new();
+            model.predict(&batch, &mut out);
+            assert_eq!(out.len(), batch.len());
+            assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0), "{settings:?}");
+            // And it goes on working for others.
+            model.predict(&small_world(0..100), &mut out);
+            assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn learning_is_the_same_however_rows_are_put_into_batches_of_a_pass() {
+        let model = |batches: &[std::ops::Range<u32>]| {
+            let mut model =
+                Logistic::new(LogisticSettings { bits: 8, ..LogisticSettings::default() }).unwrap();
+            for rows in batches {
+                model.learn(&small_world(rows.clone()));
+            }
+            let mut bytes = Vec::new();
+            model.save(0, &mut bytes);
+            bytes
+        };
+        assert_eq!(model(&[0..1000]), model(&[0..1, 1..17, 17..1000]));
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named() {
+        let refusal = |settings: LogisticSettings| Logistic::new(settings).unwrap_err().to_string();
+        let good = LogisticSettings::default();
+        assert_eq!(refusal(LogisticSettings { bits: 31, ..good }), "bits is 31; it must be from 4 to 30");
+        assert!(refusal(LogisticSettings { rate: f32::NAN, ..good }).starts_with("rate is NaN"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Logistic regression: a weight for each feature, learned row by row.
+
+use super::file::{self, FileError, Reader};
+use super::learner::{Learner, SettingsError};
+use super::linear::{Linear, LinearSettings};
+use super::math::probability;
+use super::metrics::Losses;
+use super::offset::Offset;
+use super::simd::dispatch;
+use crate::rows::{Batch, Slot};
+
+/// How the weights are kept and learned.
+pub type LogisticSettings = LinearSettings;
+
+/// So many rows ahead memory is asked for what a row needs.
+const AHEAD: usize = 4;
+
+/// Logistic regression by FTRL-proximal over hashed weights.
+#[derive(Clone, Debug)]
+pub struct Logistic {
+    offset: Offset,
+    linear: Linear,
+}
+
+impl Logistic {
+    /// One that has learned nothing.
+    pub fn new(settings: LogisticSettings) -> Result<Self, SettingsError> {
+        Ok(Self { offset: Offset::default(), linear: Linear::new(settings)? })
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FileError> {
+        Ok(Self { offset: Offset::read(reader)?, linear: Linear::read(reader)? })
+    }
+
+    fn score(&self, slots: &[Slot]) -> f32 {
+        self.offset.score() + self.linear.score(slots)
+    }
+}
+
+dispatch! { fn learn(model: &mut Logistic, batch: &Batch) -> Losses = learn_kernel }
+dispatch! { fn predict(model: &Logistic, batch: &Batch, out: &mut Vec<f32>) = predict_kernel }
+
+#[inline(always)]
+fn learn_kernel(model: &mut Logistic, batch: &Batch) -> Losses {
+    let mut losses = Losses::default();
+    let mut offset = model.offset.score();
+    for (at, (label, slots)) in batch.rows().enumerate() {
+        model.linear.prefetch(batch.slots(at + AHEAD));
+        let clicked = label > 0.5;
+        let p = probability(offset + model.linear.score(slots));
+        losses.note(p, clicked);
+        model.linear.learn(slots, p - f32::from(clicked));
+        if model.offset.learns() {
+            model.offset.learn(clicked);
+            offset = model.offset.score();
+        }
+    }
+    losses
+}
+
+#[inline(always)]
+fn predict_kernel(model: &Logistic, batch: &Batch, out: &mut Vec<f32>) {
+    out.clear();
+    for (at, (_, slots)) in batch.rows().enumerate() {
+        model.linear.prefetch(batch.slots(at + AHEAD));
+        out.push(probability(model.score(slots)));
+    }
+}
+
+impl Learner for Logistic {
+    fn learn(&mut self, batch: &Batch) -> Losses {
+        learn(self, batch)
+    }
+
+    fn predict(&self, batch: &Batch, out: &mut Vec<f32>) {
+        predict(self, batch, out);
+    }
+
+    fn parameters(&self) -> usize {
+        self.linear.parameters()
+    }
+
+    fn bytes(&self) -> usize {
+        self.linear.bytes()
+    }
+
+    fn save(&self, schema: u64, out: &mut Vec<u8>) {
+        file::save(file::LOGISTIC, schema, out, |out| {
+            self.offset.write(out);
+            self.linear.write(out);
+        });
+    }
+}

@@ -1,0 +1,76 @@
+//! Whether models of archives learn what there is to learn, on rows that they have not seen.
+
+mod world;
+
+use haggle_learning::Batch;
+use haggle_learning::offline::metrics::{Losses, auc};
+use haggle_learning::offline::{LogisticSettings, Settings};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use world::{World, closed};
+
+/// Rows of one world to learn from and to be judged on.
+struct Exam {
+    train: Vec<Batch>,
+    test: Batch,
+    truth: Vec<f32>,
+}
+
+impl Exam {
+    fn new(world: &World, batches: usize, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let train = (0..batches)
+            .map(|_| {
+                let mut batch = Batch::default();
+                world.draw(2000, &mut random, &mut batch);
+                batch
+            })
+            .collect();
+        let mut test = Batch::default();
+        let truth = world.draw(40_000, &mut random, &mut test);
+        Self { train, test, truth }
+    }
+
+    /// What part of the gap from the constant rate to the truth a model closes after so many passes.
+    fn take(&self, settings: &Settings, passes: usize) -> f64 {
+        let mut model = settings.build().unwrap();
+        let mut progressive = Losses::default();
+        for _ in 0..passes {
+            progressive = Losses::default();
+            for batch in &self.train {
+                progressive.add(&model.learn(batch));
+            }
+            model.end_pass();
+        }
+        let mut predicted = Vec::new();
+        model.predict(&self.test, &mut predicted);
+        let losses = Losses::of(&predicted, self.test.labels());
+        let truth = Losses::of(&self.truth, self.test.labels());
+        let closed = closed(&losses, &truth);
+        println!(
+            "{settings:?}, {passes} passes: log loss {:.5}, truth {:.5}, closed {closed:.3}, AUC {:.4} of {:.4}, calibration {:.3}, last pass {:.5}",
+            losses.mean_log_loss(),
+            truth.mean_log_loss(),
+            auc(&predicted, self.test.labels()).unwrap(),
+            auc(&self.truth, self.test.labels()).unwrap(),
+            losses.calibration().unwrap(),
+            progressive.mean_log_loss(),
+        );
+        assert!(
+            (losses.calibration().unwrap() - 1.0).abs() < 0.1,
+            "predicts neither too much nor too little"
+        );
+        closed
+    }
+}
+
+fn logistic() -> Settings {
+    Settings::Logistic(LogisticSettings { bits: 16, ..LogisticSettings::default() })
+}
+
+#[test]
+fn logistic_regression_learns_a_world_of_weights() {
+    let world = World::new(8, 200, 0.0, 1);
+    let closed = Exam::new(&world, 100, 2).take(&logistic(), 1);
+    assert!(closed > 0.8, "{closed}");
+}
