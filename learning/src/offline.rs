@@ -5,6 +5,8 @@
 //! [`metrics`]. Results depend on the rows, their order and the settings alone: with and without wide registers they are
 //! the same.
 
+mod factors;
+mod ffm;
 mod file;
 mod learner;
 mod linear;
@@ -14,6 +16,8 @@ pub mod metrics;
 mod offset;
 mod simd;
 
+pub use factors::FactorSettings;
+pub use ffm::{Ffm, FfmSettings};
 pub use file::{FileError, load};
 pub use learner::{Learner, Settings, SettingsError};
 pub use logistic::{Logistic, LogisticSettings};

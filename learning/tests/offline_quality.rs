@@ -4,7 +4,7 @@ mod world;
 
 use haggle_learning::Batch;
 use haggle_learning::offline::metrics::{Losses, auc};
-use haggle_learning::offline::{LogisticSettings, Settings};
+use haggle_learning::offline::{FactorSettings, FfmSettings, LogisticSettings, Settings};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use world::{World, closed};
@@ -73,4 +73,19 @@ fn logistic_regression_learns_a_world_of_weights() {
     let world = World::new(8, 200, 0.0, 1);
     let closed = Exam::new(&world, 100, 2).take(&logistic(), 1);
     assert!(closed > 0.8, "{closed}");
+}
+
+fn ffm() -> Settings {
+    let linear = LogisticSettings { bits: 16, ..LogisticSettings::default() };
+    let factors = FactorSettings { fields: 8, bits: 12, rate: 0.2, ..FactorSettings::default() };
+    Settings::Ffm(FfmSettings { linear, factors })
+}
+
+#[test]
+fn pairs_of_fields_are_learned_by_vectors_and_not_by_weights() {
+    let world = World::new(8, 200, 1.0, 1);
+    let exam = Exam::new(&world, 150, 2);
+    let (logistic, ffm) = (exam.take(&logistic(), 1), exam.take(&ffm(), 1));
+    assert!(logistic > 0.2 && logistic < 0.4, "{logistic}");
+    assert!(ffm > 0.6, "{ffm}");
 }

@@ -1,12 +1,13 @@
 //! What every model can do.
 
+use super::ffm::{Ffm, FfmSettings};
 use super::logistic::{Logistic, LogisticSettings};
 use super::metrics::Losses;
 use crate::rows::Batch;
 
 /// A model that learns from batches of rows.
 ///
-/// A slot of a field that the model does not have is left out; a value that is no number counts as absent, one beyond
+/// A slot of a field beyond those of the settings meets no other; a value that is no number counts as absent, one beyond
 /// ±1000 as that. A label above one half is a click.
 pub trait Learner: Send {
     /// Learns from the rows in their order and returns what was predicted of them before. Batches of some hundreds of
@@ -36,6 +37,8 @@ pub trait Learner: Send {
 pub enum Settings {
     /// Weights alone.
     Logistic(LogisticSettings),
+    /// Weights, and vectors for pairs of fields.
+    Ffm(FfmSettings),
 }
 
 impl Settings {
@@ -43,6 +46,7 @@ impl Settings {
     pub fn build(&self) -> Result<Box<dyn Learner>, SettingsError> {
         Ok(match self {
             Self::Logistic(settings) => Box::new(Logistic::new(*settings)?),
+            Self::Ffm(settings) => Box::new(Ffm::new(*settings)?),
         })
     }
 }
@@ -72,12 +76,18 @@ pub(crate) fn check(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::offline::FactorSettings;
     use crate::offline::math::mix;
     use crate::rows::Slot;
 
     /// One of each model, small.
     pub(crate) fn settings() -> Vec<Settings> {
-        vec![Settings::Logistic(LogisticSettings { bits: 8, ..LogisticSettings::default() })]
+        let linear = LogisticSettings { bits: 8, ..LogisticSettings::default() };
+        let ffm = |fields, size| {
+            let factors = FactorSettings { fields, size, bits: 6, ..FactorSettings::default() };
+            Settings::Ffm(FfmSettings { linear, factors })
+        };
+        vec![Settings::Logistic(linear), ffm(3, 2), ffm(3, 4), ffm(2, 8)]
     }
 
     /// Some rows with three fields, of which one comes twice in some and not at all in others.
@@ -89,7 +99,7 @@ pub(crate) mod tests {
             push(0, bits % 7, 1.0);
             push(1, 100 + bits / 7 % 5, 0.5);
             (0..bits / 64 % 3).for_each(|more| push(2, 200 + (bits >> 10) % 9 + more, 1.0));
-            batch.end(f32::from((bits % 7 + bits / 7 % 5) % 4 == 0));
+            batch.end(f32::from((bits % 7 + bits / 7 % 5).is_multiple_of(4)));
         }
         batch
     }
@@ -135,7 +145,7 @@ pub(crate) mod tests {
             model.save(0, &mut bytes);
             bytes
         };
-        assert_eq!(model(&[0..1000]), model(&[0..1, 1..17, 17..1000]));
+        assert_eq!(model(&[0..500, 500..1000]), model(&[0..1, 1..17, 17..1000]));
     }
 
     #[test]

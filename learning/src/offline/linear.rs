@@ -1,12 +1,12 @@
 //! Hashed weights, each with its own learning rate: FTRL-proximal.
 //!
-//! McMahan et al., *Ad click prediction: a view from the trenches*, KDD 2013, algorithm 1, with one change: instead of a
-//! weight's sum of squared gradients `n` its root is kept, so a prediction takes no square root.
+//! McMahan et al., *Ad click prediction: a view from the trenches*, KDD 2013, algorithm 1. A row's weights are gathered
+//! eight at a time, so that roots and divisions are done for eight at once.
 
 use super::file::{self, FileError, Reader};
 use super::learner::{SettingsError, check};
 use super::math::value;
-use super::simd::prefetch;
+use super::simd::{Lanes, prefetch, sum};
 use crate::rows::Slot;
 
 /// How weights are kept and learned.
@@ -41,7 +41,7 @@ impl LinearSettings {
     }
 }
 
-/// A weight's state: `z` of the paper and the root of its `n`. Both in one place, so one line of memory is waited for.
+/// A weight's state: `z` and `n` of the paper. Both in one place, so one line of memory is waited for.
 type Entry = [f32; 2];
 
 #[derive(Clone, Debug)]
@@ -49,6 +49,23 @@ pub(crate) struct Linear {
     settings: LinearSettings,
     bias: Entry,
     table: Vec<Entry>,
+}
+
+/// Up to eight weights of a row, as they were when it was scored. Values of none are 0.
+#[derive(Clone, Copy, Debug, Default)]
+struct Eight {
+    places: [u32; 8],
+    used: usize,
+    values: Lanes,
+    squares: Lanes,
+    roots: Lanes,
+    weights: Lanes,
+}
+
+/// The weights of a row; reused from row to row.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gathered {
+    eights: Vec<Eight>,
 }
 
 impl Linear {
@@ -73,43 +90,65 @@ impl Linear {
 
     /// The sum of bias and weights.
     #[inline(always)]
-    pub(crate) fn score(&self, slots: &[Slot]) -> f32 {
-        let mut score = self.weight(self.bias);
-        for slot in slots {
-            // Always there; so without a branch to a panic.
-            let entry = self.table.get(self.place(slot.index)).copied().unwrap_or_default();
-            score += self.weight(entry) * value(slot.value);
+    pub(crate) fn score(&self, slots: &[Slot], gathered: &mut Gathered) -> f32 {
+        let LinearSettings { rate, caution, l1, l2, .. } = self.settings;
+        let damping = caution + rate * l2;
+        gathered.eights.clear();
+        let mut total = [0.0; 8];
+        for slots in slots.chunks(8) {
+            let mut eight = Eight { used: slots.len(), ..Eight::default() };
+            let mut evidence = [0.0; 8];
+            for (lane, slot) in slots.iter().enumerate().take(8) {
+                let place = self.place(slot.index);
+                let [z, n] = self.table.get(place).copied().unwrap_or_default();
+                eight.places[lane] = place as u32;
+                eight.values[lane] = value(slot.value);
+                eight.squares[lane] = n;
+                evidence[lane] = z;
+            }
+            for lane in 0..8 {
+                eight.roots[lane] = eight.squares[lane].sqrt();
+                // Towards 0 by l1, and not beyond.
+                let left = evidence[lane] - evidence[lane].clamp(-l1, l1);
+                eight.weights[lane] = -left * rate / (damping + eight.roots[lane]);
+                total[lane] += eight.weights[lane] * eight.values[lane];
+            }
+            gathered.eights.push(eight);
         }
-        score
+        self.bias_weight() + sum(&total)
     }
 
-    /// Moves bias and weights of a row against the `error`, which is prediction less label.
     #[inline(always)]
-    pub(crate) fn learn(&mut self, slots: &[Slot], error: f32) {
-        self.bias = self.step(self.bias, error);
-        for slot in slots {
-            let place = self.place(slot.index);
-            let entry = self.table.get(place).copied().unwrap_or_default();
-            let next = self.step(entry, error * value(slot.value));
-            if let Some(entry) = self.table.get_mut(place) {
-                *entry = next;
+    fn bias_weight(&self) -> f32 {
+        let [z, n] = self.bias;
+        // Neither l1 nor l2 is for the bias.
+        -z * self.settings.rate / (self.settings.caution + n.sqrt())
+    }
+
+    /// Moves bias and weights of the row that was scored last against the `error`, which is prediction less label. Two
+    /// slots that share a weight both add to it.
+    #[inline(always)]
+    pub(crate) fn learn(&mut self, gathered: &Gathered, error: f32) {
+        let per_rate = 1.0 / self.settings.rate;
+        let [z, n] = self.bias;
+        let grown = n + error * error;
+        self.bias = [z + error - (grown.sqrt() - n.sqrt()) * per_rate * self.bias_weight(), grown];
+        for eight in &gathered.eights {
+            let (mut moves, mut squares) = ([0.0; 8], [0.0; 8]);
+            for lane in 0..8 {
+                let gradient = error * eight.values[lane];
+                squares[lane] = gradient * gradient;
+                let grown = (eight.squares[lane] + squares[lane]).sqrt() - eight.roots[lane];
+                moves[lane] = gradient - grown * per_rate * eight.weights[lane];
+            }
+            for ((place, moved), square) in eight.places.iter().zip(&moves).zip(&squares).take(eight.used) {
+                // Always there; so without a branch to a panic.
+                if let Some([z, n]) = self.table.get_mut(*place as usize) {
+                    *z += moved;
+                    *n += square;
+                }
             }
         }
-    }
-
-    #[inline(always)]
-    fn weight(&self, [z, root]: Entry) -> f32 {
-        let LinearSettings { rate, caution, l1, l2, .. } = self.settings;
-        // Towards 0 by l1, and not beyond.
-        let evidence = z - z.clamp(-l1, l1);
-        -evidence * rate / (caution + root + rate * l2)
-    }
-
-    #[inline(always)]
-    fn step(&self, entry: Entry, gradient: f32) -> Entry {
-        let [z, root] = entry;
-        let grown = (root * root + gradient * gradient).sqrt();
-        [z + gradient - (grown - root) / self.settings.rate * self.weight(entry), grown]
     }
 
     pub(crate) fn parameters(&self) -> usize {

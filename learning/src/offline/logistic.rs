@@ -2,12 +2,12 @@
 
 use super::file::{self, FileError, Reader};
 use super::learner::{Learner, SettingsError};
-use super::linear::{Linear, LinearSettings};
+use super::linear::{Gathered, Linear, LinearSettings};
 use super::math::probability;
 use super::metrics::Losses;
 use super::offset::Offset;
 use super::simd::dispatch;
-use crate::rows::{Batch, Slot};
+use crate::rows::Batch;
 
 /// How the weights are kept and learned.
 pub type LogisticSettings = LinearSettings;
@@ -31,10 +31,6 @@ impl Logistic {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FileError> {
         Ok(Self { offset: Offset::read(reader)?, linear: Linear::read(reader)? })
     }
-
-    fn score(&self, slots: &[Slot]) -> f32 {
-        self.offset.score() + self.linear.score(slots)
-    }
 }
 
 dispatch! { fn learn(model: &mut Logistic, batch: &Batch) -> Losses = learn_kernel }
@@ -43,13 +39,14 @@ dispatch! { fn predict(model: &Logistic, batch: &Batch, out: &mut Vec<f32>) = pr
 #[inline(always)]
 fn learn_kernel(model: &mut Logistic, batch: &Batch) -> Losses {
     let mut losses = Losses::default();
+    let mut gathered = Gathered::default();
     let mut offset = model.offset.score();
     for (at, (label, slots)) in batch.rows().enumerate() {
         model.linear.prefetch(batch.slots(at + AHEAD));
         let clicked = label > 0.5;
-        let p = probability(offset + model.linear.score(slots));
+        let p = probability(offset + model.linear.score(slots, &mut gathered));
         losses.note(p, clicked);
-        model.linear.learn(slots, p - f32::from(clicked));
+        model.linear.learn(&gathered, p - f32::from(clicked));
         if model.offset.learns() {
             model.offset.learn(clicked);
             offset = model.offset.score();
@@ -60,10 +57,12 @@ fn learn_kernel(model: &mut Logistic, batch: &Batch) -> Losses {
 
 #[inline(always)]
 fn predict_kernel(model: &Logistic, batch: &Batch, out: &mut Vec<f32>) {
+    let mut gathered = Gathered::default();
+    let offset = model.offset.score();
     out.clear();
     for (at, (_, slots)) in batch.rows().enumerate() {
         model.linear.prefetch(batch.slots(at + AHEAD));
-        out.push(probability(model.score(slots)));
+        out.push(probability(offset + model.linear.score(slots, &mut gathered)));
     }
 }
 
@@ -89,5 +88,25 @@ impl Learner for Logistic {
             self.offset.write(out);
             self.linear.write(out);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offline::learner::tests::small_world;
+
+    #[test]
+    fn wide_registers_change_no_bit() {
+        let model = || Logistic::new(LogisticSettings::default()).unwrap();
+        let (mut wide, mut plain) = (model(), model());
+        let (mut from_wide, mut from_plain) = (Vec::new(), Vec::new());
+        for rows in [0..1000, 1000..1003, 1003..3000] {
+            let batch = small_world(rows);
+            assert_eq!(learn(&mut wide, &batch), learn_kernel(&mut plain, &batch));
+            predict(&wide, &batch, &mut from_wide);
+            predict_kernel(&plain, &batch, &mut from_plain);
+            assert_eq!(from_wide, from_plain);
+        }
     }
 }

@@ -47,13 +47,13 @@ pub(crate) fn exp(x: f32) -> f32 {
     (p * rest * rest + rest + 1.0) * power
 }
 
-/// `1/√x` for positive normal `x`, right to 5 parts in a million: a first guess from the bits (Lomont 2003) and two of
-/// Newton's steps. Wide registers do all of it, which a square root and a division would keep for long.
+/// `1/√x` for positive normal `x`, right to 7 parts in ten thousand, which is plenty for the size of a step: a first guess
+/// from the bits and one of Newton's steps, with Kadlec's constants (2010). Wide registers do all of it at once; a square
+/// root and a division would keep them long.
 #[inline(always)]
 pub(crate) fn inverse_root(x: f32) -> f32 {
-    let mut y = f32::from_bits(0x5f37_5a86 - (x.to_bits() >> 1));
-    y *= 1.5 - 0.5 * x * y * y;
-    y * (1.5 - 0.5 * x * y * y)
+    let y = f32::from_bits(0x5f1f_fff9u32.wrapping_sub(x.to_bits() >> 1));
+    y * (0.703_952_25 * (2.389_244_6 - x * y * y))
 }
 
 /// The log odds of a probability strictly between 0 and 1.
@@ -89,10 +89,8 @@ mod tests {
                 assert!(p > 0.0 && p < 1.0, "{score}: {p}");
             }
         }
-        assert_eq!(
-            [value(f32::NAN), value(f32::INFINITY), value(-1e9), value(0.25)],
-            [0.0, 1000.0, -1000.0, 0.25]
-        );
+        let taken = [f32::NAN, f32::INFINITY, -1e9, 0.25].map(|given| value(given).to_bits());
+        assert_eq!(taken, [0.0f32, 1000.0, -1000.0, 0.25].map(f32::to_bits));
     }
 
     proptest! {
@@ -105,7 +103,7 @@ mod tests {
         #[test]
         fn inverse_root_is_near(x in 1e-20f32..1e20) {
             let exact = 1.0 / f64::from(x).sqrt();
-            prop_assert!((f64::from(inverse_root(x)) - exact).abs() <= 5e-6 * exact);
+            prop_assert!((f64::from(inverse_root(x)) - exact).abs() <= 7e-4 * exact);
         }
 
         #[test]

@@ -32,8 +32,22 @@ pub(crate) use dispatch;
 /// Eight numbers: one wide register.
 pub(crate) type Lanes = [f32; 8];
 
-/// The sum of eight numbers, in a fixed order.
+/// The sum of two, four or eight numbers, in a fixed order.
 #[inline(always)]
+pub(crate) fn fold<const K: usize>(lanes: &[f32; K]) -> f32 {
+    let (mut left, mut width) = (*lanes, K);
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            left[lane] += left[lane + width];
+        }
+    }
+    left[0]
+}
+
+/// The sum of eight numbers, in a fixed order. Its own function, because the compiler would otherwise pull the order of
+/// this sum into the loop before it and work on pairs there.
+#[inline(never)]
 pub(crate) fn sum(lanes: &Lanes) -> f32 {
     let [a, b, c, d, e, f, g, h] = *lanes;
     ((a + e) + (c + g)) + ((b + f) + (d + h))
