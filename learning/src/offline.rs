@@ -5,19 +5,29 @@
 //! [`metrics`]. Results depend on the rows, their order and the settings alone: with and without wide registers they are
 //! the same.
 
+mod adam;
+mod deep;
+mod deep_settings;
 mod factors;
 mod ffm;
 mod file;
+mod layer;
 mod learner;
 mod linear;
 mod logistic;
 mod math;
+mod matrix;
 pub mod metrics;
 mod offset;
 mod simd;
+mod vectors;
+mod weighted;
 
+pub use deep::Deep;
+pub use deep_settings::DeepSettings;
 pub use factors::FactorSettings;
 pub use ffm::{Ffm, FfmSettings};
 pub use file::{FileError, load};
 pub use learner::{Learner, Settings, SettingsError};
+pub use linear::LinearSettings;
 pub use logistic::{Logistic, LogisticSettings};

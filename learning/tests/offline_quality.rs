@@ -1,5 +1,7 @@
 //! Whether models of archives learn what there is to learn, on rows that they have not seen.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 mod world;
 
 use haggle_learning::Batch;

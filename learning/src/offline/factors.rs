@@ -5,10 +5,11 @@
 //! field, and `others` the same numbers turned around, so that what a field's features are to be multiplied with lies in
 //! the order of their own numbers, and all loops run straight through memory.
 
-use super::file::{self, FileError, Reader};
+use super::file::{FileError, Reader};
 use super::learner::{SettingsError, check};
-use super::math::{inverse_root, mix, unit, value};
-use super::simd::{fold, prefetch};
+use super::math::{inverse_root, value};
+use super::simd::fold;
+use super::vectors::Vectors;
 use crate::rows::Slot;
 
 /// How vectors are kept and learned.
@@ -60,84 +61,33 @@ impl FactorSettings {
     fn width(&self) -> usize {
         (usize::from(self.fields) * usize::from(self.size)).next_multiple_of(8)
     }
-}
 
-/// Numbers in a line of memory.
-const LINE: usize = 16;
+    fn vectors(&self) -> Vectors {
+        let highest = self.start / f32::from(self.size).sqrt();
+        Vectors::new(self.width(), self.bits, 0.0..highest, self.caution, self.seed)
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Factors {
     settings: FactorSettings,
-    width: usize,
-    /// Where the first row starts: at the start of a line, so that no row touches a line more than it must.
-    first: usize,
-    table: Vec<f32>,
+    vectors: Vectors,
 }
 
 impl Factors {
     pub(crate) fn new(settings: FactorSettings) -> Result<Self, SettingsError> {
         settings.check()?;
-        let width = settings.width();
-        let table = vec![0.0; ((2 * width) << settings.bits) + LINE];
-        let first = table.as_ptr().align_offset(4 * LINE).min(LINE);
-        let scale = settings.start / f32::from(settings.size).sqrt();
-        let mut factors = Self { settings, width, first, table };
-        for (row, both) in factors.rows_mut().chunks_exact_mut(2 * width).enumerate() {
-            let (numbers, squares) = both.split_at_mut(width);
-            for (at, number) in numbers.iter_mut().enumerate() {
-                *number = scale * unit(mix(settings.seed ^ mix((row * width + at) as u64)));
-            }
-            squares.fill(settings.caution);
-        }
-        Ok(factors)
+        Ok(Self { settings, vectors: settings.vectors() })
     }
 
     pub(crate) fn size(&self) -> u8 {
         self.settings.size
     }
 
-    /// How many numbers there are in all rows.
-    fn len(&self) -> usize {
-        (2 * self.width) << self.settings.bits
-    }
-
-    fn rows(&self) -> &[f32] {
-        self.table.get(self.first..self.first + self.len()).unwrap_or_default()
-    }
-
-    fn rows_mut(&mut self) -> &mut [f32] {
-        let range = self.first..self.first + self.len();
-        self.table.get_mut(range).unwrap_or_default()
-    }
-
-    #[inline(always)]
-    fn start(&self, index: u32) -> usize {
-        self.first + (index as usize & ((1 << self.settings.bits) - 1)) * 2 * self.width
-    }
-
-    /// A feature's numbers.
-    #[inline(always)]
-    fn numbers(&self, index: u32) -> &[f32] {
-        let start = self.start(index);
-        self.table.get(start..start + self.width).unwrap_or_default()
-    }
-
-    /// A feature's numbers and their sums of squares.
-    #[inline(always)]
-    fn both_mut(&mut self, index: u32) -> (&mut [f32], &mut [f32]) {
-        let start = self.start(index);
-        let row = self.table.get_mut(start..start + 2 * self.width).unwrap_or_default();
-        row.split_at_mut_checked(self.width).unwrap_or_default()
-    }
-
     /// Asks for the lines of a row that is needed soon, with their sums of squares if it is to be learned.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slots: &[Slot], learn: bool) {
-        let length = if learn { 2 * self.width } else { self.width };
-        for slot in slots {
-            let start = self.start(slot.index);
-            (start..start + length).step_by(LINE).for_each(|at| prefetch(&self.table, at));
-        }
+        slots.iter().for_each(|slot| self.vectors.prefetch(slot.index, learn));
     }
 
     pub(crate) fn parameters(&self) -> usize {
@@ -145,7 +95,7 @@ impl Factors {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&self.table[..])
+        self.vectors.bytes()
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -156,8 +106,7 @@ impl Factors {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&seed.to_le_bytes());
-        let touched = |row: &[f32]| row.iter().skip(self.width).any(|squares| *squares > caution);
-        file::write_rows(self.rows().chunks_exact(2 * self.width), touched, out);
+        self.vectors.write(out);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FileError> {
@@ -170,12 +119,7 @@ impl Factors {
         settings.check()?;
         reader.expect_rows(1 << bits)?;
         let mut factors = Self::new(settings)?;
-        let width = factors.width;
-        let valid = |row: &[f32]| {
-            row.iter().take(width).all(|number| number.abs() <= 1e9)
-                && row.iter().skip(width).all(|squares| (caution..=1e30).contains(squares))
-        };
-        file::read_rows(reader, factors.rows_mut().chunks_exact_mut(2 * width), valid)?;
+        factors.vectors.read(reader)?;
         Ok(factors)
     }
 }
@@ -196,7 +140,7 @@ pub(crate) struct Meeting<const K: usize> {
 
 impl<const K: usize> Meeting<K> {
     pub(crate) fn of(factors: &Factors) -> Self {
-        let width = factors.width / K;
+        let width = factors.vectors.width() / K;
         Self {
             width,
             sums: vec![[0.0; K]; width * width],
@@ -220,7 +164,7 @@ impl<const K: usize> Meeting<K> {
             *count += 1;
             let strength = value(slot.value);
             let sums = self.sums[field * width..][..width].as_flattened_mut();
-            let numbers = factors.numbers(slot.index);
+            let numbers = factors.vectors.numbers(slot.index);
             if *count == 1 {
                 self.present.push(field);
                 sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum = strength * number);
@@ -260,7 +204,8 @@ impl<const K: usize> Meeting<K> {
             let field = usize::from(slot.field);
             if self.counts.get(field).is_some_and(|count| *count > 1) {
                 let strength = value(slot.value);
-                let vector = factors.numbers(slot.index).get(field * K..).and_then(|rest| rest.get(..K));
+                let vector =
+                    factors.vectors.numbers(slot.index).get(field * K..).and_then(|rest| rest.get(..K));
                 own -= square(vector.unwrap_or_default()) * strength * strength;
             }
         }
@@ -280,7 +225,7 @@ impl<const K: usize> Meeting<K> {
             for (other, sum) in self.others.iter_mut().zip(self.sums[field..].iter().step_by(self.width)) {
                 *other = *sum;
             }
-            let (numbers, squares) = factors.both_mut(slot.index);
+            let (numbers, squares) = factors.vectors.both_mut(slot.index);
             // A feature does not meet itself.
             for (other, number) in self.others[field].iter_mut().zip(&numbers[field * K..]) {
                 *other -= strength * number;
@@ -306,7 +251,7 @@ mod tests {
         let size = usize::from(factors.settings.size);
         let number = |slot: &Slot, field: u16, j: usize| {
             let at = usize::from(field) * size + j;
-            factors.numbers(slot.index)[at]
+            factors.vectors.numbers(slot.index)[at]
         };
         let known = |slot: &&Slot| slot.field < factors.settings.fields;
         let mut total = 0.0;
@@ -368,8 +313,8 @@ mod tests {
             let mut factors = factors(5, 1 << size);
             // All steps become the same multiple of the gradient.
             factors.settings.rate = 1e-3;
-            let width = factors.width;
-            factors.rows_mut().chunks_exact_mut(2 * width).for_each(|row| row[width..].fill(1e4));
+            let width = factors.vectors.width();
+            factors.vectors.rows_mut().chunks_exact_mut(2 * width).for_each(|row| row[width..].fill(1e4));
             let before = factors.clone();
             match size {
                 1 => learn::<2>(&mut factors, &slots, 0.1),
@@ -377,7 +322,7 @@ mod tests {
                 _ => learn::<8>(&mut factors, &slots, 0.1),
             }
             // The squared length of the slope is what the squares have grown by, over the error's square.
-            let rows = |factors: &Factors| factors.rows().to_vec();
+            let rows = |factors: &Factors| factors.vectors.rows().to_vec();
             let grown: f64 = rows(&factors)
                 .chunks_exact(2 * width)
                 .zip(rows(&before).chunks_exact(2 * width))

@@ -3,6 +3,7 @@
 //! Little-endian, in an [`envelope`]: `u32` kind of the model, `u64` hash of the schema, and what the kind writes: its
 //! settings first, its state then. Of large tables only touched rows are written.
 
+use super::deep::Deep;
 use super::ffm::Ffm;
 use super::learner::{Learner, SettingsError};
 use super::logistic::Logistic;
@@ -70,6 +71,7 @@ impl From<ModelError> for FileError {
 /// The kinds of models, by the number in the file.
 pub(crate) const LOGISTIC: u32 = 1;
 pub(crate) const FFM: u32 = 2;
+pub(crate) const DEEP: u32 = 3;
 
 /// Appends a model of a kind, whose settings and state `write` appends.
 pub(crate) fn save(kind: u32, schema: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
@@ -92,6 +94,7 @@ pub fn load(bytes: &[u8], schema: u64) -> Result<Box<dyn Learner>, FileError> {
     let model: Box<dyn Learner> = match kind {
         LOGISTIC => Box::new(Logistic::read(&mut reader)?),
         FFM => Box::new(Ffm::read(&mut reader)?),
+        DEEP => Box::new(Deep::read(&mut reader)?),
         _ => return Err(FileError::Invalid("it is of an unknown kind")),
     };
     if reader.0.0.is_empty() { Ok(model) } else { Err(FileError::Invalid("it goes on after its end")) }

@@ -1,5 +1,7 @@
 //! What every model can do.
 
+use super::deep::Deep;
+use super::deep_settings::DeepSettings;
 use super::ffm::{Ffm, FfmSettings};
 use super::logistic::{Logistic, LogisticSettings};
 use super::metrics::Losses;
@@ -39,6 +41,8 @@ pub enum Settings {
     Logistic(LogisticSettings),
     /// Weights, and vectors for pairs of fields.
     Ffm(FfmSettings),
+    /// Weights, vectors for weighted pairs of fields, and a network.
+    Deep(DeepSettings),
 }
 
 impl Settings {
@@ -47,6 +51,7 @@ impl Settings {
         Ok(match self {
             Self::Logistic(settings) => Box::new(Logistic::new(*settings)?),
             Self::Ffm(settings) => Box::new(Ffm::new(*settings)?),
+            Self::Deep(settings) => Box::new(Deep::new(settings.clone())?),
         })
     }
 }
@@ -87,7 +92,19 @@ pub(crate) mod tests {
             let factors = FactorSettings { fields, size, bits: 6, ..FactorSettings::default() };
             Settings::Ffm(FfmSettings { linear, factors })
         };
-        vec![Settings::Logistic(linear), ffm(3, 2), ffm(3, 4), ffm(2, 8)]
+        let deep = |fields, size, hidden, normalise, dropout| {
+            let settings = DeepSettings { linear, fields, size, bits: 6, hidden, ..DeepSettings::default() };
+            Settings::Deep(DeepSettings { normalise, dropout, minibatch: 64, ..settings })
+        };
+        vec![
+            Settings::Logistic(linear),
+            ffm(3, 2),
+            ffm(3, 4),
+            ffm(2, 8),
+            deep(3, 8, vec![32, 16], true, 0.1),
+            deep(2, 16, vec![16], false, 0.0),
+            deep(3, 8, vec![], false, 0.0),
+        ]
     }
 
     /// Some rows with three fields, of which one comes twice in some and not at all in others.
