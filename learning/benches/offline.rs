@@ -5,7 +5,7 @@ mod world;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use haggle_learning::Batch;
-use haggle_learning::offline::{FactorSettings, FfmSettings, LogisticSettings, Settings};
+use haggle_learning::offline::{DeepSettings, FactorSettings, FfmSettings, LogisticSettings, Settings};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use world::World;
@@ -24,7 +24,12 @@ fn benches(criterion: &mut Criterion) {
         .collect();
     let linear = LogisticSettings::default();
     let ffm = FfmSettings { linear, factors: FactorSettings { bits: 18, ..FactorSettings::default() } };
-    let models = [("logistic", Settings::Logistic(linear)), ("ffm", Settings::Ffm(ffm))];
+    let deep = DeepSettings { linear, ..DeepSettings::default() };
+    let models = [
+        ("logistic", Settings::Logistic(linear)),
+        ("ffm", Settings::Ffm(ffm)),
+        ("deep", Settings::Deep(deep)),
+    ];
     let mut group = criterion.benchmark_group("offline");
     group.throughput(Throughput::Elements(ROWS as u64)).sample_size(20);
     for (name, settings) in models {

@@ -6,7 +6,7 @@ mod world;
 
 use haggle_learning::Batch;
 use haggle_learning::offline::metrics::{Losses, auc};
-use haggle_learning::offline::{FactorSettings, FfmSettings, LogisticSettings, Settings};
+use haggle_learning::offline::{DeepSettings, FactorSettings, FfmSettings, LogisticSettings, Settings};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use world::{World, closed};
@@ -79,15 +79,23 @@ fn logistic_regression_learns_a_world_of_weights() {
 
 fn ffm() -> Settings {
     let linear = LogisticSettings { bits: 16, ..LogisticSettings::default() };
-    let factors = FactorSettings { fields: 8, bits: 12, rate: 0.2, ..FactorSettings::default() };
+    let factors = FactorSettings { fields: 8, bits: 12, ..FactorSettings::default() };
     Settings::Ffm(FfmSettings { linear, factors })
 }
 
+fn deep() -> Settings {
+    let linear = LogisticSettings { bits: 16, ..LogisticSettings::default() };
+    Settings::Deep(DeepSettings { linear, fields: 8, bits: 12, ..DeepSettings::default() })
+}
+
+/// Pairs of fields, of which weights see nothing: the more of a pair a model shares between features, the fewer rows it
+/// needs.
 #[test]
 fn pairs_of_fields_are_learned_by_vectors_and_not_by_weights() {
     let world = World::new(8, 200, 1.0, 1);
     let exam = Exam::new(&world, 150, 2);
-    let (logistic, ffm) = (exam.take(&logistic(), 1), exam.take(&ffm(), 1));
+    let (logistic, ffm, deep) = (exam.take(&logistic(), 1), exam.take(&ffm(), 1), exam.take(&deep(), 1));
     assert!(logistic > 0.2 && logistic < 0.4, "{logistic}");
-    assert!(ffm > 0.6, "{ffm}");
+    assert!(ffm > 0.55, "{ffm}");
+    assert!(deep > ffm + 0.02, "{deep} {ffm}");
 }

@@ -35,7 +35,7 @@ pub struct FactorSettings {
 
 impl Default for FactorSettings {
     fn default() -> Self {
-        Self { fields: 16, size: 4, bits: 16, rate: 0.1, caution: 0.3, l2: 0.0, start: 0.2, seed: 1 }
+        Self { fields: 16, size: 4, bits: 16, rate: 0.1, caution: 1.0, l2: 0.0, start: 0.05, seed: 1 }
     }
 }
 
