@@ -7,7 +7,6 @@
 
 mod adam;
 mod deep;
-mod deep_settings;
 mod factors;
 mod ffm;
 mod file;
@@ -24,8 +23,7 @@ mod simd;
 mod vectors;
 mod weighted;
 
-pub use deep::Deep;
-pub use deep_settings::DeepSettings;
+pub use deep::{Deep, DeepSettings};
 pub use factors::FactorSettings;
 pub use ffm::{Ffm, FfmSettings};
 pub use file::{FileError, load};

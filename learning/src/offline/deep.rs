@@ -5,17 +5,20 @@
 //! Learned by minibatches: weights by FTRL-proximal, vectors by AdaGrad, all that is dense by Adam. A field's part of the
 //! network's first layer depends on that field alone, so what belongs to an ad and what to a request can be added up apart.
 
+mod predict;
+mod settings;
+
+pub use settings::DeepSettings;
+
 use super::adam::{Dense, Step};
-use super::deep_settings::DeepSettings;
 use super::file::{self, FileError, Reader};
-use super::layer::{Dropout, Folded, Layer, Pass};
+use super::layer::{Dropout, Layer, Pass};
 use super::learner::{Learner, SettingsError};
 use super::linear::{Gathered, Linear};
 use super::math::{inverse_root, mix, probability, value};
-use super::matrix::PANEL;
 use super::metrics::Losses;
 use super::offset::Offset;
-use super::simd::{dispatch, sum};
+use super::simd::{dispatch, dot};
 use super::vectors::Vectors;
 use super::weighted::Weighted;
 use crate::rows::{Batch, Slot};
@@ -134,7 +137,6 @@ impl Deep {
 }
 
 dispatch! { fn learn(model: &mut Deep, batch: &Batch) -> Losses = learn_kernel }
-dispatch! { fn predict(model: &Deep, batch: &Batch, out: &mut Vec<f32>) = predict_kernel }
 
 #[inline(always)]
 fn learn_kernel(model: &mut Deep, batch: &Batch) -> Losses {
@@ -259,82 +261,13 @@ fn move_vectors<const K: usize>(model: &mut Deep, slots: &[Slot], slopes: &[f32]
     }
 }
 
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut total = [0.0; 8];
-    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
-        for lane in 0..8 {
-            total[lane] += a[lane] * b[lane];
-        }
-    }
-    sum(&total)
-}
-
-#[inline(always)]
-fn predict_kernel(model: &Deep, batch: &Batch, out: &mut Vec<f32>) {
-    out.clear();
-    let layers: Vec<Folded> = model.layers.iter().map(Layer::folded).collect();
-    let part = model.part(batch.len());
-    let mut work = Predicting::default();
-    for start in (0..batch.len()).step_by(part) {
-        let rows = start..batch.len().min(start + part);
-        match model.settings.size {
-            8 => predict_part::<8>(model, &layers, batch, rows, out, &mut work),
-            _ => predict_part::<16>(model, &layers, batch, rows, out, &mut work),
-        }
-    }
-}
-
-/// Working memory of predictions.
-#[derive(Default)]
-struct Predicting {
-    gathered: Gathered,
-    pulls: Vec<f32>,
-    rows: Vec<f32>,
-    next: Vec<f32>,
-    panel: Vec<[f32; PANEL]>,
-}
-
-#[inline(always)]
-fn predict_part<const K: usize>(
-    model: &Deep,
-    layers: &[Folded],
-    batch: &Batch,
-    rows: std::ops::Range<usize>,
-    out: &mut Vec<f32>,
-    work: &mut Predicting,
-) {
-    let width = model.settings.width();
-    let begin = out.len();
-    let offset = model.offset.score();
-    work.pulls.resize(width, 0.0);
-    work.rows.clear();
-    work.rows.resize(rows.len() * width, 0.0);
-    for (at, row) in rows.clone().zip(work.rows.chunks_exact_mut(width)) {
-        model.prefetch(batch.slots(at + 2), false);
-        model.gather::<K>(batch.slots(at), row);
-        let pairs = model.weighted.score::<K>(row, &mut work.pulls);
-        out.push(offset + model.linear.score(batch.slots(at), &mut work.gathered) + pairs);
-    }
-    for layer in layers {
-        layer.forth(&work.rows, &mut work.next, &mut work.panel);
-        std::mem::swap(&mut work.rows, &mut work.next);
-    }
-    let units = model.output.numbers.len();
-    for (at, score) in out.iter_mut().skip(begin).enumerate() {
-        let network =
-            if units > 0 { dot(&model.output.numbers, &work.rows[at * units..][..units]) } else { 0.0 };
-        *score = probability(*score + network);
-    }
-}
-
 impl Learner for Deep {
     fn learn(&mut self, batch: &Batch) -> Losses {
         learn(self, batch)
     }
 
     fn predict(&self, batch: &Batch, out: &mut Vec<f32>) {
-        predict(self, batch, out);
+        predict::predict(self, batch, out);
     }
 
     fn end_pass(&mut self) {
@@ -391,8 +324,8 @@ mod tests {
         for rows in [0..1000, 1000..1003, 1003..3000] {
             let batch = small_world(rows);
             assert_eq!(learn(&mut wide, &batch), learn_kernel(&mut plain, &batch));
-            predict(&wide, &batch, &mut from_wide);
-            predict_kernel(&plain, &batch, &mut from_plain);
+            predict::predict(&wide, &batch, &mut from_wide);
+            predict::predict_kernel(&plain, &batch, &mut from_plain);
             assert_eq!(from_wide, from_plain);
         }
     }

@@ -1,7 +1,6 @@
 //! What every model can do.
 
-use super::deep::Deep;
-use super::deep_settings::DeepSettings;
+use super::deep::{Deep, DeepSettings};
 use super::ffm::{Ffm, FfmSettings};
 use super::logistic::{Logistic, LogisticSettings};
 use super::metrics::Losses;

@@ -6,11 +6,11 @@
 
 /// Declares a function that runs `$kernel` with AVX2 where the machine has it.
 macro_rules! dispatch {
-    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? = $kernel:path) => {
+    ($(#[$doc:meta])* $visible:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)? = $kernel:path) => {
         $(#[$doc])*
         #[inline]
         #[allow(unsafe_code, reason = "calls of functions compiled for AVX2; see offline/simd.rs")]
-        fn $name($($argument: $kind),*) $(-> $result)? {
+        $visible fn $name($($argument: $kind),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2")]
@@ -51,6 +51,18 @@ pub(crate) fn fold<const K: usize>(lanes: &[f32; K]) -> f32 {
 pub(crate) fn sum(lanes: &Lanes) -> f32 {
     let [a, b, c, d, e, f, g, h] = *lanes;
     ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// The product of two vectors of the same length, a multiple of eight.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut total = [0.0; 8];
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        for lane in 0..8 {
+            total[lane] += a[lane] * b[lane];
+        }
+    }
+    sum(&total)
 }
 
 /// Asks for the cache line of an element that is needed soon; of none where there is no such element.

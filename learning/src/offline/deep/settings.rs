@@ -1,9 +1,9 @@
 //! How a [`Deep`](super::Deep) model is made and learned.
 
-use super::file::{FileError, Reader};
-use super::learner::{SettingsError, check};
-use super::linear::LinearSettings;
-use super::matrix::PANEL;
+use crate::offline::file::{FileError, Reader};
+use crate::offline::learner::{SettingsError, check};
+use crate::offline::linear::LinearSettings;
+use crate::offline::matrix::PANEL;
 
 /// The most hidden layers.
 const LAYERS: usize = 4;
