@@ -11,6 +11,7 @@
 //! [`offline`] is for archives: larger models, learned from rows by the million ([`Batch`]).
 
 mod checkpoint;
+pub mod data;
 mod envelope;
 mod error;
 mod features;

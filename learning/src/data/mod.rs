@@ -1,0 +1,16 @@
+//! From files of rows to [`Batch`](crate::Batch)es: what offline training reads.
+//!
+//! A [`Schema`] says what a table's columns mean, an [`Encoder`] turns one row's texts into slots by it, and a
+//! [`Reader`] fills batches from a file larger than memory. The encoder knows nothing of files, so what is learned
+//! from a file can be asked of one record.
+
+mod encoder;
+mod number;
+mod schema;
+mod schema_file;
+mod time;
+
+pub use encoder::{BadValue, Encoder, Sink};
+pub use schema::{Feature, How, Positive, Scale, Schema};
+pub use schema_file::{SchemaError, SchemaErrors};
+pub use time::Part;
