@@ -4,13 +4,29 @@
 //! [`Reader`] fills batches from a file larger than memory. The encoder knows nothing of files, so what is learned
 //! from a file can be asked of one record.
 
+mod clicks;
+mod collisions;
+mod csv;
 mod encoder;
+mod error;
+mod ipinyou;
+mod libsvm;
+mod lines;
 mod number;
+mod reader;
 mod schema;
 mod schema_file;
+mod seen;
+mod source;
+mod table;
 mod time;
+mod vw;
 
+pub use collisions::CollisionReport;
 pub use encoder::{BadValue, Encoder, Sink};
+pub use error::{BadRow, BadRows, DataError, Flaw};
+pub use libsvm::FeatureIndex;
+pub use reader::{Format, ReadOptions, ReadReport, Reader};
 pub use schema::{Feature, How, Positive, Scale, Schema};
 pub use schema_file::{SchemaError, SchemaErrors};
 pub use time::Part;

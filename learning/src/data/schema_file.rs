@@ -193,7 +193,7 @@ fn read(root: &DeTable<'_>, problems: &Problems<'_>) -> Option<Schema> {
     };
     let features = features(&table, &mut columns)?;
     let label = label?;
-    for feature in features.iter().filter(|feature| column(&feature.how) == Some(label)) {
+    for feature in features.iter().filter(|feature| feature.how.column() == Some(label)) {
         let problem =
             format!("feature `{}` is made of the label; a model would learn nothing else", feature.name);
         table.fail("label", &problem);
@@ -207,18 +207,6 @@ fn read(root: &DeTable<'_>, problems: &Problems<'_>) -> Option<Schema> {
         bits: bits.unwrap_or(BITS),
         features,
     })
-}
-
-fn column(how: &How) -> Option<usize> {
-    match how {
-        How::Category(column)
-        | How::Number(column, _)
-        | How::Bins(column, _)
-        | How::Several(column, _)
-        | How::Words(column)
-        | How::Time(column, _) => Some(*column),
-        How::Cross(_) => None,
-    }
 }
 
 fn features(root: &Table<'_>, columns: &mut Columns) -> Option<Vec<Feature>> {
