@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use haggle::config::{self, Loaded, SettingsLayer};
 use haggle::exit::Exit;
-use haggle::generate::{Campaigns, Requests, VENDOR, write_campaigns};
+use haggle::generate::{Campaigns, Clicks, Requests, VENDOR, write_campaigns};
 use haggle_domain::{Basis, CpmMicros, ExchangeKey, Opportunity, Rates, Timestamp};
 use haggle_openrtb::privacy::Policy;
 use haggle_openrtb::{Asker, UserId};
@@ -116,4 +117,60 @@ fn the_command_writes_where_it_is_told_and_never_over_what_is_there() {
     let (code, _, error) = haggle(&campaigns);
     assert_eq!(code, Some(i32::from(Exit::CannotCreate.code())));
     assert!(error.contains("is not empty"), "{error}");
+}
+
+#[test]
+fn clicks_follow_the_truth_that_stands_beside_them() {
+    let mut clicks = Clicks::new(1, 5);
+    let mut text = Vec::new();
+    (0..200_000).for_each(|_| clicks.next_row(&mut text));
+    let text = String::from_utf8(text).unwrap();
+    let columns = Clicks::header().split('\t').count();
+    // By the truth's size: of each fifth how many clicks were to be expected, and came.
+    let mut rows: Vec<(f64, bool)> = text
+        .lines()
+        .map(|line| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            assert_eq!(fields.len(), columns, "{line}");
+            (fields[columns - 1].parse().unwrap(), fields[0] == "1")
+        })
+        .collect();
+    rows.sort_by(|one, other| one.0.total_cmp(&other.0));
+    for fifth in rows.chunks(rows.len() / 5) {
+        let expected: f64 = fifth.iter().map(|(truth, _)| truth).sum();
+        let spread = fifth.iter().map(|(truth, _)| truth * (1.0 - truth)).sum::<f64>().sqrt();
+        let came = fifth.iter().filter(|(_, clicked)| *clicked).count() as f64;
+        assert!(
+            (came - expected).abs() < 4.0 * spread,
+            "{came} clicks, {expected:.0} ± {spread:.0} expected"
+        );
+    }
+    let summary = clicks.summary();
+    let rate = summary.clicks as f64 / summary.rows as f64;
+    assert!((0.01..0.08).contains(&rate), "{rate}");
+    assert!(summary.truth_log_loss < 0.9 * summary.rate_log_loss, "{summary:?}");
+}
+
+#[test]
+fn a_world_keeps_its_rule_from_seed_to_seed() {
+    let rows = |world, seed| {
+        let (mut clicks, mut text) = (Clicks::new(world, seed), Vec::new());
+        (0..20_000).for_each(|_| clicks.next_row(&mut text));
+        String::from_utf8(text).unwrap()
+    };
+    assert_eq!(rows(1, 1), rows(1, 1));
+    assert_ne!(rows(1, 1), rows(1, 2));
+    assert_ne!(rows(1, 1), rows(2, 1));
+    // What goes together goes together in both logs: an ad is of one campaign.
+    let campaigns = |text: &str| -> BTreeMap<String, String> {
+        text.lines()
+            .map(|line| {
+                let fields: Vec<&str> = line.split('\t').collect();
+                (fields[9].to_owned(), fields[10].to_owned())
+            })
+            .collect()
+    };
+    let (one, other) = (campaigns(&rows(1, 1)), campaigns(&rows(1, 2)));
+    let both: Vec<_> = one.iter().filter_map(|(ad, campaign)| Some((campaign, other.get(ad)?))).collect();
+    assert!(both.len() > 500 && both.iter().all(|(one, other)| one == other));
 }

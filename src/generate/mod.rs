@@ -1,6 +1,8 @@
-//! `haggle generate`: requests and campaigns for trying how fast a bidder is. The same seed makes the same files.
+//! `haggle generate`: requests and campaigns for trying how fast a bidder is, and logs of clicks for trying how well models
+//! learn. The same seed makes the same files.
 
 mod campaigns;
+mod clicks;
 mod consent;
 mod requests;
 mod world;
@@ -13,10 +15,12 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use self::campaigns::Campaigns;
+pub use self::clicks::{Clicks, ClicksSummary};
 pub use self::consent::VENDOR;
 pub use self::requests::Requests;
 pub(crate) use self::world::{Chance, TOPICS, USERS, user};
 
+use crate::cli::print;
 use crate::exit::{Exit, ExitError};
 
 /// What to make.
@@ -26,6 +30,8 @@ pub enum GenerateCommand {
     Requests(RequestsArgs),
     /// Campaigns with realistic targeting, as files for the `campaigns` folder.
     Campaigns(CampaignsArgs),
+    /// A log of impressions whose clicks follow a rule that is known, and the schema to learn from it by.
+    Clicks(ClicksArgs),
 }
 
 /// How many requests, and where to.
@@ -56,6 +62,23 @@ pub struct CampaignsArgs {
     pub out: PathBuf,
 }
 
+/// How many rows, and where to.
+#[derive(Clone, Debug, Args)]
+pub struct ClicksArgs {
+    /// How many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    pub rows: u64,
+    /// The same seed makes the same rows.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The same world has the same rule: train on one seed's rows, test on another's.
+    #[arg(long, default_value_t = 1)]
+    pub world: u64,
+    /// The file to write, of fields by tabs; the schema comes beside it, as NAME.schema.toml.
+    #[arg(long, value_name = "FILE.tsv")]
+    pub out: PathBuf,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -64,6 +87,7 @@ pub struct CampaignsArgs {
 pub fn run(command: &GenerateCommand) -> Result<(), ExitError> {
     match command {
         GenerateCommand::Requests(args) => requests(args),
+        GenerateCommand::Clicks(args) => clicks(args),
         GenerateCommand::Campaigns(args) => {
             let bar = bar(args.count.into());
             write_campaigns(&args.out, args.count as usize, args.seed, |made| bar.set_position(made as u64))?;
@@ -99,6 +123,38 @@ fn requests(args: &RequestsArgs) -> Result<(), ExitError> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(Exit::IoFailed, error)),
         _ => Ok(()),
     }
+}
+
+fn clicks(args: &ClicksArgs) -> Result<(), ExitError> {
+    let failed = |path: &Path, exit, error: std::io::Error| {
+        ExitError::new(exit, format!("{} cannot be written: {error}", path.display()))
+    };
+    let schema = args.out.with_extension("schema.toml");
+    fs::write(&schema, Clicks::schema()).map_err(|error| failed(&schema, Exit::CannotCreate, error))?;
+    let out = File::create(&args.out).map_err(|error| failed(&args.out, Exit::CannotCreate, error))?;
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    let io_failed = |error| failed(&args.out, Exit::IoFailed, error);
+    writeln!(out, "{}", Clicks::header()).map_err(io_failed)?;
+    let bar = bar(args.rows);
+    let mut clicks = Clicks::new(args.world, args.seed);
+    let mut row = Vec::with_capacity(256);
+    for made in 0..args.rows {
+        row.clear();
+        clicks.next_row(&mut row);
+        out.write_all(&row).map_err(io_failed)?;
+        if made % 10_000 == 0 {
+            bar.set_position(made);
+        }
+    }
+    bar.finish_and_clear();
+    out.flush().map_err(io_failed)?;
+    let ClicksSummary { rows, clicks, truth_log_loss, rate_log_loss } = clicks.summary();
+    print(format!(
+        "{rows} rows, {clicks} clicks; log loss of the truth {truth_log_loss:.6}, of the rate alone {rate_log_loss:.6}\n\
+         wrote {} and {}",
+        args.out.display(),
+        schema.display()
+    ))
 }
 
 /// Writes files of campaigns into a folder, which is made, or has to be empty. `progress` is told how many are written.

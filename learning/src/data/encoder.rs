@@ -31,8 +31,8 @@ pub enum BadValue {
     /// Beyond ±10¹⁵.
     #[error("is beyond ±1e15, where numbers are taken for mistakes")]
     Extreme,
-    /// Beyond ±10⁶ when the model would see it.
-    #[error("is beyond ±1e6, too strong for a model; give the feature transform = \"log\" or bins")]
+    /// Beyond ±1000 when the model would see it.
+    #[error("is beyond ±1000, too strong for a model; give the feature transform = \"log\" or bins")]
     TooStrong,
     /// Not a time in a form that is known.
     #[error("is not a time; write 2019-11-24 00:01:03, 20191124000103, or seconds since 1970")]
@@ -345,7 +345,7 @@ mod tests {
             ("log", "inf", "is not a finite number"),
             ("bin", "ten", "is not a finite number"),
             ("log", "1e16", "is beyond ±1e15"),
-            ("raw", "-2e6", "is beyond ±1e6"),
+            ("raw", "-2e3", "is beyond ±1000"),
         ] {
             let error = of(name, text).unwrap_err();
             assert!(error.starts_with(&format!("{name} {problem}")), "{error}");

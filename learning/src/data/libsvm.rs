@@ -137,7 +137,7 @@ impl LibSvm {
             b"1" => 1.0,
             _ => match number(value) {
                 Some(value) if value.abs() <= STRONGEST => value as f32,
-                Some(_) => return flaw("has a value beyond ±1e6, too strong for a model"),
+                Some(_) => return flaw("has a value beyond ±1000, too strong for a model"),
                 None => return flaw("has a value that is not a finite number"),
             },
         };
@@ -197,7 +197,7 @@ mod tests {
         for (line, problem) in [
             ("2 1:1", "\"2\" is not a label"),
             ("1 1:nan", "\"1:nan\" has a value that is not a finite number"),
-            ("1 1:1e300", "\"1:1e300\" has a value beyond ±1e6"),
+            ("1 1:1e300", "\"1:1e300\" has a value beyond ±1000"),
             ("1 5", "\"5\" is not index:value"),
             ("1 4294967296:1", "\"4294967296:1\" has an index that is no whole number below 2^32"),
             ("1 -1:1", "\"-1:1\" has an index"),

@@ -3,8 +3,8 @@
 /// Numbers beyond this, either way, are taken for mistakes: no price, count or time is as large.
 pub(super) const EXTREME: f64 = 1e15;
 
-/// What a row's numbers may be at most when a model sees them: one step with a larger one ruins any model.
-pub(super) const STRONGEST: f64 = 1e6;
+/// What a row's numbers may be at most when a model sees them: models take stronger ones for this, so they would not differ.
+pub(super) const STRONGEST: f64 = 1e3;
 
 /// A finite number, or `None`. Blanks around it do not matter.
 #[inline]

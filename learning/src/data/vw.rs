@@ -121,7 +121,7 @@ impl Vw {
             let (feature, value) = weighed(word)?;
             let value = value * weight;
             if value.abs() > STRONGEST as f32 {
-                return Err(Flaw::of("features", word, "is beyond ±1e6, too strong for a model"));
+                return Err(Flaw::of("features", word, "is beyond ±1000, too strong for a model"));
             }
             let hash = xxh3_64_with_seed(feature, seed);
             sink.put(hash, Slot { field, index: (hash >> (64 - self.bits)) as u32, value });
@@ -140,7 +140,7 @@ fn weighed(word: &[u8]) -> Result<(&[u8], f32), Flaw> {
     let (name, text) = (word.get(..at).unwrap_or_default(), word.get(at + 1..).unwrap_or_default());
     match number(text).filter(|value| value.abs() <= STRONGEST) {
         Some(value) => Ok((name, value as f32)),
-        None => Err(Flaw::of("features", word, "ends in no number of at most 1e6")),
+        None => Err(Flaw::of("features", word, "ends in no number of at most 1000")),
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
             ("| a", "\"\" is not a label"),
             ("1 2.5 | a", "\"2.5\" weighs the row"),
             ("1 | a:nan", "\"a:nan\" ends in no number"),
-            ("1 |n:1e5 a:1e5", "\"a:1e5\" is beyond"),
+            ("1 |n:1e2 a:1e2", "\"a:1e2\" is beyond"),
         ] {
             let found = rows(&mut vw, &[line]).remove(0).unwrap_err();
             assert!(found.starts_with(problem), "{found}");
