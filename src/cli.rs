@@ -19,6 +19,7 @@ use crate::exit::{Exit, ExitError};
 use crate::generate;
 use crate::ledger;
 use crate::load;
+use crate::model;
 use crate::privacy;
 use crate::server::{Node, Stopped, journal_exit};
 use crate::supply;
@@ -42,7 +43,10 @@ enum Command {
     Certify(certify::CertifyArgs),
     /// Send requests to a bidder at a fixed rate, or as fast as it answers, and measure its latency.
     Load(load::LoadArgs),
-    /// Make requests and campaigns to try a bidder's speed with.
+    /// Train models on archives of impressions, judge them and ask them.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Make requests and campaigns to try a bidder's speed with, or clicks to train models on.
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
     /// Measure how fast the bidder is on this machine.
@@ -118,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Certify(args) => certify::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Model(command) => model::run(command),
         Command::Bench(command) => bench::run(&command),
         Command::BenchEmpty => bench::run_empty(),
         Command::Generate(command) => generate::run(&command),

@@ -18,7 +18,8 @@ pub enum Exit {
     Usage = 2,
     /// The journal is damaged: money that was acknowledged cannot be read back.
     JournalDamaged = 65,
-    /// A file of requests or exchange rates cannot be used; every bad line has been printed.
+    /// A file of requests, exchange rates or rows to learn from, or a trained model, cannot be used; what is wrong has been
+    /// printed.
     InputUnusable = 66,
     /// The endpoint to certify or to load cannot be reached.
     EndpointUnreachable = 68,

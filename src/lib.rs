@@ -14,6 +14,7 @@ pub mod generate;
 pub mod ledger;
 pub mod load;
 pub mod metrics;
+pub mod model;
 pub mod price;
 pub mod privacy;
 pub mod safety;

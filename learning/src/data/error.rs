@@ -28,13 +28,22 @@ pub enum DataError {
         problem: String,
     },
     /// More bad rows than were allowed.
-    #[error("{bad}\n{}: more than {limit} bad rows; mend the file or the schema, or allow more with --bad-rows", bad.file)]
+    #[error("{bad}\n{}: {}", bad.file, too_many(*limit))]
     TooManyBad {
         /// The first of them.
         bad: BadRows,
         /// How many were allowed.
         limit: u64,
     },
+}
+
+fn too_many(limit: u64) -> String {
+    match limit {
+        0 => "no bad row is allowed here; mend it, or take it out".to_owned(),
+        _ => {
+            format!("more than {limit} bad rows; mend the file or the schema, or allow more with --bad-rows")
+        }
+    }
 }
 
 /// Rows that were left out because something in them is wrong.

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::encoder::Sink;
 use super::error::{DataError, Flaw};
 use super::lines::Lines;
@@ -47,6 +49,12 @@ impl FeatureIndex {
     /// The names of the fields.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// A hash of all that it says.
+    pub fn hash(&self) -> u64 {
+        let fields: Vec<u8> = self.fields.iter().flat_map(|field| field.to_le_bytes()).collect();
+        xxh3_64_with_seed(&fields, xxh3_64_with_seed(format!("{:?}", self.names).as_bytes(), 0))
     }
 
     fn add(&mut self, line: &[u8]) -> bool {

@@ -79,6 +79,8 @@ pub struct ReadOptions {
     pub bad_rows: u64,
     /// Whether rows must have labels. Without, they may, but do not have to.
     pub labels: bool,
+    /// Whether rows that repeat a key of the schema's are read all the same.
+    pub repeats: bool,
     /// Whether to count how many values share an index.
     pub collisions: bool,
 }
@@ -94,6 +96,7 @@ impl Default for ReadOptions {
             bits: 22,
             bad_rows: 100,
             labels: true,
+            repeats: false,
             collisions: false,
         }
     }
@@ -176,7 +179,7 @@ impl Reader {
                 let mut records = Box::new(Records::new(source));
                 let header = csv_header(&mut records).map_err(failed)?;
                 let labels = Labels::found(labels, &encoder, &header);
-                Form::Csv(records, Table::new(encoder, &header, labels).map_err(unusable)?)
+                Form::Csv(records, Table::new(encoder, &header, labels, options.repeats).map_err(unusable)?)
             }
             Format::Tsv => {
                 let encoder = encoder()?;
@@ -187,7 +190,11 @@ impl Reader {
                     .map(|name| String::from_utf8_lossy(name).into_owned())
                     .collect();
                 let labels = Labels::found(labels, &encoder, &header);
-                Form::Tabs(lines, Table::new(encoder, &header, labels).map_err(unusable)?, Vec::new())
+                Form::Tabs(
+                    lines,
+                    Table::new(encoder, &header, labels, options.repeats).map_err(unusable)?,
+                    Vec::new(),
+                )
             }
             Format::Ipinyou => {
                 let (lines, table) = open_ipinyou(path, source, options).map_err(|error| match error {
@@ -406,7 +413,7 @@ fn open_ipinyou(
         Some(schema) => schema.clone(),
         None => ipinyou::schema().map_err(|errors| Ok(errors.to_string()))?,
     };
-    let mut table = Table::new(Encoder::new(schema), &columns, labels).map_err(Ok)?;
+    let mut table = Table::new(Encoder::new(schema), &columns, labels, options.repeats).map_err(Ok)?;
     if labelled {
         table = table.at_least();
     }

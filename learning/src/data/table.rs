@@ -64,7 +64,12 @@ impl Table {
     /// # Errors
     ///
     /// All that are not there, or there twice.
-    pub(super) fn new(encoder: Encoder, header: &[String], labels: Labels) -> Result<Self, String> {
+    pub(super) fn new(
+        encoder: Encoder,
+        header: &[String],
+        labels: Labels,
+        repeats: bool,
+    ) -> Result<Self, String> {
         let schema = encoder.schema();
         let mut problems = Vec::new();
         let mut places = Vec::new();
@@ -86,7 +91,7 @@ impl Table {
             let header: Vec<String> = header.iter().map(|name| format!("`{name}`")).collect();
             return Err(format!("{}; its columns are {}", problems.join("; "), header.join(", ")));
         }
-        let seen = schema.unique.map(|_| Seen::new(REACH));
+        let seen = schema.unique.filter(|_| !repeats).map(|_| Seen::new(REACH));
         Ok(Self { places, width: header.len(), least: false, labels, seen, encoder })
     }
 

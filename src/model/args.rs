@@ -1,0 +1,164 @@
+//! The command lines of `haggle model`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use haggle_learning::data::Format;
+
+/// What to do with a model.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Train a model on a file of rows, and judge it on another.
+    Train(TrainArgs),
+    /// Judge a trained model on a file of rows.
+    Evaluate(EvaluateArgs),
+    /// Write the probability of a click for each row of a file.
+    Predict(PredictArgs),
+}
+
+/// Which model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelKind {
+    /// A weight for each value: logistic regression.
+    Logistic,
+    /// A field-aware factorisation machine: vectors for pairs of fields as well.
+    Ffm,
+    /// Vectors for weighted pairs of fields, and a network.
+    Deep,
+}
+
+impl ModelKind {
+    /// As it is written on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Logistic => "logistic",
+            Self::Ffm => "ffm",
+            Self::Deep => "deep",
+        }
+    }
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let found = Format::NAMES.iter().find(|(known, _)| *known == name);
+    let names = || Format::NAMES.map(|(known, _)| known).join(", ");
+    found.map(|(_, format)| *format).ok_or_else(|| format!("must be one of {}", names()))
+}
+
+/// How files of rows are read.
+#[derive(Clone, Debug, Args)]
+pub struct RowArgs {
+    /// Their format: tsv, csv, libsvm, vw or ipinyou; without it what their names say.
+    #[arg(long, value_name = "NAME", value_parser = format)]
+    pub format: Option<Format>,
+    /// Which field each index of LIBSVM rows is of: lines of field:value, a tab, and an index.
+    #[arg(long, value_name = "FILE")]
+    pub feature_index: Option<PathBuf>,
+    /// How many bad rows of a file are left out before it is refused.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub bad_rows: u64,
+}
+
+/// What to train, on what.
+#[derive(Clone, Debug, Args)]
+pub struct TrainArgs {
+    /// The rows to learn from, in their order; a name that ends in .gz is unpacked.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// What the columns of a table mean. iPinYou's logs need none; LIBSVM and Vowpal Wabbit's text have none.
+    #[arg(long, value_name = "FILE.toml")]
+    pub schema: Option<PathBuf>,
+    /// The model.
+    #[arg(long, value_enum)]
+    pub model: ModelKind,
+    /// Rows to judge the model on. None of them is learned from.
+    #[arg(long, value_name = "FILE")]
+    pub test: Option<PathBuf>,
+    /// The folder for model, manifest and report. A model that is in it is replaced when the new one is whole.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How files of rows are read.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The log of clicks to an iPinYou log of impressions to learn from.
+    #[arg(long, value_name = "FILE")]
+    pub clicks: Option<PathBuf>,
+    /// The log of clicks to an iPinYou log of impressions to judge by.
+    #[arg(long, value_name = "FILE", requires = "test")]
+    pub test_clicks: Option<PathBuf>,
+    /// How often to go over the rows.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub passes: u32,
+    /// With 2, rows are read while others are learned; more make no difference.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: u32,
+    /// Size of the steps of the weights; without it the model's own.
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<f32>,
+    /// How strongly weights are drawn to 0.
+    #[arg(long, value_name = "L2")]
+    pub l2: Option<f32>,
+    /// The model has 2 to this power weights; without it as many as the schema has indices.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=30))]
+    pub bits: Option<u8>,
+    /// Size of the steps of the vectors, of models that have any.
+    #[arg(long, value_name = "RATE")]
+    pub vector_rate: Option<f32>,
+    /// How strongly vectors are drawn to 0.
+    #[arg(long, value_name = "L2")]
+    pub vector_l2: Option<f32>,
+    /// There are vectors for 2 to this power values.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(4..=28))]
+    pub vector_bits: Option<u8>,
+    /// Numbers in a vector: 2, 4 or 8 of ffm; 8 or 16 of deep.
+    #[arg(long, value_name = "N")]
+    pub vector_size: Option<u8>,
+    /// Chooses where vectors start.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Count how many different values share an index; slows reading down.
+    #[arg(long)]
+    pub collisions: bool,
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to judge, on what.
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArgs {
+    /// The folder that training wrote.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The rows.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// How files of rows are read.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The log of clicks to an iPinYou log of impressions.
+    #[arg(long, value_name = "FILE")]
+    pub clicks: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to ask, of what.
+#[derive(Clone, Debug, Args)]
+pub struct PredictArgs {
+    /// The folder that training wrote.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The rows; they need no labels. A bad row is an error, because each row has its line in the output.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Their format: tsv, csv, libsvm, vw or ipinyou; without it what the file's name says.
+    #[arg(long, value_name = "NAME", value_parser = format)]
+    pub format: Option<Format>,
+    /// Which field each index of LIBSVM rows is of.
+    #[arg(long, value_name = "FILE")]
+    pub feature_index: Option<PathBuf>,
+    /// The file to write, a probability a line; without it standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}

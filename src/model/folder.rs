@@ -1,0 +1,207 @@
+//! A trained model's folder: the model, what it was trained on and what it is worth (`manifest.json`), the schema it reads by,
+//! and the report.
+//!
+//! The manifest names the model's file and its checksum, and is put in place last, at once: whatever happens meanwhile,
+//! there is the old model or the new one.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use haggle_learning::data::{FeatureIndex, ReadOptions, Schema};
+use haggle_learning::offline::{Learner, load};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::report::TrainReport;
+use crate::exit::{Exit, ExitError};
+
+const MANIFEST: &str = "manifest.json";
+const SCHEMA: &str = "schema.toml";
+const REPORT: &str = "report.html";
+/// The layout of folder and manifest.
+const FORMAT: u32 = 1;
+
+/// What is known of a model.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    pub(super) format: u32,
+    /// `logistic`, `ffm` or `deep`.
+    pub(super) model: String,
+    /// The model's file, its bytes' XXH3 in hex, and their count.
+    pub(super) file: String,
+    pub(super) checksum: String,
+    pub(super) file_bytes: u64,
+    /// What fields and indices mean, as a hash in hex.
+    pub(super) schema_hash: String,
+    /// How rows were written.
+    pub(super) rows: RowKind,
+    /// Names of the fields, if they have any, in the order of their numbers.
+    pub(super) fields: Vec<String>,
+    /// How many bits indices have that are hashed without a schema.
+    pub(super) bits: u32,
+    pub(super) metrics: TrainReport,
+}
+
+/// What decides how rows are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RowKind {
+    /// By a schema.
+    Table,
+    /// Indices as they are.
+    LibSvm,
+    /// Namespaces and hashed names.
+    Vw,
+}
+
+/// A hash of what fields and indices mean.
+pub(super) fn meaning(kind: RowKind, options: &ReadOptions) -> u64 {
+    match (kind, &options.schema) {
+        (RowKind::Table, Some(schema)) => schema.hash(),
+        (RowKind::LibSvm, _) | (RowKind::Table, None) => {
+            xxh3_64(format!("libsvm {:?}", options.index.as_ref().map(FeatureIndex::hash)).as_bytes())
+        }
+        (RowKind::Vw, _) => xxh3_64(format!("vw {} {:?}", options.bits, options.namespaces).as_bytes()),
+    }
+}
+
+/// What is to be written.
+pub(super) struct Saved<'a> {
+    pub(super) manifest: Manifest,
+    pub(super) model: &'a [u8],
+    /// The schema as it was written by its author.
+    pub(super) schema: Option<&'a str>,
+    pub(super) report: &'a str,
+}
+
+/// A checksum as it stands in manifests.
+pub(super) fn checksum(bytes: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(bytes))
+}
+
+/// Writes a model's folder. A model that is in it stays whole until the new one is, and is then removed.
+pub(super) fn write(folder: &Path, saved: &Saved<'_>) -> Result<(), ExitError> {
+    let cannot = |error: std::io::Error| {
+        ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", folder.display()))
+    };
+    fs::create_dir_all(folder).map_err(cannot)?;
+    let put = |name: &str, bytes: &[u8]| {
+        // For whoever may see the folder, as with any other file.
+        let mode = fs::Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(folder.join(name)).map_err(|error| error.error)?;
+        Ok(())
+    };
+    let old = manifest(folder).ok();
+    put(&saved.manifest.file, saved.model).map_err(cannot)?;
+    put(REPORT, saved.report.as_bytes()).map_err(cannot)?;
+    if let Some(schema) = saved.schema {
+        put(&schema_file(&saved.manifest.schema_hash), schema.as_bytes()).map_err(cannot)?;
+    }
+    let text = serde_json::to_string_pretty(&saved.manifest)
+        .map_err(|error| ExitError::new(Exit::Internal, format!("cannot write the manifest: {error}")))?;
+    put(MANIFEST, text.as_bytes()).map_err(cannot)?;
+    // What stays behind does no harm.
+    if let Some(old) = old {
+        if old.file != saved.manifest.file {
+            let _ = fs::remove_file(folder.join(&old.file));
+        }
+        if old.schema_hash != saved.manifest.schema_hash {
+            let _ = fs::remove_file(folder.join(schema_file(&old.schema_hash)));
+        }
+    }
+    Ok(())
+}
+
+/// A schema has its hash in its name, so that a new one does not take the old model's.
+fn schema_file(hash: &str) -> String {
+    format!("{hash}.{SCHEMA}")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ExitError> {
+    fs::read(path).map_err(|error| {
+        ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}", path.display()))
+    })
+}
+
+fn refuse(path: &Path, problem: impl std::fmt::Display) -> ExitError {
+    ExitError::new(Exit::InputUnusable, format!("{}: {problem}", path.display()))
+}
+
+fn manifest(folder: &Path) -> Result<Manifest, ExitError> {
+    let path = folder.join(MANIFEST);
+    let manifest: Manifest = serde_json::from_slice(&read(&path)?).map_err(|error| {
+        refuse(&path, format!("is no manifest of a model: {error}; train the model again"))
+    })?;
+    if manifest.format != FORMAT {
+        let found = manifest.format;
+        return Err(refuse(
+            &path,
+            format!("is of format {found}, this program reads {FORMAT}; train the model again"),
+        ));
+    }
+    // Names from a file must not lead out of the folder.
+    let plain = |name: &str| {
+        !name.is_empty() && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '.' || it == '-')
+    };
+    if !plain(&manifest.file) || !plain(&manifest.schema_hash) {
+        return Err(refuse(&path, "names a file outside its folder; train the model again"));
+    }
+    Ok(manifest)
+}
+
+/// Opens a model's folder: its manifest, how it reads rows, and the model.
+pub(super) fn open(
+    folder: &Path,
+    index: Option<FeatureIndex>,
+) -> Result<(Manifest, ReadOptions, Box<dyn Learner>), ExitError> {
+    let manifest = manifest(folder)?;
+    let path = folder.join(&manifest.file);
+    let bytes = read(&path)?;
+    let found = checksum(&bytes);
+    if found != manifest.checksum {
+        let expected = &manifest.checksum;
+        return Err(refuse(
+            &path,
+            format!(
+                "its checksum is {found}, its manifest says {expected}; copy the folder again, or train the model again"
+            ),
+        ));
+    }
+    let mut options = ReadOptions { bits: manifest.bits, index, ..ReadOptions::default() };
+    match manifest.rows {
+        RowKind::Table => {
+            let path = folder.join(schema_file(&manifest.schema_hash));
+            let text = String::from_utf8(read(&path)?).map_err(|_| refuse(&path, "is not UTF-8"))?;
+            let schema = Schema::read(&path.display().to_string(), &text);
+            options.schema = Some(schema.map_err(|errors| ExitError::new(Exit::InputUnusable, errors))?);
+        }
+        RowKind::LibSvm => {}
+        RowKind::Vw => options.namespaces.clone_from(&manifest.fields),
+    }
+    let meaning = meaning(manifest.rows, &options);
+    if format!("{meaning:016x}") != manifest.schema_hash {
+        let what = match manifest.rows {
+            RowKind::Table => {
+                "its schema was changed since the model was trained; restore it, or train again"
+            }
+            RowKind::LibSvm => {
+                "the model was trained with another feature index; name that one with --feature-index"
+            }
+            RowKind::Vw => "its fields were changed since the model was trained; train again",
+        };
+        return Err(refuse(folder, what));
+    }
+    let model = load(&bytes, meaning).map_err(|error| refuse(&path, error))?;
+    Ok((manifest, options, model))
+}
+
+impl Manifest {
+    /// The layout that this program writes.
+    pub(super) const FORMAT: u32 = FORMAT;
+}

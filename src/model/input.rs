@@ -1,0 +1,140 @@
+//! Files of rows, read ahead while the model is at work on what was read.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use haggle_learning::Batch;
+use haggle_learning::data::{DataError, FeatureIndex, ReadOptions, ReadReport, Reader};
+
+use crate::exit::{Exit, ExitError};
+
+/// Rows in a batch.
+const ROWS: usize = 4096;
+/// Batches that are read ahead.
+const AHEAD: usize = 4;
+/// Rows that are looked at to see which fields there are where nothing says so.
+const LOOK: u64 = 10_000;
+
+impl From<DataError> for ExitError {
+    fn from(error: DataError) -> Self {
+        let exit = match &error {
+            DataError::Io { .. } => Exit::IoFailed,
+            DataError::Unusable { .. } | DataError::TooManyBad { .. } => Exit::InputUnusable,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Work on a file seen from outside.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Set to end the work early.
+    pub(super) stop: AtomicBool,
+    /// Bytes read, and in all.
+    pub(super) read: AtomicU64,
+    pub(super) length: AtomicU64,
+    /// Rows done.
+    pub(super) rows: AtomicU64,
+}
+
+impl Progress {
+    /// Ends the work if that was asked for.
+    pub(super) fn check(&self) -> Result<(), ExitError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(ExitError::new(Exit::CheckFailed, "stopped before the end; nothing was written"));
+        }
+        Ok(())
+    }
+
+    fn note(&self, before: u64, reader: &Reader) {
+        self.read.store(before + reader.progress().0, Ordering::Relaxed);
+    }
+}
+
+/// Calls `take` with all rows of a file, batch by batch, in their order.
+pub(super) fn each_batch(
+    path: &Path,
+    options: &ReadOptions,
+    threads: u32,
+    progress: &Progress,
+    mut take: impl FnMut(&Batch) -> Result<(), ExitError>,
+) -> Result<ReadReport, ExitError> {
+    let mut reader = Reader::open(path, options)?;
+    let before = progress.read.load(Ordering::Relaxed);
+    let mut done = |batch: &Batch| {
+        progress.check()?;
+        take(batch)?;
+        progress.rows.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        Ok(())
+    };
+    if threads < 2 {
+        let mut batch = Batch::default();
+        while reader.fill(&mut batch, ROWS)? > 0 {
+            progress.note(before, &reader);
+            done(&batch)?;
+        }
+        return Ok(reader.report());
+    }
+    let (full, filled) = sync_channel(AHEAD);
+    let (empty, emptied) = sync_channel(AHEAD + 2);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || read_ahead(reader, &full, &emptied, progress, before));
+        // On an error the channels are dropped, so the reading thread ends too.
+        let (filled, empty): (Receiver<Batch>, SyncSender<Batch>) = (filled, empty);
+        let mut learned = Ok(());
+        for batch in &filled {
+            learned = done(&batch);
+            if learned.is_err() {
+                break;
+            }
+            // Where the reader has enough of them, this one goes.
+            let _ = empty.try_send(batch);
+        }
+        drop((filled, empty));
+        let read = reading.join().map_err(|_| ExitError::new(Exit::Internal, "reading ended early"))?;
+        learned.and(read)
+    })
+}
+
+fn read_ahead(
+    mut reader: Reader,
+    full: &SyncSender<Batch>,
+    emptied: &Receiver<Batch>,
+    progress: &Progress,
+    before: u64,
+) -> Result<ReadReport, ExitError> {
+    loop {
+        let mut batch = emptied.try_recv().unwrap_or_default();
+        if reader.fill(&mut batch, ROWS)? == 0 {
+            return Ok(reader.report());
+        }
+        progress.note(before, &reader);
+        // Nobody takes more.
+        if full.send(batch).is_err() {
+            return Ok(reader.report());
+        }
+    }
+}
+
+/// The names of the fields, as far as they have names, and how many there are. Where neither a schema nor an index says
+/// so, the first rows do.
+pub(super) fn fields(path: &Path, options: &ReadOptions) -> Result<(Vec<String>, usize), ExitError> {
+    let mut reader = Reader::open(path, options)?;
+    let named = reader.fields();
+    if !named.is_empty() {
+        let count = named.len();
+        return Ok((named, count));
+    }
+    let (mut batch, mut count) = (Batch::default(), 0);
+    while reader.report().rows < LOOK && reader.fill(&mut batch, ROWS)? > 0 {
+        let fields = batch.rows().flat_map(|(_, slots)| slots.iter().map(|slot| usize::from(slot.field) + 1));
+        count = fields.fold(count, usize::max);
+    }
+    Ok((reader.fields(), count))
+}
+
+/// The file that says which field each index is of.
+pub(super) fn feature_index(path: Option<&Path>) -> Result<Option<FeatureIndex>, ExitError> {
+    Ok(path.map(FeatureIndex::read).transpose()?)
+}

@@ -1,0 +1,319 @@
+//! `haggle model`: trains models on archives of rows, judges them, and asks them.
+
+mod args;
+mod folder;
+mod input;
+mod page;
+mod report;
+mod train;
+
+use std::fs::{self, File};
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use haggle_learning::data::{Format, ReadOptions, Reader, Schema};
+use haggle_learning::offline::metrics::Losses;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub use self::args::{EvaluateArgs, ModelCommand, ModelKind, PredictArgs, RowArgs, TrainArgs};
+
+use self::folder::{Manifest, RowKind, Saved, meaning};
+use self::input::{Progress, each_batch, feature_index, fields};
+use self::report::{EvaluateReport, TrainReport, left_out, rate_log_loss};
+use self::train::{Pass, judge, pass, settings};
+use crate::cli::{print, signals};
+use crate::clock::monotonic;
+use crate::exit::{Exit, ExitError};
+
+/// How often the bar moves.
+const BAR_EVERY: Duration = Duration::from_millis(100);
+/// Threads that judge: one reads, one predicts.
+const THREADS: u32 = 2;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Files that cannot be read, understood or written, settings out of range, a model that does not fit; or a signal.
+pub fn run(command: ModelCommand) -> Result<(), ExitError> {
+    match command {
+        ModelCommand::Train(args) => {
+            let json = args.json;
+            let report = watched(json, move |progress| train(&args, progress))?;
+            print(if json { to_json(&report)? } else { report.text() })
+        }
+        ModelCommand::Evaluate(args) => {
+            let json = args.json;
+            let report = watched(json, move |progress| evaluate(&args, progress))?;
+            print(if json { to_json(&report)? } else { report.text() })
+        }
+        ModelCommand::Predict(args) => watched(false, move |progress| predict(&args, progress)),
+    }
+}
+
+fn to_json(report: &impl serde::Serialize) -> Result<String, ExitError> {
+    serde_json::to_string(report)
+        .map_err(|error| ExitError::new(Exit::Internal, format!("cannot write the report: {error}")))
+}
+
+/// A schema's text, and what it says.
+fn read_schema(path: &Path) -> Result<(String, Schema), ExitError> {
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(path)
+        .map_err(|error| ExitError::new(Exit::IoFailed, format!("{shown} cannot be read: {error}")))?;
+    let schema = Schema::read(&shown, &text).map_err(|errors| ExitError::new(Exit::Configuration, errors))?;
+    Ok((text, schema))
+}
+
+/// How rows are read, what decides what they mean, and the schema's text.
+fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), ExitError> {
+    let format = args.rows.format.or_else(|| Format::of(&args.data));
+    let (mut text, mut schema) = match &args.schema {
+        Some(path) => read_schema(path).map(|(text, schema)| (Some(text), Some(schema)))?,
+        None => (None, None),
+    };
+    let kind = match format {
+        Some(Format::LibSvm) => RowKind::LibSvm,
+        Some(Format::Vw) => RowKind::Vw,
+        _ => RowKind::Table,
+    };
+    if format == Some(Format::Ipinyou) && schema.is_none() {
+        text = Some(Schema::IPINYOU.to_owned());
+        let own = Schema::read("ipinyou.toml", Schema::IPINYOU);
+        schema = Some(own.map_err(|errors| ExitError::new(Exit::Internal, errors))?);
+    }
+    let own = ReadOptions::default();
+    let options = ReadOptions {
+        format: args.rows.format,
+        schema,
+        index: feature_index(args.rows.feature_index.as_deref())?,
+        clicks: args.clicks.clone(),
+        bits: args.bits.map_or(own.bits, u32::from),
+        bad_rows: args.rows.bad_rows,
+        ..own
+    };
+    Ok((options, kind, text))
+}
+
+fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError> {
+    let (mut options, kind, schema) = options(args)?;
+    let (names, count) = fields(&args.data, &options)?;
+    if kind == RowKind::Vw {
+        options.namespaces.clone_from(&names);
+    }
+    let bits = options.schema.as_ref().map_or(options.bits, Schema::bits);
+    let settings = settings(args, count, bits)?;
+    let mut model = settings.build().map_err(|error| ExitError::new(Exit::Usage, error))?;
+    let test_options = ReadOptions { clicks: args.test_clicks.clone(), ..options.clone() };
+    if let Some(test) = &args.test {
+        // What is wrong with it is better said before an hour of training than after.
+        Reader::open(test, &test_options)?;
+    }
+    let length = |path: &Path| fs::metadata(path).map_or(0, |it| it.len());
+    let a_pass = length(&args.data) + args.test.as_deref().map_or(0, length);
+    progress.length.store(a_pass * u64::from(args.passes), Ordering::Relaxed);
+
+    let mut report = TrainReport {
+        model: args.model.name().to_owned(),
+        data: args.data.display().to_string(),
+        test: args.test.as_ref().map(|path| path.display().to_string()),
+        passes: args.passes,
+        threads: args.threads.min(THREADS),
+        ..TrainReport::default()
+    };
+    let (mut learned, mut seconds) = (0, 0.0);
+    for number in 0..args.passes {
+        let options = ReadOptions { collisions: args.collisions && number == 0, ..options.clone() };
+        let begun = monotonic();
+        let Pass { read, losses, curve } =
+            pass(&mut *model, &args.data, &options, args.threads, learned, progress)?;
+        seconds += begun.elapsed().as_secs_f64();
+        learned += read.rows;
+        if number == 0 {
+            say(&left_out(&read));
+            report.collisions = read.collisions.map(Into::into);
+            if read.rows == 0 {
+                let problem = format!("{}: no rows to learn from", args.data.display());
+                return Err(ExitError::new(Exit::InputUnusable, problem));
+            }
+        }
+        (report.rows, report.clicks) = (read.rows, read.clicks);
+        (report.bad_rows, report.repeated_rows) = (read.bad.count, read.repeated);
+        report.train_log_loss = losses.mean_log_loss();
+        report.curve.extend(curve);
+        report.baseline_log_loss = baseline(&report, &losses);
+        if let Some(test) = &args.test {
+            let worth = judge(&*model, test, &test_options, args.threads, progress)?;
+            if number == 0 {
+                say(&left_out(&worth.read));
+            }
+            let Losses { rows, positives, .. } = worth.losses;
+            report.test_curve.push(report::Point { rows: learned, log_loss: worth.losses.mean_log_loss() });
+            (report.test_rows, report.test_clicks) = (Some(rows), Some(positives));
+            report.test_bad_rows = Some(worth.read.bad.count);
+            report.test_log_loss = Some(worth.losses.mean_log_loss());
+            (report.test_auc, report.test_calibration) = (worth.auc, worth.losses.calibration());
+            report.baseline_log_loss = baseline(&report, &worth.losses);
+        }
+    }
+    (report.seconds, report.rows_per_second) = (seconds, learned as f64 / seconds.max(1e-9));
+    (report.parameters, report.bytes) = (model.parameters() as u64, model.bytes() as u64);
+
+    let meaning = meaning(kind, &options);
+    let mut bytes = Vec::new();
+    model.save(meaning, &mut bytes);
+    let checksum = folder::checksum(&bytes);
+    let manifest = Manifest {
+        format: Manifest::FORMAT,
+        model: report.model.clone(),
+        file: format!("model-{checksum}.bin"),
+        file_bytes: bytes.len() as u64,
+        checksum,
+        schema_hash: format!("{meaning:016x}"),
+        rows: kind,
+        fields: names,
+        bits: options.bits,
+        metrics: report.clone(),
+    };
+    let page = page::page(&report);
+    folder::write(&args.out, &Saved { manifest, model: &bytes, schema: schema.as_deref(), report: &page })?;
+    Ok(report)
+}
+
+/// What predicting the training data's click rate would have cost on the rows of `losses`.
+fn baseline(report: &TrainReport, losses: &Losses) -> f64 {
+    rate_log_loss(report.clicks as f64 / report.rows.max(1) as f64, losses.rows, losses.positives)
+}
+
+fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, ExitError> {
+    let index = feature_index(args.rows.feature_index.as_deref())?;
+    let (manifest, mut options, model) = folder::open(&args.model, index)?;
+    options.format = args.rows.format;
+    options.bad_rows = args.rows.bad_rows;
+    options.clicks.clone_from(&args.clicks);
+    progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);
+    let begun = monotonic();
+    let worth = judge(&*model, &args.data, &options, THREADS, progress)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    say(&left_out(&worth.read));
+    Ok(EvaluateReport {
+        model: manifest.model,
+        data: args.data.display().to_string(),
+        rows: worth.losses.rows,
+        clicks: worth.losses.positives,
+        bad_rows: worth.read.bad.count,
+        repeated_rows: worth.read.repeated,
+        seconds,
+        rows_per_second: worth.losses.rows as f64 / seconds.max(1e-9),
+        log_loss: worth.losses.mean_log_loss(),
+        auc: worth.auc,
+        calibration: worth.losses.calibration(),
+        baseline_log_loss: baseline(&manifest.metrics, &worth.losses),
+    })
+}
+
+fn predict(args: &PredictArgs, progress: &Progress) -> Result<(), ExitError> {
+    let (_, mut options, model) = folder::open(&args.model, feature_index(args.feature_index.as_deref())?)?;
+    options.format = args.format;
+    // Each row has its line in the output.
+    (options.bad_rows, options.labels, options.repeats) = (0, false, true);
+    progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);
+    let shown = args.out.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
+    let failed =
+        |error: std::io::Error| ExitError::new(Exit::IoFailed, format!("{shown} cannot be written: {error}"));
+    let out: Box<dyn Write> = match &args.out {
+        Some(path) => Box::new(File::create(path).map_err(|error| {
+            ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", path.display()))
+        })?),
+        None => Box::new(std::io::stdout().lock()),
+    };
+    let mut out = BufWriter::new(out);
+    let mut predicted = Vec::new();
+    let mut gone = false;
+    let result = each_batch(&args.data, &options, THREADS, progress, |batch| {
+        model.predict(batch, &mut predicted);
+        let written = predicted.iter().try_for_each(|probability| writeln!(out, "{probability}"));
+        match written {
+            // A reader that has gone (`| head`) has all it wants.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                gone = true;
+                Err(failed(error))
+            }
+            result => result.map_err(failed),
+        }
+    });
+    if gone {
+        return Ok(());
+    }
+    result?;
+    match out.flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Tells something beside the result, on standard error.
+fn say(text: &str) {
+    if !text.is_empty() {
+        // On a terminal the bar may be in the way.
+        let start = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        // Nowhere is left to report that standard error cannot be written.
+        let _ = writeln!(std::io::stderr().lock(), "{start}{text}");
+    }
+}
+
+/// Runs work with a bar, until its end; a signal asks it to end early.
+fn watched<T: Send + 'static>(
+    quiet: bool,
+    work: impl FnOnce(&Progress) -> Result<T, ExitError> + Send + 'static,
+) -> Result<T, ExitError> {
+    let bar = bar(quiet);
+    let progress = Arc::new(Progress::default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ExitError::new(Exit::Internal, format!("cannot start: {error}")))?;
+    let result = runtime.block_on(async {
+        let mut stop = std::pin::pin!(signals()?);
+        let shared = Arc::clone(&progress);
+        let mut run = tokio::task::spawn_blocking(move || work(&shared));
+        let begun = monotonic();
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                ended = &mut run => {
+                    return ended
+                        .map_err(|error| ExitError::new(Exit::Internal, format!("the work ended early: {error}")))?;
+                }
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    progress.stop.store(true, Ordering::Relaxed);
+                }
+                () = tokio::time::sleep(BAR_EVERY) => {
+                    bar.set_length(progress.length.load(Ordering::Relaxed));
+                    bar.set_position(progress.read.load(Ordering::Relaxed));
+                    let rows = progress.rows.load(Ordering::Relaxed) as f64;
+                    bar.set_message(format!("{:.0}", rows / begun.elapsed().as_secs_f64()));
+                }
+            }
+        }
+    });
+    bar.finish_and_clear();
+    result
+}
+
+/// A progress bar on a terminal's standard error; elsewhere nothing.
+fn bar(quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    // A template that cannot be read leaves the bar's own look.
+    match ProgressStyle::with_template("{bar:40} {percent} %  {msg} rows/s  {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

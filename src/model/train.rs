@@ -1,0 +1,189 @@
+//! Training: passes over the rows, and the model's worth on rows that it has not learned.
+
+use std::path::Path;
+
+use haggle_learning::data::{ReadOptions, ReadReport};
+use haggle_learning::offline::metrics::{Losses, auc};
+use haggle_learning::offline::{
+    DeepSettings, FactorSettings, FfmSettings, Learner, LinearSettings, Settings,
+};
+
+use super::args::{ModelKind, TrainArgs};
+use super::input::{Progress, each_batch};
+use super::report::Point;
+use crate::exit::{Exit, ExitError};
+
+/// Points of a pass's learning curve; up to twice as many.
+const POINTS: usize = 100;
+/// Rows that a point has at least, so that its loss means something.
+const POINT_ROWS: u64 = 4_096;
+
+/// A model's settings from the command line; `fields` and `bits` are the data's.
+pub(super) fn settings(args: &TrainArgs, fields: usize, bits: u32) -> Result<Settings, ExitError> {
+    let usage = |problem: String| ExitError::new(Exit::Usage, problem);
+    if args.model == ModelKind::Logistic {
+        for (flag, given) in [
+            ("--vector-rate", args.vector_rate.is_some()),
+            ("--vector-l2", args.vector_l2.is_some()),
+            ("--vector-bits", args.vector_bits.is_some()),
+            ("--vector-size", args.vector_size.is_some()),
+        ] {
+            if given {
+                return Err(usage(format!("logistic has no vectors; leave {flag} out")));
+            }
+        }
+    } else if fields < 2 {
+        return Err(usage(
+            "all features are of one field, so there are no pairs of fields to learn; name --feature-index, or train logistic"
+                .to_owned(),
+        ));
+    }
+    let own = LinearSettings::default();
+    let linear = LinearSettings {
+        bits: args.bits.unwrap_or(bits as u8),
+        rate: args.rate.unwrap_or(own.rate),
+        l2: args.l2.unwrap_or(own.l2),
+        ..own
+    };
+    // More fields than any model takes are refused by the model itself.
+    let fields = u16::try_from(fields).unwrap_or(u16::MAX);
+    Ok(match args.model {
+        ModelKind::Logistic => Settings::Logistic(linear),
+        ModelKind::Ffm => {
+            let own = FactorSettings::default();
+            let factors = FactorSettings {
+                fields,
+                size: args.vector_size.unwrap_or(own.size),
+                bits: args.vector_bits.unwrap_or(own.bits),
+                rate: args.vector_rate.unwrap_or(own.rate),
+                l2: args.vector_l2.unwrap_or(own.l2),
+                seed: args.seed,
+                ..own
+            };
+            Settings::Ffm(FfmSettings { linear, factors })
+        }
+        ModelKind::Deep => {
+            let own = DeepSettings::default();
+            Settings::Deep(DeepSettings {
+                linear,
+                fields,
+                size: args.vector_size.unwrap_or(own.size),
+                bits: args.vector_bits.unwrap_or(own.bits),
+                rate: args.vector_rate.unwrap_or(own.rate),
+                l2: args.vector_l2.unwrap_or(own.l2),
+                seed: args.seed,
+                ..own
+            })
+        }
+    })
+}
+
+/// The course of a pass.
+pub(super) struct Pass {
+    pub(super) read: ReadReport,
+    pub(super) losses: Losses,
+    pub(super) curve: Vec<Point>,
+}
+
+/// A learning curve that grows coarser as it grows longer: how many rows there will be is not known.
+struct Curve {
+    points: Vec<Losses>,
+    rows: u64,
+}
+
+impl Curve {
+    fn note(&mut self, losses: &Losses) {
+        match self.points.last_mut().filter(|last| last.rows < self.rows) {
+            Some(last) => last.add(losses),
+            None => self.points.push(*losses),
+        }
+        if self.points.len() > 2 * POINTS {
+            self.rows *= 2;
+            let pairs = self.points.chunks(2).map(|pair| {
+                let mut sum = Losses::default();
+                pair.iter().for_each(|point| sum.add(point));
+                sum
+            });
+            self.points = pairs.collect();
+        }
+    }
+
+    /// The points, where `before` rows were learned in other passes.
+    fn points(&self, before: u64) -> Vec<Point> {
+        let mut rows = before;
+        let points = self.points.iter().map(|point| {
+            rows += point.rows;
+            Point { rows, log_loss: point.mean_log_loss() }
+        });
+        points.collect()
+    }
+}
+
+/// Goes over the rows once; `before` rows were learned in other passes.
+pub(super) fn pass(
+    model: &mut dyn Learner,
+    path: &Path,
+    options: &ReadOptions,
+    threads: u32,
+    before: u64,
+    progress: &Progress,
+) -> Result<Pass, ExitError> {
+    let mut losses = Losses::default();
+    let mut curve = Curve { points: Vec::new(), rows: POINT_ROWS };
+    let read = each_batch(path, options, threads, progress, |batch| {
+        let of = model.learn(batch);
+        losses.add(&of);
+        curve.note(&of);
+        Ok(())
+    })?;
+    model.end_pass();
+    Ok(Pass { read, losses, curve: curve.points(before) })
+}
+
+/// What a model is worth on a file of rows.
+pub(super) struct Worth {
+    pub(super) read: ReadReport,
+    pub(super) losses: Losses,
+    pub(super) auc: Option<f64>,
+}
+
+/// Judges a model. Predictions and labels are kept for the AUC, 8 bytes a row, and twice as many while they are sorted.
+pub(super) fn judge(
+    model: &dyn Learner,
+    path: &Path,
+    options: &ReadOptions,
+    threads: u32,
+    progress: &Progress,
+) -> Result<Worth, ExitError> {
+    let (mut losses, mut out) = (Losses::default(), Vec::new());
+    let (mut predicted, mut labels) = (Vec::new(), Vec::new());
+    let read = each_batch(path, options, threads, progress, |batch| {
+        model.predict(batch, &mut out);
+        losses.add(&Losses::of(&out, batch.labels()));
+        predicted.extend_from_slice(&out);
+        labels.extend_from_slice(batch.labels());
+        Ok(())
+    })?;
+    Ok(Worth { read, losses, auc: auc(&predicted, &labels) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_keeps_every_row_and_stays_short() {
+        let mut curve = Curve { points: Vec::new(), rows: POINT_ROWS };
+        for batch in 1..=3_000_u64 {
+            curve.note(&Losses { rows: 4_096, log_loss: 4_096.0 / batch as f64, ..Losses::default() });
+            assert!(curve.points.len() <= 2 * POINTS);
+        }
+        let points = curve.points(10);
+        assert!(points.len() >= POINTS / 2);
+        assert_eq!(points.last().unwrap().rows, 10 + 3_000 * 4_096);
+        let mean: f64 = curve.points.iter().map(|point| point.log_loss).sum();
+        let expected: f64 = (1..=3_000).map(|batch| 4_096.0 / f64::from(batch)).sum();
+        assert!((mean - expected).abs() < 1e-6 * expected);
+        assert!(points.is_sorted_by(|one, other| one.log_loss >= other.log_loss));
+    }
+}

@@ -1,0 +1,263 @@
+//! Training, judging and asking models from the command line, on logs whose truth is known.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use haggle::exit::Exit;
+use serde_json::Value;
+
+fn haggle(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_haggle")).args(args).output().unwrap()
+}
+
+fn failed(args: &[&str]) -> (i32, String) {
+    let output = haggle(args);
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn succeed(args: &[&str]) -> String {
+    let output = haggle(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&succeed(&[args, &["--json"]].concat())).unwrap()
+}
+
+/// Two logs of one world, with their schema, in a folder that goes when the test ends.
+struct Logs {
+    folder: tempfile::TempDir,
+    /// The log loss of the truth on the second, and of the rate alone.
+    truth: (f64, f64),
+}
+
+impl Logs {
+    fn new(rows: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut said = String::new();
+        for (seed, name) in [("1", "train.tsv"), ("2", "test.tsv")] {
+            let path = folder.path().join(name);
+            said = succeed(&[
+                "generate",
+                "clicks",
+                "--rows",
+                &rows.to_string(),
+                "--seed",
+                seed,
+                "--out",
+                path.to_str().unwrap(),
+            ]);
+        }
+        let after = |words: &str| -> f64 {
+            let rest = said.split_once(words).unwrap().1;
+            rest.split([',', '\n']).next().unwrap().trim().parse().unwrap()
+        };
+        Self { truth: (after("loss of the truth"), after("of the rate alone")), folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn train(&self, model: &str, out: &str, more: &[&str]) -> Value {
+        let (data, test) = (self.path("train.tsv"), self.path("test.tsv"));
+        let (schema, out) = (self.path("train.schema.toml"), self.path(out));
+        let args = [
+            "model", "train", "--data", &data, "--test", &test, "--schema", &schema, "--out", &out,
+            "--model", model,
+        ];
+        json(&[&args[..], more].concat())
+    }
+}
+
+fn number(report: &Value, key: &str) -> f64 {
+    report[key].as_f64().unwrap_or_else(|| panic!("{key} in {report}"))
+}
+
+/// A folder's only file whose name ends so.
+fn file_in(folder: &Path, end: &str) -> PathBuf {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<_> = names.filter(|path| path.to_str().unwrap().ends_with(end)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
+}
+
+#[test]
+fn every_model_beats_the_rate_and_none_beats_the_truth() {
+    let logs = Logs::new(200_000);
+    let (truth, rate) = logs.truth;
+    for model in ["logistic", "ffm", "deep"] {
+        let report = logs.train(model, model, &[]);
+        let loss = number(&report, "test_log_loss");
+        println!("{model}: {loss:.5}, truth {truth:.5}, rate {rate:.5}, {report}");
+        assert!(loss < 0.97 * number(&report, "baseline_log_loss"), "{model}: {loss}, rate alone {rate}");
+        assert!(loss > truth, "{model}: {loss} is below the truth's {truth}");
+        assert!((0.6..0.9).contains(&number(&report, "test_auc")), "{model}");
+        assert!((0.9..1.1).contains(&number(&report, "test_calibration")), "{model}");
+        assert_eq!((number(&report, "rows"), number(&report, "test_rows")), (200_000.0, 200_000.0));
+        for key in ["rows_per_second", "seconds", "train_log_loss", "parameters", "bytes"] {
+            assert!(number(&report, key) > 0.0, "{model}: {key}");
+        }
+        let page = fs::read_to_string(logs.folder.path().join(model).join("report.html")).unwrap();
+        assert!(page.contains("<path class=\"a\" d=\"M") && !page.contains("http"), "{model}");
+    }
+}
+
+#[test]
+fn a_saved_model_is_judged_as_it_was_and_answers_each_row() {
+    let logs = Logs::new(30_000);
+    let trained = logs.train("logistic", "model", &["--passes", "2", "--threads", "1", "--collisions"]);
+    let again = logs.train("logistic", "again", &["--passes", "2", "--threads", "2"]);
+    assert_eq!(trained["test_log_loss"], again["test_log_loss"], "threads change nothing");
+    assert!(trained["collisions"]["values"].as_u64().unwrap() > 10_000, "{trained}");
+    let (folder, test) = (logs.path("model"), logs.path("test.tsv"));
+    let judged = json(&["model", "evaluate", "--model", &folder, "--data", &test]);
+    assert_eq!(judged["log_loss"], trained["test_log_loss"]);
+    assert_eq!(judged["auc"], trained["test_auc"]);
+    assert_eq!(judged["baseline_log_loss"], trained["baseline_log_loss"]);
+    // Without the label and the truth, and with some rows twice.
+    let unlabelled: String = fs::read_to_string(&test)
+        .unwrap()
+        .lines()
+        .map(|line| line.split_once('\t').unwrap().1.rsplit_once('\t').unwrap().0.to_owned() + "\n")
+        .collect();
+    fs::write(logs.path("ask.tsv"), &unlabelled).unwrap();
+    let answers = succeed(&["model", "predict", "--model", &folder, "--data", &logs.path("ask.tsv")]);
+    let answers: Vec<f64> = answers.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(answers.len(), 30_000);
+    assert!(answers.iter().all(|it| *it > 0.0 && *it < 1.0));
+    let clicks = fs::read_to_string(&test).unwrap();
+    let clicks = clicks.lines().skip(1).map(|line| line.starts_with('1'));
+    let loss: f64 = clicks.zip(&answers).map(|(click, p)| -if click { p.ln() } else { (1.0 - p).ln() }).sum();
+    assert!((loss / 30_000.0 - number(&judged, "log_loss")).abs() < 1e-6);
+}
+
+#[test]
+fn a_model_that_was_altered_or_does_not_fit_is_refused_with_the_reason() {
+    let logs = Logs::new(5_000);
+    logs.train("logistic", "model", &["--bits", "12"]);
+    let (folder, test) = (PathBuf::from(logs.path("model")), logs.path("test.tsv"));
+    let evaluate = || failed(&["model", "evaluate", "--model", folder.to_str().unwrap(), "--data", &test]);
+    let unusable = i32::from(Exit::InputUnusable.code());
+    let spoil = |path: &Path, spoiled: &[u8], expected: &str| {
+        let whole = fs::read(path).unwrap();
+        fs::write(path, spoiled).unwrap();
+        let (code, message) = evaluate();
+        assert!(code == unusable && message.contains(expected), "{code} {message}");
+        fs::write(path, whole).unwrap();
+    };
+    let (model, schema) = (file_in(&folder, ".bin"), file_in(&folder, ".schema.toml"));
+    let mut altered = fs::read(&model).unwrap();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    spoil(&model, &altered, "its checksum is");
+    spoil(&model, &altered[..middle], "its checksum is");
+    let text = fs::read_to_string(&schema).unwrap();
+    spoil(&schema, text.replace("bits = 22", "bits = 21").as_bytes(), "its schema was changed");
+    let manifest = folder.join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    spoil(&manifest, text.replace("\"format\": 1", "\"format\": 9").as_bytes(), "is of format 9");
+    spoil(
+        &manifest,
+        text.replace("\"file\": \"model", "\"file\": \"../model").as_bytes(),
+        "outside its folder",
+    );
+    spoil(&manifest, b"{", "is no manifest");
+    // Another model's file, of which the manifest gives the right checksum, still knows its own schema.
+    let own = fs::read_to_string(logs.path("train.schema.toml")).unwrap();
+    fs::write(logs.path("train.schema.toml"), own.replace("bits = 22", "bits = 20")).unwrap();
+    logs.train("logistic", "other", &["--bits", "12"]);
+    let other = PathBuf::from(logs.path("other"));
+    let sum = |folder: &Path| -> String {
+        let manifest: Value =
+            serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+        manifest["checksum"].as_str().unwrap().to_owned()
+    };
+    let whole = fs::read(&model).unwrap();
+    fs::copy(file_in(&other, ".bin"), &model).unwrap();
+    // The file's name holds the checksum too, and stays.
+    let fields =
+        [format!("\"checksum\": \"{}\"", sum(&folder)), format!("\"checksum\": \"{}\"", sum(&other))];
+    spoil(&manifest, text.replace(&fields[0], &fields[1]).as_bytes(), "was trained on schema");
+    fs::write(&model, whole).unwrap();
+    let (code, _) = evaluate();
+    assert_eq!(code, 0, "what was restored is taken again");
+}
+
+#[test]
+fn a_new_model_replaces_the_old_one_and_leaves_nothing_behind() {
+    let logs = Logs::new(5_000);
+    let folder = PathBuf::from(logs.path("model"));
+    logs.train("logistic", "model", &["--bits", "12"]);
+    let old = file_in(&folder, ".bin");
+    logs.train("ffm", "model", &["--bits", "12", "--vector-bits", "10"]);
+    assert_ne!(file_in(&folder, ".bin"), old);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 4, "model, manifest, schema and report");
+}
+
+#[test]
+fn what_cannot_be_trained_says_why_before_it_begins() {
+    let logs = Logs::new(1_000);
+    let (data, out) = (logs.path("train.tsv"), logs.path("model"));
+    let train =
+        |more: &[&str]| failed(&[&["model", "train", "--data", &data, "--out", &out][..], more].concat());
+    let bad = logs.path("bad.toml");
+    fs::write(&bad, "label = \"clicked\"\nbit = 3\n[[feature]]\nname = \"colour\"\nkind = \"categorical\"\n")
+        .unwrap();
+    let (code, message) = train(&["--model", "logistic", "--schema", &bad]);
+    assert!(
+        code == i32::from(Exit::Configuration.code()) && message.contains("bad.toml:2: unknown key `bit`"),
+        "{message}"
+    );
+    fs::write(&bad, "label = \"clicked\"\n[[feature]]\nname = \"colour\"\nkind = \"categorical\"\n").unwrap();
+    let (code, message) = train(&["--model", "logistic", "--schema", &bad]);
+    assert_eq!(code, i32::from(Exit::InputUnusable.code()), "{message}");
+    assert!(
+        message.contains("`clicked`, which is not there") && message.contains("`colour`, which is not there"),
+        "{message}"
+    );
+    let (code, message) = train(&["--model", "logistic"]);
+    assert!(code == i32::from(Exit::InputUnusable.code()) && message.contains("--schema"), "{message}");
+    let schema = logs.path("train.schema.toml");
+    for (more, problem) in [
+        (&["--model", "ffm", "--vector-size", "3"][..], "size of the vectors is 3; it must be"),
+        (&["--model", "logistic", "--vector-size", "4"], "leave --vector-size out"),
+        (&["--model", "logistic", "--rate", "nan"], "rate is NaN"),
+    ] {
+        let (code, message) = train(&[more, &["--schema", &schema]].concat());
+        assert!(code == i32::from(Exit::Usage.code()) && message.contains(problem), "{code} {message}");
+    }
+    assert!(!Path::new(&out).exists(), "nothing was written");
+}
+
+#[test]
+fn libsvm_and_vowpal_wabbits_text_need_no_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (mut libsvm, mut vw) = (String::new(), String::new());
+    for row in 0..4_000_u32 {
+        let (user, ad) = (row * 7 % 13, row * 5 % 11);
+        let click = u32::from((user + ad) % 4 == 0);
+        libsvm += &format!("{click} 0:{user}:1 1:{}:1\n", 100 + ad);
+        vw += &format!("{} |user u{user} |ad a{ad}\n", if click == 1 { "1" } else { "-1" });
+    }
+    fs::write(path("rows.ffm"), libsvm).unwrap();
+    fs::write(path("rows.vw"), vw).unwrap();
+    for name in ["rows.ffm", "rows.vw"] {
+        let (data, out) = (path(name), path(&format!("{name}.model")));
+        let report = json(&[
+            "model", "train", "--data", &data, "--out", &out, "--model", "ffm", "--passes", "5", "--test",
+            &data,
+        ]);
+        assert!(
+            number(&report, "test_log_loss") < 0.6 * number(&report, "baseline_log_loss"),
+            "{name}: {report}"
+        );
+        let judged = json(&["model", "evaluate", "--model", &out, "--data", &data]);
+        assert_eq!(judged["log_loss"], report["test_log_loss"], "{name}");
+    }
+}
