@@ -10,6 +10,7 @@
 //!
 //! [`offline`] is for archives: larger models, learned from rows by the million ([`Batch`]).
 
+mod calibration;
 mod checkpoint;
 pub mod data;
 mod envelope;
@@ -25,6 +26,7 @@ mod rows;
 mod table;
 mod trainer;
 
+pub use calibration::{Calibration, Calibrator, logit};
 pub use error::ModelError;
 pub use features::{AdFeatures, RequestFeatures, ad_features, is_user_level, request_features};
 pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
