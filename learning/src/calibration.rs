@@ -33,8 +33,9 @@ const SHARES: [f64; 3] = [0.5, 0.25, 0.25];
 /// The part of all shares that goes back to where they began at each example, so that an opinion that was right long
 /// ago can be heard again (fixed share, Herbster and Warmuth 1998). Costs the mixture as many nats an example at most.
 const RETURN: f64 = 1e-5;
-/// The map is worked out after each positive example, which tells most, and after this many others.
-const STALE: u32 = 32;
+/// The map is worked out after so many examples. Whatever their labels: worked out after each positive one, which raises it,
+/// and left so until many negative ones have lowered it again, it would promise too much.
+const STALE: u32 = 16;
 
 /// A rising map of logits that does not change: 64 numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +76,7 @@ pub fn logit(probability: f32) -> f32 {
 /// The knot below a score, never the last, and which part of the way to the next it lies.
 fn place(score: f32) -> (usize, f32) {
     let along = ((score - FIRST) * DENSITY).clamp(0.0, (KNOTS - 1) as f32);
-    let knot = (along as usize).min(KNOTS - 2);
+    let knot = (along as i32 as usize).min(KNOTS - 2);
     (knot, along - knot as f32)
 }
 
@@ -136,7 +137,7 @@ impl Calibrator {
         self.line.learn(bounded, label);
         self.steps.learn(place(score), bounded, f64::from(served), label);
         self.stale += 1;
-        if label || self.stale >= STALE {
+        if self.stale >= STALE {
             self.work_out();
         }
         served

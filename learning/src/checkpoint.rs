@@ -1,18 +1,22 @@
 //! A trainer on disk.
 //!
 //! Little-endian, in an [`envelope`]. For each of the two heads, click first: `u64` examples, `u64` positives, `f64`
-//! log loss, `f64` baseline log loss, `f32` offset, `f32` its squares; then for each of the two sides, request first:
+//! log loss, `f64` baseline log loss, four `f64` of recent progress, the calibration (`calibration/saved.rs`), `f32` offset,
+//! `f32` its squares; then for each of the two sides, request first:
 //! `u32` pages of the table, `u32` pages that follow, and these in rising order: `u32` number, `u64` bits of the rows
 //! that follow, and for each of these 9 `f32` of parameters and 9 of squares. What was never touched is not written.
+//!
+//! Format 1, which is still read, had neither recent progress nor calibration: they begin anew.
 
+use crate::calibration::Calibrator;
 use crate::envelope::{self, Kind, Reader};
 use crate::error::ModelError;
-use crate::progress::Progress;
+use crate::progress::{Progress, Recent};
 use crate::rates;
 use crate::table::{PAGE_ROWS, Row, Table};
 use crate::trainer::{HeadTrainer, Trainer};
 
-const KIND: Kind = Kind { magic: *b"HAGGLEMT", format: 1, name: "model" };
+const KIND: Kind = Kind { magic: *b"HAGGLEMT", format: 2, oldest: 1, name: "model" };
 
 const CUT: ModelError = ModelError::Invalid("the saved model ends before its parameters do");
 
@@ -28,10 +32,11 @@ impl Trainer {
 
     /// Reads what [`Trainer::save`] wrote. Anything cut, altered, of another layout or out of range is refused.
     pub fn load(bytes: &[u8]) -> Result<Self, ModelError> {
-        let mut reader = Reader(envelope::open(&KIND, bytes)?);
+        let (format, payload) = envelope::open(&KIND, bytes)?;
+        let mut reader = Reader(payload);
         let mut trainer = Self::default();
         for head in [&mut trainer.click, &mut trainer.conversion] {
-            read_head(&mut reader, head)?;
+            read_head(&mut reader, head, format)?;
         }
         if !reader.0.is_empty() {
             return Err(ModelError::Invalid("the saved model goes on after its end"));
@@ -45,13 +50,18 @@ fn write_head(head: &HeadTrainer, out: &mut Vec<u8>) {
     out.extend_from_slice(&head.progress.positives.to_le_bytes());
     out.extend_from_slice(&head.progress.log_loss.to_le_bytes());
     out.extend_from_slice(&head.progress.baseline_log_loss.to_le_bytes());
+    let recent = head.recent;
+    for sum in [recent.examples, recent.positives, recent.predicted, recent.log_loss] {
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+    head.calibrator.write(out);
     out.extend_from_slice(&head.offset.to_le_bytes());
     out.extend_from_slice(&head.offset_squares.to_le_bytes());
     write_table(&head.head.request, &head.request_squares, out);
     write_table(&head.head.ad, &head.ad_squares, out);
 }
 
-fn read_head(reader: &mut Reader<'_>, head: &mut HeadTrainer) -> Result<(), ModelError> {
+fn read_head(reader: &mut Reader<'_>, head: &mut HeadTrainer, format: u32) -> Result<(), ModelError> {
     let progress = Progress {
         examples: reader.u64().ok_or(CUT)?,
         positives: reader.u64().ok_or(CUT)?,
@@ -64,11 +74,33 @@ fn read_head(reader: &mut Reader<'_>, head: &mut HeadTrainer) -> Result<(), Mode
         return Err(ModelError::Invalid("the saved model's progress is impossible"));
     }
     head.progress = progress;
+    if format >= 2 {
+        head.recent = read_recent(reader)?;
+        head.calibrator = Calibrator::read(reader)?;
+    }
     head.offset = parameter(reader)?;
     head.offset_squares = square(reader)?;
     head.set_bias();
     read_table(reader, &mut head.head.request, &mut head.request_squares)?;
     read_table(reader, &mut head.head.ad, &mut head.ad_squares)
+}
+
+fn read_recent(reader: &mut Reader<'_>) -> Result<Recent, ModelError> {
+    let recent = Recent {
+        examples: reader.f64().ok_or(CUT)?,
+        positives: reader.f64().ok_or(CUT)?,
+        predicted: reader.f64().ok_or(CUT)?,
+        log_loss: reader.f64().ok_or(CUT)?,
+    };
+    // Sums of thousands, so rounding may lift the part above the whole by a little.
+    let counted = (0.0..=1e9).contains(&recent.examples);
+    let part = |sum: f64| (0.0..=recent.examples * 1.001).contains(&sum);
+    let loss = recent.log_loss.is_finite() && recent.log_loss >= 0.0;
+    if counted && part(recent.positives) && part(recent.predicted) && loss {
+        Ok(recent)
+    } else {
+        Err(ModelError::Invalid("the saved model's recent progress is impossible"))
+    }
 }
 
 fn write_table(parameters: &Table, squares: &Table, out: &mut Vec<u8>) {
@@ -195,14 +227,51 @@ mod tests {
         assert_eq!(saved(&original), saved(&resumed));
     }
 
+    /// As they were written before there was a calibration.
+    fn saved_in_format_1(trainer: &Trainer) -> Vec<u8> {
+        let (mut payload, mut bytes) = (Vec::new(), Vec::new());
+        for head in [&trainer.click, &trainer.conversion] {
+            payload.extend_from_slice(&head.progress.examples.to_le_bytes());
+            payload.extend_from_slice(&head.progress.positives.to_le_bytes());
+            for value in [head.progress.log_loss, head.progress.baseline_log_loss] {
+                payload.extend_from_slice(&value.to_le_bytes());
+            }
+            payload.extend_from_slice(&head.offset.to_le_bytes());
+            payload.extend_from_slice(&head.offset_squares.to_le_bytes());
+            write_table(&head.head.request, &head.request_squares, &mut payload);
+            write_table(&head.head.ad, &head.ad_squares, &mut payload);
+        }
+        envelope::seal(&Kind { format: 1, ..KIND }, &payload, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_model_from_before_calibration_goes_on_with_what_it_knows() {
+        let original = trained(400);
+        let mut resumed = Trainer::load(&saved_in_format_1(&original)).unwrap();
+        assert_eq!(resumed.click_progress(), original.click_progress());
+        assert_eq!(resumed.recent_clicks(), Recent::default());
+        let (request, ad, label) = lesson(400);
+        let score = |trainer: &Trainer| {
+            let head = &trainer.click.head;
+            head.score(&head.request_part(&request), &head.ad_part(&ad))
+        };
+        assert_eq!(score(&resumed).to_bits(), score(&original).to_bits());
+        let own = crate::head::probability(score(&resumed));
+        assert!((resumed.learn_click(&request, &ad, label) - own).abs() < 1e-6, "calibration begins anew");
+        assert_eq!(saved(&Trainer::load(&saved(&resumed)).unwrap()), saved(&resumed));
+    }
+
     #[test]
     fn only_what_was_touched_is_written() {
         let untrained = saved(&Trainer::default()).len();
-        assert!(untrained < 200, "{untrained} bytes");
+        assert!(untrained < 270, "{untrained} bytes");
         let mut one = Trainer::default();
         one.learn_click(&[1, 2], &[3], true);
-        // Two pages on one side (here the same one), one on the other; 72 bytes a row.
-        assert_eq!(saved(&one).len(), untrained + 2 * 12 + 3 * 72);
+        // Two pages on one side (here the same one), one on the other; 72 bytes a row. The calibration: the line, the
+        // shares and the examples since, steps, map, and one bin.
+        let calibration = 8 * 8 + 4 + 64 * 8 + 64 * 4 + 8 + 3 * 8;
+        assert_eq!(saved(&one).len(), untrained + 2 * 12 + 3 * 72 + calibration);
     }
 
     #[test]
@@ -215,8 +284,8 @@ mod tests {
         ));
         assert!(matches!(Trainer::load(&bytes[..bytes.len() - 1]), Err(ModelError::Length { .. })));
         let mut newer = bytes.clone();
-        newer[8] = 2;
-        assert_eq!(Trainer::load(&newer).err(), Some(ModelError::Format { found: 2, readable: 1 }));
+        newer[8] = 3;
+        assert_eq!(Trainer::load(&newer).err(), Some(ModelError::Format { found: 3, readable: 2 }));
         let mut altered = bytes.clone();
         *altered.last_mut().unwrap() ^= 1;
         assert_eq!(Trainer::load(&altered).err(), Some(ModelError::Checksum));

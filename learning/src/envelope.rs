@@ -10,8 +10,10 @@ use crate::error::ModelError;
 pub(crate) struct Kind {
     /// The first eight bytes.
     pub(crate) magic: [u8; 8],
-    /// Its layout; a reader reads only its own.
+    /// The layout that is written, and the newest that is read.
     pub(crate) format: u32,
+    /// The oldest that is read.
+    pub(crate) oldest: u32,
     /// For people.
     pub(crate) name: &'static str,
 }
@@ -40,15 +42,15 @@ pub(crate) fn seal_with(kind: &Kind, out: &mut Vec<u8>, write: impl FnOnce(&mut 
     }
 }
 
-/// The payload, if everything around it holds. Allocates nothing.
-pub(crate) fn open<'a>(kind: &Kind, bytes: &'a [u8]) -> Result<&'a [u8], ModelError> {
+/// The payload and its format, if everything around it holds. Allocates nothing.
+pub(crate) fn open<'a>(kind: &Kind, bytes: &'a [u8]) -> Result<(u32, &'a [u8]), ModelError> {
     let mut reader = Reader(bytes);
     if reader.array::<8>() != Some(kind.magic) {
         return Err(ModelError::NotOurs(kind.name));
     }
     let cut = |rest: usize| ModelError::Length { found: rest as u64, expected: HEADER as u64 };
     let found = reader.u32().ok_or_else(|| cut(bytes.len()))?;
-    if found != kind.format {
+    if !(kind.oldest..=kind.format).contains(&found) {
         return Err(ModelError::Format { found, readable: kind.format });
     }
     let expected = reader.u64().ok_or_else(|| cut(bytes.len()))?;
@@ -60,7 +62,7 @@ pub(crate) fn open<'a>(kind: &Kind, bytes: &'a [u8]) -> Result<&'a [u8], ModelEr
     if xxh3_64(payload) != checksum {
         return Err(ModelError::Checksum);
     }
-    Ok(payload)
+    Ok((found, payload))
 }
 
 /// Reads little-endian numbers off the front; `None` at the end.

@@ -6,9 +6,10 @@
 //! out snapshots that share all that did not change.
 //!
 //! The model is factored: [`Model::request_part`] once per request, [`Model::ad_part`] once per ad and model, and a
-//! candidate then costs one dot product of eight numbers for each of the two probabilities.
+//! candidate then costs one dot product of eight numbers for each of the two probabilities. A [`Calibrator`] behind each
+//! learns what its scores are worth; it serves scores of other models as well.
 //!
-//! [`offline`] is for archives: larger models, learned from rows by the million ([`Batch`]).
+//! [`offline`] is for archives, which [`data`] reads: larger models, learned from rows by the million ([`Batch`]).
 
 mod calibration;
 mod checkpoint;
@@ -31,6 +32,6 @@ pub use error::ModelError;
 pub use features::{AdFeatures, RequestFeatures, ad_features, is_user_level, request_features};
 pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
 pub use model::{AdPart, Model, Prediction, RequestPart};
-pub use progress::Progress;
+pub use progress::{Progress, Recent};
 pub use rows::{Batch, Slot};
 pub use trainer::Trainer;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::head::{Head, Part, probability};
+use crate::calibration::Calibration;
+use crate::head::{Head, Part};
 use crate::trainer::Trainer;
 
 /// What the model says of showing an ad. Both within [1e-6, 1 − 1e-6] and never NaN.
@@ -36,6 +37,8 @@ pub struct Model {
     pub(crate) version: u64,
     pub(crate) click: Head,
     pub(crate) conversion: Head,
+    pub(crate) click_map: Calibration,
+    pub(crate) conversion_map: Calibration,
 }
 
 impl Model {
@@ -57,11 +60,13 @@ impl Model {
         AdPart { click: self.click.ad_part(features), conversion: self.conversion.ad_part(features) }
     }
 
-    /// The probabilities of a pair: two dot products of eight numbers.
+    /// The probabilities of a pair: two dot products of eight numbers, each score read off its calibration.
     pub fn predict(&self, request: &RequestPart, ad: &AdPart) -> Prediction {
         Prediction {
-            click: probability(self.click.score(&request.click, &ad.click)),
-            conversion: probability(self.conversion.score(&request.conversion, &ad.conversion)),
+            click: self.click_map.probability(self.click.score(&request.click, &ad.click)),
+            conversion: self
+                .conversion_map
+                .probability(self.conversion.score(&request.conversion, &ad.conversion)),
         }
     }
 }

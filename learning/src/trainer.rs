@@ -4,10 +4,14 @@
 //! a parameter's step shrinks with the root of the sum of its squared gradients, so a rare feature takes large steps
 //! when it comes and a common one settles. Gradients are clipped and parameters bounded, so no input, however
 //! extreme or repeated, makes one infinite.
+//!
+//! The parameters learn from the model's own probability, the calibration from its score; what is served, and what progress
+//! is measured on, is the calibrated one.
 
+use crate::calibration::Calibrator;
 use crate::head::{Head, Part, probability};
 use crate::model::Model;
-use crate::progress::Progress;
+use crate::progress::{Progress, Recent};
 use crate::rates;
 use crate::table::{LANES, Row, Table};
 
@@ -36,7 +40,9 @@ pub(crate) struct HeadTrainer {
     /// The bias is the logit of the running rate, which is right at once, plus this, which adapts.
     pub(crate) offset: f32,
     pub(crate) offset_squares: f32,
+    pub(crate) calibrator: Calibrator,
     pub(crate) progress: Progress,
+    pub(crate) recent: Recent,
 }
 
 /// Learns from labelled examples and hands out models.
@@ -72,6 +78,16 @@ impl Trainer {
         self.conversion.progress
     }
 
+    /// How well clicks were predicted lately.
+    pub fn recent_clicks(&self) -> Recent {
+        self.click.recent
+    }
+
+    /// How well conversions were predicted lately.
+    pub fn recent_conversions(&self) -> Recent {
+        self.conversion.recent
+    }
+
     /// How many examples were learned: the version of the next snapshot.
     pub fn version(&self) -> u64 {
         self.click.progress.examples.saturating_add(self.conversion.progress.examples)
@@ -83,6 +99,8 @@ impl Trainer {
             version: self.version(),
             click: self.click.head.clone(),
             conversion: self.conversion.head.clone(),
+            click_map: self.click.calibrator.calibration().clone(),
+            conversion_map: self.conversion.calibrator.calibration().clone(),
         }
     }
 }
@@ -98,7 +116,9 @@ impl HeadTrainer {
             ad_squares,
             offset: 0.0,
             offset_squares: 0.0,
+            calibrator: Calibrator::default(),
             progress: Progress::default(),
+            recent: Recent::default(),
         };
         trainer.set_bias();
         trainer
@@ -113,14 +133,16 @@ impl HeadTrainer {
     fn learn(&mut self, request: &[u32], ad: &[u32], label: bool) -> f32 {
         let request_part = self.head.request_part(request);
         let ad_part = self.head.ad_part(ad);
-        let predicted = probability(self.head.score(&request_part, &ad_part));
-        self.progress.note(f64::from(predicted), self.progress.rate(self.prior.rate, BASELINE_WEIGHT), label);
-        let slope = predicted - if label { 1.0 } else { 0.0 };
+        let score = self.head.score(&request_part, &ad_part);
+        let served = self.calibrator.learn(score, label);
+        self.progress.note(f64::from(served), self.progress.rate(self.prior.rate, BASELINE_WEIGHT), label);
+        self.recent.note(f64::from(served), label);
+        let slope = probability(score) - if label { 1.0 } else { 0.0 };
         step(&mut self.offset, &mut self.offset_squares, slope, rates::BIAS, rates::BIAS_CAUTION);
         self.learn_request(request, &request_part, &ad_part, slope);
         self.learn_ad(ad, &request_part, slope);
         self.set_bias();
-        predicted
+        served
     }
 
     fn learn_request(&mut self, features: &[u32], request: &Part, ad: &Part, slope: f32) {

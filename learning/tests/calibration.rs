@@ -192,7 +192,7 @@ fn a_noisy_score_is_trusted_less() {
     }
 }
 
-/// In nats over the whole pass, however long: the mixture's bound is ln 2, the rest is the map's being 32 examples old.
+/// In nats over the whole pass, however long: the mixture's bound is ln 2, the rest is the map's being up to 16 examples old.
 #[test]
 fn scores_that_hold_lose_next_to_nothing() {
     for (centre, examples) in [(-2.0, 20_000), (-3.5, 50_000), (-7.4, 200_000)] {
@@ -203,7 +203,7 @@ fn scores_that_hold_lose_next_to_nothing() {
                 Pass::of(&mut calibrator, rows.iter().map(|row| (logistic(f64::from(row.1)) as f32, row.2)));
             let lost = pass.calibrated - pass.own;
             println!("centre {centre}, seed {seed}: {lost:.2} nats lost over {examples} examples");
-            assert!(lost < 2.0 + 1e-5 * examples as f64, "centre {centre}, seed {seed}: {lost}");
+            assert!(lost < 2.0, "centre {centre}, seed {seed}: {lost}");
         }
     }
 }

@@ -228,6 +228,7 @@ fn pure_noise_is_not_mistaken_for_a_signal() {
         let progress = trainer.click_progress();
         let worse = progress.log_loss / progress.baseline_log_loss - 1.0;
         println!("seed {seed}: {:.2} % worse than the constant rate", worse * 100.0);
-        assert!(worse < 0.03, "seed {seed}: {worse}");
+        // Without calibration it is 0.6 to 0.7 %.
+        assert!(worse < 0.004, "seed {seed}: {worse}");
     }
 }
