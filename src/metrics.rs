@@ -161,6 +161,12 @@ metrics! {
     ModelLogLoss = Gauge "haggle_model_log_loss" ["head"];
     /// The same of always predicting the average rate; a model that learns is below it.
     ModelBaselineLogLoss = Gauge "haggle_model_baseline_log_loss" ["head"];
+    /// Positive outcomes the model predicted lately for each one observed; 1 is calibrated.
+    ModelCalibration = Gauge "haggle_model_calibration" ["head"];
+    /// Recent mean log loss divided by that of always predicting the recent rate.
+    ModelNormalisedEntropy = Gauge "haggle_model_normalised_entropy" ["head"];
+    /// Recent positive outcomes behind a model's calibration and normalised entropy.
+    ModelRecentPositives = Gauge "haggle_model_recent_positives" ["head"];
     /// Journal records the learner has not read yet.
     LearnerLag = Gauge "haggle_learner_lag_records" [];
     /// Users of whom something is known: what they did, or what they have seen.

@@ -60,6 +60,9 @@ pub struct HeadMetrics {
     pub examples: Counter,
     pub log_loss: Gauge,
     pub baseline_log_loss: Gauge,
+    pub calibration: Gauge,
+    pub normalised_entropy: Gauge,
+    pub recent_positives: Gauge,
 }
 
 /// Everything that is counted. Exchanges, campaigns and invariants are addressed by their position in the lists
@@ -295,12 +298,18 @@ impl Maker {
         let examples = self.counters(Metric::ModelExamples)?;
         let log_loss = self.float_gauges(Metric::ModelLogLoss)?;
         let baseline = self.float_gauges(Metric::ModelBaselineLogLoss)?;
+        let calibration = self.float_gauges(Metric::ModelCalibration)?;
+        let entropy = self.float_gauges(Metric::ModelNormalisedEntropy)?;
+        let positives = self.float_gauges(Metric::ModelRecentPositives)?;
         let head = |head: &Head| {
             let label = &[head.as_str()];
             Ok(HeadMetrics {
                 examples: pick(&examples, label)?,
                 log_loss: log_loss.get_metric_with_label_values(label)?,
                 baseline_log_loss: baseline.get_metric_with_label_values(label)?,
+                calibration: calibration.get_metric_with_label_values(label)?,
+                normalised_entropy: entropy.get_metric_with_label_values(label)?,
+                recent_positives: positives.get_metric_with_label_values(label)?,
             })
         };
         Head::ALL.iter().map(head).collect()

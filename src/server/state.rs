@@ -191,11 +191,22 @@ impl State {
             metrics.model_version.set(i64::try_from(report.model_version).unwrap_or(i64::MAX));
             metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));
             metrics.profiles.set(i64::try_from(report.profiles).unwrap_or(i64::MAX));
-            for (head, progress) in [(Head::Click, &report.click), (Head::Conversion, &report.conversion)] {
+            for (head, progress, recent) in [
+                (Head::Click, &report.click, &report.recent_clicks),
+                (Head::Conversion, &report.conversion, &report.recent_conversions),
+            ] {
                 if let Some(gauges) = metrics.head(head) {
                     gauges.examples.raise_to(progress.examples);
                     gauges.log_loss.set(progress.mean_log_loss());
                     gauges.baseline_log_loss.set(progress.mean_baseline_log_loss());
+                    gauges.recent_positives.set(recent.positives);
+                    // Before there is any of both kinds, there is nothing to say: the gauges stay at 0.
+                    if let (Some(calibration), Some(entropy)) =
+                        (recent.calibration(), recent.normalised_entropy())
+                    {
+                        gauges.calibration.set(calibration);
+                        gauges.normalised_entropy.set(entropy);
+                    }
                 }
             }
         }

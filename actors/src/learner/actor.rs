@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_domain::{Clock, Timestamp};
-use haggle_learning::{JoinerSettings, Progress};
+use haggle_learning::{JoinerSettings, Progress, Recent};
 use haggle_strategies::{Scorer, Snapshot};
 use tokio::sync::oneshot;
 
@@ -62,6 +62,10 @@ pub struct LearnerReport {
     pub click: Progress,
     /// How well orders after clicks were foretold.
     pub conversion: Progress,
+    /// How well clicks were foretold lately.
+    pub recent_clicks: Recent,
+    /// How well orders after clicks were foretold lately.
+    pub recent_conversions: Recent,
     /// Durable records not yet learned.
     pub lag: u64,
     /// Users known.
@@ -195,6 +199,8 @@ impl LearnerActor {
             model_version: trainer.version(),
             click: trainer.click_progress(),
             conversion: trainer.conversion_progress(),
+            recent_clicks: trainer.recent_clicks(),
+            recent_conversions: trainer.recent_conversions(),
             lag: self.deps.journal.durable_end().saturating_sub(machine.cursor()),
             profiles: machine.audience().len(),
         })));
