@@ -10,7 +10,7 @@ use super::logistic::Logistic;
 use crate::envelope::{self, Kind};
 use crate::error::ModelError;
 
-const KIND: Kind = Kind { magic: *b"HAGGLEOM", format: 1, name: "trained model" };
+const KIND: Kind = Kind { magic: *b"HAGGLEOM", format: 1, oldest: 1, name: "trained model" };
 
 /// Why a file is refused. Nothing of it is used then.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -85,7 +85,7 @@ pub(crate) fn save(kind: u32, schema: u64, out: &mut Vec<u8>, write: impl FnOnce
 /// Reads what [`Learner::save`] wrote, if it was trained on this schema. Anything cut, altered, of another layout or
 /// out of range is refused.
 pub fn load(bytes: &[u8], schema: u64) -> Result<Box<dyn Learner>, FileError> {
-    let mut reader = Reader(envelope::Reader(envelope::open(&KIND, bytes)?));
+    let mut reader = Reader(envelope::Reader(envelope::open(&KIND, bytes)?.1));
     let kind = reader.u32()?;
     let found = reader.u64()?;
     if found != schema {
@@ -264,7 +264,7 @@ mod tests {
         ) {
             let settings = settings();
             let bytes = saved(&*trained(&settings[which.index(settings.len())], 60));
-            let mut payload = envelope::open(&KIND, &bytes).unwrap().to_vec();
+            let mut payload = envelope::open(&KIND, &bytes).unwrap().1.to_vec();
             // Most of what can go wrong is at the front.
             let at = at.index(payload.len().min(160));
             let end = (at + 4).min(payload.len());
