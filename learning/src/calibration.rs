@@ -8,8 +8,9 @@
 //! - steps on that line, bins that rise together ([`steps`]; Zadrozny and Elkan 2002).
 //!
 //! The probability served is their average, weighed by how well each predicted so far (Bayesian mixture, Vovk 1990).
-//! So its summed loss is never above that of the best of them by more than the logarithm of that one's first share:
-//! for a model that needs no calibration, `ln 2` nats in all, whatever comes. Each opinion rises with the score,
+//! So its summed loss is above that of the best of them by hardly more than the logarithm of that one's first share: for a
+//! model that needs no calibration, `ln 2` nats in all, and in practice about one, since shares drift back a little and the
+//! map is a few examples old (`tests/calibration.rs`). Each opinion rises with the score,
 //! and all scores are averaged with the same weights, so a higher score never gets a lower probability.
 
 mod line;

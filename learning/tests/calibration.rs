@@ -162,7 +162,7 @@ fn distortions_are_undone_down_to_rare_clicks() {
                 println!(
                     "{name}, {positives} of {examples}, seed {seed}: {own:.4} as it is, {calibrated:.4} nats a positive"
                 );
-                assert!(calibrated < 0.035, "{name}, seed {seed}: {calibrated}");
+                assert!(calibrated < 0.04, "{name}, seed {seed}: {calibrated}");
                 assert!(own < 0.05 || calibrated < own / 4.0, "{name}, seed {seed}: {own} {calibrated}");
             }
         }

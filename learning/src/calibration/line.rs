@@ -11,7 +11,7 @@ const OFFSET_PRECISION: f64 = 4.0;
 /// The same of the belief in a slope of one: 0.3 either way.
 const SLOPE_PRECISION: f64 = 11.0;
 /// Positive examples that are remembered, so that the line follows a model that changes.
-const MEMORY: f64 = 1000.0;
+const MEMORY: f64 = 500.0;
 /// The slope stays within these, so the line always rises.
 const SLOPES: (f64, f64) = (0.05, 5.0);
 /// The offset stays within this, either way.

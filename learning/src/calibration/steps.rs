@@ -10,7 +10,7 @@ use super::{KNOTS, knot_score, logistic};
 /// Examples of each kind that every bin is given as expected.
 const PRIOR: f64 = 1.0;
 /// Positive examples that a bin remembers.
-const MEMORY: f64 = 1000.0;
+const MEMORY: f64 = 500.0;
 /// How much a bin that has seen nothing weighs when bins are levelled, in positive examples.
 const LEAST_WEIGHT: f64 = 0.1;
 
