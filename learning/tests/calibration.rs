@@ -1,5 +1,7 @@
 //! Online calibration: on real auctions whose shipped scores are off, and on made-up scores whose truth is known.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
