@@ -40,8 +40,8 @@ impl<'a> BidRequest<'a> {
         self.basis_in("", policy)
     }
 
-    /// The same, where the country that a device does not name is known by other means (ISO 3166-1 alpha-3, or empty): which
-    /// law applies depends on it.
+    /// The same, where the device names no country that there is and it is known by other means (ISO 3166-1 alpha-3; empty where
+    /// the device's own counts): which law applies depends on it.
     pub fn basis_in<'r>(&'r self, country: &'r str, policy: &Policy) -> (Basis, BasisSource) {
         let (regs, ext) = (&self.regs.object, &self.regs.object.ext.object);
         let mut malformed = self.regs.malformed || regs.ext.malformed;
@@ -139,7 +139,9 @@ mod tests {
         assert_eq!(silent.basis_in("USA", &Policy::default()), (Basis::ALL, BasisSource::NoSignal));
         assert_eq!(silent.basis_in("DEU", &Policy::default()).0, Basis::NONE);
         let named = parse(br#"{"id":"1","imp":[{}],"device":{"geo":{"country":"USA"}}}"#).unwrap();
-        assert_eq!(named.basis_in("DEU", &Policy::default()).0, Basis::ALL, "what it says itself counts");
+        assert_eq!(named.basis_in("", &Policy::default()).0, Basis::ALL);
+        let nowhere = parse(br#"{"id":"1","imp":[{}],"device":{"geo":{"country":"XYZ"}}}"#).unwrap();
+        assert_eq!(nowhere.basis_in("DEU", &Policy::default()).0, Basis::NONE, "a name alone hides no law");
     }
 
     #[test]
