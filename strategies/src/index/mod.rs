@@ -7,8 +7,8 @@
 //! block that a request is for are, layer by layer, those without a clause or with one of the request's atoms; and which
 //! blocks are worth looking into is the same computation on sets of blocks.
 //!
-//! What fits no set of atoms (distances, how often and how recently, hours where the user is) is left out, so that the index
-//! finds more than matches, never less; such places are marked as *residual*, and [`crate::targeting::matches`] judges
+//! What fits no set of atoms (how often and how recently, hours where the user is) is left out, and a distance stands for the
+//! fields of a grid that its circle touches, so that the index finds more than matches, never less; such places are marked as *residual*, and [`crate::targeting::matches`] judges
 //! them. All others are exact.
 //!
 //! A copy of an index shares all memory with the original until one of them is changed, and then copies only what a
