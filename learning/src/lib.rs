@@ -9,7 +9,8 @@
 //! candidate then costs one dot product of eight numbers for each of the two probabilities. A [`Calibrator`] behind each
 //! learns what its scores are worth; it serves scores of other models as well.
 //!
-//! [`offline`] is for archives, which [`data`] reads: larger models, learned from rows by the million ([`Batch`]).
+//! [`offline`] is for archives, which [`data`] reads: larger models, learned from rows by the million ([`Batch`]). In
+//! [`frozen`] deep ones serve.
 
 mod calibration;
 mod checkpoint;
@@ -17,6 +18,7 @@ pub mod data;
 mod envelope;
 mod error;
 mod features;
+pub mod frozen;
 mod head;
 mod labels;
 mod model;

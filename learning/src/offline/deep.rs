@@ -5,6 +5,7 @@
 //! Learned by minibatches: weights by FTRL-proximal, vectors by AdaGrad, all that is dense by Adam. A field's part of the
 //! network's first layer depends on that field alone, so what belongs to an ad and what to a request can be added up apart.
 
+mod parts;
 mod predict;
 mod settings;
 

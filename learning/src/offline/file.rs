@@ -10,7 +10,7 @@ use super::logistic::Logistic;
 use crate::envelope::{self, Kind};
 use crate::error::ModelError;
 
-const KIND: Kind = Kind { magic: *b"HAGGLEOM", format: 1, oldest: 1, name: "trained model" };
+pub(crate) const KIND: Kind = Kind { magic: *b"HAGGLEOM", format: 1, oldest: 1, name: "trained model" };
 
 /// Why a file is refused. Nothing of it is used then.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -72,6 +72,7 @@ impl From<ModelError> for FileError {
 pub(crate) const LOGISTIC: u32 = 1;
 pub(crate) const FFM: u32 = 2;
 pub(crate) const DEEP: u32 = 3;
+pub(crate) const FROZEN: u32 = 4;
 
 /// Appends a model of a kind, whose settings and state `write` appends.
 pub(crate) fn save(kind: u32, schema: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
@@ -85,18 +86,38 @@ pub(crate) fn save(kind: u32, schema: u64, out: &mut Vec<u8>, write: impl FnOnce
 /// Reads what [`Learner::save`] wrote, if it was trained on this schema. Anything cut, altered, of another layout or
 /// out of range is refused.
 pub fn load(bytes: &[u8], schema: u64) -> Result<Box<dyn Learner>, FileError> {
+    open(bytes, schema, |kind, reader| {
+        let model: Box<dyn Learner> = match kind {
+            LOGISTIC => Box::new(Logistic::read(reader)?),
+            FFM => Box::new(Ffm::read(reader)?),
+            DEEP => Box::new(Deep::read(reader)?),
+            FROZEN => return Err(FileError::Invalid("it serves only and cannot learn")),
+            _ => return Err(FileError::Invalid("it is of an unknown kind")),
+        };
+        Ok(model)
+    })
+}
+
+/// Reads a deep model that [`Learner::save`] wrote; see [`load`].
+pub fn load_deep(bytes: &[u8], schema: u64) -> Result<Deep, FileError> {
+    open(bytes, schema, |kind, reader| {
+        if kind == DEEP { Deep::read(reader) } else { Err(FileError::Invalid("it is no deep model")) }
+    })
+}
+
+/// Opens a file and reads the model of its kind.
+pub(crate) fn open<M>(
+    bytes: &[u8],
+    schema: u64,
+    read: impl FnOnce(u32, &mut Reader<'_>) -> Result<M, FileError>,
+) -> Result<M, FileError> {
     let mut reader = Reader(envelope::Reader(envelope::open(&KIND, bytes)?.1));
     let kind = reader.u32()?;
     let found = reader.u64()?;
     if found != schema {
         return Err(FileError::Schema { found, expected: schema });
     }
-    let model: Box<dyn Learner> = match kind {
-        LOGISTIC => Box::new(Logistic::read(&mut reader)?),
-        FFM => Box::new(Ffm::read(&mut reader)?),
-        DEEP => Box::new(Deep::read(&mut reader)?),
-        _ => return Err(FileError::Invalid("it is of an unknown kind")),
-    };
+    let model = read(kind, &mut reader)?;
     if reader.0.0.is_empty() { Ok(model) } else { Err(FileError::Invalid("it goes on after its end")) }
 }
 

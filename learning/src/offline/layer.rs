@@ -226,10 +226,11 @@ impl Layer {
 /// A layer for predictions: a matrix, a shift, ReLU.
 #[derive(Clone, Debug)]
 pub(crate) struct Folded {
-    inputs: usize,
-    units: usize,
-    weights: Vec<f32>,
-    shift: Vec<f32>,
+    pub(crate) inputs: usize,
+    pub(crate) units: usize,
+    /// By input, a number for each unit.
+    pub(crate) weights: Vec<f32>,
+    pub(crate) shift: Vec<f32>,
 }
 
 impl Folded {

@@ -125,6 +125,15 @@ impl Linear {
         -z * self.settings.rate / (self.settings.caution + n.sqrt())
     }
 
+    /// The bias, and all weights as they count in scores.
+    pub(crate) fn weights(&self) -> (f32, impl ExactSizeIterator<Item = f32>) {
+        let LinearSettings { rate, caution, l1, l2, .. } = self.settings;
+        let damping = caution + rate * l2;
+        let weights =
+            self.table.iter().map(move |[z, n]| -(z - z.clamp(-l1, l1)) * rate / (damping + n.sqrt()));
+        (self.bias_weight(), weights)
+    }
+
     /// Moves bias and weights of the row that was scored last against the `error`, which is prediction less label. Two
     /// slots that share a weight both add to it.
     #[inline(always)]

@@ -38,7 +38,7 @@ pub(crate) fn multiply(
 }
 
 #[inline(always)]
-fn four(panel: &[[f32; PANEL]], [a, b, c, d]: [&[f32]; 4]) -> [[f32; PANEL]; 4] {
+pub(crate) fn four(panel: &[[f32; PANEL]], [a, b, c, d]: [&[f32]; 4]) -> [[f32; PANEL]; 4] {
     let mut sums = [[0.0; PANEL]; 4];
     for ((((row, a), b), c), d) in panel.iter().zip(a).zip(b).zip(c).zip(d) {
         for lane in 0..PANEL {
@@ -52,7 +52,7 @@ fn four(panel: &[[f32; PANEL]], [a, b, c, d]: [&[f32]; 4]) -> [[f32; PANEL]; 4] 
 }
 
 #[inline(always)]
-fn one(panel: &[[f32; PANEL]], a: &[f32]) -> [f32; PANEL] {
+pub(crate) fn one(panel: &[[f32; PANEL]], a: &[f32]) -> [f32; PANEL] {
     let mut sums = [0.0; PANEL];
     for (row, a) in panel.iter().zip(a) {
         for lane in 0..PANEL {

@@ -1,0 +1,54 @@
+//! Dense layers, laid out as they are run through.
+
+use crate::offline::matrix::PANEL;
+
+/// A matrix cut into panels of some columns, of which each lies side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Matrix {
+    pub(super) inputs: usize,
+    pub(super) units: usize,
+    /// By panel, by input.
+    numbers: Vec<[f32; PANEL]>,
+}
+
+/// A layer behind the first: a matrix, a shift, ReLU.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Layer {
+    pub(super) matrix: Matrix,
+    pub(super) shift: Vec<f32>,
+}
+
+impl Matrix {
+    /// Of rows for each input; `units` is a multiple of [`PANEL`].
+    pub(super) fn new(rows: &[f32], inputs: usize, units: usize) -> Self {
+        debug_assert!(units.is_multiple_of(PANEL) && rows.len() == inputs * units);
+        let panel = |column| {
+            rows.chunks_exact(units.max(1)).filter_map(move |row| row.get(column..)?.first_chunk::<PANEL>())
+        };
+        let numbers = (0..units).step_by(PANEL).flat_map(panel).copied().collect();
+        Self { inputs, units, numbers }
+    }
+
+    pub(super) fn zeros(inputs: usize, units: usize) -> Self {
+        Self { inputs, units, numbers: vec![[0.0; PANEL]; inputs * units / PANEL] }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len() * PANEL
+    }
+
+    /// The panels, first columns first; none where there are no inputs.
+    #[inline(always)]
+    pub(super) fn panels(&self) -> impl Iterator<Item = &[[f32; PANEL]]> {
+        self.numbers.chunks_exact(self.inputs.max(1))
+    }
+
+    /// All numbers, panel by panel.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = &f32> {
+        self.numbers.iter().flatten()
+    }
+
+    pub(super) fn numbers_mut(&mut self) -> impl Iterator<Item = &mut f32> {
+        self.numbers.iter_mut().flatten()
+    }
+}

@@ -1,0 +1,339 @@
+//! What whoever serves a frozen model relies on.
+
+use super::score::tests::{LEAST_SCORE, kernel_scores};
+use super::*;
+use crate::envelope;
+use crate::offline::file::{FileError, KIND};
+use crate::offline::learner::tests::small_world;
+use crate::offline::math::{mix, value};
+use crate::offline::{DeepSettings, Learner};
+use crate::rows::{Batch, Slot};
+use proptest::prelude::*;
+
+const SCHEMA: u64 = 0x5eed;
+const SIDES: [Side; 3] = [Side::Request, Side::Ad, Side::Ad];
+
+/// Settings that differ in all that changes how a score is put together, with the sides of their fields.
+fn kinds() -> Vec<(DeepSettings, Vec<Side>)> {
+    let kind = |size, hidden: &[u16], normalise, dropout| DeepSettings {
+        fields: 3,
+        size,
+        bits: 6,
+        hidden: hidden.to_vec(),
+        normalise,
+        dropout,
+        minibatch: 64,
+        ..DeepSettings::default()
+    };
+    use Side::{Ad, Request};
+    vec![
+        (kind(8, &[64, 32], false, 0.0), SIDES.to_vec()),
+        (kind(8, &[32, 16, 16], true, 0.1), vec![Ad, Request, Ad]),
+        (kind(16, &[16], true, 0.0), vec![Ad, Ad, Request]),
+        (kind(16, &[32, 48], false, 0.3), vec![Request; 3]),
+        (kind(8, &[], false, 0.0), vec![Ad, Request, Request]),
+        (kind(8, &[16], false, 0.0), vec![Ad; 3]),
+    ]
+}
+
+fn trained(settings: &DeepSettings) -> Deep {
+    let mut settings = settings.clone();
+    settings.linear.bits = 8;
+    let mut model = Deep::new(settings).unwrap();
+    for pass in 0..4 {
+        model.learn(&small_world(pass * 100..3000));
+    }
+    model
+}
+
+fn parts(model: &Frozen, slots: &[Slot]) -> (RequestPart, AdPart) {
+    let mut request = RequestPart::default();
+    model.request_part(slots, &mut request);
+    (request, model.ad_part(slots))
+}
+
+/// The score of a whole row, number by number, summed in the order in which the parts are.
+fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
+    let size = model.size;
+    let side = |mine: Side| {
+        let at: Vec<usize> =
+            (0..model.fields.sides.len()).filter(|f| model.fields.sides[*f] == mine).collect();
+        let mut own = 0.0;
+        let mut row = vec![vec![0.0; size]; at.len()];
+        for slot in slots {
+            let place = at.iter().position(|f| *f == usize::from(slot.field));
+            if place.is_none() && (mine == Side::Ad || model.fields.sides.len() > usize::from(slot.field)) {
+                continue;
+            }
+            let (weights, vectors) = (model.weights.rows(), model.vectors.rows());
+            own += value(slot.value) * weights[slot.index as usize % weights.len()];
+            let Some(place) = place else { continue };
+            let start = slot.index as usize % (vectors.len() / size) * size;
+            for lane in 0..size {
+                row[place][lane] += value(slot.value) * vectors[start + lane];
+            }
+        }
+        (at, own, row)
+    };
+    let (request_fields, request_own, request) = side(Side::Request);
+    let (ad_fields, ad_own, ad) = side(Side::Ad);
+    let strength = |f: usize, g: usize| model.pairs.lower()[f.max(g) * (f.max(g) - 1) / 2 + f.min(g)];
+    let fold = |mut lanes: Vec<f32>| {
+        while lanes.len() > 1 {
+            let (left, right) = lanes.split_at(lanes.len() / 2);
+            lanes = left.iter().zip(right).map(|(a, b)| a + b).collect();
+        }
+        lanes[0]
+    };
+    let within = |fields: &[usize], row: &[Vec<f32>]| {
+        let mut total = vec![0.0; size];
+        for f in 0..fields.len() {
+            for lane in 0..size {
+                let pull = (0..f).fold(0.0, |sum, g| sum + strength(fields[f], fields[g]) * row[g][lane]);
+                total[lane] += pull * row[f][lane];
+            }
+        }
+        fold(total)
+    };
+    let own =
+        (model.bias + request_own + within(&request_fields, &request)) + (ad_own + within(&ad_fields, &ad));
+    let mut lanes = [0.0; 8];
+    for (f, mine) in ad_fields.iter().zip(&ad) {
+        for lane in 0..size {
+            let pull = request_fields
+                .iter()
+                .zip(&request)
+                .fold(0.0, |sum, (g, vector)| sum + strength(*f, *g) * vector[lane]);
+            lanes[lane % 8] += pull * mine[lane];
+        }
+    }
+    // A matrix' number, from its panels.
+    let weight = |matrix: &Matrix, input: usize, unit: usize| {
+        *matrix.numbers().nth(unit / 16 * 16 * matrix.inputs + input * 16 + unit % 16).unwrap()
+    };
+    let product = |matrix: &Matrix, inputs: &[f32], unit: usize| {
+        inputs.iter().enumerate().fold(0.0, |sum, (at, input)| sum + input * weight(matrix, at, unit))
+    };
+    let (request, ad) = (request.concat(), ad.concat());
+    let mut units: Vec<f32> = (0..model.shift.len())
+        .map(|unit| {
+            let mine = product(&model.request, &request, unit) + model.shift[unit];
+            (mine + product(&model.ad, &ad, unit)).max(0.0)
+        })
+        .collect();
+    for layer in &model.layers {
+        units = (0..layer.shift.len())
+            .map(|unit| (product(&layer.matrix, &units, unit) + layer.shift[unit]).max(0.0))
+            .collect();
+    }
+    for (at, (unit, weight)) in units.iter().zip(&model.output).enumerate() {
+        lanes[at % 8] += unit * weight;
+    }
+    own + crate::offline::simd::sum(&lanes)
+}
+
+#[test]
+fn parts_give_the_bits_that_a_whole_row_gives() {
+    let batch = small_world(5000..5200);
+    for (settings, sides) in kinds() {
+        let model = Frozen::new(&trained(&settings), &sides);
+        for (_, slots) in batch.rows() {
+            let (request, ad) = parts(&model, slots);
+            assert_eq!(
+                model.score(&request, &ad).to_bits(),
+                literal(&model, slots).to_bits(),
+                "{settings:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn it_predicts_what_the_model_that_learned_predicts() {
+    let batch = small_world(5000..7000);
+    for (settings, sides) in kinds() {
+        let deep = trained(&settings);
+        let model = Frozen::new(&deep, &sides);
+        let (mut expected, mut found) = (Vec::new(), Vec::new());
+        deep.predict(&batch, &mut expected);
+        model.predict(&batch, &mut found);
+        assert_eq!(expected.len(), found.len());
+        for (expected, found) in expected.iter().zip(&found) {
+            assert!((expected - found).abs() < 2e-6, "{expected} {found} {settings:?}");
+        }
+        let spread = found.iter().fold((1.0f32, 0.0f32), |(low, high), p| (low.min(*p), high.max(*p)));
+        assert!(spread.1 - spread.0 > 0.1, "the model learned something: {spread:?}");
+    }
+}
+
+#[test]
+fn many_at_once_are_the_same_bits_as_one_by_one_and_so_are_wide_registers() {
+    let batch = small_world(5000..5030);
+    for (settings, sides) in kinds() {
+        let model = Frozen::new(&trained(&settings), &sides);
+        let mut request = RequestPart::default();
+        model.request_part(batch.slots(3), &mut request);
+        let mut plain = RequestPart::default();
+        parts::request_kernel(&model, batch.slots(3), &mut plain);
+        assert_eq!(request, plain);
+        let ads: Vec<AdPart> = (0..batch.len()).map(|at| model.ad_part(batch.slots(at))).collect();
+        for (at, ad) in ads.iter().enumerate() {
+            let mut numbers = vec![0.0; model.ad_numbers()];
+            parts::ad_kernel(&model, batch.slots(at), &mut numbers);
+            assert_eq!(*ad, AdPart::of(numbers));
+        }
+        let one_by_one: Vec<f32> = ads.iter().map(|ad| model.score(&request, ad)).collect();
+        let mut out = vec![f32::NAN; 3];
+        for count in [0, 1, 2, 3, 4, 5, 8, 30] {
+            model.score_all(&request, &ads[..count], &mut out);
+            assert_eq!(out, one_by_one[..count]);
+        }
+        assert_eq!(kernel_scores(&model, &request, &ads), one_by_one);
+    }
+}
+
+#[test]
+fn nothing_in_a_slot_makes_a_score_impossible() {
+    let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45, -0.0, 1.0];
+    for (settings, sides) in kinds() {
+        let model = Frozen::new(&trained(&settings), &sides);
+        for seed in 0..500u64 {
+            let bits = mix(seed);
+            let slots: Vec<Slot> = (0..bits % 9)
+                .map(|at| {
+                    let bits = mix(bits ^ at);
+                    let field = if bits.is_multiple_of(5) { u16::MAX } else { (bits >> 8) as u16 % 4 };
+                    Slot { field, index: (bits >> 32) as u32, value: values[(bits >> 24) as usize % 7] }
+                })
+                .collect();
+            let (request, ad) = parts(&model, &slots);
+            let score = model.score(&request, &ad);
+            assert!(score.abs() <= 15.0 && (1e-6..=0.999_999).contains(&probability(score)));
+        }
+    }
+}
+
+#[test]
+fn parts_of_another_model_give_a_number_and_no_panic() {
+    let models: Vec<Frozen> =
+        kinds().iter().map(|(settings, sides)| Frozen::new(&trained(settings), sides)).collect();
+    let batch = small_world(0..1);
+    for one in &models {
+        let (request, _) = parts(one, batch.slots(0));
+        for other in &models {
+            let (_, ad) = parts(other, batch.slots(0));
+            assert!(models.iter().all(|model| model.score(&request, &ad).is_finite()));
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_inside_is_the_least_outside() {
+    let (settings, sides) = kinds().remove(0);
+    let mut model = Frozen::new(&trained(&settings), &sides);
+    model.output.fill(f32::INFINITY);
+    let mut least = false;
+    for (_, slots) in small_world(0..200).rows() {
+        let (request, ad) = parts(&model, slots);
+        let score = model.score(&request, &ad);
+        assert!(score.is_finite());
+        least |= score.to_bits() == LEAST_SCORE.to_bits();
+    }
+    assert!(least && probability(f32::NAN) < 1e-5);
+}
+
+fn saved(model: &Frozen) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    model.save(SCHEMA, &mut bytes);
+    bytes
+}
+
+fn predicted(model: &Frozen, batch: &Batch) -> Vec<u32> {
+    let mut out = Vec::new();
+    model.predict(batch, &mut out);
+    out.iter().map(|p| p.to_bits()).collect()
+}
+
+fn refusal(bytes: &[u8], schema: u64) -> String {
+    Frozen::load(bytes, schema).err().map_or_else(|| "none".to_owned(), |error| error.to_string())
+}
+
+#[test]
+fn a_loaded_model_predicts_the_same() {
+    let batch = small_world(0..300);
+    for (settings, sides) in kinds() {
+        let model = Frozen::new(&trained(&settings), &sides);
+        let copy = Frozen::load(&saved(&model), SCHEMA).unwrap();
+        assert_eq!(predicted(&model, &batch), predicted(&copy, &batch), "{settings:?}");
+        assert_eq!(saved(&model), saved(&copy));
+        assert_eq!((model.sides(), model.bytes()), (copy.sides(), copy.bytes()));
+        assert_eq!(model.parameters(), copy.parameters());
+    }
+}
+
+#[test]
+fn a_refusal_says_why() {
+    let (settings, sides) = kinds().remove(0);
+    let deep = trained(&settings);
+    let model = Frozen::new(&deep, &sides);
+    let bytes = saved(&model);
+    assert!(refusal(&bytes, SCHEMA + 1).contains("trained on schema 0000000000005eed"));
+    assert!(refusal(&bytes[..bytes.len() - 1], SCHEMA).contains("copy the whole file"));
+    let mut altered = bytes.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    assert!(refusal(&altered, SCHEMA).contains("checksum"));
+    assert!(refusal(b"", SCHEMA).contains("no trained model"));
+    let mut learner = Vec::new();
+    deep.save(SCHEMA, &mut learner);
+    assert!(refusal(&learner, SCHEMA).contains("it is not frozen"));
+    let error = crate::offline::load(&bytes, SCHEMA).err().unwrap();
+    assert_eq!(error, FileError::Invalid("it serves only and cannot learn"));
+    for bad in [f32::NAN, f32::INFINITY, 1e13] {
+        let changes: [fn(&mut Frozen, f32); 5] = [
+            |model, bad| model.bias = bad,
+            |model, bad| model.weights.rows_mut()[5] = bad,
+            |model, bad| model.vectors.rows_mut()[9] = bad,
+            |model, bad| *model.request.numbers_mut().next().unwrap() = bad,
+            |model, bad| model.output[31] = bad,
+        ];
+        for change in changes {
+            let mut model = model.clone();
+            change(&mut model, bad);
+            assert!(refusal(&saved(&model), SCHEMA).contains("out of range"));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Whoever makes a file with a good checksum around nonsense gets a refusal, or a model that works.
+    #[test]
+    fn no_payload_makes_it_panic(
+        which in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        with in any::<[u8; 4]>(),
+        keep in any::<prop::sample::Index>(),
+    ) {
+        let kinds = kinds();
+        let (settings, sides) = &kinds[which.index(kinds.len())];
+        let mut settings = settings.clone();
+        settings.linear.bits = 8;
+        let bytes = saved(&Frozen::new(&Deep::new(settings).unwrap(), sides));
+        let mut payload = envelope::open(&KIND, &bytes).unwrap().1.to_vec();
+        // Most of what can go wrong is at the front.
+        let at = at.index(payload.len().min(100));
+        let end = (at + 4).min(payload.len());
+        payload[at..end].copy_from_slice(&with[..end - at]);
+        if keep.index(3) == 0 {
+            payload.truncate(keep.index(payload.len()));
+        }
+        let mut forged = Vec::new();
+        envelope::seal(&KIND, &payload, &mut forged);
+        if let Ok(model) = Frozen::load(&forged, SCHEMA) {
+            let mut out = Vec::new();
+            model.predict(&small_world(0..50), &mut out);
+            prop_assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0));
+        }
+    }
+}
