@@ -1,6 +1,7 @@
 //! Prometheus metrics. Every name is in one list here, which dashboards and alerts are checked against; the
 //! counters behind the names are in [`Metrics`].
 
+mod archive_models;
 mod campaigns;
 mod counters;
 mod outcomes;
@@ -167,6 +168,15 @@ metrics! {
     ModelNormalisedEntropy = Gauge "haggle_model_normalised_entropy" ["head"];
     /// Recent positive outcomes behind a model's calibration and normalised entropy.
     ModelRecentPositives = Gauge "haggle_model_recent_positives" ["head"];
+    /// Recent mean log loss of clicks for each model of archives: by the home model alone, by it alone, by both.
+    ArchiveModelLogLoss = Gauge "haggle_archive_model_log_loss" ["model", "role", "by"];
+    /// Clicks that a model of archives and the home model together promised lately for each one that came, of the users that it
+    /// serves; of all users while it serves nobody.
+    ArchiveModelCalibration = Gauge "haggle_archive_model_calibration" ["model", "role"];
+    /// The part that a model of archives has in what is predicted, 0 to 1.
+    ArchiveModelWeight = Gauge "haggle_archive_model_weight" ["model", "role"];
+    /// Impressions that a model of archives was judged by.
+    ArchiveModelExamples = Gauge "haggle_archive_model_examples" ["model", "role"];
     /// Journal records the learner has not read yet.
     LearnerLag = Gauge "haggle_learner_lag_records" [];
     /// Users of whom something is known: what they did, or what they have seen.

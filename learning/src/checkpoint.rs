@@ -50,10 +50,7 @@ fn write_head(head: &HeadTrainer, out: &mut Vec<u8>) {
     out.extend_from_slice(&head.progress.positives.to_le_bytes());
     out.extend_from_slice(&head.progress.log_loss.to_le_bytes());
     out.extend_from_slice(&head.progress.baseline_log_loss.to_le_bytes());
-    let recent = head.recent;
-    for sum in [recent.examples, recent.positives, recent.predicted, recent.log_loss] {
-        out.extend_from_slice(&sum.to_le_bytes());
-    }
+    write_recent(&head.recent, out);
     head.calibrator.write(out);
     out.extend_from_slice(&head.offset.to_le_bytes());
     out.extend_from_slice(&head.offset_squares.to_le_bytes());
@@ -85,7 +82,13 @@ fn read_head(reader: &mut Reader<'_>, head: &mut HeadTrainer, format: u32) -> Re
     read_table(reader, &mut head.head.ad, &mut head.ad_squares)
 }
 
-fn read_recent(reader: &mut Reader<'_>) -> Result<Recent, ModelError> {
+pub(crate) fn write_recent(recent: &Recent, out: &mut Vec<u8>) {
+    for sum in [recent.examples, recent.positives, recent.predicted, recent.log_loss] {
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+}
+
+pub(crate) fn read_recent(reader: &mut Reader<'_>) -> Result<Recent, ModelError> {
     let recent = Recent {
         examples: reader.f64().ok_or(CUT)?,
         positives: reader.f64().ok_or(CUT)?,

@@ -60,6 +60,9 @@ pub(crate) enum Field {
 }
 
 impl Field {
+    /// Where the field stands in a feature.
+    pub(crate) const SHIFT: u32 = HASH_BITS;
+
     /// Whether a feature is of this field.
     pub(crate) fn is_of(self, index: u32) -> bool {
         index >> HASH_BITS == self as u32

@@ -47,6 +47,8 @@ pub struct Example {
     pub features: Vec<u32>,
     /// Whether it happened.
     pub label: bool,
+    /// Whose request it was, where that may be kept.
+    pub user: Option<PrivacyKey>,
 }
 
 /// One that waits for its label.
@@ -70,7 +72,8 @@ impl Waiting {
     }
 
     fn example(self, kind: ExampleKind, bid: BidId) -> Example {
-        Example { kind, bid, creative: self.creative, features: self.features, label: self.label }
+        let Self { creative, features, label, user } = self;
+        Example { kind, bid, creative, features, label, user }
     }
 }
 

@@ -12,6 +12,7 @@
 //! [`offline`] is for archives, which [`data`] reads: larger models, learned from rows by the million ([`Batch`]). In
 //! [`frozen`] deep ones serve.
 
+mod archive;
 mod calibration;
 mod checkpoint;
 pub mod data;
@@ -19,6 +20,8 @@ mod envelope;
 mod error;
 mod features;
 pub mod frozen;
+mod fusion;
+mod guest;
 mod head;
 mod labels;
 mod model;
@@ -29,9 +32,12 @@ mod rows;
 mod table;
 mod trainer;
 
+pub use archive::{ARCHIVE_SCHEMA, archive_fields, archive_sides, push_archived};
 pub use calibration::{Calibration, Calibrator, logit};
 pub use error::ModelError;
 pub use features::{AdFeatures, RequestFeatures, ad_features, is_user_level, request_features};
+pub use fusion::{Fusion, MOST_FUSED, Rule};
+pub use guest::{Guest, GuestReport, MOST_GUESTS, Role, Seat};
 pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
 pub use model::{AdPart, Model, Prediction, RequestPart};
 pub use progress::{Progress, Recent};

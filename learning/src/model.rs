@@ -1,8 +1,13 @@
 //! An immutable model: what a snapshot of the request path holds.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::calibration::Calibration;
+use haggle_domain::UserKey;
+
+use crate::calibration::{Calibration, logit};
+use crate::frozen;
+use crate::guest::{Seat, choose};
 use crate::head::{Head, Part};
 use crate::trainer::Trainer;
 
@@ -39,6 +44,7 @@ pub struct Model {
     pub(crate) conversion: Head,
     pub(crate) click_map: Calibration,
     pub(crate) conversion_map: Calibration,
+    pub(crate) seats: Arc<[Seat]>,
 }
 
 impl Model {
@@ -68,6 +74,21 @@ impl Model {
                 .conversion_map
                 .probability(self.conversion.score(&request.conversion, &ad.conversion)),
         }
+    }
+
+    /// The models of archives that have a say in bids.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// Which of them has a say in bids for this user, at most one.
+    pub fn seat_of(&self, user: Option<UserKey>) -> Option<usize> {
+        choose(&self.seats, user)
+    }
+
+    /// A prediction with what such a model's score changes about it.
+    pub fn with_guest(&self, own: Prediction, seat: &Seat, score: f32) -> Prediction {
+        Prediction { click: frozen::probability(seat.fused(logit(own.click), score)), ..own }
     }
 }
 

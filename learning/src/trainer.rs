@@ -8,7 +8,13 @@
 //! The parameters learn from the model's own probability, the calibration from its score; what is served, and what progress
 //! is measured on, is the calibrated one.
 
+use std::sync::Arc;
+
+use haggle_domain::PrivacyKey;
+
 use crate::calibration::Calibrator;
+use crate::error::ModelError;
+use crate::guest::{Guest, GuestReport, Guests, Role};
 use crate::head::{Head, Part, probability};
 use crate::model::Model;
 use crate::progress::{Progress, Recent};
@@ -49,23 +55,65 @@ pub(crate) struct HeadTrainer {
 pub struct Trainer {
     pub(crate) click: HeadTrainer,
     pub(crate) conversion: HeadTrainer,
+    pub(crate) guests: Guests,
 }
 
 impl Default for Trainer {
     fn default() -> Self {
-        Self { click: HeadTrainer::new(CLICK_PRIOR), conversion: HeadTrainer::new(CONVERSION_PRIOR) }
+        Self {
+            click: HeadTrainer::new(CLICK_PRIOR),
+            conversion: HeadTrainer::new(CONVERSION_PRIOR),
+            guests: Guests::default(),
+        }
     }
 }
 
 impl Trainer {
     /// Learns whether an impression was clicked, and returns what was predicted before.
     pub fn learn_click(&mut self, request: &[u32], ad: &[u32], clicked: bool) -> f32 {
-        self.click.learn(request, ad, clicked)
+        self.learn_click_of(None, request, ad, clicked)
+    }
+
+    /// The same of an impression that this user saw: for guests that serve a share of the users.
+    pub fn learn_click_of(
+        &mut self,
+        user: Option<PrivacyKey>,
+        request: &[u32],
+        ad: &[u32],
+        clicked: bool,
+    ) -> f32 {
+        let guests = &mut self.guests;
+        self.click.learn(request, ad, clicked, |home| guests.learn(request, ad, user, home, clicked))
+    }
+
+    /// These models of archives are asked from now on, as many as [`crate::MOST_GUESTS`]; who was there keeps what was learned of
+    /// them.
+    pub fn set_guests(&mut self, guests: &[(Arc<Guest>, Role)]) {
+        self.guests.set(guests);
+    }
+
+    /// Appends what was learned of the models of archives.
+    pub fn save_guests(&self, out: &mut Vec<u8>) {
+        self.guests.save(out);
+    }
+
+    /// Goes on with what [`Trainer::save_guests`] wrote, once [`Trainer::set_guests`] has named the same ones.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are damaged; nothing has changed.
+    pub fn restore_guests(&mut self, bytes: &[u8]) -> Result<(), ModelError> {
+        self.guests.remember(bytes)
+    }
+
+    /// How the models of archives do.
+    pub fn guest_reports(&self) -> Vec<GuestReport> {
+        self.guests.reports()
     }
 
     /// Learns whether a click led to an order, and returns what was predicted before.
     pub fn learn_conversion(&mut self, request: &[u32], ad: &[u32], converted: bool) -> f32 {
-        self.conversion.learn(request, ad, converted)
+        self.conversion.learn(request, ad, converted, |home| home)
     }
 
     /// How well clicks were predicted.
@@ -101,6 +149,7 @@ impl Trainer {
             conversion: self.conversion.head.clone(),
             click_map: self.click.calibrator.calibration().clone(),
             conversion_map: self.conversion.calibrator.calibration().clone(),
+            seats: self.guests.seats().into(),
         }
     }
 }
@@ -130,11 +179,12 @@ impl HeadTrainer {
         self.head.bias = (rate / (1.0 - rate)).ln() as f32 + self.offset;
     }
 
-    fn learn(&mut self, request: &[u32], ad: &[u32], label: bool) -> f32 {
+    /// `beside` makes of its own probability the one that is served.
+    fn learn(&mut self, request: &[u32], ad: &[u32], label: bool, beside: impl FnOnce(f32) -> f32) -> f32 {
         let request_part = self.head.request_part(request);
         let ad_part = self.head.ad_part(ad);
         let score = self.head.score(&request_part, &ad_part);
-        let served = self.calibrator.learn(score, label);
+        let served = beside(self.calibrator.learn(score, label));
         self.progress.note(f64::from(served), self.progress.rate(self.prior.rate, BASELINE_WEIGHT), label);
         self.recent.note(f64::from(served), label);
         let slope = probability(score) - if label { 1.0 } else { 0.0 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::{BasisSource, NoBidReason};
+use haggle_learning::GuestReport;
 use haggle_safety::SafetyReason;
 use prometheus::core::Collector;
 use prometheus::{
@@ -12,6 +13,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::archive_models::ArchiveModels;
 use super::campaigns::{Account, CampaignMetrics, Campaigns, Sums};
 use super::{Head, LossReason, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
 
@@ -81,6 +83,7 @@ pub struct Metrics {
     profile_events: Vec<Counter>,
     heads: Vec<HeadMetrics>,
     campaigns: Campaigns,
+    archive_models: ArchiveModels,
     account: Account,
     invariant_violations: Vec<Counter>,
     pub connections: IntGauge,
@@ -140,6 +143,7 @@ impl Metrics {
                 .counters_of(Metric::InvariantViolations, invariants.iter().copied())?,
             heads: maker.heads()?,
             campaigns: Campaigns::new(&maker, campaigns)?,
+            archive_models: ArchiveModels::new(&maker)?,
             account: Account::new(&maker)?,
             connections: maker.gauge(Metric::Connections)?,
             shed: maker.counter(Metric::Shed)?,
@@ -224,6 +228,11 @@ impl Metrics {
     /// What all campaigns come to.
     pub fn sums(&self, sums: &Sums) {
         self.account.follow(sums, self.campaigns.shown());
+    }
+
+    /// How the models of archives do; series of those that are gone end.
+    pub fn archive_models(&self, reports: &[GuestReport]) {
+        self.archive_models.show(reports);
     }
 
     /// A head's counters.

@@ -243,6 +243,7 @@ impl Node {
                 capacity: MOST_PENDING_LABELS,
             },
             report: Arc::clone(&learner_report),
+            guests: Arc::default(),
             supervision: Arc::clone(&learner_supervision),
         });
         let (learner_arbiter, learner) = start_learner(learner, learner_supervision).await?;

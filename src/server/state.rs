@@ -191,6 +191,7 @@ impl State {
             metrics.model_version.set(i64::try_from(report.model_version).unwrap_or(i64::MAX));
             metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));
             metrics.profiles.set(i64::try_from(report.profiles).unwrap_or(i64::MAX));
+            metrics.archive_models(&report.guests);
             for (head, progress, recent) in [
                 (Head::Click, &report.click, &report.recent_clicks),
                 (Head::Conversion, &report.conversion, &report.recent_conversions),

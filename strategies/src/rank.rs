@@ -8,7 +8,7 @@ use haggle_domain::fit::Fit;
 use haggle_domain::{
     Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
 };
-use haggle_learning::{Prediction, RequestFeatures, RequestPart, request_features};
+use haggle_learning::{Prediction, RequestFeatures, request_features};
 
 use crate::card::Card;
 use crate::catalog::Snapshot;
@@ -19,6 +19,7 @@ use crate::live::CampaignState;
 use crate::market::WinCurve;
 use crate::offer::{Offer, Worth, may_use, offer};
 use crate::pick::{Pool, pick};
+use crate::scorer::Request;
 use crate::targeting::Asked;
 use crate::{pricing, safety, seats, targeting};
 
@@ -241,7 +242,7 @@ pub(crate) struct Judge<'a> {
     pub(crate) draw: Draw,
     features: &'a RequestFeatures,
     /// What the model makes of them, once somebody is in question: at many imps nobody is.
-    request: OnceCell<RequestPart>,
+    request: OnceCell<Request>,
     curve: Option<&'a WinCurve>,
     terms: Terms,
     /// Whether what campaigns would bid is noted in their seats.
@@ -249,16 +250,15 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn request(&self) -> &RequestPart {
-        self.request.get_or_init(|| self.snapshot.scorer.model.request_part(self.features))
+    fn request(&self) -> &Request {
+        self.request.get_or_init(|| self.snapshot.scorer.request(self.features, self.asked.context.user))
     }
 
     /// The [`seats::key`] of what the impression is worth to a campaign with its first creative; and notes it at some imps. Asks
     /// nothing else of the campaign.
     pub(crate) fn score(&self, slot: usize, card: &Card) -> u32 {
         let scorer = &*self.snapshot.scorer;
-        let Some(ad) = scorer.ad(slot, 0) else { return 0 };
-        let prediction = scorer.model.predict(self.request(), ad);
+        let Some(prediction) = scorer.predict(self.request(), slot, 0) else { return 0 };
         let value = pricing::value(&card.goal, &prediction, card.live.order_value());
         let worth = CpmMicros::from_f64_rounded_down(value * card.live.multiplier());
         if self.observes
@@ -275,8 +275,8 @@ impl Judge<'_> {
         let (drawn, fit) = eligible(card, &self.asked, known, self.seen, self.draw)?;
         let scorer = &*self.snapshot.scorer;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
-        let ad = scorer.ad(slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
-        let prediction = scorer.model.predict(self.request(), ad);
+        let prediction =
+            scorer.predict(self.request(), slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
         let live = &card.live;
         let value = pricing::value(&card.goal, &prediction, live.order_value());
         let multiplier = live.multiplier();

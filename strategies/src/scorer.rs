@@ -2,105 +2,196 @@
 
 use std::sync::Arc;
 
-use haggle_learning::{AdPart, Model, ad_features};
+use haggle_domain::UserKey;
+use haggle_learning::{AdPart, Guest, Model, Prediction, RequestPart, ad_features, frozen};
 
 use crate::catalog::{Catalog, Entry};
 use crate::index::BLOCK;
 
-/// A model and the ad side of its scores for every creative. A copy shares all memory with the original until a campaign
-/// changes, and then copies that campaign's block.
+/// A model and the ad side of its scores for every creative, and the same of the models of archives that have a say. A copy
+/// shares all memory with the original until a campaign changes, and then copies that campaign's block.
 #[derive(Clone, Debug)]
 pub struct Scorer {
     /// The model.
     pub model: Model,
-    blocks: Vec<Arc<Ads>>,
+    ads: Ads<AdPart>,
+    /// In the order of the model's seats.
+    guests: Vec<(Arc<Guest>, Ads<frozen::AdPart>)>,
 }
+
+/// A request's part of all scores: the model's, and that of the guest who has a say, with its seat.
+#[derive(Clone, Debug)]
+pub struct Request {
+    own: RequestPart,
+    guest: Option<(usize, frozen::RequestPart)>,
+}
+
+/// Something of every creative, by blocks of slots.
+#[derive(Clone, Debug)]
+struct Ads<P>(Vec<Arc<Block<P>>>);
 
 /// The ads of a block of slots, one campaign's after the other's.
-#[derive(Clone, Debug, Default)]
-struct Ads {
+#[derive(Clone, Debug)]
+struct Block<P> {
     /// Where each slot's begin; one more at the end.
     starts: Vec<u32>,
-    parts: Vec<AdPart>,
+    parts: Vec<P>,
 }
 
-impl Ads {
-    fn of(
-        campaigns: impl Iterator<Item = Option<usize>>,
-        mut part: impl FnMut(usize, usize) -> AdPart,
+impl<P> Default for Block<P> {
+    fn default() -> Self {
+        Self { starts: Vec::new(), parts: Vec::new() }
+    }
+}
+
+impl<P> Block<P> {
+    /// Of each place what `part` makes of what stands there, for as many creatives.
+    fn of<C: Copy>(
+        campaigns: impl Iterator<Item = Option<(C, usize)>>,
+        mut part: impl FnMut(usize, C, usize) -> P,
     ) -> Self {
-        let mut ads = Self { starts: Vec::with_capacity(BLOCK + 1), parts: Vec::new() };
-        for (place, creatives) in campaigns.enumerate() {
-            ads.starts.push(ads.parts.len() as u32);
-            ads.parts.extend((0..creatives.unwrap_or(0)).map(|creative| part(place, creative)));
+        let mut block = Self { starts: Vec::with_capacity(BLOCK + 1), parts: Vec::new() };
+        for (place, campaign) in campaigns.enumerate() {
+            block.starts.push(block.parts.len() as u32);
+            if let Some((campaign, creatives)) = campaign {
+                block.parts.extend((0..creatives).map(|creative| part(place, campaign, creative)));
+            }
         }
-        ads.starts.push(ads.parts.len() as u32);
-        ads.parts.shrink_to_fit();
-        ads
+        block.starts.push(block.parts.len() as u32);
+        block.parts.shrink_to_fit();
+        block
     }
 
-    fn at(&self, place: usize) -> &[AdPart] {
+    #[inline]
+    fn at(&self, place: usize) -> &[P] {
         let range = self.starts.get(place).zip(self.starts.get(place + 1));
         range.and_then(|(start, end)| self.parts.get(*start as usize..*end as usize)).unwrap_or_default()
+    }
+}
+
+impl<P: Clone> Ads<P> {
+    fn new(catalog: &Catalog, part: impl Fn(&Entry, usize) -> P) -> Self {
+        let block = |block: usize| {
+            let entries = (0..BLOCK).map(|place| catalog.at(block * BLOCK + place));
+            let campaigns =
+                entries.map(|entry| entry.map(|entry| (&**entry, entry.campaign.creatives.len())));
+            Arc::new(Block::of(campaigns, |_, entry, creative| part(entry, creative)))
+        };
+        Self((0..catalog.slots() / BLOCK).map(block).collect())
+    }
+
+    #[inline]
+    fn at(&self, slot: usize, creative: u16) -> Option<&P> {
+        self.0.get(slot / BLOCK)?.at(slot % BLOCK).get(usize::from(creative))
+    }
+
+    /// Puts another campaign into a slot.
+    fn put(&mut self, slot: usize, entry: &Entry, part: impl Fn(&Entry, usize) -> P) {
+        let (block, changed) = (slot / BLOCK, slot % BLOCK);
+        if self.0.len() <= block {
+            self.0.resize_with(block + 1, Arc::default);
+        }
+        let Some(place) = self.0.get_mut(block) else { return };
+        let old = Arc::clone(place);
+        let creatives = |at| if at == changed { entry.campaign.creatives.len() } else { old.at(at).len() };
+        let campaigns = (0..BLOCK).map(|at| Some(((), creatives(at))));
+        *place = Arc::new(Block::of(campaigns, |at, (), creative| match old.at(at).get(creative) {
+            Some(known) if at != changed => known.clone(),
+            _ => part(entry, creative),
+        }));
     }
 }
 
 impl Scorer {
     /// Works out the ad side of `model` for every creative of every campaign.
     pub fn new(model: Model, catalog: &Catalog) -> Self {
-        let block = |block: usize| {
-            let entry = |place: usize| catalog.at(block * BLOCK + place);
-            let creatives = (0..BLOCK).map(|place| entry(place).map(|entry| entry.campaign.creatives.len()));
-            Arc::new(Ads::of(creatives, |place, creative| {
-                entry(place).map_or_else(AdPart::default, |entry| part(&model, entry, creative))
-            }))
+        Self::after(None, model, catalog)
+    }
+
+    /// The same with another model. What the models of archives say of ads is kept where they are the same, because they do not
+    /// change; so the campaigns have to be the same, too.
+    pub fn with_model(&self, model: Model, catalog: &Catalog) -> Self {
+        Self::after(Some(self), model, catalog)
+    }
+
+    fn after(before: Option<&Self>, model: Model, catalog: &Catalog) -> Self {
+        let known = |guest: &Arc<Guest>| {
+            let guests = &before?.guests;
+            guests.iter().find(|(known, _)| Arc::ptr_eq(known, guest)).map(|(_, ads)| ads.clone())
         };
-        let blocks = (0..catalog.slots() / BLOCK).map(block).collect();
-        Self { model, blocks }
+        let guests = model.seats().iter().map(|seat| {
+            let guest = Arc::clone(&seat.guest);
+            let ads = known(&guest).unwrap_or_else(|| {
+                Ads::new(catalog, |entry, creative| guest.ad_part(&ad_features(&entry.campaign, creative)))
+            });
+            (guest, ads)
+        });
+        let guests = guests.collect();
+        let ads = Ads::new(catalog, |entry, creative| part(&model, entry, creative));
+        Self { model, ads, guests }
+    }
+
+    /// The request's part of all scores; the user decides who has a say.
+    pub fn request(&self, features: &[u32], user: Option<UserKey>) -> Request {
+        let guest = self.model.seat_of(user).and_then(|seat| {
+            let mut part = frozen::RequestPart::default();
+            self.guests.get(seat)?.0.request_part(features, &mut part);
+            Some((seat, part))
+        });
+        Request { own: self.model.request_part(features), guest }
+    }
+
+    /// What is expected of one creative; none if it is not known yet.
+    #[inline]
+    pub fn predict(&self, request: &Request, slot: usize, creative: u16) -> Option<Prediction> {
+        let own = self.model.predict(&request.own, self.ad(slot, creative)?);
+        match &request.guest {
+            None => Some(own),
+            Some((seat, part)) => self.with_guest(own, *seat, part, slot, creative),
+        }
+    }
+
+    fn with_guest(
+        &self,
+        own: Prediction,
+        seat: usize,
+        request: &frozen::RequestPart,
+        slot: usize,
+        creative: u16,
+    ) -> Option<Prediction> {
+        let (guest, ads) = self.guests.get(seat)?;
+        let score = guest.score(request, ads.at(slot, creative)?);
+        Some(self.model.with_guest(own, self.model.seats().get(seat)?, score))
     }
 
     /// The ad side of one creative.
     #[inline]
     pub fn ad(&self, slot: usize, creative: u16) -> Option<&AdPart> {
-        self.blocks.get(slot / BLOCK)?.at(slot % BLOCK).get(usize::from(creative))
+        self.ads.at(slot, creative)
     }
 
     /// Where a slot's ads begin: has what says so brought near.
     pub(crate) fn warm(&self, slot: usize) -> u64 {
-        let start = self.blocks.get(slot / BLOCK).and_then(|ads| ads.starts.get(slot % BLOCK));
+        let start = self.ads.0.get(slot / BLOCK).and_then(|ads| ads.starts.get(slot % BLOCK));
         start.map_or(0, |start| u64::from(*start))
     }
 
     /// The same with another campaign in a slot.
     pub(crate) fn with(&self, slot: usize, entry: &Entry) -> Self {
-        let (block, changed) = (slot / BLOCK, slot % BLOCK);
         let mut next = self.clone();
-        if next.blocks.len() <= block {
-            next.blocks.resize_with(block + 1, Arc::default);
-        }
-        if let Some(ads) = next.blocks.get_mut(block) {
-            let old = Arc::clone(ads);
-            let creatives = |place| match place == changed {
-                true => entry.campaign.creatives.len(),
-                false => old.at(place).len(),
-            };
-            *ads =
-                Arc::new(Ads::of(
-                    (0..BLOCK).map(|place| Some(creatives(place))),
-                    |place, creative| match old.at(place).get(creative) {
-                        Some(known) if place != changed => *known,
-                        _ => part(&self.model, entry, creative),
-                    },
-                ));
+        next.ads.put(slot, entry, |entry, creative| part(&self.model, entry, creative));
+        for (guest, ads) in &mut next.guests {
+            ads.put(slot, entry, |entry, creative| guest.ad_part(&ad_features(&entry.campaign, creative)));
         }
         next
     }
 
-    /// Bytes on the heap without the model's, about.
+    /// Bytes on the heap without the model's and the guests', about.
     pub fn bytes(&self) -> usize {
-        let block =
-            |ads: &Arc<Ads>| ads.starts.capacity() * 4 + ads.parts.capacity() * size_of::<AdPart>() + 64;
-        self.blocks.iter().map(block).sum()
+        let block = |ads: &Arc<Block<AdPart>>| {
+            ads.starts.capacity() * 4 + ads.parts.capacity() * size_of::<AdPart>() + 64
+        };
+        self.ads.0.iter().map(block).sum()
     }
 }
 

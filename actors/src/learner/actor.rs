@@ -8,8 +8,8 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_domain::{Clock, Timestamp};
-use haggle_learning::{JoinerSettings, Progress, Recent};
-use haggle_strategies::{Scorer, Snapshot};
+use haggle_learning::{Guest, GuestReport, JoinerSettings, Progress, Recent, Role};
+use haggle_strategies::Snapshot;
 use tokio::sync::oneshot;
 
 use super::machine::LearnerMachine;
@@ -49,9 +49,14 @@ pub struct LearnerDeps {
     pub joiner: JoinerSettings,
     /// Where its report is published.
     pub report: Arc<ArcSwapOption<LearnerReport>>,
+    /// The models of archives that are asked beside its own; whoever changes them replaces the list.
+    pub guests: Arc<ArcSwap<Guests>>,
     /// What supervision knows of it.
     pub supervision: Arc<Supervision>,
 }
+
+/// Models of archives, and whom each serves.
+pub type Guests = Vec<(Arc<Guest>, Role)>;
 
 /// What the learner shows.
 #[derive(Clone, Debug)]
@@ -70,6 +75,8 @@ pub struct LearnerReport {
     pub lag: u64,
     /// Users known.
     pub profiles: usize,
+    /// How the models of archives do.
+    pub guests: Vec<GuestReport>,
 }
 
 /// The actor.
@@ -78,6 +85,10 @@ pub struct LearnerActor {
     machine: Option<LearnerMachine>,
     turns: u32,
     published: u64,
+    /// The models of archives that it asks.
+    guests: Arc<Guests>,
+    /// Whether the published snapshot asks others.
+    guests_changed: bool,
     /// Not before then, so that publishing takes no more than its share of the time, however many campaigns there are.
     publish_from: Timestamp,
     saved: u64,
@@ -103,6 +114,8 @@ impl LearnerActor {
             machine: None,
             turns: 0,
             published: 0,
+            guests: Arc::default(),
+            guests_changed: false,
             publish_from: Timestamp::default(),
             saved: 0,
             saved_noted: 0,
@@ -136,6 +149,11 @@ impl LearnerActor {
     fn turn(&mut self) {
         let Some(machine) = self.machine.as_mut() else { return };
         machine.follow(&self.deps.snapshot.load().catalog);
+        let guests = self.deps.guests.load();
+        if !Arc::ptr_eq(&guests, &self.guests) {
+            machine.set_guests(&guests);
+            (self.guests, self.guests_changed) = (Arc::clone(&guests), true);
+        }
         for _ in 0..CHUNKS {
             match self.deps.journal.read_from(machine.cursor(), CHUNK) {
                 Ok(records) => {
@@ -168,16 +186,16 @@ impl LearnerActor {
         let Some(machine) = self.machine.as_ref() else { return };
         let trainer = machine.trainer();
         let now = self.deps.clock.now();
-        if self.published != machine.learned() && now >= self.publish_from {
+        if (self.guests_changed || self.published != machine.learned()) && now >= self.publish_from {
             let old = self.deps.snapshot.load_full();
             let model = trainer.snapshot();
             let mut market = machine.market().clone();
             market.prepare();
             let market = Arc::new(market);
-            let scorer = if model.version() == old.scorer.model.version() {
+            let scorer = if !self.guests_changed && model.version() == old.scorer.model.version() {
                 Arc::clone(&old.scorer)
             } else {
-                Arc::new(Scorer::new(model, &old.catalog))
+                Arc::new(old.scorer.with_model(model, &old.catalog))
             };
             let next = Snapshot {
                 version: old.version + 1,
@@ -191,6 +209,7 @@ impl LearnerActor {
             let found = self.deps.snapshot.compare_and_swap(&old, Arc::new(next));
             if Arc::ptr_eq(&found, &old) {
                 self.published = machine.learned();
+                self.guests_changed = false;
             }
             let cost = self.deps.clock.now().since(now);
             self.publish_from = now + cost.saturating_mul(PUBLISH_SHARE);
@@ -203,6 +222,7 @@ impl LearnerActor {
             recent_conversions: trainer.recent_conversions(),
             lag: self.deps.journal.durable_end().saturating_sub(machine.cursor()),
             profiles: machine.audience().len(),
+            guests: trainer.guest_reports(),
         })));
     }
 
@@ -240,6 +260,8 @@ impl Actor for LearnerActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.machine = Some(self.recover());
+        // A new machine has none yet.
+        self.guests = Arc::default();
         self.turns = 0;
         self.saved_noted = 0;
         self.saved_forgotten = 0;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haggle_domain::{Event, Record, Timestamp};
-use haggle_learning::{Example, ExampleKind, JoinerSettings, LabelJoiner, Trainer, ad_features};
+use haggle_learning::{Example, ExampleKind, Guest, JoinerSettings, LabelJoiner, Role, Trainer, ad_features};
 use haggle_strategies::{Catalog, Market};
 use minicbor::{Decode, Encode};
 
@@ -40,6 +40,10 @@ struct Saved {
     joiner: Vec<u8>,
     #[n(2)]
     market: Market,
+    /// What was learned of models of archives; checkpoints of before there were any have none.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    #[cbor(default)]
+    guests: Vec<u8>,
 }
 
 impl LearnerMachine {
@@ -58,6 +62,11 @@ impl LearnerMachine {
         }
     }
 
+    /// These models of archives are asked from now on.
+    pub fn set_guests(&mut self, guests: &[(Arc<Guest>, Role)]) {
+        self.trainer.set_guests(guests);
+    }
+
     /// The campaigns are these now.
     pub fn follow(&mut self, catalog: &Arc<Catalog>) {
         if !Arc::ptr_eq(&self.catalog, catalog) {
@@ -68,7 +77,10 @@ impl LearnerMachine {
     /// Goes on from a checkpoint of the model that includes all records below `offset`.
     pub fn restore(&mut self, bytes: &[u8], offset: u64) -> Result<(), String> {
         let saved: Saved = minicbor::decode(bytes).map_err(|error| error.to_string())?;
-        let trainer = Trainer::load(&saved.trainer).map_err(|error| error.to_string())?;
+        let mut trainer = Trainer::load(&saved.trainer).map_err(|error| error.to_string())?;
+        if !saved.guests.is_empty() {
+            trainer.restore_guests(&saved.guests).map_err(|error| error.to_string())?;
+        }
         self.joiner.restore(&saved.joiner).map_err(|error| error.to_string())?;
         self.trainer = trainer;
         self.market = saved.market;
@@ -90,9 +102,11 @@ impl LearnerMachine {
 
     /// The model's state, for a checkpoint at [`LearnerMachine::learned`].
     pub fn save(&self) -> Vec<u8> {
-        let mut trainer = Vec::new();
+        let (mut trainer, mut guests) = (Vec::new(), Vec::new());
         self.trainer.save(&mut trainer);
-        let saved = Saved { trainer, joiner: self.joiner.save(), market: self.market.clone() };
+        self.trainer.save_guests(&mut guests);
+        let (joiner, market) = (self.joiner.save(), self.market.clone());
+        let saved = Saved { trainer, joiner, market, guests };
         minicbor::to_vec(saved).unwrap_or_default()
     }
 
@@ -168,7 +182,9 @@ impl LearnerMachine {
         let Some(entry) = self.catalog.get(example.bid.campaign) else { return };
         let ad = ad_features(&entry.campaign, usize::from(example.creative));
         match example.kind {
-            ExampleKind::Click => self.trainer.learn_click(&example.features, &ad, example.label),
+            ExampleKind::Click => {
+                self.trainer.learn_click_of(example.user, &example.features, &ad, example.label)
+            }
             ExampleKind::Conversion => self.trainer.learn_conversion(&example.features, &ad, example.label),
         };
     }

@@ -3,5 +3,5 @@
 mod actor;
 mod machine;
 
-pub use actor::{FinalCheckpoint, LearnerActor, LearnerDeps, LearnerReport};
+pub use actor::{FinalCheckpoint, Guests, LearnerActor, LearnerDeps, LearnerReport};
 pub use machine::LearnerMachine;

@@ -1,0 +1,295 @@
+//! Models of archives in traffic: asked beside the model that learns while it bids.
+//!
+//! A [`Guest`] does not change. What it says is worth what it proves to be worth: its scores are calibrated as the home
+//! model's are, and one probability is made of both by a [`Fusion`] whose weights are learned ([`crate::fusion`]). So a guest
+//! that knows nothing costs next to nothing, and one that goes stale loses its say by itself.
+//!
+//! A guest has a [`Role`]: it serves everybody, or a share of the users while it is tried out, or nobody and is only watched.
+
+mod saved;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use haggle_domain::{PrivacyKey, UserKey};
+
+use crate::archive::{ARCHIVE_SCHEMA, archive_sides, slots};
+use crate::calibration::{Calibration, Calibrator, logit};
+use crate::features::mix;
+use crate::frozen::{AdPart, Frozen, RequestPart, probability};
+use crate::fusion::Fusion;
+use crate::offline::{FileError, load_deep};
+use crate::progress::Recent;
+use crate::rows::Slot;
+
+/// Guests at once, at most: each costs the learner a whole row an example.
+pub const MOST_GUESTS: usize = 6;
+
+/// A model of archives, under the name that people know it by.
+#[derive(Debug)]
+pub struct Guest {
+    id: String,
+    frozen: Frozen,
+}
+
+impl Guest {
+    /// Reads a deep model that was trained on our own features, frozen or as training left it.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are damaged, no deep model, or of other features.
+    pub fn load(id: &str, bytes: &[u8]) -> Result<Self, FileError> {
+        let frozen = match load_deep(bytes, ARCHIVE_SCHEMA) {
+            Ok(model) => Frozen::new(&model, &archive_sides()),
+            Err(FileError::Invalid(_)) => Frozen::load(bytes, ARCHIVE_SCHEMA)?,
+            Err(error) => return Err(error),
+        };
+        if frozen.sides() != archive_sides() {
+            return Err(FileError::Invalid("its fields are not those of requests and ads"));
+        }
+        Ok(Self { id: id.to_owned(), frozen })
+    }
+
+    /// The name it has in the registry.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Puts the request's part of its scores into `part`.
+    pub fn request_part(&self, features: &[u32], part: &mut RequestPart) {
+        self.frozen.request_part(&rows(features), part);
+    }
+
+    /// An ad's part of its scores.
+    pub fn ad_part(&self, features: &[u32]) -> AdPart {
+        self.frozen.ad_part(&rows(features))
+    }
+
+    /// The score of a pair, before calibration.
+    pub fn score(&self, request: &RequestPart, ad: &AdPart) -> f32 {
+        self.frozen.score(request, ad)
+    }
+}
+
+fn rows(features: &[u32]) -> smallvec::SmallVec<[Slot; 32]> {
+    slots(features).collect()
+}
+
+/// Whom a guest's word counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// For everybody, but those of a canary.
+    Serving,
+    /// For so many of a thousand users whom we may know.
+    Canary(u16),
+    /// For nobody: it is only watched.
+    Shadow,
+}
+
+/// A thousandth of the users that a user belongs to, for one guest; the next guest's first are others.
+fn thousandth(id: &str, user: PrivacyKey) -> u16 {
+    let salt = id.bytes().fold(0, |salt, byte| mix(salt ^ u64::from(byte)));
+    (mix(user.0 ^ salt) % 1000) as u16
+}
+
+/// A guest as a snapshot holds it: what it says, and how much of that is believed.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Who.
+    pub guest: Arc<Guest>,
+    /// Whom it serves.
+    pub role: Role,
+    pub(crate) map: Calibration,
+    pub(crate) fusion: Fusion,
+}
+
+impl Seat {
+    /// Whether it has a say in bids for this user.
+    fn serves(&self, user: Option<PrivacyKey>) -> bool {
+        serves(self.role, &self.guest, user)
+    }
+
+    /// One logit of the home model's calibrated one and the guest's score.
+    pub(crate) fn fused(&self, home: f32, score: f32) -> f32 {
+        self.fusion.predict(&[home, self.map.logit(score)])
+    }
+}
+
+fn serves(role: Role, guest: &Guest, user: Option<PrivacyKey>) -> bool {
+    match role {
+        Role::Serving => true,
+        Role::Canary(share) => user.is_some_and(|user| thousandth(&guest.id, user) < share),
+        Role::Shadow => false,
+    }
+}
+
+/// The first that serves a user; canaries stand before who serves everybody.
+pub(crate) fn choose(seats: &[Seat], user: Option<UserKey>) -> Option<usize> {
+    if seats.is_empty() {
+        return None;
+    }
+    let user = user.map(PrivacyKey::of);
+    seats.iter().position(|seat| seat.serves(user))
+}
+
+/// How one guest has done lately, all on the same examples; each weighs less the longer ago it was.
+#[derive(Clone, Debug)]
+pub struct GuestReport {
+    /// Which.
+    pub id: String,
+    /// Its role.
+    pub role: Role,
+    /// Examples since it came.
+    pub examples: u64,
+    /// By the home model alone.
+    pub home: Recent,
+    /// By the guest alone, calibrated.
+    pub alone: Recent,
+    /// By both.
+    pub fused: Recent,
+    /// What was served to the users that it serves, by both: what promises are held against.
+    pub served: Recent,
+    /// Examples among these.
+    pub served_examples: u64,
+    /// The weight of the guest's word, from 0 to 1.
+    pub weight: f32,
+}
+
+/// What is learned of a guest.
+#[derive(Clone, Debug, PartialEq)]
+struct Known {
+    calibrator: Calibrator,
+    fusion: Fusion,
+    examples: u64,
+    served_examples: u64,
+    home: Recent,
+    alone: Recent,
+    fused: Recent,
+    served: Recent,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            calibrator: Calibrator::default(),
+            fusion: Fusion::new(2),
+            examples: 0,
+            served_examples: 0,
+            home: Recent::default(),
+            alone: Recent::default(),
+            fused: Recent::default(),
+            served: Recent::default(),
+        }
+    }
+}
+
+/// A guest that is here.
+#[derive(Clone, Debug)]
+struct Watched {
+    guest: Arc<Guest>,
+    role: Role,
+    known: Known,
+    /// Reused from example to example.
+    request: RequestPart,
+}
+
+/// The guests as the trainer knows them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Guests {
+    watched: Vec<Watched>,
+    /// What a checkpoint knew of guests that have not come yet.
+    remembered: BTreeMap<String, Known>,
+}
+
+impl Guests {
+    /// These guests from now on, [`MOST_GUESTS`] at most. Who was there keeps what was learned of them.
+    pub(crate) fn set(&mut self, guests: &[(Arc<Guest>, Role)]) {
+        let mut old = std::mem::take(&mut self.watched);
+        for (guest, role) in guests.iter().take(MOST_GUESTS) {
+            let mut known = match old.iter().position(|watched| watched.guest.id == guest.id) {
+                Some(at) => {
+                    let before = old.swap_remove(at);
+                    let mut known = before.known;
+                    if before.role != *role {
+                        // Another role, other users: what was served to those before says nothing of these.
+                        (known.served, known.served_examples) = (Recent::default(), 0);
+                    }
+                    known
+                }
+                None => self.remembered.remove(&guest.id).unwrap_or_default(),
+            };
+            if *role == Role::Shadow {
+                (known.served, known.served_examples) = (Recent::default(), 0);
+            }
+            let (guest, request) = (Arc::clone(guest), RequestPart::default());
+            self.watched.push(Watched { guest, role: *role, known, request });
+        }
+        self.watched.sort_by_key(|watched| match watched.role {
+            Role::Canary(_) => 0,
+            Role::Serving => 1,
+            Role::Shadow => 2,
+        });
+        // Who has not come with the first ones does not come back.
+        self.remembered.clear();
+    }
+
+    /// Learns from an example that the home model gave the probability `home`, and returns what was served: that, or what
+    /// became of it with a guest.
+    pub(crate) fn learn(
+        &mut self,
+        request: &[u32],
+        ad: &[u32],
+        user: Option<PrivacyKey>,
+        home: f32,
+        label: bool,
+    ) -> f32 {
+        let mut served = None;
+        for watched in &mut self.watched {
+            watched.guest.request_part(request, &mut watched.request);
+            let score = watched.guest.score(&watched.request, &watched.guest.ad_part(ad));
+            let known = &mut watched.known;
+            let opinions = [logit(home), known.calibrator.calibration().logit(score)];
+            let fused = probability(known.fusion.predict(&opinions));
+            let alone = known.calibrator.learn(score, label);
+            known.fusion.learn(&opinions, label);
+            known.examples += 1;
+            known.home.note(f64::from(home), label);
+            known.alone.note(f64::from(alone), label);
+            known.fused.note(f64::from(fused), label);
+            if served.is_none() && serves(watched.role, &watched.guest, user) {
+                known.served.note(f64::from(fused), label);
+                known.served_examples += 1;
+                served = Some(fused);
+            }
+        }
+        served.unwrap_or(home)
+    }
+
+    /// Those that have a say, as a snapshot holds them.
+    pub(crate) fn seats(&self) -> Vec<Seat> {
+        let serving = self.watched.iter().filter(|watched| watched.role != Role::Shadow);
+        let seat = |watched: &Watched| Seat {
+            guest: Arc::clone(&watched.guest),
+            role: watched.role,
+            map: watched.known.calibrator.calibration().clone(),
+            fusion: watched.known.fusion.clone(),
+        };
+        serving.map(seat).collect()
+    }
+
+    /// How each does.
+    pub(crate) fn reports(&self) -> Vec<GuestReport> {
+        let report = |watched: &Watched| GuestReport {
+            id: watched.guest.id.clone(),
+            role: watched.role,
+            examples: watched.known.examples,
+            home: watched.known.home,
+            alone: watched.known.alone,
+            fused: watched.known.fused,
+            served: watched.known.served,
+            served_examples: watched.known.served_examples,
+            weight: watched.known.fusion.weight(1),
+        };
+        self.watched.iter().map(report).collect()
+    }
+}
