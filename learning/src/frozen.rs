@@ -12,15 +12,19 @@
 
 mod file;
 mod matrix;
+mod number;
 mod pairs;
 mod parts;
+mod plain;
 mod score;
 mod table;
 
 pub use parts::{AdPart, RequestPart};
+pub use plain::Plain;
 pub use score::probability;
 
 use self::matrix::{Layer, Matrix};
+use self::number::rounded;
 use self::pairs::Pairs;
 use self::table::Table;
 use crate::offline::Deep;
@@ -34,11 +38,24 @@ pub enum Side {
     Ad,
 }
 
+/// In how many bits numbers are kept: those of tables and ads' parts in memory, all in files. In memory layers are in 32
+/// bits, because they are few, and taking them apart for each candidate would cost more than it spares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// In 32: as they were learned.
+    Whole,
+    /// In 16.
+    Half,
+    /// In 8 those of tables, in 16 all others.
+    Byte,
+}
+
 /// A deep model that serves.
 #[derive(Clone, Debug)]
 pub struct Frozen {
     /// Numbers in a vector: 8 or 16.
     size: usize,
+    precision: Precision,
     fields: Fields,
     /// The score of nothing known.
     bias: f32,
@@ -50,6 +67,8 @@ pub struct Frozen {
     request: Matrix,
     ad: Matrix,
     shift: Vec<f32>,
+    /// Whether what is below 0 in it becomes 0.
+    rectified: bool,
     /// The layers behind the first.
     layers: Vec<Layer>,
     /// What the last layer's units count; without layers there are none.
@@ -91,40 +110,51 @@ impl Frozen {
     /// Of a learned model, whose fields are of these sides, in the order of their numbers. Fields without a side are
     /// the request's; what more is said is left out.
     pub fn new(model: &Deep, sides: &[Side]) -> Self {
-        let parts = model.parts();
-        let all = usize::from(parts.settings.fields);
-        let sides = sides.iter().copied().chain(std::iter::repeat(Side::Request)).take(all).collect();
-        let fields = Fields::new(sides);
-        let size = usize::from(parts.settings.size);
-        let mut layers = parts.layers.iter();
+        Self::of(&Plain::new(model, sides), Precision::Whole)
+    }
+
+    /// Of numbers laid out plainly.
+    pub fn of(plain: &Plain, precision: Precision) -> Self {
+        let weights = Table::new(&plain.weights, 1, precision);
+        let vectors = Table::new(&plain.vectors, plain.size, precision);
+        Self::with_tables(plain, precision, weights, vectors)
+    }
+
+    /// The same with tables at hand.
+    fn with_tables(plain: &Plain, precision: Precision, weights: Table, vectors: Table) -> Self {
+        let fields = Fields::new(plain.sides.clone());
+        let dense = |number: &f32| if precision == Precision::Whole { *number } else { rounded(*number) };
+        let all = |numbers: &[f32]| numbers.iter().map(dense).collect::<Vec<f32>>();
+        let mut layers = plain.layers.iter();
         let first = layers.next();
         let units = first.map_or(0, |layer| layer.units);
         // The first layer's rows of a side: `size` of each of its fields.
-        let rows = |side| {
+        let side = |side, count| {
             let mine = fields.sides.iter().enumerate().filter(move |(_, of)| **of == side);
             let weights = first.map(|layer| &layer.weights[..]).unwrap_or_default();
-            let length = size * units;
-            let rows =
-                mine.filter_map(|(at, _)| weights.get(at * length..(at + 1) * length)).flatten().copied();
-            rows.collect::<Vec<f32>>()
+            let length = plain.size * units;
+            let rows = mine.filter_map(|(at, _)| weights.get(at * length..(at + 1) * length)).flatten();
+            Matrix::new(&rows.map(dense).collect::<Vec<f32>>(), plain.size * count, units)
         };
-        let (request, ad) = (rows(Side::Request), rows(Side::Ad));
         Self {
-            size,
-            bias: parts.bias,
-            weights: Table::new(parts.weights, 1),
-            vectors: Table::new(parts.vectors, size),
-            pairs: Pairs::new(parts.strengths, &fields),
-            request: Matrix::new(&request, size * fields.requests, units),
-            ad: Matrix::new(&ad, size * fields.ads, units),
-            shift: first.map(|layer| layer.shift.clone()).unwrap_or_default(),
+            size: plain.size,
+            precision,
+            bias: plain.bias,
+            weights,
+            vectors,
+            pairs: Pairs::new(&all(&plain.strengths), &fields),
+            request: side(Side::Request, fields.requests),
+            ad: side(Side::Ad, fields.ads),
+            shift: first.map(|layer| all(&layer.shift)).unwrap_or_default(),
+            rectified: first.is_none_or(|layer| layer.rectified),
             layers: layers
                 .map(|layer| Layer {
-                    matrix: Matrix::new(&layer.weights, layer.inputs, layer.units),
-                    shift: layer.shift.clone(),
+                    matrix: Matrix::new(&all(&layer.weights), layer.inputs, layer.units),
+                    shift: all(&layer.shift),
+                    rectified: layer.rectified,
                 })
                 .collect(),
-            output: parts.output.to_vec(),
+            output: all(&plain.output),
             fields,
         }
     }

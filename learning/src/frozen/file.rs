@@ -1,11 +1,11 @@
 //! A frozen model in a file: in the envelope of trained models, its shape first, then its numbers. Of tables only rows
 //! that are not all 0 are written.
 
-use super::matrix::{Layer, Matrix};
-use super::pairs::Pairs;
+use super::number::{Half, Number};
+use super::plain::{Plain, PlainLayer};
 use super::score::UNITS;
 use super::table::Table;
-use super::{Fields, Frozen, Side};
+use super::{Frozen, Precision, Side};
 use crate::offline::file::{self, FileError, Reader};
 use crate::offline::matrix::PANEL;
 
@@ -20,28 +20,48 @@ impl Frozen {
     pub fn save(&self, schema: u64, out: &mut Vec<u8>) {
         file::save(file::FROZEN, schema, out, |out| {
             let layers = if self.shift.is_empty() { 0 } else { 1 + self.layers.len() };
-            let units = std::iter::once(self.shift.len()).chain(self.layers.iter().map(|it| it.shift.len()));
+            let units = std::iter::once((self.shift.len(), self.rectified));
+            let units = units.chain(self.layers.iter().map(|layer| (layer.shift.len(), layer.rectified)));
             out.extend_from_slice(&[self.size as u8, self.weights.bits(), self.vectors.bits(), layers as u8]);
-            units.take(layers).for_each(|units| out.extend_from_slice(&(units as u32).to_le_bytes()));
+            for (units, rectified) in units.take(layers) {
+                out.extend_from_slice(&(units as u32).to_le_bytes());
+                out.push(u8::from(rectified));
+            }
             out.extend_from_slice(&(self.fields.sides.len() as u32).to_le_bytes());
             out.extend(self.fields.sides.iter().map(|side| u8::from(*side == Side::Ad)));
+            out.push(self.precision.number());
             out.extend_from_slice(&self.bias.to_le_bytes());
             let mut put = |numbers: &mut dyn Iterator<Item = &f32>| {
-                numbers.for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+                for number in numbers {
+                    match self.precision {
+                        Precision::Whole => out.extend_from_slice(&number.to_le_bytes()),
+                        Precision::Half | Precision::Byte => {
+                            out.extend_from_slice(&Half::of(*number).to_le_bytes());
+                        }
+                    }
+                }
             };
             put(&mut self.pairs.lower().iter());
-            put(&mut self.request.numbers());
-            put(&mut self.ad.numbers());
+            // The first layer field by field, as learning has it.
+            let length = self.size * self.shift.len();
+            let [request, ad] =
+                [&self.request, &self.ad].map(|side| side.numbers().copied().collect::<Vec<f32>>());
+            let (mut request, mut ad) = (request.chunks_exact(length.max(1)), ad.chunks_exact(length.max(1)));
+            for side in &self.fields.sides {
+                let rows = match side {
+                    Side::Request => request.next(),
+                    Side::Ad => ad.next(),
+                };
+                put(&mut rows.unwrap_or_default().iter());
+            }
             put(&mut self.shift.iter());
             for layer in &self.layers {
                 put(&mut layer.matrix.numbers());
                 put(&mut layer.shift.iter());
             }
             put(&mut self.output.iter());
-            for (table, width) in [(&self.weights, 1), (&self.vectors, self.size)] {
-                let touched = |row: &[f32]| row.iter().any(|number| number.to_bits() != 0);
-                file::write_rows(table.rows().chunks_exact(width), touched, out);
-            }
+            self.weights.write(out);
+            self.vectors.write(out);
         });
     }
 
@@ -65,11 +85,11 @@ impl Frozen {
         }
         let mut units = Vec::new();
         for _ in 0..layers {
-            let count = reader.u32()? as usize;
+            let (count, rectified) = (reader.u32()? as usize, reader.u8()? != 0);
             if !(PANEL..=UNITS).contains(&count) || !count.is_multiple_of(PANEL) {
                 return Err(FileError::Invalid("its shape is out of range"));
             }
-            units.push(count);
+            units.push((count, rectified));
         }
         let count = reader.u32()? as usize;
         if !(1..=256).contains(&count) {
@@ -83,44 +103,32 @@ impl Frozen {
                 _ => return Err(FileError::Invalid("a field is of no side")),
             });
         }
-        let fields = Fields::new(sides);
-        let mut bias = [0.0];
-        fill(reader, bias.iter_mut())?;
-        let mut lower = vec![0.0; count * (count - 1) / 2];
-        fill(reader, lower.iter_mut())?;
-        let first = units.first().copied().unwrap_or_default();
-        let (mut request, mut ad) =
-            (Matrix::zeros(size * fields.requests, first), Matrix::zeros(size * fields.ads, first));
-        let mut shift = vec![0.0; first];
-        fill(reader, request.numbers_mut())?;
-        fill(reader, ad.numbers_mut())?;
-        fill(reader, shift.iter_mut())?;
-        let mut rest = Vec::new();
-        for pair in units.windows(2) {
-            let [inputs, units] = pair else { continue };
-            let mut layer = Layer { matrix: Matrix::zeros(*inputs, *units), shift: vec![0.0; *units] };
-            fill(reader, layer.matrix.numbers_mut())?;
-            fill(reader, layer.shift.iter_mut())?;
-            rest.push(layer);
+        let precision = Precision::of(reader.u8()?).ok_or(OUT_OF_RANGE)?;
+        let bias = numbers(reader, 1, Precision::Whole)?.first().copied().unwrap_or_default();
+        let strengths = numbers(reader, count * (count - 1) / 2, precision)?;
+        let mut layers = Vec::new();
+        let mut inputs = size * count;
+        for (units, rectified) in units {
+            let weights = numbers(reader, inputs * units, precision)?;
+            let shift = numbers(reader, units, precision)?;
+            layers.push(PlainLayer { inputs, units, weights, shift, rectified });
+            inputs = units;
         }
-        let mut output = vec![0.0; units.last().copied().unwrap_or_default()];
-        fill(reader, output.iter_mut())?;
-        reader.expect_rows((1 << weight_bits) + (1 << vector_bits))?;
-        let weights = read_table(reader, weight_bits, 1)?;
-        let vectors = read_table(reader, vector_bits, size)?;
-        Ok(Self {
+        let output = numbers(reader, if layers.is_empty() { 0 } else { inputs }, precision)?;
+        let weights = Table::read(reader, weight_bits, 1, valid)?;
+        let vectors = Table::read(reader, vector_bits, size, valid)?;
+        let plain = Plain {
             size,
-            bias: bias[0],
-            weights,
-            vectors,
-            pairs: Pairs::new(&lower, &fields),
-            request,
-            ad,
-            shift,
-            layers: rest,
+            sides,
+            bias,
+            weights: Vec::new(),
+            vectors: Vec::new(),
+            evidence: Vec::new(),
+            strengths,
+            layers,
             output,
-            fields,
-        })
+        };
+        Ok(Self::with_tables(&plain, precision, weights, vectors))
     }
 }
 
@@ -128,19 +136,21 @@ fn valid(number: f32) -> bool {
     number.abs() <= LARGEST
 }
 
-fn fill<'a>(reader: &mut Reader<'_>, numbers: impl Iterator<Item = &'a mut f32>) -> Result<(), FileError> {
-    for number in numbers {
-        *number = reader.f32()?;
-        if !valid(*number) {
-            return Err(FileError::Invalid("a parameter is out of range"));
-        }
-    }
-    Ok(())
-}
+const OUT_OF_RANGE: FileError = FileError::Invalid("a parameter is out of range");
 
-fn read_table(reader: &mut Reader<'_>, bits: u8, width: usize) -> Result<Table, FileError> {
-    let mut table = Table::zeros(1 << bits, width);
-    let valid = |row: &[f32]| row.iter().all(|number| valid(*number));
-    file::read_rows(reader, table.rows_mut().chunks_exact_mut(width), valid)?;
-    Ok(table)
+fn numbers(reader: &mut Reader<'_>, count: usize, precision: Precision) -> Result<Vec<f32>, FileError> {
+    let mut numbers = Vec::new();
+    for _ in 0..count {
+        let number = match precision {
+            Precision::Whole => reader.f32()?,
+            Precision::Half | Precision::Byte => {
+                Half::from_le_bytes(reader.bytes()?).ok_or(OUT_OF_RANGE)?.get()
+            }
+        };
+        if !valid(number) {
+            return Err(OUT_OF_RANGE);
+        }
+        numbers.push(number);
+    }
+    Ok(numbers)
 }

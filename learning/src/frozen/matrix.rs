@@ -11,11 +11,13 @@ pub(super) struct Matrix {
     numbers: Vec<[f32; PANEL]>,
 }
 
-/// A layer behind the first: a matrix, a shift, ReLU.
+/// A layer behind the first: a matrix, a shift, ReLU or nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Layer {
     pub(super) matrix: Matrix,
     pub(super) shift: Vec<f32>,
+    /// Whether what is below 0 becomes 0.
+    pub(super) rectified: bool,
 }
 
 impl Matrix {
@@ -29,10 +31,6 @@ impl Matrix {
         Self { inputs, units, numbers }
     }
 
-    pub(super) fn zeros(inputs: usize, units: usize) -> Self {
-        Self { inputs, units, numbers: vec![[0.0; PANEL]; inputs * units / PANEL] }
-    }
-
     pub(super) fn len(&self) -> usize {
         self.numbers.len() * PANEL
     }
@@ -43,12 +41,9 @@ impl Matrix {
         self.numbers.chunks_exact(self.inputs.max(1))
     }
 
-    /// All numbers, panel by panel.
+    /// All numbers, input by input.
     pub(super) fn numbers(&self) -> impl Iterator<Item = &f32> {
-        self.numbers.iter().flatten()
-    }
-
-    pub(super) fn numbers_mut(&mut self) -> impl Iterator<Item = &mut f32> {
-        self.numbers.iter_mut().flatten()
+        let panels = move |input: usize| self.panels().filter_map(move |panel| panel.get(input)).flatten();
+        (0..self.inputs).flat_map(panels)
     }
 }

@@ -1,7 +1,8 @@
 //! What each side brings to a score.
 
 use super::matrix::Matrix;
-use super::{Frozen, Side};
+use super::number::{Half, Number, rounded};
+use super::{Frozen, Precision, Side};
 use crate::offline::math::value;
 use crate::offline::matrix::{PANEL, one};
 use crate::offline::simd::dispatch;
@@ -20,36 +21,74 @@ pub struct RequestPart {
     row: Vec<f32>,
 }
 
-/// An ad's part of the scores of one model.
+/// An ad's part of the scores of one model: in 16 bits where the model's numbers are in 16 or 8.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdPart {
-    /// The vectors of the ad's fields, its part of the first layer, and last its weights and the pairs within it.
-    numbers: Box<[f32]>,
+    /// Weights, and pairs within the ad.
+    own: f32,
+    /// The vectors of the ad's fields, and behind them its part of the first layer.
+    numbers: Numbers,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Numbers {
+    Whole(Box<[f32]>),
+    Half(Box<[Half]>),
+}
+
+/// An ad's vectors, its part of the first layer, and what is its own.
+pub(super) type Split<'a, N> = (&'a [N], &'a [N], f32);
+
+/// A kind of numbers that ads' parts are made of.
+pub(super) trait Stored: Number {
+    /// Those of an ad's part; none of one whose numbers are of another kind.
+    fn of(part: &AdPart) -> &[Self];
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    fn of(part: &AdPart) -> &[Self] {
+        if let Numbers::Whole(numbers) = &part.numbers { numbers } else { &[] }
+    }
+}
+
+impl Stored for Half {
+    #[inline(always)]
+    fn of(part: &AdPart) -> &[Self] {
+        if let Numbers::Half(numbers) = &part.numbers { numbers } else { &[] }
+    }
+}
+
+impl Numbers {
+    fn of(numbers: Vec<f32>, precision: Precision) -> Self {
+        match precision {
+            Precision::Whole => Self::Whole(numbers.into()),
+            Precision::Half | Precision::Byte => Self::Half(numbers.into_iter().map(Half::of).collect()),
+        }
+    }
 }
 
 impl AdPart {
-    /// Vectors, which take up so many numbers, part of the first layer, and what is its own.
+    /// Its parts, of which the vectors take up so many numbers.
     #[inline(always)]
-    pub(super) fn split(&self, vectors: usize) -> (&[f32], &[f32], f32) {
-        split(&self.numbers, vectors)
+    pub(super) fn split<N: Stored>(&self, vectors: usize) -> Split<'_, N> {
+        let (vectors, first) = N::of(self).split_at_checked(vectors).unwrap_or_default();
+        (vectors, first, self.own)
     }
 
     #[cfg(test)]
-    pub(super) fn of(numbers: Vec<f32>) -> Self {
-        Self { numbers: numbers.into() }
+    pub(super) fn of(own: f32, numbers: Vec<f32>, precision: Precision) -> Self {
+        let numbers = Numbers::of(numbers, precision);
+        Self { own, numbers }
     }
 
     /// Bytes of memory that it holds beside itself.
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.numbers[..])
+        match &self.numbers {
+            Numbers::Whole(numbers) => size_of_val(&numbers[..]),
+            Numbers::Half(numbers) => size_of_val(&numbers[..]),
+        }
     }
-}
-
-#[inline(always)]
-pub(super) fn split(numbers: &[f32], vectors: usize) -> (&[f32], &[f32], f32) {
-    let (own, rest) = numbers.split_last().map_or((0.0, numbers), |(own, rest)| (*own, rest));
-    let (vectors, first) = rest.split_at_checked(vectors).unwrap_or_default();
-    (vectors, first, own)
 }
 
 impl Frozen {
@@ -61,14 +100,25 @@ impl Frozen {
 
     /// An ad's part of all scores. Slots of other fields than the ad's are left out.
     pub fn ad_part(&self, slots: &[Slot]) -> AdPart {
-        let mut numbers = vec![0.0; self.ad_numbers()].into_boxed_slice();
-        ad(self, slots, &mut numbers);
-        AdPart { numbers }
+        let mut numbers = vec![0.0; self.ad_numbers()];
+        let own = ad(self, slots, &mut numbers);
+        let numbers = Numbers::of(numbers, self.precision);
+        AdPart { own, numbers }
+    }
+
+    /// The same into reused memory: the numbers as they come out of an ad's part, and what is its own.
+    pub(super) fn ad_into(&self, slots: &[Slot], numbers: &mut Vec<f32>) -> f32 {
+        numbers.resize(self.ad_numbers(), 0.0);
+        let own = ad(self, slots, numbers);
+        if self.precision != Precision::Whole {
+            numbers.iter_mut().for_each(|number| *number = rounded(*number));
+        }
+        own
     }
 
     /// How many numbers an ad's part has.
     pub(super) fn ad_numbers(&self) -> usize {
-        self.size * self.fields.ads + self.ad.units + 1
+        self.size * self.fields.ads + self.ad.units
     }
 
     /// Puts the vectors of a side's fields, each added up, side by side, and returns the sum of the weights.
@@ -115,10 +165,10 @@ fn request_of<const K: usize>(model: &Frozen, slots: &[Slot], part: &mut Request
     part.first.iter_mut().zip(&model.shift).for_each(|(unit, shift)| *unit += shift);
 }
 
-dispatch! { pub(super) fn ad(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) = ad_kernel }
+dispatch! { fn ad(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> f32 = ad_kernel }
 
 #[inline(always)]
-pub(super) fn ad_kernel(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) {
+pub(super) fn ad_kernel(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> f32 {
     match model.size {
         8 => ad_of::<8>(model, slots, numbers),
         _ => ad_of::<16>(model, slots, numbers),
@@ -126,11 +176,11 @@ pub(super) fn ad_kernel(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) {
 }
 
 #[inline(always)]
-fn ad_of<const K: usize>(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) {
-    let Some((own, rest)) = numbers.split_last_mut() else { return };
-    let Some((row, first)) = rest.split_at_mut_checked(K * model.fields.ads) else { return };
-    *own = model.gather::<K>(Side::Ad, slots, row) + model.pairs.within::<K>(Side::Ad, row);
+fn ad_of<const K: usize>(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> f32 {
+    let Some((row, first)) = numbers.split_at_mut_checked(K * model.fields.ads) else { return 0.0 };
+    let own = model.gather::<K>(Side::Ad, slots, row) + model.pairs.within::<K>(Side::Ad, row);
     through(&model.ad, row, first);
+    own
 }
 
 /// A side's part of the first layer.

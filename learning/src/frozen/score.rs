@@ -1,7 +1,8 @@
 //! Scores of candidates, four at a time.
 
-use super::parts::split;
-use super::{AdPart, Frozen, RequestPart};
+use super::number::{Half, Number};
+use super::parts::{Split, Stored};
+use super::{AdPart, Frozen, Precision, RequestPart};
 use crate::head::{LEAST, MOST};
 use crate::offline::math;
 use crate::offline::matrix::{PANEL, four, one};
@@ -27,9 +28,6 @@ impl<const R: usize> Work<R> {
     }
 }
 
-/// An ad's vectors, its part of the first layer, and what is its own.
-type Split<'a> = (&'a [f32], &'a [f32], f32);
-
 /// The probability of a score: within 0.000001 and 0.999999, whatever the score, and of what is no number the least.
 pub fn probability(score: f32) -> f32 {
     if score.is_nan() { LEAST } else { math::probability(score).clamp(LEAST, MOST) }
@@ -38,7 +36,13 @@ pub fn probability(score: f32) -> f32 {
 impl Frozen {
     /// The score of a candidate: log odds, within ±15. Parts of another model give a score that means nothing.
     pub fn score(&self, request: &RequestPart, ad: &AdPart) -> f32 {
-        let [score] = score_one(self, request, [self.split(ad)], &mut Work::new());
+        let vectors = self.size * self.fields.ads;
+        let [score] = match self.precision {
+            Precision::Whole => one_whole(self, request, [ad.split(vectors)], &mut Work::new()),
+            Precision::Half | Precision::Byte => {
+                one_half(self, request, [ad.split(vectors)], &mut Work::new())
+            }
+        };
         score
     }
 
@@ -50,92 +54,108 @@ impl Frozen {
         ads: impl IntoIterator<Item = &'a AdPart>,
         out: &mut Vec<f32>,
     ) {
+        match self.precision {
+            Precision::Whole => self.by_fours(request, ads, out, four_whole),
+            Precision::Half | Precision::Byte => self.by_fours(request, ads, out, four_half),
+        }
+    }
+
+    fn by_fours<'a, N: Stored + 'a>(
+        &self,
+        request: &RequestPart,
+        ads: impl IntoIterator<Item = &'a AdPart>,
+        out: &mut Vec<f32>,
+        score: impl Fn(&Self, &RequestPart, [Split<'a, N>; ROWS], &mut Work<ROWS>) -> [f32; ROWS],
+    ) {
         out.clear();
+        let vectors = self.size * self.fields.ads;
         let mut work = Work::new();
         let mut ads = ads.into_iter();
         while let Some(first) = ads.next() {
             // Those that are not there are the first again.
-            let mut block = [self.split(first); ROWS];
+            let mut block = [first.split(vectors); ROWS];
             let mut count = 1;
             for (place, ad) in block.iter_mut().skip(1).zip(ads.by_ref()) {
-                *place = self.split(ad);
+                *place = ad.split(vectors);
                 count += 1;
             }
-            let scores = score_four(self, request, block, &mut work);
+            let scores = score(self, request, block, &mut work);
             out.extend(scores.iter().take(count));
         }
     }
 
-    /// Puts the probability of each row into `out`, in their order, and nothing else. A row has the slots of both
-    /// sides.
+    /// Puts the probability of each row into `out`, in their order, and nothing else: that of its two parts. A row has
+    /// the slots of both sides.
     pub fn predict(&self, batch: &Batch, out: &mut Vec<f32>) {
         out.clear();
-        let mut request = RequestPart::default();
-        let mut numbers = vec![0.0; self.ad_numbers()];
+        let (mut request, mut numbers) = (RequestPart::default(), Vec::new());
         let mut work = Work::new();
         for (_, slots) in batch.rows() {
             self.request_part(slots, &mut request);
-            super::parts::ad(self, slots, &mut numbers);
-            let ad = split(&numbers, self.size * self.fields.ads);
-            let [score] = score_one(self, &request, [ad], &mut work);
+            let own = self.ad_into(slots, &mut numbers);
+            let vectors = self.size * self.fields.ads;
+            let (vectors, first) = numbers.split_at_checked(vectors).unwrap_or_default();
+            let [score] = one_whole(self, &request, [(vectors, first, own)], &mut work);
             out.push(probability(score));
         }
     }
-
-    #[inline(always)]
-    fn split<'a>(&self, ad: &'a AdPart) -> Split<'a> {
-        ad.split(self.size * self.fields.ads)
-    }
 }
 
-dispatch! {
-    fn score_one(model: &Frozen, request: &RequestPart, ads: [Split<'_>; 1], work: &mut Work<1>) -> [f32; 1] = kernel_one
+/// Declares a function that scores some candidates at once.
+macro_rules! scorer {
+    ($name:ident, $kernel:ident, $number:ty, $rows:expr, $product:expr) => {
+        dispatch! {
+            fn $name(
+                model: &Frozen,
+                request: &RequestPart,
+                ads: [Split<'_, $number>; $rows],
+                work: &mut Work<$rows>,
+            ) -> [f32; $rows] = $kernel
+        }
+
+        #[inline(always)]
+        fn $kernel(
+            model: &Frozen,
+            request: &RequestPart,
+            ads: [Split<'_, $number>; $rows],
+            work: &mut Work<$rows>,
+        ) -> [f32; $rows] {
+            scores(model, request, ads, work, $product)
+        }
+    };
 }
 
-dispatch! {
-    fn score_four(model: &Frozen, request: &RequestPart, ads: [Split<'_>; ROWS], work: &mut Work<ROWS>) -> [f32; ROWS]
-        = kernel_four
-}
+scorer!(one_whole, kernel_one_whole, f32, 1, |panel, [row]| [one(panel, row)]);
+scorer!(one_half, kernel_one_half, Half, 1, |panel, [row]| [one(panel, row)]);
+scorer!(four_whole, kernel_four_whole, f32, ROWS, four);
+scorer!(four_half, kernel_four_half, Half, ROWS, four);
 
 #[inline(always)]
-fn kernel_one(model: &Frozen, request: &RequestPart, ads: [Split<'_>; 1], work: &mut Work<1>) -> [f32; 1] {
-    scores(model, request, ads, work, |panel, [row]| [one(panel, row)])
-}
-
-#[inline(always)]
-fn kernel_four(
+fn scores<const R: usize, N: Number>(
     model: &Frozen,
     request: &RequestPart,
-    ads: [Split<'_>; ROWS],
-    work: &mut Work<ROWS>,
-) -> [f32; ROWS] {
-    scores(model, request, ads, work, four)
-}
-
-#[inline(always)]
-fn scores<const R: usize>(
-    model: &Frozen,
-    request: &RequestPart,
-    ads: [Split<'_>; R],
+    ads: [Split<'_, N>; R],
     work: &mut Work<R>,
     product: impl Fn(&[[f32; PANEL]], [&[f32]; R]) -> [[f32; PANEL]; R],
 ) -> [f32; R] {
     let (mut units, mut next) = (&mut work.units, &mut work.next);
     let mut totals: [Lanes; R] = [[0.0; 8]; R];
+    let floor = floor_of(model.rectified);
     for (((vectors, first, _), total), units) in ads.iter().zip(&mut totals).zip(units.iter_mut()) {
         add_product(&request.pulls, vectors, total);
         for ((unit, mine), other) in units.iter_mut().zip(&request.first).zip(*first) {
-            *unit = (mine + other).max(0.0);
+            *unit = at_least(mine + other.get(), floor);
         }
     }
     for layer in &model.layers {
+        let floor = floor_of(layer.rectified);
         let shifts = layer.shift.as_chunks::<PANEL>().0;
         for (at, (panel, shift)) in layer.matrix.panels().zip(shifts).enumerate() {
             let sums = product(panel, std::array::from_fn(|row| &units[row][..]));
             for (row, sums) in next.iter_mut().zip(&sums) {
                 let Some(place) = row.as_chunks_mut::<PANEL>().0.get_mut(at) else { continue };
                 for lane in 0..PANEL {
-                    place[lane] = (sums[lane] + shift[lane]).max(0.0);
+                    place[lane] = at_least(sums[lane] + shift[lane], floor);
                 }
             }
         }
@@ -151,11 +171,23 @@ fn scores<const R: usize>(
     scores
 }
 
+/// What units are at least.
 #[inline(always)]
-fn add_product(a: &[f32], b: &[f32], total: &mut Lanes) {
+fn floor_of(rectified: bool) -> f32 {
+    if rectified { 0.0 } else { f32::NEG_INFINITY }
+}
+
+/// One instruction, unlike the maximum that knows what is no number; such becomes the floor here too.
+#[inline(always)]
+fn at_least(number: f32, floor: f32) -> f32 {
+    if number > floor { number } else { floor }
+}
+
+#[inline(always)]
+fn add_product<N: Number>(a: &[f32], b: &[N], total: &mut Lanes) {
     for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
         for lane in 0..8 {
-            total[lane] += a[lane] * b[lane];
+            total[lane] += a[lane] * b[lane].get();
         }
     }
 }
@@ -177,14 +209,22 @@ pub(super) mod tests {
         request: &RequestPart,
         ads: &[AdPart],
     ) -> Vec<f32> {
+        let vectors = model.size * model.fields.ads;
         let mut work = Work::new();
-        ads.iter()
-            .flat_map(|ad| {
-                let four = kernel_four(model, request, [model.split(ad); ROWS], &mut work);
-                let one = kernel_one(model, request, [model.split(ad)], &mut Work::new());
-                assert!(four.iter().all(|score| score.to_bits() == one[0].to_bits()));
-                one
-            })
-            .collect()
+        let mut scores = Vec::new();
+        for ad in ads {
+            let (four, [one]) = if model.precision == Precision::Whole {
+                let ad = ad.split(vectors);
+                let four = kernel_four_whole(model, request, [ad; ROWS], &mut work);
+                (four, kernel_one_whole(model, request, [ad], &mut Work::new()))
+            } else {
+                let ad = ad.split(vectors);
+                let four = kernel_four_half(model, request, [ad; ROWS], &mut work);
+                (four, kernel_one_half(model, request, [ad], &mut Work::new()))
+            };
+            assert!(four.iter().all(|score| score.to_bits() == one.to_bits()));
+            scores.push(one);
+        }
+        scores
     }
 }

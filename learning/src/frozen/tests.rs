@@ -11,6 +11,7 @@ use crate::rows::{Batch, Slot};
 use proptest::prelude::*;
 
 const SCHEMA: u64 = 0x5eed;
+const PRECISIONS: [Precision; 3] = [Precision::Whole, Precision::Half, Precision::Byte];
 const SIDES: [Side; 3] = [Side::Request, Side::Ad, Side::Ad];
 
 /// Settings that differ in all that changes how a score is put together, with the sides of their fields.
@@ -46,6 +47,16 @@ fn trained(settings: &DeepSettings) -> Deep {
     model
 }
 
+/// Each kind in each precision.
+fn models() -> Vec<Frozen> {
+    let mut models = Vec::new();
+    for (settings, sides) in kinds() {
+        let plain = Plain::new(&trained(&settings), &sides);
+        models.extend(PRECISIONS.map(|precision| Frozen::of(&plain, precision)));
+    }
+    models
+}
+
 fn parts(model: &Frozen, slots: &[Slot]) -> (RequestPart, AdPart) {
     let mut request = RequestPart::default();
     model.request_part(slots, &mut request);
@@ -65,7 +76,7 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
             if place.is_none() && (mine == Side::Ad || model.fields.sides.len() > usize::from(slot.field)) {
                 continue;
             }
-            let (weights, vectors) = (model.weights.rows(), model.vectors.rows());
+            let (weights, vectors) = (model.weights.expand(), model.vectors.expand());
             own += value(slot.value) * weights[slot.index as usize % weights.len()];
             let Some(place) = place else { continue };
             let start = slot.index as usize % (vectors.len() / size) * size;
@@ -97,6 +108,8 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
     };
     let own =
         (model.bias + request_own + within(&request_fields, &request)) + (ad_own + within(&ad_fields, &ad));
+    // What an ad's part keeps.
+    let keep = |number: f32| if model.precision == Precision::Whole { number } else { rounded(number) };
     let mut lanes = [0.0; 8];
     for (f, mine) in ad_fields.iter().zip(&ad) {
         for lane in 0..size {
@@ -104,12 +117,11 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
                 .iter()
                 .zip(&request)
                 .fold(0.0, |sum, (g, vector)| sum + strength(*f, *g) * vector[lane]);
-            lanes[lane % 8] += pull * mine[lane];
+            lanes[lane % 8] += pull * keep(mine[lane]);
         }
     }
-    // A matrix' number, from its panels.
     let weight = |matrix: &Matrix, input: usize, unit: usize| {
-        *matrix.numbers().nth(unit / 16 * 16 * matrix.inputs + input * 16 + unit % 16).unwrap()
+        *matrix.numbers().nth(input * matrix.units + unit).unwrap()
     };
     let product = |matrix: &Matrix, inputs: &[f32], unit: usize| {
         inputs.iter().enumerate().fold(0.0, |sum, (at, input)| sum + input * weight(matrix, at, unit))
@@ -118,7 +130,7 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
     let mut units: Vec<f32> = (0..model.shift.len())
         .map(|unit| {
             let mine = product(&model.request, &request, unit) + model.shift[unit];
-            (mine + product(&model.ad, &ad, unit)).max(0.0)
+            (mine + keep(product(&model.ad, &ad, unit))).max(0.0)
         })
         .collect();
     for layer in &model.layers {
@@ -135,14 +147,14 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
 #[test]
 fn parts_give_the_bits_that_a_whole_row_gives() {
     let batch = small_world(5000..5200);
-    for (settings, sides) in kinds() {
-        let model = Frozen::new(&trained(&settings), &sides);
+    for model in models() {
         for (_, slots) in batch.rows() {
             let (request, ad) = parts(&model, slots);
             assert_eq!(
                 model.score(&request, &ad).to_bits(),
                 literal(&model, slots).to_bits(),
-                "{settings:?}"
+                "{:?}",
+                model.precision
             );
         }
     }
@@ -166,11 +178,33 @@ fn it_predicts_what_the_model_that_learned_predicts() {
     }
 }
 
+/// 16 bits hold 11 of a number, so of a score of some units some thousandths are lost; 8 bits lose some hundredths.
+#[test]
+fn fewer_bits_change_little() {
+    let batch = small_world(5000..7000);
+    for (settings, sides) in kinds() {
+        let plain = Plain::new(&trained(&settings), &sides);
+        let mut expected = Vec::new();
+        Frozen::of(&plain, Precision::Whole).predict(&batch, &mut expected);
+        for (precision, most) in [(Precision::Half, 2e-3), (Precision::Byte, 3e-2)] {
+            let model = Frozen::of(&plain, precision);
+            let mut found = Vec::new();
+            model.predict(&batch, &mut found);
+            let far = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < most && far > 0.0, "{precision:?}: {far}");
+            let tables = |model: &Frozen| model.weights.bytes() + model.vectors.bytes();
+            assert!(tables(&model) < tables(&Frozen::of(&plain, Precision::Whole)) * 6 / 10);
+            let (whole, other) = (Frozen::of(&plain, Precision::Whole), model);
+            let slots = batch.slots(0);
+            assert!(other.ad_part(slots).bytes() * 2 == whole.ad_part(slots).bytes());
+        }
+    }
+}
+
 #[test]
 fn many_at_once_are_the_same_bits_as_one_by_one_and_so_are_wide_registers() {
     let batch = small_world(5000..5030);
-    for (settings, sides) in kinds() {
-        let model = Frozen::new(&trained(&settings), &sides);
+    for model in models() {
         let mut request = RequestPart::default();
         model.request_part(batch.slots(3), &mut request);
         let mut plain = RequestPart::default();
@@ -179,8 +213,8 @@ fn many_at_once_are_the_same_bits_as_one_by_one_and_so_are_wide_registers() {
         let ads: Vec<AdPart> = (0..batch.len()).map(|at| model.ad_part(batch.slots(at))).collect();
         for (at, ad) in ads.iter().enumerate() {
             let mut numbers = vec![0.0; model.ad_numbers()];
-            parts::ad_kernel(&model, batch.slots(at), &mut numbers);
-            assert_eq!(*ad, AdPart::of(numbers));
+            let own = parts::ad_kernel(&model, batch.slots(at), &mut numbers);
+            assert_eq!(*ad, AdPart::of(own, numbers, model.precision));
         }
         let one_by_one: Vec<f32> = ads.iter().map(|ad| model.score(&request, ad)).collect();
         let mut out = vec![f32::NAN; 3];
@@ -195,8 +229,7 @@ fn many_at_once_are_the_same_bits_as_one_by_one_and_so_are_wide_registers() {
 #[test]
 fn nothing_in_a_slot_makes_a_score_impossible() {
     let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45, -0.0, 1.0];
-    for (settings, sides) in kinds() {
-        let model = Frozen::new(&trained(&settings), &sides);
+    for model in models() {
         for seed in 0..500u64 {
             let bits = mix(seed);
             let slots: Vec<Slot> = (0..bits % 9)
@@ -215,8 +248,7 @@ fn nothing_in_a_slot_makes_a_score_impossible() {
 
 #[test]
 fn parts_of_another_model_give_a_number_and_no_panic() {
-    let models: Vec<Frozen> =
-        kinds().iter().map(|(settings, sides)| Frozen::new(&trained(settings), sides)).collect();
+    let models = models();
     let batch = small_world(0..1);
     for one in &models {
         let (request, _) = parts(one, batch.slots(0));
@@ -261,10 +293,9 @@ fn refusal(bytes: &[u8], schema: u64) -> String {
 #[test]
 fn a_loaded_model_predicts_the_same() {
     let batch = small_world(0..300);
-    for (settings, sides) in kinds() {
-        let model = Frozen::new(&trained(&settings), &sides);
+    for model in models() {
         let copy = Frozen::load(&saved(&model), SCHEMA).unwrap();
-        assert_eq!(predicted(&model, &batch), predicted(&copy, &batch), "{settings:?}");
+        assert_eq!(predicted(&model, &batch), predicted(&copy, &batch), "{:?}", model.precision);
         assert_eq!(saved(&model), saved(&copy));
         assert_eq!((model.sides(), model.bytes()), (copy.sides(), copy.bytes()));
         assert_eq!(model.parameters(), copy.parameters());
@@ -289,17 +320,18 @@ fn a_refusal_says_why() {
     let error = crate::offline::load(&bytes, SCHEMA).err().unwrap();
     assert_eq!(error, FileError::Invalid("it serves only and cannot learn"));
     for bad in [f32::NAN, f32::INFINITY, 1e13] {
-        let changes: [fn(&mut Frozen, f32); 5] = [
-            |model, bad| model.bias = bad,
-            |model, bad| model.weights.rows_mut()[5] = bad,
-            |model, bad| model.vectors.rows_mut()[9] = bad,
-            |model, bad| *model.request.numbers_mut().next().unwrap() = bad,
-            |model, bad| model.output[31] = bad,
+        let changes: [fn(&mut Plain, f32); 5] = [
+            |plain, bad| plain.bias = bad,
+            |plain, bad| plain.weights[5] = bad,
+            |plain, bad| plain.vectors[9] = bad,
+            |plain, bad| plain.layers[1].weights[5] = bad,
+            |plain, bad| plain.output[31] = bad,
         ];
         for change in changes {
-            let mut model = model.clone();
-            change(&mut model, bad);
-            assert!(refusal(&saved(&model), SCHEMA).contains("out of range"));
+            let mut plain = Plain::new(&deep, &sides);
+            change(&mut plain, bad);
+            let bytes = saved(&Frozen::of(&plain, Precision::Whole));
+            assert!(refusal(&bytes, SCHEMA).contains("out of range"));
         }
     }
 }

@@ -139,6 +139,10 @@ impl Reader<'_> {
         self.0.u64().ok_or(CUT)
     }
 
+    pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
+        self.0.array().ok_or(CUT)
+    }
+
     pub(crate) fn f32(&mut self) -> Result<f32, FileError> {
         self.0.f32().ok_or(CUT)
     }

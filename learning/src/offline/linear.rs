@@ -126,7 +126,7 @@ impl Linear {
     }
 
     /// The bias, and all weights as they count in scores.
-    pub(crate) fn weights(&self) -> (f32, impl ExactSizeIterator<Item = f32>) {
+    pub(crate) fn weights(&self) -> (f32, impl Iterator<Item = f32>) {
         let LinearSettings { rate, caution, l1, l2, .. } = self.settings;
         let damping = caution + rate * l2;
         let weights =
