@@ -10,6 +10,7 @@
 //! Scores are log odds; [`probability`] makes them probabilities. They are finite, whatever slots say, and with and
 //! without wide registers the same.
 
+mod compress;
 mod file;
 mod matrix;
 mod number;
@@ -19,6 +20,7 @@ mod plain;
 mod score;
 mod table;
 
+pub use file::is_frozen;
 pub use parts::{AdPart, RequestPart};
 pub use plain::Plain;
 pub use score::probability;

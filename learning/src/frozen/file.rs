@@ -132,6 +132,11 @@ impl Frozen {
     }
 }
 
+/// Whether a file of a trained model holds a frozen one; whether all of it is as it should be is for [`Frozen::load`].
+pub fn is_frozen(bytes: &[u8]) -> bool {
+    file::kind(bytes) == Some(file::FROZEN)
+}
+
 fn valid(number: f32) -> bool {
     number.abs() <= LARGEST
 }

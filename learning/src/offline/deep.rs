@@ -199,7 +199,7 @@ fn learn_part<const K: usize>(
         let p = probability(*score + offset);
         losses.note(p, clicked);
         model.offset.learn(clicked);
-        *score = p - f32::from(clicked);
+        *score = p - target(*label);
     }
     model.steps += 1;
     let step = Step::new(model.settings.rate_at(model.steps, model.passes), model.steps);
@@ -221,6 +221,12 @@ fn learn_part<const K: usize>(
     model.layers.iter_mut().for_each(|layer| layer.step(step));
     model.output.step(step);
     losses
+}
+
+/// What a row's prediction is drawn to: its label, which between 0 and 1 is how likely a click was, as another model says.
+#[inline(always)]
+fn target(label: f32) -> f32 {
+    if (0.0..=1.0).contains(&label) { label } else { f32::from(label > 0.5) }
 }
 
 /// The slopes along all that is dense, from the errors back to the network's inputs.

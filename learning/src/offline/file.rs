@@ -105,6 +105,12 @@ pub fn load_deep(bytes: &[u8], schema: u64) -> Result<Deep, FileError> {
     })
 }
 
+/// Of which kind the model of a file is, as far as that can be told.
+pub(crate) fn kind(bytes: &[u8]) -> Option<u32> {
+    let payload = envelope::open(&KIND, bytes).ok()?.1;
+    envelope::Reader(payload).u32()
+}
+
 /// Opens a file and reads the model of its kind.
 pub(crate) fn open<M>(
     bytes: &[u8],

@@ -18,6 +18,11 @@ pub(crate) struct Parts<'a, W> {
 }
 
 impl Deep {
+    /// How it is made and learned.
+    pub fn settings(&self) -> &DeepSettings {
+        &self.settings
+    }
+
     pub(crate) fn parts(&self) -> Parts<'_, impl Iterator<Item = f32>> {
         let (bias, weights) = self.linear.weights();
         Parts {
