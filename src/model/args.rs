@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use haggle_learning::data::Format;
 
+use super::compress::Method;
+
 /// What to do with a model.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ModelCommand {
@@ -12,6 +14,8 @@ pub enum ModelCommand {
     Train(TrainArgs),
     /// Judge a trained model on a file of rows.
     Evaluate(EvaluateArgs),
+    /// Make a deep model smaller, and say what that spares and what it loses.
+    Compress(CompressArgs),
     /// Write the probability of a click for each row of a file.
     Predict(PredictArgs),
 }
@@ -161,4 +165,36 @@ pub struct PredictArgs {
     /// The file to write, a probability a line; without it standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// What to make smaller, and how.
+#[derive(Clone, Debug, Args)]
+pub struct CompressArgs {
+    /// The folder of a deep model that training wrote.
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Rows to judge by. None of them is learned from.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Rows to train a smaller model on, and to see on what does little; without it those of --data show that.
+    #[arg(long, value_name = "FILE")]
+    pub train: Option<PathBuf>,
+    /// What to do, one after the other; without it many are tried and compared.
+    #[arg(long, value_enum, value_name = "NAMES", value_delimiter = ',')]
+    pub method: Vec<Method>,
+    /// The folder for the smaller model.
+    #[arg(long, value_name = "DIR", requires = "method")]
+    pub out: Option<PathBuf>,
+    /// Fields of the ad, by name, or by number where they have none; all others are the request's.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub ad_fields: Vec<String>,
+    /// How files of rows are read.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The log of clicks to an iPinYou log of impressions to judge by.
+    #[arg(long, value_name = "FILE")]
+    pub clicks: Option<PathBuf>,
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub json: bool,
 }

@@ -9,7 +9,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use haggle_learning::Batch;
 use haggle_learning::data::{FeatureIndex, ReadOptions, Schema};
+use haggle_learning::frozen::{Frozen, is_frozen};
 use haggle_learning::offline::{Learner, load};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -155,11 +157,48 @@ fn manifest(folder: &Path) -> Result<Manifest, ExitError> {
     Ok(manifest)
 }
 
+/// A model that can be asked.
+pub(super) enum Model {
+    Learned(Box<dyn Learner>),
+    Frozen(Box<Frozen>),
+}
+
+impl Model {
+    pub(super) fn predict(&self, batch: &Batch, out: &mut Vec<f32>) {
+        match self {
+            Self::Learned(model) => model.predict(batch, out),
+            Self::Frozen(model) => model.predict(batch, out),
+        }
+    }
+}
+
 /// Opens a model's folder: its manifest, how it reads rows, and the model.
 pub(super) fn open(
     folder: &Path,
     index: Option<FeatureIndex>,
-) -> Result<(Manifest, ReadOptions, Box<dyn Learner>), ExitError> {
+) -> Result<(Manifest, ReadOptions, Model), ExitError> {
+    let Contents { manifest, options, bytes, meaning, .. } = contents(folder, index)?;
+    let model = if is_frozen(&bytes) {
+        Frozen::load(&bytes, meaning).map(|model| Model::Frozen(Box::new(model)))
+    } else {
+        load(&bytes, meaning).map(Model::Learned)
+    };
+    let model = model.map_err(|error| refuse(&folder.join(&manifest.file), error))?;
+    Ok((manifest, options, model))
+}
+
+/// What a model's folder holds: the manifest, how the model reads rows, its bytes, what its fields and indices mean, and the
+/// schema's text.
+pub(super) struct Contents {
+    pub(super) manifest: Manifest,
+    pub(super) options: ReadOptions,
+    pub(super) bytes: Vec<u8>,
+    pub(super) meaning: u64,
+    pub(super) schema: Option<String>,
+}
+
+/// Reads a model's folder, as far as it can be read without the model itself.
+pub(super) fn contents(folder: &Path, index: Option<FeatureIndex>) -> Result<Contents, ExitError> {
     let manifest = manifest(folder)?;
     let path = folder.join(&manifest.file);
     let bytes = read(&path)?;
@@ -173,12 +212,14 @@ pub(super) fn open(
             ),
         ));
     }
+    let mut text = None;
     let mut options = ReadOptions { bits: manifest.bits, index, ..ReadOptions::default() };
     match manifest.rows {
         RowKind::Table => {
             let path = folder.join(schema_file(&manifest.schema_hash));
-            let text = String::from_utf8(read(&path)?).map_err(|_| refuse(&path, "is not UTF-8"))?;
-            let schema = Schema::read(&path.display().to_string(), &text);
+            let own = String::from_utf8(read(&path)?).map_err(|_| refuse(&path, "is not UTF-8"))?;
+            let schema = Schema::read(&path.display().to_string(), &own);
+            text = Some(own);
             options.schema = Some(schema.map_err(|errors| ExitError::new(Exit::InputUnusable, errors))?);
         }
         RowKind::LibSvm => {}
@@ -197,8 +238,7 @@ pub(super) fn open(
         };
         return Err(refuse(folder, what));
     }
-    let model = load(&bytes, meaning).map_err(|error| refuse(&path, error))?;
-    Ok((manifest, options, model))
+    Ok(Contents { manifest, options, bytes, meaning, schema: text })
 }
 
 impl Manifest {

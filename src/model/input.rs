@@ -138,3 +138,10 @@ pub(super) fn fields(path: &Path, options: &ReadOptions) -> Result<(Vec<String>,
 pub(super) fn feature_index(path: Option<&Path>) -> Result<Option<FeatureIndex>, ExitError> {
     Ok(path.map(FeatureIndex::read).transpose()?)
 }
+
+/// The first rows of a file.
+pub(super) fn sample(path: &Path, options: &ReadOptions) -> Result<Batch, ExitError> {
+    let mut batch = Batch::default();
+    Reader::open(path, options)?.fill(&mut batch, 2 * ROWS)?;
+    Ok(batch)
+}

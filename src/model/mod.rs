@@ -1,6 +1,7 @@
 //! `haggle model`: trains models on archives of rows, judges them, and asks them.
 
 mod args;
+mod compress;
 mod folder;
 mod input;
 mod page;
@@ -18,7 +19,7 @@ use haggle_learning::data::{Format, ReadOptions, Reader, Schema};
 use haggle_learning::offline::metrics::Losses;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub use self::args::{EvaluateArgs, ModelCommand, ModelKind, PredictArgs, RowArgs, TrainArgs};
+pub use self::args::{CompressArgs, EvaluateArgs, ModelCommand, ModelKind, PredictArgs, RowArgs, TrainArgs};
 
 use self::folder::{Manifest, RowKind, Saved, meaning};
 use self::input::{Progress, each_batch, feature_index, fields};
@@ -48,6 +49,11 @@ pub fn run(command: ModelCommand) -> Result<(), ExitError> {
         ModelCommand::Evaluate(args) => {
             let json = args.json;
             let report = watched(json, move |progress| evaluate(&args, progress))?;
+            print(if json { to_json(&report)? } else { report.text() })
+        }
+        ModelCommand::Compress(args) => {
+            let json = args.json;
+            let report = watched(json, move |progress| compress::compress(&args, progress))?;
             print(if json { to_json(&report)? } else { report.text() })
         }
         ModelCommand::Predict(args) => watched(false, move |progress| predict(&args, progress)),
@@ -146,7 +152,8 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         report.curve.extend(curve);
         report.baseline_log_loss = baseline(&report, &losses);
         if let Some(test) = &args.test {
-            let worth = judge(&*model, test, &test_options, args.threads, progress)?;
+            let worth =
+                judge(|batch, out| model.predict(batch, out), test, &test_options, args.threads, progress)?;
             if number == 0 {
                 say(&left_out(&worth.read));
             }
@@ -196,7 +203,7 @@ fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, 
     options.clicks.clone_from(&args.clicks);
     progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);
     let begun = monotonic();
-    let worth = judge(&*model, &args.data, &options, THREADS, progress)?;
+    let worth = judge(|batch, out| model.predict(batch, out), &args.data, &options, THREADS, progress)?;
     let seconds = begun.elapsed().as_secs_f64();
     say(&left_out(&worth.read));
     Ok(EvaluateReport {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use haggle_learning::Batch;
 use haggle_learning::data::{ReadOptions, ReadReport};
 use haggle_learning::offline::metrics::{Losses, auc};
 use haggle_learning::offline::{
@@ -149,7 +150,7 @@ pub(super) struct Worth {
 
 /// Judges a model. Predictions and labels are kept for the AUC, 8 bytes a row, and twice as many while they are sorted.
 pub(super) fn judge(
-    model: &dyn Learner,
+    predict: impl Fn(&Batch, &mut Vec<f32>),
     path: &Path,
     options: &ReadOptions,
     threads: u32,
@@ -158,7 +159,7 @@ pub(super) fn judge(
     let (mut losses, mut out) = (Losses::default(), Vec::new());
     let (mut predicted, mut labels) = (Vec::new(), Vec::new());
     let read = each_batch(path, options, threads, progress, |batch| {
-        model.predict(batch, &mut out);
+        predict(batch, &mut out);
         losses.add(&Losses::of(&out, batch.labels()));
         predicted.extend_from_slice(&out);
         labels.extend_from_slice(batch.labels());
