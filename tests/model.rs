@@ -261,3 +261,40 @@ fn libsvm_and_vowpal_wabbits_text_need_no_schema() {
         assert_eq!(judged["log_loss"], report["test_log_loss"], "{name}");
     }
 }
+
+#[test]
+fn a_deep_model_becomes_smaller_and_answers_nearly_the_same() {
+    let logs = Logs::new(20_000);
+    logs.train("deep", "deep", &["--vector-bits", "14"]);
+    let (deep, test) = (logs.path("deep"), logs.path("test.tsv"));
+    let compress = ["model", "compress", "--model", &deep, "--data", &test, "--ad-fields", "ad,advertiser"];
+    let report = json(&[&compress[..], &["--train", &logs.path("train.tsv")]].concat());
+    let forms = report["forms"].as_array().unwrap();
+    let form = |name: &str| forms.iter().find(|form| form["method"] == name).unwrap();
+    assert_eq!(forms.len(), 13, "{report}");
+    let full = form("full");
+    assert!(number(full, "log_loss_change").abs() < 1e-6 && number(full, "auc_change").abs() < 1e-5);
+    for (name, size) in [("f16", 0.51), ("i8", 0.27), ("prune,i8", 0.25)] {
+        assert!(number(form(name), "file_bytes") < size * number(full, "file_bytes"), "{name}: {report}");
+        assert!(number(form(name), "candidate_ns") > 0.0);
+    }
+    assert!(number(form("f16"), "auc_change").abs() < 2e-4, "{report}");
+    assert!(number(form("distil"), "parameters") < number(full, "parameters"));
+
+    let small = logs.path("small");
+    let said = json(&[&compress[..], &["--method", "prune,i8", "--out", &small]].concat());
+    let last = said["forms"].as_array().unwrap().last().unwrap().clone();
+    let judged = json(&["model", "evaluate", "--model", &small, "--data", &test]);
+    assert_eq!((&judged["auc"], &judged["log_loss"]), (&last["auc"], &last["log_loss"]));
+    assert_eq!(judged["model"], "deep-prune-i8");
+    let answers = succeed(&["model", "predict", "--model", &small, "--data", &test]);
+    assert_eq!(answers.lines().count(), 20_000);
+
+    let (code, said) = failed(&[&compress[..], &["--method", "distil"]].concat());
+    assert!(code == i32::from(Exit::Usage.code()) && said.contains("--train"), "{said}");
+    let unknown = ["model", "compress", "--model", &deep, "--data", &test, "--ad-fields", "adv"];
+    let (_, said) = failed(&unknown);
+    assert!(said.contains("the model has no field adv; its fields are user, region"), "{said}");
+    let (_, said) = failed(&["model", "compress", "--model", &small, "--data", &test]);
+    assert!(said.contains("it is no deep model"), "{said}");
+}
