@@ -100,7 +100,7 @@ fn replies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reply");
     group.throughput(Throughput::Elements(1));
     // A filter spares the nodes of the others, too.
-    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    let wanted = std::env::args().skip(1).find(|word| word.starts_with("reply")).unwrap_or_default();
     for campaigns in CAMPAIGNS {
         let name = format!("{campaigns} campaigns");
         if !format!("reply/{name}").contains(&wanted) {

@@ -6,6 +6,9 @@ const LONGEST: usize = 253;
 /// The host in a domain or an address, without scheme, credentials, port, path and a trailing dot; empty where there is
 /// none. Some exchanges write an address where the specification wants a domain.
 pub fn host(text: &str) -> &str {
+    if is_bare(text) {
+        return text;
+    }
     let text = text.trim();
     let rest = match text.split_once("//") {
         Some((scheme, rest)) if !scheme.contains(['/', '?', '#', '.']) => rest,
@@ -15,6 +18,18 @@ pub fn host(text: &str) -> &str {
     let host = authority.rsplit('@').next().unwrap_or("");
     let host = host.split(':').next().unwrap_or("").trim_end_matches('.');
     if host.len() <= LONGEST && host.contains('.') && !host.starts_with('.') { host } else { "" }
+}
+
+/// Whether a text is a host as most are written, so that nothing has to be taken off.
+fn is_bare(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (mut plain, mut dots) = (true, 0);
+    for byte in bytes {
+        plain &= byte.is_ascii_alphanumeric() | matches!(byte, b'.' | b'-' | b'_');
+        dots += usize::from(*byte == b'.');
+    }
+    let outside = [bytes.first(), bytes.last()].contains(&Some(&b'.'));
+    plain && dots > 0 && !outside && bytes.len() <= LONGEST
 }
 
 /// A host and its parents of at least two labels, the nearest first: `a.b.example` → itself, `b.example`.
@@ -43,6 +58,8 @@ pub fn is_domain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -58,6 +75,15 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(host(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_bare_has_nothing_to_take_off(text in "[ ./:@a-cW_é-]{0,8}(\\.com)?") {
+            if is_bare(&text) {
+                prop_assert_eq!(host(&format!("//{text}/")), &text);
+            }
         }
     }
 

@@ -49,8 +49,8 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
     let (context, opportunity) = (judge.asked.context, judge.asked.opportunity);
     let index = judge.snapshot.catalog.index();
     let asking = Asking::of(&judge.asked);
-    let targeted = Search::new(index, &asking);
-    let mut search = targeted.clone();
+    let mut search = Search::new(index, &asking);
+    let targeted = search.mark();
     let safety_open = !search.respect(context);
     ranking.pool.waiting.clear();
     ranking.pool.done.clear();
@@ -73,7 +73,8 @@ pub(crate) fn pick(judge: &Judge<'_>, ranking: &mut Ranking) {
     let Walk { mut passed_over, too_cheap, .. } = walk;
     if ranking.candidates.is_empty() {
         passed_over.extend(too_cheap.map(|slot| slot as u32));
-        ranking.reason = ranking.reason.max(reason(judge, &asking, &targeted, &passed_over));
+        search.back_to(targeted);
+        ranking.reason = ranking.reason.max(reason(judge, &asking, &search, &passed_over));
     }
 }
 

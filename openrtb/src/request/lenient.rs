@@ -14,7 +14,12 @@ use super::object::{Member, read_list};
 use crate::privacy::Signal;
 
 /// A list of texts; one text where a list belongs is a list of one.
-pub type Words<'a> = SmallVec<[Cow<'a, str>; 2]>;
+pub type Words<'a> = SmallVec<[Cow<'a, str>; MOST_INLINE]>;
+
+/// Words of a list that take no memory of their own, and how many find place in the first that does.
+const MOST_INLINE: usize = 2;
+/// See [`MOST_INLINE`].
+const AND_MORE: usize = 14;
 
 /// A list of codes; one number where a list belongs is a list of one, and a text is a list separated by commas.
 pub type Ints = SmallVec<[i64; 4]>;
@@ -152,6 +157,10 @@ impl<'a> Member<'a> for Words<'a> {
             return Ok(());
         }
         read_list(json, |json| {
+            if self.len() == MOST_INLINE {
+                // More than two are mostly many: what is blocked.
+                self.reserve(AND_MORE);
+            }
             if let Some(word) = json.simple_text() {
                 if !word.is_empty() {
                     self.push(Cow::Borrowed(word));

@@ -146,11 +146,11 @@ fn flag(text: &str, absent: bool) -> Result<bool, String> {
 
 /// Whether a text holds a word, ASCII letters' case ignored.
 pub(super) fn contains_ignoring_case(text: &str, word: &str) -> bool {
-    text.len() >= word.len()
-        && text
-            .as_bytes()
-            .windows(word.len().max(1))
-            .any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let Some(first) = word.first() else { return false };
+    // Few places have the first letter, and those are found many bytes at a time.
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
+        .any(|at| text.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word)))
 }
 
 #[cfg(test)]

@@ -30,6 +30,13 @@ pub struct Search<'i> {
     blocks: Blocks,
 }
 
+/// See [`Search::mark`].
+pub(crate) struct Mark {
+    against: usize,
+    required: usize,
+    blocks: Blocks,
+}
+
 impl<'i> Search<'i> {
     /// Looks a request up.
     pub fn new(index: &'i Index, asking: &Asking) -> Self {
@@ -89,14 +96,30 @@ impl<'i> Search<'i> {
             end = end.max(*layers_end);
             *layers_end = end;
             if layers >> layer & 1 == 1 && *free != index.taken {
+                let hits = search.hits.get(start as usize..end as usize).unwrap_or_default();
+                if hits.is_empty() {
+                    search.blocks.keep(free);
+                    continue;
+                }
                 let mut possible = free.clone();
                 possible.0.resize(index.taken.0.len(), 0);
-                let hits = search.hits.get(start as usize..end as usize).unwrap_or_default();
                 hits.iter().for_each(|posting| posting.add_to(&mut possible));
                 search.blocks.keep(&possible);
             }
         }
         search
+    }
+
+    /// What is looked for now, to come back to.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { against: self.against.len(), required: self.required.len(), blocks: self.blocks.clone() }
+    }
+
+    /// Looks again for what was looked for at a mark of this search.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        self.against.truncate(mark.against);
+        self.required.truncate(mark.required);
+        self.blocks = mark.blocks;
     }
 
     /// Leaves out what the request does not want to see advertised. Whether that is all of it, so that

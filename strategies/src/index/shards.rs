@@ -13,7 +13,7 @@ const GROUP: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Shards<V>(Vec<Arc<Group<V>>>);
 
-type Group<V> = Vec<Arc<Shard<V>>>;
+type Group<V> = [Arc<Shard<V>>; GROUP];
 type Shard<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
 
 /// Takes a hash for what it is.
@@ -41,7 +41,7 @@ impl<V> Default for Shards<V> {
     fn default() -> Self {
         // Until something is in them all are one and the same.
         let empty: Arc<Shard<V>> = Arc::default();
-        let group: Arc<Group<V>> = Arc::new(std::iter::repeat_n(empty, GROUP).collect());
+        let group: Arc<Group<V>> = Arc::new(std::array::from_fn(|_| Arc::clone(&empty)));
         Self(std::iter::repeat_n(group, GROUPS).collect())
     }
 }
@@ -86,7 +86,7 @@ impl<V: Clone> Shards<V> {
 
     /// Changes all values.
     pub fn for_each(&mut self, mut change: impl FnMut(&mut V)) {
-        let shards = self.0.iter_mut().flat_map(Arc::make_mut);
+        let shards = self.0.iter_mut().flat_map(|group| Arc::make_mut(group));
         shards
             .filter(|shard| !shard.is_empty())
             .for_each(|shard| Arc::make_mut(shard).values_mut().for_each(&mut change));
