@@ -4,7 +4,7 @@ use haggle_domain::Tag;
 
 /// The host in a page's address, which may lack its scheme. `None` where there is none to be found.
 pub(crate) fn host_of(page: &str) -> Option<&str> {
-    let page = page.trim();
+    let page = trimmed(page);
     let rest = match page.split_once("//") {
         // Not the `//` of an address within the address.
         Some((scheme, rest)) if !scheme.contains(['/', '?', '#', '.']) => rest,
@@ -15,6 +15,14 @@ pub(crate) fn host_of(page: &str) -> Option<&str> {
     let host = host_and_port.split(':').next().unwrap_or(host_and_port).trim_end_matches('.');
     // Leaves out "about:blank", "localhost" and IPv6 literals, none of which is a publisher.
     (host.contains('.') && !host.starts_with('.')).then_some(host)
+}
+
+/// The text without white space around it.
+pub(crate) fn trimmed(text: &str) -> &str {
+    let graphic = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    // Most texts have nothing to trim, which costs more to find out as Unicode sees it.
+    if bytes.is_empty() || (graphic(bytes.first()) && graphic(bytes.last())) { text } else { text.trim() }
 }
 
 /// The tag of a domain in a list such as `badv`. Some exchanges write it as a host or an address.

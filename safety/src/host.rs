@@ -9,7 +9,7 @@ pub fn host(text: &str) -> &str {
     if is_bare(text) {
         return text;
     }
-    let text = text.trim();
+    let text = trimmed(text);
     let rest = match text.split_once("//") {
         Some((scheme, rest)) if !scheme.contains(['/', '?', '#', '.']) => rest,
         _ => text,
@@ -18,6 +18,14 @@ pub fn host(text: &str) -> &str {
     let host = authority.rsplit('@').next().unwrap_or("");
     let host = host.split(':').next().unwrap_or("").trim_end_matches('.');
     if host.len() <= LONGEST && host.contains('.') && !host.starts_with('.') { host } else { "" }
+}
+
+/// The text without white space around it.
+pub(crate) fn trimmed(text: &str) -> &str {
+    let graphic = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    // Most texts have nothing to trim, which costs more to find out as Unicode sees it.
+    if bytes.is_empty() || (graphic(bytes.first()) && graphic(bytes.last())) { text } else { text.trim() }
 }
 
 /// Whether a text is a host as most are written, so that nothing has to be taken off.

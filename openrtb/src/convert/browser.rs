@@ -3,6 +3,7 @@
 use haggle_domain::Tag;
 
 use super::tag;
+use crate::domains::trimmed;
 use crate::request::Device;
 
 /// What of a user agent text is looked at: none that a browser sends is as long.
@@ -33,7 +34,7 @@ pub fn browser_name(brand: &str) -> &str {
         ("samsung internet", "samsung"),
         ("mobile safari", "safari"),
     ];
-    let brand = brand.trim();
+    let brand = trimmed(brand);
     BRANDS.iter().find(|(known, _)| brand.eq_ignore_ascii_case(known)).map_or(brand, |(_, name)| name)
 }
 
@@ -45,7 +46,7 @@ pub(super) fn browser(device: &Device<'_>) -> Tag {
     // What a browser is built on, it names beside itself.
     let specific = |brand: &&str| {
         const SHARED: [&str; 2] = ["chromium", "google chrome"];
-        SHARED.iter().position(|known| brand.trim().eq_ignore_ascii_case(known)).unwrap_or(SHARED.len())
+        SHARED.iter().position(|known| trimmed(brand).eq_ignore_ascii_case(known)).unwrap_or(SHARED.len())
     };
     match real.max_by_key(specific) {
         Some(brand) => tag(browser_name(brand)),
@@ -57,7 +58,7 @@ pub(super) fn browser(device: &Device<'_>) -> Tag {
 /// Client Hints, section 6.2).
 fn is_grease(brand: &str) -> bool {
     let letters = brand.bytes().filter(u8::is_ascii_alphabetic).map(|letter| letter.to_ascii_lowercase());
-    brand.trim().is_empty() || letters.eq(*b"notabrand")
+    trimmed(brand).is_empty() || letters.eq(*b"notabrand")
 }
 
 /// One pass over a user agent text (RFC 9110, section 10.1.5): each product token is what stands before a slash.

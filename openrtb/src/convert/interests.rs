@@ -4,6 +4,7 @@ use haggle_domain::Tag;
 use smallvec::SmallVec;
 
 use super::tag;
+use crate::domains::trimmed;
 use crate::request::{Channel, User, Words};
 
 /// How many of each kind are kept: enough for what pages and users are described by, and a bound on the work that a
@@ -62,7 +63,7 @@ impl Page {
     }
 
     fn add_categories(&mut self, taxonomy: Option<u8>, words: &Words<'_>) {
-        for code in words.iter().map(|word| word.trim()) {
+        for code in words.iter().map(|word| trimmed(word)) {
             if self.interests.is_full() && self.categories.is_full() {
                 return;
             }

@@ -13,7 +13,7 @@ use haggle_domain::{
 };
 use smallvec::SmallVec;
 
-use crate::domains::{bare_domain, host_of};
+use crate::domains::{bare_domain, host_of, trimmed};
 use crate::privacy::Signal;
 use crate::request::{BidRequest, Channel, Device, Imp, Metric, User, Words};
 use interests::{Page, segments};
@@ -210,18 +210,18 @@ impl<'a> BidRequest<'a> {
     /// `site.domain`, else the page's host, else `app.bundle`, else whatever names the screens out of home.
     pub fn inventory(&self) -> Inventory<'_> {
         fn named<'r>(channel: &'r Channel<'_>) -> Inventory<'r> {
-            let domain = match channel.domain.trim() {
+            let domain = match trimmed(&channel.domain) {
                 "" => host_of(&channel.page).unwrap_or(""),
                 domain => domain,
             };
             if domain.is_empty() {
-                Inventory::Bundle(channel.bundle.trim())
+                Inventory::Bundle(trimmed(&channel.bundle))
             } else {
                 Inventory::Domain(domain)
             }
         }
         // An app is known by its bundle, whatever its domain.
-        let app = self.app.as_deref().map(|app| Inventory::Bundle(app.bundle.trim()));
+        let app = self.app.as_deref().map(|app| Inventory::Bundle(trimmed(&app.bundle)));
         let known = self.site.as_deref().map(named).into_iter().chain(app);
         let mut all = known.chain(self.channels().map(named));
         all.find(|inventory| !inventory.name().is_empty()).unwrap_or(Inventory::Bundle(""))
@@ -251,11 +251,7 @@ impl<'r> Inventory<'r> {
 }
 
 fn tag(word: &str) -> Tag {
-    let graphic = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
-    let bytes = word.as_bytes();
-    // Most words have nothing to trim, which costs more to find out as Unicode sees it.
-    let trimmed = if graphic(bytes.first()) && graphic(bytes.last()) { word } else { word.trim() };
-    Tag::of(trimmed)
+    Tag::of(trimmed(word))
 }
 
 fn tags<const N: usize>(words: &Words<'_>, tag: impl Fn(&str) -> Tag) -> SmallVec<[Tag; N]>
@@ -270,9 +266,15 @@ fn sorted<const N: usize>(words: &Words<'_>, tag: impl Fn(&str) -> Tag) -> Small
 where
     [Tag; N]: smallvec::Array<Item = Tag>,
 {
-    let mut tags = tags(words, tag);
-    tags.sort_unstable();
-    tags
+    let mut sorted = SmallVec::with_capacity(words.len());
+    for word in words {
+        let tag = tag(word);
+        if tag.is_some() {
+            sorted.push(tag);
+        }
+    }
+    sorted.sort_unstable();
+    sorted
 }
 
 fn first_said<'r>(first: &'r str, second: &'r str) -> &'r str {
@@ -281,7 +283,7 @@ fn first_said<'r>(first: &'r str, second: &'r str) -> &'r str {
 
 /// Three letters (ISO 4217), or nothing.
 fn is_currency(code: &str) -> bool {
-    let code = code.trim();
+    let code = trimmed(code);
     code.is_empty() || (code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic()))
 }
 

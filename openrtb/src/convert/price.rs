@@ -2,6 +2,7 @@
 
 use haggle_domain::{CpmMicros, NoBidReason, Quantity, Rates, Terms};
 
+use crate::domains::trimmed;
 use crate::request::Floor;
 
 /// What a floor's currency is where none is named (sections 3.2.4 and 3.2.12).
@@ -19,7 +20,7 @@ pub(super) struct Prices<'a> {
 impl Prices<'_> {
     /// Whether the prices are in this currency.
     pub(super) fn is_in(&self, currency: &str) -> bool {
-        self.currency.trim().eq_ignore_ascii_case(currency)
+        trimmed(self.currency).eq_ignore_ascii_case(currency)
     }
 
     /// A floor in the account's currency, rounded up.

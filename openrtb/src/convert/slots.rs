@@ -23,7 +23,9 @@ pub(super) fn banner(
     let mut sizes: SmallVec<[Size; 8]> = SmallVec::new();
     // Few are ever sent, and a bid of a later one is not wrong to leave out.
     for format in banner.format.iter().take(MOST) {
-        sizes.extend(size(format.w, format.h)?);
+        if let Some(size) = size(format.w, format.h)? {
+            sizes.push(size);
+        }
     }
     if sizes.is_empty() {
         sizes.extend(size(banner.w, banner.h)?);

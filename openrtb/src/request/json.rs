@@ -404,7 +404,7 @@ impl<'a> Quoted<'a> {
 
 /// How many bytes come before the first that is a quote, a backslash or a control character: sixteen at a time.
 #[inline(always)]
-fn plain_length(bytes: &[u8]) -> usize {
+pub(crate) fn plain_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let special = special(chunk);

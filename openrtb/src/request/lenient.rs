@@ -92,9 +92,12 @@ impl std::fmt::Display for Id<'_> {
 
 impl<'a> Member<'a> for Id<'a> {
     fn read(&mut self, json: &mut Json<'a>) -> Result<(), Fault> {
-        self.0 = match json.scalar()? {
-            Scalar::Text(text) => text,
-            _ => Cow::Borrowed(""),
+        self.0 = match json.simple_text() {
+            Some(text) => Cow::Borrowed(text),
+            None => match json.scalar()? {
+                Scalar::Text(text) => text,
+                _ => Cow::Borrowed(""),
+            },
         };
         Ok(())
     }

@@ -33,6 +33,7 @@ pub use stream::Stream;
 pub(crate) use user::User;
 
 use json::Json;
+pub(crate) use json::plain_length;
 use object::{Shape, read_object};
 use smallvec::SmallVec;
 

@@ -8,7 +8,7 @@ use super::ads_txt::Relation;
 use super::sellers::{Seller, SellerType};
 use super::store::{Publisher, Store};
 use crate::facts::{Chain, Facts, Node};
-use crate::host::{host, with_parents};
+use crate::host::{host, trimmed, with_parents};
 use crate::reason::{Reasons, SafetyReason};
 
 /// Longer chains are not looked into: no real one has so many hands in it.
@@ -56,7 +56,7 @@ impl Store {
         }
         for (position, node) in nodes.iter().enumerate().filter(|(_, node)| is_whole(node)) {
             let Some(sellers) = self.systems.get(&Tag::of(host(node.system))) else { continue };
-            let Some(seller) = find(sellers, Tag::of(node.seller.trim())) else {
+            let Some(seller) = find(sellers, Tag::of(trimmed(node.seller))) else {
                 found.add(SafetyReason::UnlistedSeller);
                 continue;
             };
@@ -77,11 +77,11 @@ impl Store {
 }
 
 fn is_whole(node: &Node<'_>) -> bool {
-    !node.system.trim().is_empty() && !node.seller.trim().is_empty()
+    !trimmed(node.system).is_empty() && !trimmed(node.seller).is_empty()
 }
 
 fn check_chain(chain: &Chain<'_>, exchange_domain: &str, found: &mut Reasons) {
-    let known = matches!(chain.version.trim(), "" | "1" | "1.0");
+    let known = matches!(trimmed(chain.version), "" | "1" | "1.0");
     let sized = (1..=MOST_NODES).contains(&chain.nodes.len());
     if !known || !sized || !chain.nodes.iter().take(MOST_NODES).all(is_whole) {
         found.add(SafetyReason::MalformedChain);
@@ -99,7 +99,7 @@ fn check_chain(chain: &Chain<'_>, exchange_domain: &str, found: &mut Reasons) {
 
 /// As what a file, or that of a partner whom it names, authorises an account.
 fn authorisation(files: &HashMap<Tag, Publisher>, publisher: &Publisher, node: &Node<'_>) -> Authorisation {
-    let account = (Tag::of(host(node.system)), Tag::of(node.seller.trim()));
+    let account = (Tag::of(host(node.system)), Tag::of(trimmed(node.seller)));
     let own = recorded(publisher, account);
     if own.is_some() {
         return own;

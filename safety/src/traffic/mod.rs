@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use crate::address::is_global;
 use crate::facts::Facts;
 use crate::file::LineError;
+use crate::host::trimmed;
 use crate::reason::{Reasons, SafetyReason};
 
 pub use networks::{MAX_NETWORKS_BYTES, Networks};
@@ -70,7 +71,7 @@ impl TrafficGate {
     }
 
     fn check_user_agent(&self, facts: &Facts<'_>, found: &mut Reasons) {
-        let user_agent = facts.user_agent.trim();
+        let user_agent = trimmed(facts.user_agent);
         if user_agent.len() > LONGEST_USER_AGENT || has_control(user_agent) {
             // Matched against nothing: the bound on its length is the bound on the time.
             found.add(SafetyReason::MalformedUserAgent);
@@ -96,7 +97,7 @@ impl TrafficGate {
     }
 
     fn check_address(&self, text: &str, found: &mut Reasons) {
-        let text = text.trim();
+        let text = trimmed(text);
         if text.is_empty() {
             return;
         }
@@ -128,7 +129,8 @@ fn prefix(text: &str) -> &str {
 /// Whether the user agent names the one of the two big mobile systems and `os` the other. Nothing else is taken for a
 /// contradiction: tablets ask for desktop pages with a desktop's user agent, and Windows Phone's names everybody.
 fn is_contradictory(facts: &Facts<'_>) -> bool {
-    let is = |name: &str| facts.os.trim().eq_ignore_ascii_case(name);
+    let os = trimmed(facts.os);
+    let is = |name: &str| os.eq_ignore_ascii_case(name);
     let names = |word| patterns::contains_ignoring_case(facts.user_agent, word);
     if facts.user_agent.len() > LONGEST_USER_AGENT || !(is("android") || is("ios")) {
         return false;

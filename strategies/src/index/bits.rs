@@ -86,8 +86,15 @@ impl Not for Bits {
 }
 
 /// A set of blocks; without the heap as long as there are at most 512.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Blocks(pub(super) SmallVec<[u64; 8]>);
+
+impl Clone for Blocks {
+    fn clone(&self) -> Self {
+        // A copy of bytes; what is derived goes word by word.
+        Self(SmallVec::from_slice(&self.0))
+    }
+}
 
 impl Blocks {
     /// Adds a block or takes it out.

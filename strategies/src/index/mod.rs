@@ -54,6 +54,8 @@ pub struct Index {
     taken: Blocks,
     /// By layer, the blocks in which some campaign has no clause there.
     free: [Blocks; LAYERS],
+    /// The layers in which there is a block without such.
+    constrained: u32,
     /// How many atoms stand where, so that nothing is looked up in vain.
     uses: [[u32; Dimension::COUNT]; PLACES],
     /// Sets of dimensions that are used, by where.
@@ -67,6 +69,7 @@ impl Default for Index {
             postings: Shards::default(),
             taken: Blocks::default(),
             free: std::array::from_fn(|_| Blocks::default()),
+            constrained: 0,
             uses: [[0; Dimension::COUNT]; PLACES],
             used: [0; PLACES],
         }
@@ -131,6 +134,9 @@ impl Index {
             }
             sets.constrained = constrained;
             self.taken.set(block, !sets.taken.is_empty());
+            let layers = self.free.iter().enumerate();
+            self.constrained =
+                layers.fold(0, |set, (layer, free)| set | u32::from(*free != self.taken) << layer);
         }
         for (used, uses) in self.used.iter_mut().zip(&self.uses) {
             let dimensions = uses.iter().enumerate().filter(|(_, uses)| **uses > 0);

@@ -95,7 +95,7 @@ impl<'i> Search<'i> {
             let start = end;
             end = end.max(*layers_end);
             *layers_end = end;
-            if layers >> layer & 1 == 1 && *free != index.taken {
+            if (layers & index.constrained) >> layer & 1 == 1 {
                 let hits = search.hits.get(start as usize..end as usize).unwrap_or_default();
                 if hits.is_empty() {
                     search.blocks.keep(free);
@@ -134,9 +134,13 @@ impl<'i> Search<'i> {
         let (blocked, wanted) = (&context.blocked_categories, &context.wanted_categories);
         let taxonomy = context.category_taxonomy;
         for tag in blocked.iter().take(MOST_UNWANTED) {
-            self.against.extend(about(Category::CONTENT_1, *tag));
-            if family(taxonomy) != Category::CONTENT_1 {
-                self.against.extend(about(taxonomy, *tag));
+            if let Some(posting) = about(Category::CONTENT_1, *tag) {
+                self.against.push(posting);
+            }
+            if family(taxonomy) != Category::CONTENT_1
+                && let Some(posting) = about(taxonomy, *tag)
+            {
+                self.against.push(posting);
             }
         }
         if !wanted.is_empty() {
