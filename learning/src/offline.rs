@@ -6,6 +6,7 @@
 //! the same.
 
 mod adam;
+pub mod bootstrap;
 mod deep;
 mod factors;
 mod ffm;
@@ -26,7 +27,7 @@ mod weighted;
 pub use deep::{Deep, DeepSettings};
 pub use factors::FactorSettings;
 pub use ffm::{Ffm, FfmSettings};
-pub use file::{FileError, load, load_deep};
+pub use file::{FileError, load, load_deep, verify};
 pub use learner::{Learner, Settings, SettingsError};
 pub use linear::LinearSettings;
 pub use logistic::{Logistic, LogisticSettings};

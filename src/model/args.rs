@@ -18,6 +18,20 @@ pub enum ModelCommand {
     Compress(CompressArgs),
     /// Write the probability of a click for each row of a file.
     Predict(PredictArgs),
+    /// Judge two trained models on the same rows, and say whether one is shown to be better.
+    Compare(CompareArgs),
+    /// Copy a trained model into the registry, and print its id.
+    Register(RegisterArgs),
+    /// List the registry's models, their roles and the last changes.
+    List(ListArgs),
+    /// Remove a model that is not in use from the registry.
+    Remove(IdArgs),
+    /// Let a model of the registry serve all users, or a share of them.
+    Promote(PromoteArgs),
+    /// Go back to before the last promotion: end the canary, or else what served before serves again.
+    Rollback(RollbackArgs),
+    /// Score a model of the registry beside those that bid, without bidding with it.
+    Shadow(ShadowArgs),
 }
 
 /// Which model.
@@ -197,4 +211,170 @@ pub struct CompressArgs {
     /// Write the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which models to compare, on what.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// The folder of the model in question.
+    #[arg(value_name = "CANDIDATE")]
+    pub candidate: PathBuf,
+    /// The folder of the model that it is to be better than.
+    #[arg(value_name = "BASE")]
+    pub base: PathBuf,
+    /// The rows. Neither model should have learned from them.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// How files of rows are read.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The log of clicks to an iPinYou log of impressions.
+    #[arg(long, value_name = "FILE")]
+    pub clicks: Option<PathBuf>,
+    /// Chooses the bootstrap's draws.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the registry is.
+#[derive(Clone, Debug, Args)]
+pub struct RegistryArgs {
+    /// The registry's folder; without it `models` in the data folder that HAGGLE_DATA names, or in `data`.
+    #[arg(long, value_name = "DIR")]
+    pub registry: Option<PathBuf>,
+}
+
+impl RegistryArgs {
+    /// The registry's folder.
+    pub(super) fn folder(&self) -> PathBuf {
+        let data = || PathBuf::from(std::env::var_os("HAGGLE_DATA").unwrap_or_else(|| "data".into()));
+        self.registry.clone().unwrap_or_else(|| data().join("models"))
+    }
+}
+
+/// What to register.
+#[derive(Clone, Debug, Args)]
+pub struct RegisterArgs {
+    /// The folder that training wrote.
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+    /// What the id begins with; without it the folder's name.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The model that it came after; without it the one that serves.
+    #[arg(long, value_name = "ID")]
+    pub parent: Option<String>,
+    /// Where the registry is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// Where the registry is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Write models and state as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A model of the registry.
+#[derive(Clone, Debug, Args)]
+pub struct IdArgs {
+    /// The model's id.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Where the registry is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// A share as people write it, in per mille: `5%`, `0.5%`.
+fn share(text: &str) -> Result<u16, String> {
+    let problem = || "must be a share from 0.1% to 99.9% in steps of 0.1%, such as 5%".to_owned();
+    let number = text.strip_suffix('%').ok_or_else(problem)?;
+    let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str, most: usize| {
+        let plain = (1..=most).contains(&part.len()) && part.bytes().all(|it| it.is_ascii_digit());
+        plain.then(|| part.parse::<u16>().ok()).flatten()
+    };
+    let per_mille = digits(whole, 2).zip(digits(tenth, 1)).map(|(whole, tenth)| whole * 10 + tenth);
+    per_mille.filter(|it| *it > 0).ok_or_else(problem)
+}
+
+/// What to promote, and when.
+#[derive(Clone, Debug, Args)]
+pub struct PromoteArgs {
+    /// The model's id.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Serve this share of the users only, such as 5%.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub canary: Option<u16>,
+    /// Promote only a model that is shown to be better, on these rows, than the one that serves all users.
+    #[arg(long, value_name = "FILE")]
+    pub if_better: Option<PathBuf>,
+    /// How files of rows are read.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Where the registry is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Write the state as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to go back from.
+#[derive(Clone, Debug, Args)]
+pub struct RollbackArgs {
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Where the registry is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Write the state as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to score beside.
+#[derive(Clone, Debug, Args)]
+pub struct ShadowArgs {
+    /// The model's id.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// No longer.
+    #[arg(long)]
+    pub off: bool,
+    /// Where the registry is.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Write the state as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_read_as_people_write_them() {
+        for (text, per_mille) in [("5%", 5 * 10), ("0.1%", 1), ("99.9%", 999), ("12.5%", 125), ("05%", 50)] {
+            assert_eq!(share(text), Ok(per_mille), "{text}");
+        }
+        for text in ["5", "0%", "100%", "0.05%", "-1%", "+1%", "1.%", ".5%", "%", "1e1%", "five%", "5%%"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use haggle_learning::Batch;
 use haggle_learning::data::{FeatureIndex, ReadOptions, Schema};
 use haggle_learning::frozen::{Frozen, is_frozen};
-use haggle_learning::offline::{Learner, load};
+use haggle_learning::offline::{Learner, load, verify};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,29 +28,29 @@ const FORMAT: u32 = 1;
 /// What is known of a model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Manifest {
+pub struct Manifest {
     pub(super) format: u32,
     /// `logistic`, `ffm` or `deep`.
-    pub(super) model: String,
+    pub(crate) model: String,
     /// The model's file, its bytes' XXH3 in hex, and their count.
     pub(super) file: String,
-    pub(super) checksum: String,
-    pub(super) file_bytes: u64,
+    pub(crate) checksum: String,
+    pub(crate) file_bytes: u64,
     /// What fields and indices mean, as a hash in hex.
-    pub(super) schema_hash: String,
+    pub(crate) schema_hash: String,
     /// How rows were written.
-    pub(super) rows: RowKind,
+    pub(crate) rows: RowKind,
     /// Names of the fields, if they have any, in the order of their numbers.
-    pub(super) fields: Vec<String>,
+    pub(crate) fields: Vec<String>,
     /// How many bits indices have that are hashed without a schema.
-    pub(super) bits: u32,
+    pub(crate) bits: u32,
     pub(super) metrics: TrainReport,
 }
 
 /// What decides how rows are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum RowKind {
+pub(crate) enum RowKind {
     /// By a schema.
     Table,
     /// Indices as they are.
@@ -125,17 +125,18 @@ fn schema_file(hash: &str) -> String {
     format!("{hash}.{SCHEMA}")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ExitError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ExitError> {
     fs::read(path).map_err(|error| {
         ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}", path.display()))
     })
 }
 
-fn refuse(path: &Path, problem: impl std::fmt::Display) -> ExitError {
+pub(super) fn refuse(path: &Path, problem: impl std::fmt::Display) -> ExitError {
     ExitError::new(Exit::InputUnusable, format!("{}: {problem}", path.display()))
 }
 
-fn manifest(folder: &Path) -> Result<Manifest, ExitError> {
+/// Reads a folder's manifest. What it says of the other files is not compared with them yet.
+pub(super) fn manifest(folder: &Path) -> Result<Manifest, ExitError> {
     let path = folder.join(MANIFEST);
     let manifest: Manifest = serde_json::from_slice(&read(&path)?).map_err(|error| {
         refuse(&path, format!("is no manifest of a model: {error}; train the model again"))
@@ -172,6 +173,48 @@ impl Model {
     }
 }
 
+/// The bytes of the model's file, as long as the manifest says and with its checksum.
+fn bytes(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, ExitError> {
+    let path = folder.join(&manifest.file);
+    let bytes = read(&path)?;
+    let found = checksum(&bytes);
+    let Manifest { checksum: expected, file_bytes, .. } = manifest;
+    if found != *expected || bytes.len() as u64 != *file_bytes {
+        return Err(refuse(
+            &path,
+            format!(
+                "its checksum is {found} of {} bytes, its manifest says {expected} of {file_bytes}; \
+                 copy the folder again, or train the model again",
+                bytes.len()
+            ),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Whether a folder is whole: what the manifest says holds for the model's file and for the schema's, and a model can be
+/// read from it. Gives the file's bytes.
+pub(super) fn verified(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> {
+    let manifest = manifest(folder)?;
+    let bytes = bytes(folder, &manifest)?;
+    let Ok(hash) = u64::from_str_radix(&manifest.schema_hash, 16) else {
+        return Err(refuse(&folder.join(MANIFEST), "its schema_hash is no hash; train the model again"));
+    };
+    // Which index LIBSVM rows were learned with is known to who asks.
+    if manifest.rows != RowKind::LibSvm {
+        read_options(folder, &manifest, None)?;
+    }
+    verify(&bytes, hash).map_err(|error| refuse(&folder.join(&manifest.file), error))?;
+    Ok((manifest, bytes))
+}
+
+/// The files of a model's folder, by their names in it: the manifest last.
+pub(super) fn files(manifest: &Manifest) -> Vec<String> {
+    let schema = (manifest.rows == RowKind::Table).then(|| schema_file(&manifest.schema_hash));
+    let names = [manifest.file.clone(), REPORT.to_owned()].into_iter().chain(schema);
+    names.chain([MANIFEST.to_owned()]).collect()
+}
+
 /// Opens a model's folder: its manifest, how it reads rows, and the model.
 pub(super) fn open(
     folder: &Path,
@@ -200,18 +243,17 @@ pub(super) struct Contents {
 /// Reads a model's folder, as far as it can be read without the model itself.
 pub(super) fn contents(folder: &Path, index: Option<FeatureIndex>) -> Result<Contents, ExitError> {
     let manifest = manifest(folder)?;
-    let path = folder.join(&manifest.file);
-    let bytes = read(&path)?;
-    let found = checksum(&bytes);
-    if found != manifest.checksum {
-        let expected = &manifest.checksum;
-        return Err(refuse(
-            &path,
-            format!(
-                "its checksum is {found}, its manifest says {expected}; copy the folder again, or train the model again"
-            ),
-        ));
-    }
+    let bytes = bytes(folder, &manifest)?;
+    let (options, meaning, schema) = read_options(folder, &manifest, index)?;
+    Ok(Contents { manifest, options, bytes, meaning, schema })
+}
+
+/// How a model reads rows, and what they mean then, which is what they meant when it was trained; and the schema's text.
+fn read_options(
+    folder: &Path,
+    manifest: &Manifest,
+    index: Option<FeatureIndex>,
+) -> Result<(ReadOptions, u64, Option<String>), ExitError> {
     let mut text = None;
     let mut options = ReadOptions { bits: manifest.bits, index, ..ReadOptions::default() };
     match manifest.rows {
@@ -238,7 +280,7 @@ pub(super) fn contents(folder: &Path, index: Option<FeatureIndex>) -> Result<Con
         };
         return Err(refuse(folder, what));
     }
-    Ok(Contents { manifest, options, bytes, meaning, schema: text })
+    Ok((options, meaning, text))
 }
 
 impl Manifest {

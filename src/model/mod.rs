@@ -1,10 +1,12 @@
 //! `haggle model`: trains models on archives of rows, judges them, and asks them.
 
 mod args;
+mod compare;
 mod compress;
 mod folder;
 mod input;
 mod page;
+pub mod registry;
 mod report;
 mod train;
 
@@ -19,9 +21,13 @@ use haggle_learning::data::{Format, ReadOptions, Reader, Schema};
 use haggle_learning::offline::metrics::Losses;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub use self::args::{CompressArgs, EvaluateArgs, ModelCommand, ModelKind, PredictArgs, RowArgs, TrainArgs};
+pub use self::args::{
+    CompareArgs, CompressArgs, EvaluateArgs, IdArgs, ListArgs, ModelCommand, ModelKind, PredictArgs,
+    PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, RowArgs, ShadowArgs, TrainArgs,
+};
+pub use self::folder::Manifest;
 
-use self::folder::{Manifest, RowKind, Saved, meaning};
+use self::folder::{RowKind, Saved, meaning};
 use self::input::{Progress, each_batch, feature_index, fields};
 use self::report::{EvaluateReport, TrainReport, left_out, rate_log_loss};
 use self::train::{Pass, judge, pass, settings};
@@ -57,6 +63,13 @@ pub fn run(command: ModelCommand) -> Result<(), ExitError> {
             print(if json { to_json(&report)? } else { report.text() })
         }
         ModelCommand::Predict(args) => watched(false, move |progress| predict(&args, progress)),
+        ModelCommand::Compare(args) => compare::run(args),
+        ModelCommand::Register(args) => registry::register(&args),
+        ModelCommand::List(args) => registry::list(&args),
+        ModelCommand::Remove(args) => registry::remove(&args),
+        ModelCommand::Promote(args) => registry::promote(&args),
+        ModelCommand::Rollback(args) => registry::rollback(&args),
+        ModelCommand::Shadow(args) => registry::shadow(&args),
     }
 }
 

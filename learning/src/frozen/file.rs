@@ -77,7 +77,7 @@ impl Frozen {
         })
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, FileError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FileError> {
         let size = usize::from(reader.u8()?);
         let (weight_bits, vector_bits, layers) = (reader.u8()?, reader.u8()?, usize::from(reader.u8()?));
         if ![8, 16].contains(&size) || weight_bits > 30 || vector_bits > 28 || layers > LAYERS {

@@ -9,6 +9,7 @@ use super::learner::{Learner, SettingsError};
 use super::logistic::Logistic;
 use crate::envelope::{self, Kind};
 use crate::error::ModelError;
+use crate::frozen::Frozen;
 
 pub(crate) const KIND: Kind = Kind { magic: *b"HAGGLEOM", format: 1, oldest: 1, name: "trained model" };
 
@@ -109,6 +110,17 @@ pub fn load_deep(bytes: &[u8], schema: u64) -> Result<Deep, FileError> {
 pub(crate) fn kind(bytes: &[u8]) -> Option<u32> {
     let payload = envelope::open(&KIND, bytes).ok()?.1;
     envelope::Reader(payload).u32()
+}
+
+/// Whether a file holds a model of any kind, one that serves only too, that was trained on this schema and can be read.
+pub fn verify(bytes: &[u8], schema: u64) -> Result<(), FileError> {
+    open(bytes, schema, |kind, reader| match kind {
+        LOGISTIC => Logistic::read(reader).map(drop),
+        FFM => Ffm::read(reader).map(drop),
+        DEEP => Deep::read(reader).map(drop),
+        FROZEN => Frozen::read(reader).map(drop),
+        _ => Err(FileError::Invalid("it is of an unknown kind")),
+    })
 }
 
 /// Opens a file and reads the model of its kind.
@@ -252,6 +264,7 @@ mod tests {
             let bytes = saved(&*original);
             let mut copy = load(&bytes, SCHEMA).unwrap();
             assert_eq!(saved(&*copy), bytes, "{settings:?}");
+            assert_eq!(verify(&bytes, SCHEMA), Ok(()), "{settings:?}");
             let next = small_world(700..1200);
             assert_eq!(predicted(&*original, &next), predicted(&*copy, &next), "{settings:?}");
             assert_eq!(original.learn(&next), copy.learn(&next), "{settings:?}");
@@ -274,6 +287,7 @@ mod tests {
             let mut altered = bytes.clone();
             *altered.last_mut().unwrap() ^= 1;
             assert!(refusal(&altered, SCHEMA).contains("checksum"));
+            assert_eq!(verify(&altered, SCHEMA).unwrap_err().to_string(), refusal(&altered, SCHEMA));
             let mut newer = bytes.clone();
             newer[8] = 9;
             assert!(refusal(&newer, SCHEMA).contains("format 9, this program reads 1"));

@@ -1,0 +1,149 @@
+//! The registry's state file: replaced whole, read with suspicion.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::state::State;
+use crate::exit::{Exit, ExitError};
+use crate::model::folder::{checksum, refuse};
+
+/// The state's file in the registry's folder.
+pub(super) const STATE: &str = "state.json";
+/// Where the next one is written. There is one writer at a time, so one name is enough.
+const NEXT: &str = ".state.json.new";
+/// The layout of the file.
+const FORMAT: u32 = 1;
+/// Far more than the longest state takes.
+const LARGEST: u64 = 1 << 20;
+
+/// What is around the state.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed<'a> {
+    format: u32,
+    /// XXH3 of the state's text, in hex.
+    checksum: String,
+    #[serde(borrow)]
+    state: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Seal<'a> {
+    format: u32,
+    checksum: String,
+    state: &'a RawValue,
+}
+
+/// Only the layout's number: other layouts may have other fields.
+#[derive(Deserialize)]
+struct Layout {
+    format: u32,
+}
+
+/// Reads the state; where there is no file, nothing was ever promoted.
+pub(super) fn read(folder: &Path) -> Result<State, ExitError> {
+    let path = folder.join(STATE);
+    let cannot = |error: io::Error| {
+        ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}", path.display()))
+    };
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) => return Err(cannot(error)),
+    };
+    let mut text = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut text).map_err(cannot)?;
+    if text.len() as u64 > LARGEST {
+        return Err(refuse(
+            &path,
+            format!("has more than {LARGEST} bytes, so it is no registry's state; {REMEDY}"),
+        ));
+    }
+    let damaged = |error: serde_json::Error| refuse(&path, format!("is damaged: {error}; {REMEDY}"));
+    let Layout { format } = serde_json::from_slice(&text).map_err(damaged)?;
+    if format != FORMAT {
+        let problem =
+            format!("is of format {format}, this program reads {FORMAT}; use the program that wrote it");
+        return Err(refuse(&path, problem));
+    }
+    let sealed: Sealed<'_> = serde_json::from_slice(&text).map_err(damaged)?;
+    let found = checksum(sealed.state.get().as_bytes());
+    if found != sealed.checksum {
+        let expected = &sealed.checksum;
+        return Err(refuse(&path, format!("its checksum is {found}, it says {expected}; {REMEDY}")));
+    }
+    let state: State = serde_json::from_str(sealed.state.get()).map_err(damaged)?;
+    state.check().map_err(|problem| refuse(&path, format!("{problem}; {REMEDY}")))?;
+    Ok(state)
+}
+
+const REMEDY: &str = "restore it from a backup, or remove it and promote again";
+
+/// The steps of replacing the file, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Create,
+    Write,
+    Sync,
+    Rename,
+    SyncFolder,
+}
+
+/// Replaces the state: whoever reads it, even after a power cut, finds the old one or the new one.
+pub(super) fn write(folder: &Path, state: &State) -> Result<(), ExitError> {
+    write_in_steps(folder, state, |_| Ok(()))
+}
+
+/// Replaces the state; `before` is called ahead of each step and can end it there, as a crash would.
+pub(super) fn write_in_steps(
+    folder: &Path,
+    state: &State,
+    mut before: impl FnMut(Step) -> io::Result<()>,
+) -> Result<(), ExitError> {
+    let internal =
+        |error: serde_json::Error| ExitError::new(Exit::Internal, format!("cannot write the state: {error}"));
+    let state = serde_json::value::to_raw_value(state).map_err(internal)?;
+    let seal = Seal { format: FORMAT, checksum: checksum(state.get().as_bytes()), state: &state };
+    let mut text = serde_json::to_vec(&seal).map_err(internal)?;
+    text.push(b'\n');
+    let next = folder.join(NEXT);
+    let written = (|| {
+        before(Step::Create)?;
+        let mut file = File::create(&next)?;
+        before(Step::Write)?;
+        file.write_all(&text)?;
+        before(Step::Sync)?;
+        file.sync_all()?;
+        before(Step::Rename)?;
+        fs::rename(&next, folder.join(STATE))?;
+        before(Step::SyncFolder)?;
+        sync_folder(folder)
+    })();
+    written.map_err(|error| cannot_write(folder, &error))
+}
+
+pub(super) fn cannot_write(folder: &Path, error: &io::Error) -> ExitError {
+    ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", folder.display()))
+}
+
+/// Makes names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Waits until nobody else holds the lock of this name, and holds it until what is given goes. The system lets go of it
+/// when the process ends, however that ends.
+pub(super) fn lock(folder: &Path, name: &str) -> Result<File, ExitError> {
+    let path = folder.join(name);
+    let locked = OpenOptions::new().create(true).append(true).open(&path).and_then(|file| {
+        file.lock()?;
+        Ok(file)
+    });
+    locked.map_err(|error| {
+        ExitError::new(Exit::CannotCreate, format!("{} cannot be locked: {error}", path.display()))
+    })
+}
