@@ -16,8 +16,9 @@ use haggle_domain::{PrivacyKey, UserKey};
 use crate::archive::{ARCHIVE_SCHEMA, archive_sides, slots};
 use crate::calibration::{Calibration, Calibrator, logit};
 use crate::features::mix;
-use crate::frozen::{AdPart, Frozen, RequestPart, probability};
+use crate::frozen::{AdPart, Frozen, RequestPart, is_frozen, probability};
 use crate::fusion::Fusion;
+use crate::guard::Counts;
 use crate::offline::{FileError, load_deep};
 use crate::progress::Recent;
 use crate::rows::Slot;
@@ -39,10 +40,10 @@ impl Guest {
     ///
     /// The bytes are damaged, no deep model, or of other features.
     pub fn load(id: &str, bytes: &[u8]) -> Result<Self, FileError> {
-        let frozen = match load_deep(bytes, ARCHIVE_SCHEMA) {
-            Ok(model) => Frozen::new(&model, &archive_sides()),
-            Err(FileError::Invalid(_)) => Frozen::load(bytes, ARCHIVE_SCHEMA)?,
-            Err(error) => return Err(error),
+        let frozen = if is_frozen(bytes) {
+            Frozen::load(bytes, ARCHIVE_SCHEMA)?
+        } else {
+            Frozen::new(&load_deep(bytes, ARCHIVE_SCHEMA)?, &archive_sides())
         };
         if frozen.sides() != archive_sides() {
             return Err(FileError::Invalid("its fields are not those of requests and ads"));
@@ -147,10 +148,9 @@ pub struct GuestReport {
     pub alone: Recent,
     /// By both.
     pub fused: Recent,
-    /// What was served to the users that it serves, by both: what promises are held against.
-    pub served: Recent,
-    /// Examples among these.
-    pub served_examples: u64,
+    /// What was served to the users that it serves, by both, since it began to: what promises are held against. What was before
+    /// is the home model alone.
+    pub served: Counts,
     /// The weight of the guest's word, from 0 to 1.
     pub weight: f32,
 }
@@ -161,11 +161,10 @@ struct Known {
     calibrator: Calibrator,
     fusion: Fusion,
     examples: u64,
-    served_examples: u64,
     home: Recent,
     alone: Recent,
     fused: Recent,
-    served: Recent,
+    served: Counts,
 }
 
 impl Default for Known {
@@ -174,11 +173,10 @@ impl Default for Known {
             calibrator: Calibrator::default(),
             fusion: Fusion::new(2),
             examples: 0,
-            served_examples: 0,
             home: Recent::default(),
             alone: Recent::default(),
             fused: Recent::default(),
-            served: Recent::default(),
+            served: Counts::default(),
         }
     }
 }
@@ -191,6 +189,19 @@ struct Watched {
     known: Known,
     /// Reused from example to example.
     request: RequestPart,
+}
+
+/// Counts an impression that was predicted as `served`, and as `before` by the home model alone.
+fn note(counts: &mut Counts, served: f32, before: f32, label: bool) {
+    let loss = |probability: f32| {
+        let probability = f64::from(probability);
+        -(if label { probability } else { 1.0 - probability }).ln()
+    };
+    counts.impressions += 1;
+    counts.clicks += u64::from(label);
+    counts.predicted += f64::from(served);
+    counts.log_loss += loss(served);
+    counts.log_loss_before = Some(counts.log_loss_before.unwrap_or(0.0) + loss(before));
 }
 
 /// The guests as the trainer knows them.
@@ -212,14 +223,14 @@ impl Guests {
                     let mut known = before.known;
                     if before.role != *role {
                         // Another role, other users: what was served to those before says nothing of these.
-                        (known.served, known.served_examples) = (Recent::default(), 0);
+                        known.served = Counts::default();
                     }
                     known
                 }
                 None => self.remembered.remove(&guest.id).unwrap_or_default(),
             };
             if *role == Role::Shadow {
-                (known.served, known.served_examples) = (Recent::default(), 0);
+                known.served = Counts::default();
             }
             let (guest, request) = (Arc::clone(guest), RequestPart::default());
             self.watched.push(Watched { guest, role: *role, known, request });
@@ -257,8 +268,7 @@ impl Guests {
             known.alone.note(f64::from(alone), label);
             known.fused.note(f64::from(fused), label);
             if served.is_none() && serves(watched.role, &watched.guest, user) {
-                known.served.note(f64::from(fused), label);
-                known.served_examples += 1;
+                note(&mut known.served, fused, home, label);
                 served = Some(fused);
             }
         }
@@ -287,7 +297,6 @@ impl Guests {
             alone: watched.known.alone,
             fused: watched.known.fused,
             served: watched.known.served,
-            served_examples: watched.known.served_examples,
             weight: watched.known.fusion.weight(1),
         };
         self.watched.iter().map(report).collect()

@@ -200,9 +200,9 @@ fn a_shadow_changes_no_bit_and_a_canary_serves_its_share() {
     }
     // A tenth, give or take five standard deviations.
     assert!((850..1150).contains(&changed), "{changed} of 10,000");
-    assert_eq!(canary.guest_reports()[0].served_examples, u64::from(changed));
+    assert_eq!(canary.guest_reports()[0].served.impressions, u64::from(changed));
     let report = &shadowed.guest_reports()[0];
-    assert_eq!((report.examples, report.served_examples), (10_000, 0));
+    assert_eq!((report.examples, report.served.impressions), (10_000, 0));
     assert!(report.alone.examples > 5_000.0 && shadowed.snapshot().seats().is_empty());
     // Nobody whom we may not know is tried anything on.
     let Impression { request, ad, .. } = world.impression(3, random);

@@ -136,6 +136,10 @@ settings! {
     load_shedding: Mode = "enforce";
     /// How long requests may wait for their turn before some are let go.
     queue_target: Duration = "2ms", within(Duration::from_millis(1), Duration::from_secs(1));
+    /// A model of archives that serves is rolled back when 99 of 100 bids take longer, at three looks in a row.
+    model_latency: Duration = "20ms", within(Duration::from_millis(1), Duration::from_secs(1));
+    /// Whether models of archives are rolled back by the node itself, or it only warns.
+    model_rollback: bool = "true";
     /// The largest request that is read, in bytes.
     max_body_bytes: usize = "262144", within(4096, 8 << 20);
     /// The account's currency: budgets, prices and bids are in it.

@@ -40,8 +40,7 @@ impl ArchiveModels {
             let set = |gauges: &GaugeVec, value| gauges.with_label_values(&labels).set(value);
             set(&self.weight, f64::from(report.weight));
             set(&self.examples, report.examples as f64);
-            let judged = if report.served_examples > 0 { &report.served } else { &report.fused };
-            if let Some(calibration) = judged.calibration() {
+            if let Some(calibration) = report.fused.calibration() {
                 set(&self.calibration, calibration);
             }
             for (by, recent) in [("home", &report.home), ("alone", &report.alone), ("both", &report.fused)] {

@@ -230,6 +230,17 @@ impl Metrics {
         self.account.follow(sums, self.campaigns.shown());
     }
 
+    /// Bids by how long they took: upper bounds in seconds, the last one infinite, and how many took no longer.
+    pub fn bid_durations(&self) -> Vec<(f64, u64)> {
+        let families = self.bid_duration.collect();
+        let histogram =
+            families.first().and_then(|family| family.get_metric().first()).map(|it| it.get_histogram());
+        histogram.map_or_else(Vec::new, |histogram| {
+            let bounded = histogram.get_bucket().iter().map(|it| (it.upper_bound(), it.cumulative_count()));
+            bounded.chain([(f64::INFINITY, histogram.get_sample_count())]).collect()
+        })
+    }
+
     /// How the models of archives do; series of those that are gone end.
     pub fn archive_models(&self, reports: &[GuestReport]) {
         self.archive_models.show(reports);

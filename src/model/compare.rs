@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use haggle_learning::Batch;
 use haggle_learning::data::{ReadOptions, Reader};
-use haggle_learning::offline::Learner;
 use haggle_learning::offline::bootstrap::{Compared, Comparison, Paired, Verdict};
 use serde::Serialize;
 
 use super::args::{CompareArgs, RowArgs};
+use super::folder::Model;
 use super::input::{Progress, each_batch, feature_index};
 use super::report::left_out;
 use super::{THREADS, folder, say, to_json, watched};
@@ -134,7 +134,7 @@ struct Judged {
     name: String,
     meaning: String,
     options: ReadOptions,
-    model: Box<dyn Learner>,
+    model: Model,
     predicted: Vec<f32>,
     seconds: f64,
 }
@@ -143,7 +143,7 @@ impl Judged {
     fn open(folder: &Path, args: &CompareArgs) -> Result<Self, ExitError> {
         let index = feature_index(args.rows.feature_index.as_deref())?;
         let (manifest, mut options, model) = folder::open(folder, index)?;
-        options.format = args.rows.format;
+        options.format = args.rows.format.or(options.format);
         options.bad_rows = args.rows.bad_rows;
         options.clicks.clone_from(&args.clicks);
         let (name, meaning) = (manifest.model, manifest.schema_hash);

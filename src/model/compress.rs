@@ -7,16 +7,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use haggle_learning::Batch;
 use haggle_learning::frozen::{AdPart, Frozen, RequestPart, Side};
 use haggle_learning::offline::metrics::{Losses, auc};
 use haggle_learning::offline::{Deep, Learner, load_deep};
+use haggle_learning::{Batch, archive_sides};
 
 use self::report::{CompressReport, Form};
 pub use self::smaller::Method;
 use self::smaller::{ALL, Maker};
 use super::args::CompressArgs;
-use super::folder::{self, Contents, Manifest, Saved};
+use super::folder::{self, Contents, Manifest, RowKind, Saved};
 use super::input::{Progress, each_batch, feature_index};
 use super::report::left_out;
 use super::{THREADS, page, say};
@@ -113,6 +113,9 @@ impl Judged {
 
 /// The sides of a model's fields: the ad's are named.
 fn sides(names: &[String], manifest: &Manifest, fields: usize) -> Result<Vec<Side>, ExitError> {
+    if names.is_empty() && manifest.rows == RowKind::Journal {
+        return Ok(archive_sides().to_vec());
+    }
     let mut sides = vec![Side::Request; fields];
     for name in names {
         let known = manifest.fields.iter().position(|field| field == name).or_else(|| name.parse().ok());
@@ -133,7 +136,7 @@ fn sides(names: &[String], manifest: &Manifest, fields: usize) -> Result<Vec<Sid
 pub(super) fn compress(args: &CompressArgs, progress: &Progress) -> Result<CompressReport, ExitError> {
     let Contents { manifest, mut options, bytes, meaning, schema } =
         folder::contents(&args.model, feature_index(args.rows.feature_index.as_deref())?)?;
-    options.format = args.rows.format;
+    options.format = args.rows.format.or(options.format);
     options.bad_rows = args.rows.bad_rows;
     options.clicks.clone_from(&args.clicks);
     let deep = load_deep(&bytes, meaning)

@@ -9,10 +9,10 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use haggle_learning::Batch;
-use haggle_learning::data::{FeatureIndex, ReadOptions, Schema};
+use haggle_learning::data::{FeatureIndex, Format, ReadOptions, Schema};
 use haggle_learning::frozen::{Frozen, is_frozen};
 use haggle_learning::offline::{Learner, load, verify};
+use haggle_learning::{ARCHIVE_SCHEMA, Batch};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -57,6 +57,8 @@ pub(crate) enum RowKind {
     LibSvm,
     /// Namespaces and hashed names.
     Vw,
+    /// The features that a node scores bids with.
+    Journal,
 }
 
 /// A hash of what fields and indices mean.
@@ -66,6 +68,7 @@ pub(super) fn meaning(kind: RowKind, options: &ReadOptions) -> u64 {
         (RowKind::LibSvm, _) | (RowKind::Table, None) => {
             xxh3_64(format!("libsvm {:?}", options.index.as_ref().map(FeatureIndex::hash)).as_bytes())
         }
+        (RowKind::Journal, _) => ARCHIVE_SCHEMA,
         (RowKind::Vw, _) => xxh3_64(format!("vw {} {:?}", options.bits, options.namespaces).as_bytes()),
     }
 }
@@ -171,6 +174,13 @@ impl Model {
             Self::Frozen(model) => model.predict(batch, out),
         }
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Learned(model) => model.bytes(),
+            Self::Frozen(model) => model.bytes(),
+        }
+    }
 }
 
 /// The bytes of the model's file, as long as the manifest says and with its checksum.
@@ -265,6 +275,7 @@ fn read_options(
             options.schema = Some(schema.map_err(|errors| ExitError::new(Exit::InputUnusable, errors))?);
         }
         RowKind::LibSvm => {}
+        RowKind::Journal => options.format = Some(Format::Haggle),
         RowKind::Vw => options.namespaces.clone_from(&manifest.fields),
     }
     let meaning = meaning(manifest.rows, &options);
@@ -276,6 +287,7 @@ fn read_options(
             RowKind::LibSvm => {
                 "the model was trained with another feature index; name that one with --feature-index"
             }
+            RowKind::Journal => "the features that nodes score bids with were others then; train again",
             RowKind::Vw => "its fields were changed since the model was trained; train again",
         };
         return Err(refuse(folder, what));

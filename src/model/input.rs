@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use haggle_learning::Batch;
-use haggle_learning::data::{DataError, FeatureIndex, ReadOptions, ReadReport, Reader};
+use haggle_learning::data::{DataError, FeatureIndex, Format, ReadOptions, ReadReport, Reader};
+use haggle_learning::{Batch, archive_fields};
 
+use super::archive::Archive;
+use super::say;
 use crate::exit::{Exit, ExitError};
 
 /// Rows in a batch.
@@ -47,9 +49,59 @@ impl Progress {
         Ok(())
     }
 
-    fn note(&self, before: u64, reader: &Reader) {
-        self.read.store(before + reader.progress().0, Ordering::Relaxed);
+    fn note(&self, before: u64, rows: &Rows) {
+        self.read.store(before + rows.progress(), Ordering::Relaxed);
     }
+}
+
+/// Where rows come from.
+enum Rows {
+    File(Box<Reader>),
+    Journal(Box<Archive>),
+}
+
+impl Rows {
+    fn open(path: &Path, options: &ReadOptions) -> Result<Self, ExitError> {
+        if options.format == Some(Format::Haggle) {
+            return Archive::open(path).map(|archive| Self::Journal(Box::new(archive)));
+        }
+        Ok(Self::File(Box::new(Reader::open(path, options)?)))
+    }
+
+    fn fill(&mut self, batch: &mut Batch, rows: usize) -> Result<usize, ExitError> {
+        match self {
+            Self::File(reader) => Ok(reader.fill(batch, rows)?),
+            Self::Journal(archive) => archive.fill(batch, rows),
+        }
+    }
+
+    /// Bytes of a file that are read. How much of a journal is left is not known in bytes.
+    fn progress(&self) -> u64 {
+        match self {
+            Self::File(reader) => reader.progress().0,
+            Self::Journal(_) => 0,
+        }
+    }
+
+    fn report(&self) -> ReadReport {
+        match self {
+            Self::File(reader) => reader.report(),
+            Self::Journal(archive) => {
+                if archive.unknown() > 0 {
+                    say(&format!(
+                        "left {} impressions of campaigns out that are not configured",
+                        archive.unknown()
+                    ));
+                }
+                archive.report()
+            }
+        }
+    }
+}
+
+/// Whether rows can be read from there; reads none.
+pub(super) fn check(path: &Path, options: &ReadOptions) -> Result<(), ExitError> {
+    Rows::open(path, options).map(drop)
 }
 
 /// Calls `take` with all rows of a file, batch by batch, in their order.
@@ -60,7 +112,7 @@ pub(super) fn each_batch(
     progress: &Progress,
     mut take: impl FnMut(&Batch) -> Result<(), ExitError>,
 ) -> Result<ReadReport, ExitError> {
-    let mut reader = Reader::open(path, options)?;
+    let mut reader = Rows::open(path, options)?;
     let before = progress.read.load(Ordering::Relaxed);
     let mut done = |batch: &Batch| {
         progress.check()?;
@@ -98,7 +150,7 @@ pub(super) fn each_batch(
 }
 
 fn read_ahead(
-    mut reader: Reader,
+    mut reader: Rows,
     full: &SyncSender<Batch>,
     emptied: &Receiver<Batch>,
     progress: &Progress,
@@ -120,6 +172,11 @@ fn read_ahead(
 /// The names of the fields, as far as they have names, and how many there are. Where neither a schema nor an index says
 /// so, the first rows do.
 pub(super) fn fields(path: &Path, options: &ReadOptions) -> Result<(Vec<String>, usize), ExitError> {
+    if options.format == Some(Format::Haggle) {
+        let names: Vec<String> = archive_fields().map(str::to_owned).collect();
+        let count = names.len();
+        return Ok((names, count));
+    }
     let mut reader = Reader::open(path, options)?;
     let named = reader.fields();
     if !named.is_empty() {

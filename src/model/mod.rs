@@ -1,5 +1,6 @@
 //! `haggle model`: trains models on archives of rows, judges them, and asks them.
 
+mod archive;
 mod args;
 mod compare;
 mod compress;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use haggle_learning::data::{Format, ReadOptions, Reader, Schema};
+use haggle_learning::data::{Format, ReadOptions, Schema};
 use haggle_learning::offline::metrics::Losses;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -97,6 +98,7 @@ fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), E
     let kind = match format {
         Some(Format::LibSvm) => RowKind::LibSvm,
         Some(Format::Vw) => RowKind::Vw,
+        Some(Format::Haggle) => RowKind::Journal,
         _ => RowKind::Table,
     };
     if format == Some(Format::Ipinyou) && schema.is_none() {
@@ -129,7 +131,7 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
     let test_options = ReadOptions { clicks: args.test_clicks.clone(), ..options.clone() };
     if let Some(test) = &args.test {
         // What is wrong with it is better said before an hour of training than after.
-        Reader::open(test, &test_options)?;
+        input::check(test, &test_options)?;
     }
     let length = |path: &Path| fs::metadata(path).map_or(0, |it| it.len());
     let a_pass = length(&args.data) + args.test.as_deref().map_or(0, length);
@@ -211,7 +213,7 @@ fn baseline(report: &TrainReport, losses: &Losses) -> f64 {
 fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, ExitError> {
     let index = feature_index(args.rows.feature_index.as_deref())?;
     let (manifest, mut options, model) = folder::open(&args.model, index)?;
-    options.format = args.rows.format;
+    options.format = args.rows.format.or(options.format);
     options.bad_rows = args.rows.bad_rows;
     options.clicks.clone_from(&args.clicks);
     progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);
@@ -237,7 +239,7 @@ fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, 
 
 fn predict(args: &PredictArgs, progress: &Progress) -> Result<(), ExitError> {
     let (_, mut options, model) = folder::open(&args.model, feature_index(args.feature_index.as_deref())?)?;
-    options.format = args.format;
+    options.format = args.format.or(options.format);
     // Each row has its line in the output.
     (options.bad_rows, options.labels, options.repeats) = (0, false, true);
     progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);

@@ -7,6 +7,7 @@ mod body;
 mod events;
 mod front;
 mod gate;
+mod guests;
 mod limit;
 mod node;
 mod notice;

@@ -27,6 +27,7 @@ use haggle_learning::{JoinerSettings, Trainer};
 use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
 
+use super::guests::Follower;
 use super::state::State;
 use super::{admin, front};
 use crate::campaigns::{Changes, Roster, Starter, Starting, retired};
@@ -228,6 +229,10 @@ impl Node {
             market: Arc::new(Market::default()),
         }));
         let audience = Arc::new(Audience::new(settings.max_profiles, Arc::clone(embedded.suppressions())));
+        let mut follower = Follower::new(&settings.data)
+            .map_err(|error| StartError::Internal(format!("models of archives: {}", error.message)))?;
+        // Before the learner replays, so that what its checkpoint knows of them finds them.
+        follower.look();
         let learner_report = Arc::new(ArcSwapOption::empty());
         let learner_supervision = Arc::new(Supervision::default());
         let learner = LearnerActor::new(LearnerDeps {
@@ -243,7 +248,7 @@ impl Node {
                 capacity: MOST_PENDING_LABELS,
             },
             report: Arc::clone(&learner_report),
-            guests: Arc::default(),
+            guests: follower.guests(),
             supervision: Arc::clone(&learner_supervision),
         });
         let (learner_arbiter, learner) = start_learner(learner, learner_supervision).await?;
@@ -289,6 +294,9 @@ impl Node {
             clock,
             journal,
         ));
+        follower
+            .follow(Arc::downgrade(&state.clone().into_inner()))
+            .map_err(|error| StartError::Internal(format!("the registry is not followed: {error}")))?;
         // Bids look at one flag, not at the journal.
         let watched = state.clone();
         let mut failures = watched.journal.failures();

@@ -32,16 +32,19 @@ pub enum Format {
     Vw,
     /// iPinYou's logs.
     Ipinyou,
+    /// A node's own journal. It is no file of rows: whoever has the node's campaigns reads it.
+    Haggle,
 }
 
 impl Format {
     /// Names, as people write them.
-    pub const NAMES: [(&str, Self); 5] = [
+    pub const NAMES: [(&str, Self); 6] = [
         ("tsv", Self::Tsv),
         ("csv", Self::Csv),
         ("libsvm", Self::LibSvm),
         ("vw", Self::Vw),
         ("ipinyou", Self::Ipinyou),
+        ("haggle", Self::Haggle),
     ];
 
     /// What a file's name says, before a `.gz`.
@@ -125,7 +128,7 @@ enum Form {
 }
 
 /// What was read so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadReport {
     /// Rows that came into batches.
     pub rows: u64,
@@ -208,6 +211,9 @@ impl Reader {
                 collision_bits = 32;
                 let reader = LibSvm { index: options.index.clone(), labels: options.labels };
                 Form::LibSvm(Lines::new(source), reader)
+            }
+            Format::Haggle => {
+                return Err(unusable("a node's journal is not read as a file of rows".to_owned()));
             }
             Format::Vw => Form::Vw(Lines::new(source), Vw::new(bits, options.labels, &options.namespaces)),
         };

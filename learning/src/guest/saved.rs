@@ -1,7 +1,8 @@
 //! What was learned of guests, in a checkpoint.
 //!
-//! Little-endian, in an [`envelope`]: `u8` guests, and of each `u16` bytes of its name, the name, `u64` examples, `u64` of them
-//! served, four times recent progress (home, alone, fused, served), the calibration and the fusion.
+//! Little-endian, in an [`envelope`]: `u8` guests, and of each `u16` bytes of its name, the name, `u64` examples, three times
+//! recent progress (home, alone, fused), what was served (`u64` impressions, `u64` clicks, `f64` predicted, `f64` log loss, `f64`
+//! log loss of the home model), the calibration and the fusion.
 
 use super::{Guests, Known, MOST_GUESTS};
 use crate::calibration::Calibrator;
@@ -9,8 +10,10 @@ use crate::checkpoint::{read_recent, write_recent};
 use crate::envelope::{self, Kind, Reader};
 use crate::error::ModelError;
 use crate::fusion::Fusion;
+use crate::guard::Counts;
 
 const KIND: Kind = Kind { magic: *b"HAGGLEGU", format: 1, oldest: 1, name: "knowledge of models" };
+const IMPOSSIBLE: ModelError = ModelError::Invalid("what is saved of models is impossible");
 const CUT: ModelError = ModelError::Invalid("what is saved of models ends early");
 
 impl Guests {
@@ -28,9 +31,14 @@ impl Guests {
                 out.extend_from_slice(&(id.len() as u16).to_le_bytes());
                 out.extend_from_slice(id.as_bytes());
                 out.extend_from_slice(&known.examples.to_le_bytes());
-                out.extend_from_slice(&known.served_examples.to_le_bytes());
-                for recent in [&known.home, &known.alone, &known.fused, &known.served] {
+                for recent in [&known.home, &known.alone, &known.fused] {
                     write_recent(recent, out);
+                }
+                let Counts { impressions, clicks, predicted, log_loss, log_loss_before, .. } = known.served;
+                out.extend_from_slice(&impressions.to_le_bytes());
+                out.extend_from_slice(&clicks.to_le_bytes());
+                for sum in [predicted, log_loss, log_loss_before.unwrap_or(0.0)] {
+                    out.extend_from_slice(&sum.to_le_bytes());
                 }
                 known.calibrator.write(out);
                 known.fusion.write(out);
@@ -50,14 +58,12 @@ impl Guests {
             let id = std::str::from_utf8(id).map_err(|_| ModelError::Invalid("a model's name is no text"))?;
             reader.0 = rest;
             let examples = reader.u64().ok_or(CUT)?;
-            let served_examples = reader.u64().ok_or(CUT)?;
             let known = Known {
                 examples,
-                served_examples,
                 home: read_recent(&mut reader)?,
                 alone: read_recent(&mut reader)?,
                 fused: read_recent(&mut reader)?,
-                served: read_recent(&mut reader)?,
+                served: read_counts(&mut reader)?,
                 calibrator: Calibrator::read(&mut reader)?,
                 fusion: Fusion::read(&mut reader)?,
             };
@@ -69,4 +75,19 @@ impl Guests {
         self.remembered = remembered;
         Ok(())
     }
+}
+
+fn read_counts(reader: &mut Reader<'_>) -> Result<Counts, ModelError> {
+    let (impressions, clicks) = (reader.u64().ok_or(CUT)?, reader.u64().ok_or(CUT)?);
+    let mut sum = || reader.f64().ok_or(CUT).and_then(possible);
+    let (predicted, log_loss, before) = (sum()?, sum()?, sum()?);
+    if clicks > impressions || predicted > impressions as f64 {
+        return Err(IMPOSSIBLE);
+    }
+    let log_loss_before = (impressions > 0).then_some(before);
+    Ok(Counts { impressions, clicks, predicted, log_loss, log_loss_before, latency_us: None })
+}
+
+fn possible(sum: f64) -> Result<f64, ModelError> {
+    if sum.is_finite() && sum >= 0.0 { Ok(sum) } else { Err(IMPOSSIBLE) }
 }

@@ -1,0 +1,138 @@
+//! A node's own journal as rows to learn from: each labelled impression is one, by the features that bids are scored with.
+//!
+//! Labels are joined exactly as the learner does, so what a model of archives learns is what the model that learns while it
+//! bids was taught. Campaigns that are not configured any more teach nothing: their ads' features are not known.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
+use haggle_domain::{Event, Timestamp};
+use haggle_learning::data::ReadReport;
+use haggle_learning::{Batch, Example, ExampleKind, JoinerSettings, LabelJoiner, ad_features, push_archived};
+use haggle_strategies::{Catalog, Entry};
+
+use crate::config::{self, SettingsLayer};
+use crate::exit::{Exit, ExitError};
+
+/// Records read at once.
+const CHUNK: usize = 4_096;
+/// Impressions and clicks that may wait for their labels, as in a node.
+const MOST_PENDING: usize = 1_000_000;
+
+/// A journal that is read from its beginning.
+pub(super) struct Archive {
+    journal: EmbeddedJournal,
+    catalog: Catalog,
+    joiner: LabelJoiner,
+    ready: VecDeque<Example>,
+    /// The next record, and the one after the last.
+    cursor: u64,
+    end: u64,
+    report: ReadReport,
+    /// Impressions of campaigns that are not configured.
+    unknown: u64,
+}
+
+impl Archive {
+    /// Opens the journal of the node with this configuration. It must not be running.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is wrong, the journal cannot be read, or a node has it open.
+    pub(super) fn open(config: &Path) -> Result<Self, ExitError> {
+        let loaded = config::load(Some(config), &SettingsLayer::default())?;
+        let folder = loaded.settings.data.join("journal");
+        if !folder.is_dir() {
+            let data = loaded.settings.data.display();
+            let problem = format!("{}: there is no journal in its data folder {data}", config.display());
+            return Err(ExitError::new(Exit::InputUnusable, problem));
+        }
+        let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(|error| {
+            let hint = "stop the node first, or read a copy of its data folder";
+            ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}; {hint}", folder.display()))
+        })?;
+        let entries = loaded.campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign)));
+        let settings = JoinerSettings {
+            click_window: loaded.settings.click_window,
+            order_window: loaded.settings.order_window,
+            capacity: MOST_PENDING,
+        };
+        Ok(Self {
+            end: journal.durable_end(),
+            journal,
+            catalog: Catalog::new(entries.collect()),
+            joiner: LabelJoiner::new(settings),
+            ready: VecDeque::new(),
+            cursor: 0,
+            report: ReadReport::default(),
+            unknown: 0,
+        })
+    }
+
+    /// Replaces what is in `batch` by the next rows, at most so many, and returns how many: none at the end.
+    pub(super) fn fill(&mut self, batch: &mut Batch, rows: usize) -> Result<usize, ExitError> {
+        batch.clear();
+        while batch.len() < rows {
+            match self.ready.pop_front() {
+                Some(example) => self.push(batch, &example),
+                None if self.cursor < self.end => self.read()?,
+                None => break,
+            }
+        }
+        Ok(batch.len())
+    }
+
+    fn push(&mut self, batch: &mut Batch, example: &Example) {
+        if example.kind != ExampleKind::Click {
+            return;
+        }
+        let Some(entry) = self.catalog.get(example.bid.campaign) else {
+            self.unknown += 1;
+            return;
+        };
+        let ad = ad_features(&entry.campaign, usize::from(example.creative));
+        push_archived(batch, &example.features, &ad, example.label);
+        self.report.rows += 1;
+        self.report.clicks += u64::from(example.label);
+    }
+
+    /// Joins the next records' labels.
+    fn read(&mut self) -> Result<(), ExitError> {
+        let records = self.journal.read_from(self.cursor, CHUNK).map_err(|error| {
+            ExitError::new(Exit::IoFailed, format!("the journal cannot be read: {error}"))
+        })?;
+        if records.is_empty() {
+            self.cursor = self.end;
+        }
+        for (offset, record) in records {
+            self.cursor = offset + 1;
+            self.advance(record.at);
+            match &record.event {
+                Event::Impression { decision } => self.joiner.impression(decision, record.at),
+                Event::Click { decision } => self.joiner.click(decision, record.at),
+                Event::UserOptedOut { user } | Event::UserErased { user } => {
+                    self.joiner.forget(|waiting| waiting == *user);
+                }
+                _ => {}
+            }
+            self.advance(record.at);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        self.ready.extend(self.joiner.advance(now));
+    }
+
+    /// What was read so far.
+    pub(super) fn report(&self) -> ReadReport {
+        self.report.clone()
+    }
+
+    /// Impressions of campaigns that are not configured, which were left out.
+    pub(super) fn unknown(&self) -> u64 {
+        self.unknown
+    }
+}
