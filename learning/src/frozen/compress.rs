@@ -235,7 +235,7 @@ fn principal(matrix: &[f64], size: usize, count: usize) -> Vec<f64> {
     for _ in 0..30 {
         let off: f64 = (0..size * size).filter(|at| at % (size + 1) != 0).map(|at| a[at] * a[at]).sum();
         // Also where something is no number.
-        if !(off > 1e-20 * scale) {
+        if off.is_nan() || off <= 1e-20 * scale {
             break;
         }
         for p in 0..size {
@@ -313,12 +313,12 @@ mod tests {
     fn directions_are_those_along_which_a_matrix_reaches_furthest() {
         const SIZE: usize = 12;
         let part = |seed: u64| f64::from(unit(mix(seed))) - 0.5;
-        let mut matrix = vec![0.0; SIZE * SIZE];
-        for at in 0..SIZE * SIZE {
+        // A product of a matrix with itself, so nothing reaches below 0.
+        let product = |at: usize| {
             let (p, q) = (at / SIZE, at % SIZE);
-            // A product of a matrix with itself, so nothing reaches below 0.
-            matrix[at] = (0..SIZE).map(|k| part((k * SIZE + p) as u64) * part((k * SIZE + q) as u64)).sum();
-        }
+            (0..SIZE).map(|k| part((k * SIZE + p) as u64) * part((k * SIZE + q) as u64)).sum::<f64>()
+        };
+        let matrix: Vec<f64> = (0..SIZE * SIZE).map(product).collect();
         let directions = principal(&matrix, SIZE, SIZE);
         let mut reaches = Vec::new();
         for x in directions.chunks(SIZE) {

@@ -171,7 +171,7 @@ impl Table {
             (None, Rows::Whole(rows)) => prefetch(&rows.numbers, rows.first + row * self.width),
             (None, Rows::Half(rows)) => prefetch(&rows.numbers, rows.first + row * self.width),
             (None, Rows::Byte { numbers, .. }) => {
-                prefetch(&numbers.numbers, numbers.first + row * self.width)
+                prefetch(&numbers.numbers, numbers.first + row * self.width);
             }
         }
     }
@@ -189,7 +189,7 @@ impl Table {
         match &self.rows {
             Rows::Whole(rows) => add(&rows.numbers, rows.first + start, sums, |number| strength * number),
             Rows::Half(rows) => {
-                add(&rows.numbers, rows.first + start, sums, |number| strength * number.get())
+                add(&rows.numbers, rows.first + start, sums, |number| strength * number.get());
             }
             Rows::Byte { numbers, scale } => {
                 add(&numbers.numbers, numbers.first + start, sums, |byte| strength * from_byte(byte, *scale));
