@@ -29,6 +29,22 @@ fn table(between: char) -> String {
     text
 }
 
+/// The same rows as Vowpal Wabbit's text, a namespace for each column.
+fn vw() -> String {
+    let table = table('\t');
+    let mut text = String::new();
+    for line in table.lines().skip(1) {
+        for (at, field) in line.split('\t').enumerate() {
+            let _ = match at {
+                0 => write!(text, "{field}"),
+                _ => write!(text, " |c{} {field}", at - 1),
+            };
+        }
+        text.push('\n');
+    }
+    text
+}
+
 fn reading(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut text = String::from("label = 'click'\n");
@@ -38,12 +54,16 @@ fn reading(criterion: &mut Criterion) {
     let schema = Schema::read("schema.toml", &text).expect("a schema");
     let mut group = criterion.benchmark_group("reading");
     group.throughput(Throughput::Elements(ROWS)).sample_size(10);
-    for (name, between, collisions) in
-        [("rows.tsv", '\t', false), ("rows.csv", ',', false), ("collisions.tsv", '\t', true)]
-    {
+    for (name, text, collisions) in [
+        ("rows.tsv", table('\t'), false),
+        ("rows.csv", table(','), false),
+        ("rows.vw", vw(), false),
+        ("collisions.tsv", table('\t'), true),
+    ] {
         let path = folder.path().join(name);
-        std::fs::write(&path, table(between)).expect("a file");
-        let options = ReadOptions { schema: Some(schema.clone()), collisions, ..ReadOptions::default() };
+        std::fs::write(&path, text).expect("a file");
+        let schema = (!name.ends_with(".vw")).then(|| schema.clone());
+        let options = ReadOptions { schema, collisions, ..ReadOptions::default() };
         let mut batch = Batch::default();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
