@@ -24,7 +24,9 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed<'a> {
-    format: u32,
+    /// Looked at before, as [`Layout`].
+    #[serde(rename = "format")]
+    _format: u32,
     /// XXH3 of the state's text, in hex.
     checksum: String,
     #[serde(borrow)]
