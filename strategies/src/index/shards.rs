@@ -86,7 +86,7 @@ impl<V: Clone> Shards<V> {
 
     /// Changes all values.
     pub fn for_each(&mut self, mut change: impl FnMut(&mut V)) {
-        let shards = self.0.iter_mut().flat_map(|group| Arc::make_mut(group));
+        let shards = self.0.iter_mut().flat_map(Arc::make_mut);
         shards
             .filter(|shard| !shard.is_empty())
             .for_each(|shard| Arc::make_mut(shard).values_mut().for_each(&mut change));
