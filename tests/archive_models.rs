@@ -1,0 +1,159 @@
+//! From a node's own journal to a model that serves beside its own, and back, while bids go on.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+fn haggle(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_haggle")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The body of a page on this machine, if it can be had.
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Two neighbouring ports that nobody has.
+fn two_ports() -> u16 {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A configuration of a node with this data folder and the example campaigns.
+fn configuration(folder: &Path, data: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = fs::read_to_string(root.join("config/haggle.toml")).unwrap();
+    let own: Vec<&str> = own.lines().filter(|line| !line.starts_with("campaigns")).collect();
+    let campaigns = root.join("config/campaigns");
+    let text = format!("data = {data:?}\ncampaigns = {campaigns:?}\n{}\n", own.join("\n"));
+    let file = folder.join("node.toml");
+    fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_a_node_saw_teaches_a_model_that_then_serves_beside_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let data = path("data");
+    haggle(&["demo", "--seconds", "10", "--seed", "7", "--data", &data, "--json"]);
+    let node = configuration(folder.path(), &data);
+
+    let report = haggle(&[
+        "model",
+        "train",
+        "--data",
+        &node,
+        "--format",
+        "haggle",
+        "--model",
+        "deep",
+        "--out",
+        &path("model"),
+        "--json",
+    ]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let (rows, clicks) = (report["rows"].as_u64().unwrap(), report["clicks"].as_u64().unwrap());
+    assert!(rows > 500 && clicks > 0 && clicks < rows, "{report}");
+    assert!(report["train_log_loss"].as_f64().unwrap() < 0.5, "{report}");
+    // The same journal, as a smaller model sees it.
+    haggle(&[
+        "model",
+        "compress",
+        "--model",
+        &path("model"),
+        "--data",
+        &node,
+        "--method",
+        "i8",
+        "--out",
+        &path("small"),
+    ]);
+    let judged = haggle(&["model", "evaluate", "--model", &path("small"), "--data", &node, "--json"]);
+    let judged: Value = serde_json::from_str(&judged).unwrap();
+    assert_eq!(judged["rows"].as_u64(), Some(rows));
+
+    let registry = format!("{data}/models");
+    let id = haggle(&["model", "register", &path("small"), "--registry", &registry]);
+    haggle(&["model", "promote", &id, "--registry", &registry]);
+
+    // The node goes on where it was, with the model.
+    let port = two_ports();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_haggle"))
+        .args([
+            "demo",
+            "--seconds",
+            "40",
+            "--seed",
+            "8",
+            "--data",
+            &data,
+            "--json",
+            "--port",
+            &port.to_string(),
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let examples = |metrics: &str| -> Option<f64> {
+        let start = format!("haggle_archive_model_examples{{model=\"{id}\",role=\"serving\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
+    };
+    let begun = Instant::now();
+    let mut last = String::new();
+    // It learns what the model's word is worth: examples rise.
+    let learned = loop {
+        last = get(port + 1, "/metrics").unwrap_or(last);
+        if examples(&last).is_some_and(|count| count > 50.0) {
+            break true;
+        }
+        if begun.elapsed() > Duration::from_secs(60) || demo.try_wait().unwrap().is_some() {
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(learned, "no examples: {last}");
+    assert!(
+        last.contains(&format!("haggle_archive_model_weight{{model=\"{id}\",role=\"serving\"}}")),
+        "{last}"
+    );
+    // Taken back while bids go on.
+    haggle(&["model", "rollback", "--registry", &registry]);
+    let begun = Instant::now();
+    let gone = loop {
+        let metrics = get(port + 1, "/metrics").unwrap_or_default();
+        if metrics.contains("haggle_ready") && examples(&metrics).is_none() {
+            break true;
+        }
+        if begun.elapsed() > Duration::from_secs(30) {
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(gone, "it still serves");
+    let output = demo.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let day: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(day["errors"], 0, "{day}");
+    assert!(day["bids"].as_u64().unwrap() > 0);
+}
