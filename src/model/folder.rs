@@ -183,19 +183,17 @@ impl Model {
     }
 }
 
-/// The bytes of the model's file, as long as the manifest says and with its checksum.
+/// The bytes of the model's file, whose checksum is the manifest's.
 fn bytes(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, ExitError> {
     let path = folder.join(&manifest.file);
     let bytes = read(&path)?;
     let found = checksum(&bytes);
-    let Manifest { checksum: expected, file_bytes, .. } = manifest;
-    if found != *expected || bytes.len() as u64 != *file_bytes {
+    if found != manifest.checksum {
+        let expected = &manifest.checksum;
         return Err(refuse(
             &path,
             format!(
-                "its checksum is {found} of {} bytes, its manifest says {expected} of {file_bytes}; \
-                 copy the folder again, or train the model again",
-                bytes.len()
+                "its checksum is {found}, its manifest says {expected}; copy the folder again, or train the model again"
             ),
         ));
     }
@@ -207,6 +205,11 @@ fn bytes(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, ExitError> {
 pub(super) fn verified(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> {
     let manifest = manifest(folder)?;
     let bytes = bytes(folder, &manifest)?;
+    let (found, expected) = (bytes.len() as u64, manifest.file_bytes);
+    if found != expected {
+        let problem = format!("has {found} bytes, its manifest says {expected}; train the model again");
+        return Err(refuse(&folder.join(&manifest.file), problem));
+    }
     let Ok(hash) = u64::from_str_radix(&manifest.schema_hash, 16) else {
         return Err(refuse(&folder.join(MANIFEST), "its schema_hash is no hash; train the model again"));
     };
