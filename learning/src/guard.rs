@@ -1,148 +1,376 @@
-//! Whether a model that serves, or is tried on a share of the users, should be taken back: from sums since it began, looked at
-//! as often as one likes.
+//! When to take a model back that serves: when it is shown that it promises what does not come, or that it is too slow.
 //!
-//! Chance alone makes it fire with a probability of at most [`GuardSettings::alpha`] over the whole time, however often one
-//! looks: each test keeps a number that, while nothing is wrong, is expected not to grow, whatever the impressions are and
-//! however they depend on each other. Such a number ever reaches `x` with a probability of at most `1 / x` (Ville 1939; Wald's
-//! sequential test; as used here: Robbins 1970, Howard et al., *Annals of Statistics* 49, 2021).
+//! The guard is asked again and again while numbers grow, so a test made for one look would sooner or later find something
+//! wrong with any model. This one may be looked at as often as one likes: of a model that does what it should the chance to
+//! be *ever* taken back is at most what the settings say.
 //!
-//! - *Promises too much, or too little.* While a click's true probability is at least the predicted one by the tolerance,
-//!   whose sum is `Λ`, `r^clicks · e^((1 − r) Λ)` is such a number for each `r` below 1; above 1 it is while the probability is at most
-//!   predicted times tolerance. The mean over some `r` is one too: a mixture, so that large errors are seen soon and small ones
-//!   in the end.
-//! - *Predicts worse than the model before.* While the model's probabilities hold, the likelihood ratio of the model before to
-//!   it, `e^(loss − loss before)`, is such a number.
-//!
-//! Latency is no matter of chance: it has to be above the limit at several looks in a row.
-//!
-//! Counts have to be of impressions whose click window has closed, or clicks that are yet to come look like broken promises.
+//! **How.** Let event `i` (a click, a slow answer) have the probability `q_i`, given all before it, and let it be allowed
+//! `a_i`. For any `θ > 0` the product of `θ^(event) · exp((1 − θ) · q_i)` is a nonnegative supermartingale that starts at 1,
+//! because `1 + (θ − 1) q ≤ exp((θ − 1) q)`; so is a mixture over several `θ` (Robbins 1970). By Ville's inequality (1939) it
+//! ever reaches `1/α` with probability `α` at most. Where `Σ q_i ≤ Σ a_i`, each `θ` above 1 gives no more with `a` in place of
+//! `q`; where `Σ q_i ≥ Σ a_i`, each below 1. So evidence of `1/α` says, at whatever time: the sum of the true probabilities is
+//! beyond what is allowed (confidence sequences, Howard et al. 2021). It needs the sums alone, and nothing of how rates move
+//! over the day, as long as a probability was fixed before its outcome was known.
 
 use std::fmt;
 
-/// How strict the guard is.
+/// What a model is allowed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GuardSettings {
-    /// How likely a model that is as good as it may be bad is ever taken back: above 0, below 1.
-    pub alpha: f64,
-    /// Predicted by true clicks may be this much and its inverse: above 1.
-    pub tolerance: f64,
-    /// What the latency's quantile must not exceed, in microseconds, if anything.
-    pub latency_us: Option<f64>,
-    /// At how many looks in a row it has to: from 1 up.
-    pub slow_looks: u32,
+    /// How far from 1 promised by true clicks may be, either way, as a factor: above 1 to 100.
+    pub factor: f64,
+    /// The share of answers that may be slower than the bound, such as 0.01 where the bound is for the 99th percentile:
+    /// above 0 to below 1.
+    pub slow_share: f64,
+    /// The probability that a model which keeps to all that is ever taken back: above 0 to 0.5.
+    pub false_alarms: f64,
 }
 
 impl Default for GuardSettings {
-    /// One in a thousand, a fifth, no limit of latency.
     fn default() -> Self {
-        Self { alpha: 0.001, tolerance: 1.2, latency_us: None, slow_looks: 3 }
+        Self { factor: 1.3, slow_share: 0.01, false_alarms: 0.01 }
     }
 }
 
-/// Sums over the impressions that a model served since it began.
+/// What a model has done since it serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts {
-    /// Impressions whose click window has closed.
+pub struct Tally {
+    /// Impressions whose click has come or can come no more. One that may still be clicked on does not count yet: it
+    /// would look like one that is not.
     pub impressions: u64,
-    /// Those that were clicked.
+    /// Clicks that were promised of them: the sum of the probabilities that bids were made with.
+    pub promised: f64,
+    /// Clicks that came.
     pub clicks: u64,
-    /// Clicks that the model predicted: the sum of its probabilities.
-    pub predicted: f64,
-    /// Sum of its log losses, in nats.
-    pub log_loss: f64,
-    /// Sum of those of the model before, which was scored on the same impressions; `None` if it was not.
-    pub log_loss_before: Option<f64>,
-    /// A high quantile of the time that scoring lately took, in microseconds.
-    pub latency_us: Option<f64>,
+    /// Answers whose time was taken.
+    pub answers: u64,
+    /// Those that took longer than the bound.
+    pub slow: u64,
 }
 
-/// Why a model should be taken back.
+impl Tally {
+    /// Counts an impression, once it is known whether it was clicked on. A probability that is none counts as 0.
+    pub fn note_impression(&mut self, promised: f64, clicked: bool) {
+        self.impressions = self.impressions.saturating_add(1);
+        self.promised += if promised.is_finite() { promised.clamp(0.0, 1.0) } else { 0.0 };
+        self.clicks = self.clicks.saturating_add(u64::from(clicked));
+    }
+
+    /// Counts an answer.
+    pub fn note_answer(&mut self, slow: bool) {
+        self.answers = self.answers.saturating_add(1);
+        self.slow = self.slow.saturating_add(u64::from(slow));
+    }
+
+    /// Takes in what was counted elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.impressions = self.impressions.saturating_add(other.impressions);
+        self.promised += other.promised;
+        self.clicks = self.clicks.saturating_add(other.clicks);
+        self.answers = self.answers.saturating_add(other.answers);
+        self.slow = self.slow.saturating_add(other.slow);
+    }
+}
+
+/// What is to be done with a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
-    /// It predicts so many clicks for each that comes.
-    PromisesTooMuch(f64),
-    /// The same, and too few.
-    PromisesTooLittle(f64),
-    /// Its mean log loss is above that of the model before by so many nats.
-    WorseThanBefore(f64),
-    /// The quantile of its latency, in microseconds.
-    TooSlow(f64),
-    /// What it predicted is no number.
-    NoNumber,
+pub enum Verdict {
+    /// Nothing: it does what it should, or nothing else is shown yet.
+    Keep,
+    /// Take it back; the reason reads as a sentence.
+    RollBack(Reason),
 }
 
-impl fmt::Display for Fault {
+/// What a model is taken back for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reason {
+    /// It promises more clicks than come.
+    PromisesTooMuch(Tally, GuardSettings),
+    /// It promises less than come.
+    PromisesTooLittle(Tally, GuardSettings),
+    /// Its answers take too long.
+    TooSlow(Tally, GuardSettings),
+}
+
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PromisesTooMuch(ratio) => write!(f, "it predicts {ratio:.2} clicks for each that comes"),
-            Self::PromisesTooLittle(ratio) => {
-                write!(f, "it predicts only {ratio:.2} clicks for each that comes")
+            Self::PromisesTooMuch(tally, settings) | Self::PromisesTooLittle(tally, settings) => {
+                let Tally { promised, clicks, impressions, .. } = tally;
+                let what = if matches!(self, Self::PromisesTooMuch(..)) { "much" } else { "little" };
+                write!(
+                    f,
+                    "promises too {what}: {promised:.1} clicks promised in {impressions} impressions, {clicks} came; \
+                     a factor of {} is allowed",
+                    settings.factor
+                )
             }
-            Self::WorseThanBefore(nats) => {
-                write!(f, "its log loss is {nats:.6} nats an impression above that of the model before")
+            Self::TooSlow(Tally { slow, answers, .. }, settings) => {
+                let share = settings.slow_share * 100.0;
+                write!(
+                    f,
+                    "is too slow: {slow} of {answers} answers took longer than the bound; {share} % may"
+                )
             }
-            Self::TooSlow(latency) => write!(f, "it takes {latency:.0} µs"),
-            Self::NoNumber => f.write_str("what it predicts is no number"),
         }
     }
 }
 
-/// Parts of the clicks that should come, for which a test of too few is good, and by turning them over of too many.
-const RATIOS: [f64; 6] = [0.95, 0.85, 0.7, 0.5, 0.25, 0.05];
+/// A setting of the guard outside its range.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("the guard's {name} is {found}; it must be {range}")]
+pub struct GuardError {
+    name: &'static str,
+    found: f64,
+    range: &'static str,
+}
 
-/// Watches one model.
-#[derive(Clone, Debug, PartialEq)]
+/// Tests in one judgement: too much, too little, too slow. Each gets its part of the false alarms.
+const TESTS: f64 = 3.0;
+/// Rates beside the allowed one that the evidence is mixed over: the allowed one times or by 1.05, 1.05², … They reach to
+/// 6.7 times of it; what is farther off is found fast by the last.
+const RATES: i32 = 39;
+const STEP: f64 = 1.05;
+
+/// Decides whether a model is to be taken back. It keeps nothing: the same tally gets the same verdict.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guard {
     settings: GuardSettings,
-    slow: u32,
 }
 
 impl Guard {
-    /// A guard of a model that begins now. `None` of settings out of range.
-    pub fn new(settings: GuardSettings) -> Option<Self> {
-        let GuardSettings { alpha, tolerance, latency_us, slow_looks } = settings;
-        let sound = alpha > 0.0
-            && alpha < 1.0
-            && tolerance > 1.0
-            && tolerance < 1e3
-            && latency_us.is_none_or(|limit| limit > 0.0)
-            && slow_looks > 0;
-        sound.then_some(Self { settings, slow: 0 })
+    /// With these settings.
+    ///
+    /// # Errors
+    ///
+    /// One is outside its range.
+    pub fn new(settings: GuardSettings) -> Result<Self, GuardError> {
+        let GuardSettings { factor, slow_share, false_alarms } = settings;
+        for (name, found, holds, range) in [
+            ("factor", factor, factor > 1.0 && factor <= 100.0, "above 1 and at most 100"),
+            ("slow_share", slow_share, slow_share > 0.0 && slow_share < 1.0, "above 0 and below 1"),
+            (
+                "false_alarms",
+                false_alarms,
+                false_alarms > 0.0 && false_alarms <= 0.5,
+                "above 0 and at most 0.5",
+            ),
+        ] {
+            if !holds {
+                return Err(GuardError { name, found, range });
+            }
+        }
+        Ok(Self { settings })
     }
 
-    /// Looks at the sums so far: a fault, or `None` to keep the model. The sums of a later look include those of an earlier.
-    pub fn look(&mut self, counts: &Counts) -> Option<Fault> {
-        let Counts { impressions, clicks, predicted, log_loss, log_loss_before, latency_us } = *counts;
-        if !predicted.is_finite() || !log_loss.is_finite() {
-            return Some(Fault::NoNumber);
+    /// What is to be done, by all that was counted since the model serves. Ask as often as you like; the first
+    /// [`Verdict::RollBack`] counts.
+    pub fn judge(&self, tally: &Tally) -> Verdict {
+        let settings = self.settings;
+        let enough = (TESTS / settings.false_alarms).ln();
+        let (clicks, promised) = (tally.clicks as f64, tally.promised);
+        let allowed = settings.slow_share * tally.answers as f64;
+        if evidence(clicks, promised / settings.factor, STEP.recip()) >= enough {
+            Verdict::RollBack(Reason::PromisesTooMuch(*tally, settings))
+        } else if evidence(clicks, promised * settings.factor, STEP) >= enough {
+            Verdict::RollBack(Reason::PromisesTooLittle(*tally, settings))
+        } else if evidence(tally.slow as f64, allowed, STEP) >= enough {
+            Verdict::RollBack(Reason::TooSlow(*tally, settings))
+        } else {
+            Verdict::Keep
         }
-        let slow = self.settings.latency_us.zip(latency_us).filter(|(limit, found)| found > limit);
-        self.slow = if slow.is_some() { self.slow.saturating_add(1) } else { 0 };
-        if let Some((_, found)) = slow.filter(|_| self.slow >= self.settings.slow_looks) {
-            return Some(Fault::TooSlow(found));
-        }
-        // Three tests share what chance may do.
-        let enough = (3.0 / self.settings.alpha).ln();
-        let tolerance = self.settings.tolerance;
-        let came = clicks as f64;
-        let ratio = predicted / came.max(1.0);
-        if evidence(came, predicted / tolerance, RATIOS) >= enough {
-            return Some(Fault::PromisesTooMuch(ratio));
-        }
-        if evidence(came, predicted * tolerance, RATIOS.map(|ratio| 1.0 / ratio)) >= enough {
-            return Some(Fault::PromisesTooLittle(ratio));
-        }
-        let worse = log_loss - log_loss_before.filter(|before| before.is_finite()).unwrap_or(log_loss);
-        (worse >= enough).then(|| Fault::WorseThanBefore(worse / impressions.max(1) as f64))
     }
 }
 
-/// The logarithm of the mean over the ratios of `r^came · e^((1 − r) expected)`.
-fn evidence(came: f64, expected: f64, ratios: [f64; 6]) -> f64 {
-    let logs = ratios.map(|ratio| came * ratio.ln() + (1.0 - ratio) * expected.max(0.0));
-    let most = logs.into_iter().fold(f64::NEG_INFINITY, f64::max);
-    most + (logs.iter().map(|log| (log - most).exp()).sum::<f64>() / logs.len() as f64).ln()
+/// The logarithm of the evidence that fewer events (a step below 1) or more (above 1) are to be expected than allowed: of
+/// the mean over all rates of `θ^events · exp((1 − θ) · allowed)`.
+fn evidence(events: f64, allowed: f64, step: f64) -> f64 {
+    let logs = (1..=RATES).map(|power| {
+        let theta = step.powi(power);
+        events * theta.ln() + (1.0 - theta) * allowed
+    });
+    let most = logs.clone().fold(f64::NEG_INFINITY, f64::max);
+    most + (logs.map(|log| (log - most).exp()).sum::<f64>() / f64::from(RATES)).ln()
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    /// Impressions between two looks.
+    const BATCH: u64 = 1_000;
+
+    /// Events among `BATCH` trials of one probability, from its exact distribution.
+    struct Binomial(Vec<f64>);
+
+    impl Binomial {
+        fn new(p: f64) -> Self {
+            let mut probability = (1.0 - p).powi(BATCH as i32);
+            let mut sum = 0.0;
+            let most = (0..BATCH).map(|k| {
+                sum += probability;
+                probability *= (BATCH - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
+                sum
+            });
+            Self(most.collect())
+        }
+
+        fn draw(&self, rng: &mut StdRng) -> u64 {
+            let uniform: f64 = rng.random();
+            self.0.partition_point(|at_most| *at_most < uniform) as u64
+        }
+    }
+
+    /// After how many impressions a stream is first said to be bad, if within so many looks.
+    fn first_alarm(
+        rng: &mut StdRng,
+        rate: f64,
+        factor: f64,
+        looks: u64,
+        mut alarm: impl FnMut(&Tally) -> bool,
+    ) -> Option<u64> {
+        let binomial = Binomial::new(rate);
+        let mut tally = Tally::default();
+        for _ in 0..looks {
+            tally.impressions += BATCH;
+            tally.promised += factor * rate * BATCH as f64;
+            tally.clicks += binomial.draw(rng);
+            if alarm(&tally) {
+                return Some(tally.impressions);
+            }
+        }
+        None
+    }
+
+    fn guard() -> Guard {
+        Guard::new(GuardSettings::default()).unwrap()
+    }
+
+    fn taken_back(tally: &Tally) -> bool {
+        guard().judge(tally) != Verdict::Keep
+    }
+
+    /// The test of a textbook at 1 %: right for one look, here asked at each.
+    fn z_test(allowed: f64, clicks: u64) -> bool {
+        ((clicks as f64 - allowed) / allowed.sqrt()).abs() > 2.576
+    }
+
+    #[test]
+    fn false_alarms_stay_within_the_bound_where_those_of_a_fixed_test_do_not() {
+        let (runs, looks) = (1_000, 1_000);
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut count = |factor: f64, alarm: &dyn Fn(&Tally) -> bool| {
+            (0..runs).filter(|_| first_alarm(&mut rng, 0.01, factor, looks, alarm).is_some()).count()
+        };
+        // Calibrated, and as far off as is just allowed, which is the hardest.
+        let found = [1.0, 1.3, 1.0 / 1.3].map(|factor| count(factor, &taken_back));
+        let naive = [
+            count(1.0, &|tally| z_test(tally.promised, tally.clicks)),
+            count(1.3, &|tally| z_test(tally.promised / 1.3, tally.clicks)),
+        ];
+        println!(
+            "of {runs} streams of {} impressions at 1 % CTR the guard takes back {found:?} \
+             (promising 1, 1.3, 1/1.3 times the truth), a z-test at each look {naive:?} (1, 1.3)",
+            looks * BATCH
+        );
+        assert!(found.iter().all(|alarms| *alarms <= runs / 100), "{found:?}");
+        assert!(naive.iter().all(|alarms| *alarms > 10 * runs / 100), "{naive:?}");
+    }
+
+    #[test]
+    fn a_model_that_promises_too_much_or_too_little_is_found() {
+        let mut rng = StdRng::seed_from_u64(2);
+        for (factor, within) in [(1.5, 200_000), (2.0, 40_000), (5.0, 10_000), (1.0 / 2.0, 30_000)] {
+            let mut found: Vec<u64> = (0..300)
+                .map(|_| first_alarm(&mut rng, 0.01, factor, 1_000, taken_back).expect("it is found"))
+                .collect();
+            found.sort_unstable();
+            let (median, most) = (found[150], found[284]);
+            println!(
+                "promising {factor:.2} times the truth at 1 % CTR: found after {median} impressions in half of the \
+                      streams, {most} in 95 %"
+            );
+            assert!(most <= within, "{factor}: {most}");
+        }
+    }
+
+    #[test]
+    fn slow_answers_are_found_and_answers_at_the_bound_are_kept() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let slow = |tally: &Tally| {
+            taken_back(&Tally { answers: tally.impressions, slow: tally.clicks, ..Tally::default() })
+        };
+        let kept = (0..1_000).filter(|_| first_alarm(&mut rng, 0.01, 0.0, 300, slow).is_none()).count();
+        assert!(kept >= 990, "{kept}");
+        let found = (0..100).map(|_| first_alarm(&mut rng, 0.02, 0.0, 300, slow).unwrap()).max().unwrap();
+        println!("2 % slow answers where 1 % may be: found after {found} answers at most");
+        assert!(found <= 20_000, "{found}");
+    }
+
+    #[test]
+    fn the_reason_says_what_was_seen() {
+        let say = |tally: Tally| match guard().judge(&tally) {
+            Verdict::Keep => "keep".to_owned(),
+            Verdict::RollBack(reason) => reason.to_string(),
+        };
+        assert_eq!(say(Tally::default()), "keep");
+        let clicks = Tally { impressions: 100_000, promised: 2_000.0, clicks: 1_000, ..Tally::default() };
+        assert_eq!(
+            say(clicks),
+            "promises too much: 2000.0 clicks promised in 100000 impressions, 1000 came; a factor of 1.3 is allowed"
+        );
+        assert!(say(Tally { promised: 500.0, ..clicks }).starts_with("promises too little: 500.0"));
+        assert_eq!(
+            say(Tally { answers: 10_000, slow: 300, ..Tally::default() }),
+            "is too slow: 300 of 10000 answers took longer than the bound; 1 % may"
+        );
+        // No click at all is no division by 0.
+        assert!(say(Tally { clicks: 0, ..clicks }).contains("0 came"));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let own = GuardSettings::default();
+        for (settings, problem) in [
+            (GuardSettings { factor: 1.0, ..own }, "factor is 1; it must be above 1"),
+            (GuardSettings { factor: f64::NAN, ..own }, "factor is NaN"),
+            (GuardSettings { slow_share: 0.0, ..own }, "slow_share is 0"),
+            (GuardSettings { false_alarms: 0.9, ..own }, "false_alarms is 0.9"),
+        ] {
+            assert!(Guard::new(settings).unwrap_err().to_string().contains(problem), "{settings:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the numbers are, there is a verdict, and what was promised and came in the allowed relation is kept.
+        #[test]
+        fn what_is_as_promised_is_kept(
+            impressions in any::<u64>(),
+            clicks in 0u64..1_000_000_000,
+            factor in 0.78f64..1.29,
+            slow in 0u64..1_000_000,
+        ) {
+            let (promised, answers) = (clicks as f64 * factor, slow * 100);
+            let tally = Tally { impressions, promised, clicks, answers, slow };
+            prop_assert_eq!(guard().judge(&tally), Verdict::Keep);
+        }
+
+        #[test]
+        fn a_tally_of_parts_is_that_of_the_whole(rows in prop::collection::vec((any::<f64>(), any::<bool>()), 0..50)) {
+            let (mut whole, mut parts) = (Tally::default(), Tally::default());
+            for (promised, yes) in rows {
+                let mut part = Tally::default();
+                for tally in [&mut whole, &mut part] {
+                    tally.note_impression(promised, yes);
+                    tally.note_answer(yes);
+                }
+                parts.add(&part);
+            }
+            prop_assert!(whole.promised.is_finite());
+            prop_assert_eq!(whole, parts);
+        }
+    }
+}

@@ -18,7 +18,7 @@ use crate::calibration::{Calibration, Calibrator, logit};
 use crate::features::mix;
 use crate::frozen::{AdPart, Frozen, RequestPart, is_frozen, probability};
 use crate::fusion::Fusion;
-use crate::guard::Counts;
+use crate::guard::Tally;
 use crate::offline::{FileError, load_deep};
 use crate::progress::Recent;
 use crate::rows::Slot;
@@ -148,9 +148,9 @@ pub struct GuestReport {
     pub alone: Recent,
     /// By both.
     pub fused: Recent,
-    /// What was served to the users that it serves, by both, since it began to: what promises are held against. What was before
-    /// is the home model alone.
-    pub served: Counts,
+    /// What was served to the users that it serves, by both, since it began to: what promises are held against.
+    /// Answers are counted elsewhere.
+    pub served: Tally,
     /// The weight of the guest's word, from 0 to 1.
     pub weight: f32,
 }
@@ -164,7 +164,7 @@ struct Known {
     home: Recent,
     alone: Recent,
     fused: Recent,
-    served: Counts,
+    served: Tally,
 }
 
 impl Default for Known {
@@ -176,7 +176,7 @@ impl Default for Known {
             home: Recent::default(),
             alone: Recent::default(),
             fused: Recent::default(),
-            served: Counts::default(),
+            served: Tally::default(),
         }
     }
 }
@@ -189,19 +189,6 @@ struct Watched {
     known: Known,
     /// Reused from example to example.
     request: RequestPart,
-}
-
-/// Counts an impression that was predicted as `served`, and as `before` by the home model alone.
-fn note(counts: &mut Counts, served: f32, before: f32, label: bool) {
-    let loss = |probability: f32| {
-        let probability = f64::from(probability);
-        -(if label { probability } else { 1.0 - probability }).ln()
-    };
-    counts.impressions += 1;
-    counts.clicks += u64::from(label);
-    counts.predicted += f64::from(served);
-    counts.log_loss += loss(served);
-    counts.log_loss_before = Some(counts.log_loss_before.unwrap_or(0.0) + loss(before));
 }
 
 /// The guests as the trainer knows them.
@@ -223,14 +210,14 @@ impl Guests {
                     let mut known = before.known;
                     if before.role != *role {
                         // Another role, other users: what was served to those before says nothing of these.
-                        known.served = Counts::default();
+                        known.served = Tally::default();
                     }
                     known
                 }
                 None => self.remembered.remove(&guest.id).unwrap_or_default(),
             };
             if *role == Role::Shadow {
-                known.served = Counts::default();
+                known.served = Tally::default();
             }
             let (guest, request) = (Arc::clone(guest), RequestPart::default());
             self.watched.push(Watched { guest, role: *role, known, request });
@@ -268,7 +255,7 @@ impl Guests {
             known.alone.note(f64::from(alone), label);
             known.fused.note(f64::from(fused), label);
             if served.is_none() && serves(watched.role, &watched.guest, user) {
-                note(&mut known.served, fused, home, label);
+                known.served.note_impression(f64::from(fused), label);
                 served = Some(fused);
             }
         }

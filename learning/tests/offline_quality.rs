@@ -4,11 +4,13 @@
 
 mod world;
 
-use haggle_learning::Batch;
 use haggle_learning::offline::metrics::{Losses, auc};
-use haggle_learning::offline::{DeepSettings, FactorSettings, FfmSettings, LogisticSettings, Settings};
-use rand::SeedableRng;
+use haggle_learning::offline::{
+    Deep, DeepSettings, FactorSettings, FfmSettings, Learner, LogisticSettings, Settings,
+};
+use haggle_learning::{Batch, Slot};
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use world::{World, closed};
 
 /// Rows of one world to learn from and to be judged on.
@@ -98,4 +100,24 @@ fn pairs_of_fields_are_learned_by_vectors_and_not_by_weights() {
     assert!(logistic > 0.2 && logistic < 0.4, "{logistic}");
     assert!(ffm > 0.55, "{ffm}");
     assert!(deep > ffm + 0.02, "{deep} {ffm}");
+}
+
+/// Fields that hardly ever differ are in every log of a small shop, and its first days are a short log.
+#[test]
+fn a_short_log_of_many_fields_that_say_nothing_costs_little_more_than_its_rate() {
+    let mut random = StdRng::seed_from_u64(3);
+    let mut batch = Batch::default();
+    for _ in 0..4_000 {
+        for field in 0..22u16 {
+            let value = if field < 14 { 0 } else { random.random_range(0..50u32) };
+            batch.push(Slot { field, index: u32::from(field) << 18 | value, value: 1.0 });
+        }
+        batch.end(f32::from(random.random::<f32>() < 0.05));
+    }
+    let rate = batch.labels().iter().map(|label| f64::from(*label)).sum::<f64>() / 4_000.0;
+    let constant = -(rate * rate.ln() + (1.0 - rate) * (1.0 - rate).ln());
+    let settings = DeepSettings { fields: 22, ..DeepSettings::default() };
+    let loss = Deep::new(settings).unwrap().learn(&batch).mean_log_loss();
+    println!("one pass over 4,000 rows: {loss:.4}, their rate in hindsight {constant:.4}");
+    assert!(loss < 1.3 * constant);
 }

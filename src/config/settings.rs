@@ -136,7 +136,7 @@ settings! {
     load_shedding: Mode = "enforce";
     /// How long requests may wait for their turn before some are let go.
     queue_target: Duration = "2ms", within(Duration::from_millis(1), Duration::from_secs(1));
-    /// A model of archives that serves is rolled back when 99 of 100 bids take longer, at three looks in a row.
+    /// A model of archives that serves is rolled back when it is shown that more than 1 of 100 answers take longer.
     model_latency: Duration = "20ms", within(Duration::from_millis(1), Duration::from_secs(1));
     /// Whether models of archives are rolled back by the node itself, or it only warns.
     model_rollback: bool = "true";

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use haggle_actors::learner::Guests;
-use haggle_learning::{Counts, Guard, GuardSettings, Guest, GuestReport, Role};
+use haggle_learning::guard::{Guard, GuardSettings, Tally, Verdict};
+use haggle_learning::{Guest, GuestReport, Role};
 
 use super::state::State;
 use crate::exit::{Exit, ExitError};
@@ -25,8 +26,6 @@ use crate::model::registry::{Refusal, Registry};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks between two judgements of what serves.
 const JUDGE_EVERY: u32 = 10;
-/// Bids that a latency is read off at least; fewer say nothing.
-const FEWEST_BIDS: u64 = 1_000;
 /// The registry's folder in a node's data folder.
 const FOLDER: &str = "models";
 
@@ -36,17 +35,17 @@ pub(super) struct Follower {
     guests: Arc<ArcSwap<Guests>>,
     /// The version that was looked at last, whether it could be used or not; none before the first look.
     seen: Option<u64>,
-    /// Of each model that serves, by its name and whether it is tried out.
-    guards: BTreeMap<(String, bool), Guard>,
-    /// Bids by how long they took, as of the last judgement.
-    timed: Vec<(f64, u64)>,
+    /// Answers while each model served, by its name and whether to all: how many, and how many took too long.
+    answers: BTreeMap<(String, bool), (u64, u64)>,
+    /// All answers, and those that took too long, as of the last judgement.
+    timed: (u64, u64),
 }
 
 impl Follower {
     /// Follows the registry of a data folder. Nobody is here yet.
     pub(super) fn new(data: &Path) -> Result<Self, ExitError> {
         let registry = Registry::open(data.join(FOLDER))?;
-        Ok(Self { registry, guests: Arc::default(), seen: None, guards: BTreeMap::new(), timed: Vec::new() })
+        Ok(Self { registry, guests: Arc::default(), seen: None, answers: BTreeMap::new(), timed: (0, 0) })
     }
 
     /// The list that it keeps.
@@ -104,23 +103,22 @@ impl Follower {
 
     /// Takes back what does not keep its promises.
     fn judge(&mut self, state: &State) {
-        let timed = state.metrics.bid_durations();
-        let latency_us = quantile(&self.timed, &timed).map(|seconds| seconds * 1e6);
+        let timed = slow(&state.metrics.bid_durations(), state.settings.model_latency);
+        let since = (timed.0.saturating_sub(self.timed.0), timed.1.saturating_sub(self.timed.1));
         self.timed = timed;
         let Some(report) = state.learner.load_full() else { return };
+        let Ok(guard) = Guard::new(GuardSettings::default()) else { return };
         let serves = |report: &&GuestReport| report.role != Role::Shadow;
-        let limit = state.settings.model_latency;
-        let settings =
-            GuardSettings { latency_us: Some(limit.as_secs_f64() * 1e6), ..GuardSettings::default() };
-        let mut guards = BTreeMap::new();
+        let mut answers = BTreeMap::new();
         for guest in report.guests.iter().filter(serves) {
             let key = (guest.id.clone(), guest.role == Role::Serving);
-            let Some(mut guard) = self.guards.remove(&key).or_else(|| Guard::new(settings)) else { continue };
-            let counts = Counts { latency_us, ..guest.served };
-            let fault = guard.look(&counts);
-            guards.insert(key, guard);
-            let Some(fault) = fault else { continue };
-            let reason = format!("rolled back by the node: {}, {fault}", guest.id);
+            // Those before the first judgement were answered without it, in part.
+            let counted =
+                self.answers.get(&key).map_or((0, 0), |before| (before.0 + since.0, before.1 + since.1));
+            answers.insert(key, counted);
+            let tally = Tally { answers: counted.0, slow: counted.1, ..guest.served };
+            let Verdict::RollBack(fault) = guard.judge(&tally) else { continue };
+            let reason = format!("rolled back by the node: {} {fault}", guest.id);
             if !state.settings.model_rollback {
                 tracing::warn!(model = guest.id, %fault, "a model of archives would be rolled back");
                 continue;
@@ -148,7 +146,7 @@ impl Follower {
                 }
             }
         }
-        self.guards = guards;
+        self.answers = answers;
     }
 
     /// Goes on looking as long as the node lives, on a thread of its own.
@@ -169,20 +167,13 @@ impl Follower {
     }
 }
 
-/// Below which 99 of 100 took that came between two counts by upper bounds; none of too few, or where it is beyond all bounds the
-/// last one.
-fn quantile(before: &[(f64, u64)], now: &[(f64, u64)]) -> Option<f64> {
-    let count = |at: usize| {
-        let old = before.get(at).map_or(0, |(_, count)| *count);
-        now.get(at).map_or(0, |(_, count)| count.saturating_sub(old))
-    };
-    let all = count(now.len().checked_sub(1)?);
-    if all < FEWEST_BIDS {
-        return None;
-    }
-    let found = (0..now.len()).find(|at| count(*at) as f64 >= 0.99 * all as f64)?;
-    let last = now.iter().rev().find(|(bound, _)| bound.is_finite()).map(|(bound, _)| *bound);
-    now.get(found).map(|(bound, _)| *bound).filter(|bound| bound.is_finite()).or(last)
+/// How many answers there were, and how many took longer than a bound, of counts by upper limits. A bound between two limits counts
+/// as the upper one, so that nothing is called slow that was not.
+fn slow(durations: &[(f64, u64)], bound: Duration) -> (u64, u64) {
+    let all = durations.last().map_or(0, |(_, count)| *count);
+    let within =
+        durations.iter().find(|(limit, _)| *limit >= bound.as_secs_f64()).map_or(all, |(_, count)| *count);
+    (all, all.saturating_sub(within))
 }
 
 #[cfg(test)]
@@ -190,13 +181,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_that_99_of_100_bids_took_is_of_those_since_the_last_look() {
-        let before = [(0.001, 10), (0.01, 1_000), (f64::INFINITY, 5_000)];
-        let now = [(0.001, 990_010), (0.01, 1_000_990), (f64::INFINITY, 1_005_000)];
-        assert_eq!(quantile(&before, &now), Some(0.01));
-        assert_eq!(quantile(&[], &now), Some(0.01));
-        assert_eq!(quantile(&now, &now), None, "nothing came");
-        assert_eq!(quantile(&[], &[]), None);
-        assert_eq!(quantile(&[], &[(0.1, 0), (f64::INFINITY, 2_000)]), Some(0.1), "beyond all bounds");
+    fn answers_beyond_the_bound_are_slow_and_none_that_may_not_be() {
+        let durations = [(0.01, 900), (0.02, 950), (0.05, 990), (f64::INFINITY, 1_000)];
+        assert_eq!(slow(&durations, Duration::from_millis(20)), (1_000, 50));
+        assert_eq!(
+            slow(&durations, Duration::from_millis(30)),
+            (1_000, 10),
+            "some of 20 to 50 ms were within 30"
+        );
+        assert_eq!(slow(&durations, Duration::from_millis(500)), (1_000, 0), "beyond all limits");
+        assert_eq!(slow(&[], Duration::from_millis(20)), (0, 0));
     }
 }

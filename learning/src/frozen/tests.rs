@@ -141,7 +141,7 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
     for (at, (unit, weight)) in units.iter().zip(&model.output).enumerate() {
         lanes[at % 8] += unit * weight;
     }
-    own + crate::offline::simd::sum(&lanes)
+    (own + crate::offline::simd::sum(&lanes)).clamp(-15.0, 15.0)
 }
 
 #[test]

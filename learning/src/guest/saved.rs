@@ -1,8 +1,7 @@
 //! What was learned of guests, in a checkpoint.
 //!
 //! Little-endian, in an [`envelope`]: `u8` guests, and of each `u16` bytes of its name, the name, `u64` examples, three times
-//! recent progress (home, alone, fused), what was served (`u64` impressions, `u64` clicks, `f64` predicted, `f64` log loss, `f64`
-//! log loss of the home model), the calibration and the fusion.
+//! recent progress (home, alone, fused), what was served (`u64` impressions, `u64` clicks, `f64` promised), the calibration and the fusion.
 
 use super::{Guests, Known, MOST_GUESTS};
 use crate::calibration::Calibrator;
@@ -10,10 +9,9 @@ use crate::checkpoint::{read_recent, write_recent};
 use crate::envelope::{self, Kind, Reader};
 use crate::error::ModelError;
 use crate::fusion::Fusion;
-use crate::guard::Counts;
+use crate::guard::Tally;
 
 const KIND: Kind = Kind { magic: *b"HAGGLEGU", format: 1, oldest: 1, name: "knowledge of models" };
-const IMPOSSIBLE: ModelError = ModelError::Invalid("what is saved of models is impossible");
 const CUT: ModelError = ModelError::Invalid("what is saved of models ends early");
 
 impl Guests {
@@ -34,12 +32,10 @@ impl Guests {
                 for recent in [&known.home, &known.alone, &known.fused] {
                     write_recent(recent, out);
                 }
-                let Counts { impressions, clicks, predicted, log_loss, log_loss_before, .. } = known.served;
+                let Tally { impressions, clicks, promised, .. } = known.served;
                 out.extend_from_slice(&impressions.to_le_bytes());
                 out.extend_from_slice(&clicks.to_le_bytes());
-                for sum in [predicted, log_loss, log_loss_before.unwrap_or(0.0)] {
-                    out.extend_from_slice(&sum.to_le_bytes());
-                }
+                out.extend_from_slice(&promised.to_le_bytes());
                 known.calibrator.write(out);
                 known.fusion.write(out);
             }
@@ -63,7 +59,7 @@ impl Guests {
                 home: read_recent(&mut reader)?,
                 alone: read_recent(&mut reader)?,
                 fused: read_recent(&mut reader)?,
-                served: read_counts(&mut reader)?,
+                served: read_tally(&mut reader)?,
                 calibrator: Calibrator::read(&mut reader)?,
                 fusion: Fusion::read(&mut reader)?,
             };
@@ -77,17 +73,13 @@ impl Guests {
     }
 }
 
-fn read_counts(reader: &mut Reader<'_>) -> Result<Counts, ModelError> {
+fn read_tally(reader: &mut Reader<'_>) -> Result<Tally, ModelError> {
     let (impressions, clicks) = (reader.u64().ok_or(CUT)?, reader.u64().ok_or(CUT)?);
-    let mut sum = || reader.f64().ok_or(CUT).and_then(possible);
-    let (predicted, log_loss, before) = (sum()?, sum()?, sum()?);
-    if clicks > impressions || predicted > impressions as f64 {
-        return Err(IMPOSSIBLE);
+    let promised = reader.f64().ok_or(CUT)?;
+    // Sums of millions are a little off.
+    let possible = (0.0..=impressions as f64 * 1.001).contains(&promised);
+    if clicks > impressions || !possible {
+        return Err(ModelError::Invalid("what is saved of models is impossible"));
     }
-    let log_loss_before = (impressions > 0).then_some(before);
-    Ok(Counts { impressions, clicks, predicted, log_loss, log_loss_before, latency_us: None })
-}
-
-fn possible(sum: f64) -> Result<f64, ModelError> {
-    if sum.is_finite() && sum >= 0.0 { Ok(sum) } else { Err(IMPOSSIBLE) }
+    Ok(Tally { impressions, clicks, promised, ..Tally::default() })
 }

@@ -130,6 +130,16 @@ impl Deep {
         slots.iter().for_each(|slot| self.vectors.prefetch(slot.index, learn));
     }
 
+    /// Rows that may be learned at once so early. All rows of a minibatch are judged by the same numbers, so where nothing is known
+    /// yet each would push what all of them share the same way, far beyond where it belongs. Normalising needs many rows.
+    fn bold(&self) -> usize {
+        if self.settings.normalise {
+            usize::MAX
+        } else {
+            usize::try_from(self.steps / 16).unwrap_or(usize::MAX).saturating_add(1)
+        }
+    }
+
     /// Rows to learn at once, so that the last ones of a batch are no fewer than others.
     fn part(&self, rows: usize) -> usize {
         let most = usize::from(self.settings.minibatch);
@@ -145,8 +155,10 @@ fn learn_kernel(model: &mut Deep, batch: &Batch) -> Losses {
     // Out of the model, so that both can be changed.
     let mut work = std::mem::take(&mut model.work);
     let part = model.part(batch.len());
-    for start in (0..batch.len()).step_by(part) {
-        let rows = start..batch.len().min(start + part);
+    let mut start = 0;
+    while start < batch.len() {
+        let rows = start..batch.len().min(start + part.min(model.bold()));
+        start = rows.end;
         losses.add(&match model.settings.size {
             8 => learn_part::<8>(model, batch, rows, &mut work),
             _ => learn_part::<16>(model, batch, rows, &mut work),
