@@ -169,7 +169,7 @@ metrics! {
     /// Recent positive outcomes behind a model's calibration and normalised entropy.
     ModelRecentPositives = Gauge "haggle_model_recent_positives" ["head"];
     /// Recent mean log loss of clicks for each model of archives: by the home model alone, by it alone, by both.
-    ArchiveModelLogLoss = Gauge "haggle_archive_model_log_loss" ["model", "role", "by"];
+    ArchiveModelLogLoss = Gauge "haggle_archive_model_log_loss" ["by", "model", "role"];
     /// Clicks that a model of archives and the home model together promised lately for each one that came.
     ArchiveModelCalibration = Gauge "haggle_archive_model_calibration" ["model", "role"];
     /// The part that a model of archives has in what is predicted, 0 to 1.

@@ -265,7 +265,8 @@ fn libsvm_and_vowpal_wabbits_text_need_no_schema() {
 #[test]
 fn a_deep_model_becomes_smaller_and_answers_nearly_the_same() {
     let logs = Logs::new(20_000);
-    logs.train("deep", "deep", &["--vector-bits", "14"]);
+    // Few enough bits that what is said of rows that hold nothing weighs little.
+    logs.train("deep", "deep", &["--vector-bits", "14", "--bits", "16"]);
     let (deep, test) = (logs.path("deep"), logs.path("test.tsv"));
     let compress = ["model", "compress", "--model", &deep, "--data", &test, "--ad-fields", "ad,advertiser"];
     let report = json(&[&compress[..], &["--train", &logs.path("train.tsv")]].concat());
@@ -274,7 +275,7 @@ fn a_deep_model_becomes_smaller_and_answers_nearly_the_same() {
     assert_eq!(forms.len(), 13, "{report}");
     let full = form("full");
     assert!(number(full, "log_loss_change").abs() < 1e-6 && number(full, "auc_change").abs() < 1e-5);
-    for (name, size) in [("f16", 0.51), ("i8", 0.27), ("prune,i8", 0.25)] {
+    for (name, size) in [("f16", 0.51), ("i8", 0.3), ("prune,i8", 0.25)] {
         assert!(number(form(name), "file_bytes") < size * number(full, "file_bytes"), "{name}: {report}");
         assert!(number(form(name), "candidate_ns") > 0.0);
     }

@@ -45,7 +45,7 @@ impl ArchiveModels {
             }
             for (by, recent) in [("home", &report.home), ("alone", &report.alone), ("both", &report.fused)] {
                 if recent.examples > 0.0 {
-                    let gauge = self.log_loss.with_label_values(&[labels[0], role, by]);
+                    let gauge = self.log_loss.with_label_values(&[by, labels[0], role]);
                     gauge.set(recent.log_loss / recent.examples);
                 }
             }

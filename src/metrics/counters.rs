@@ -338,6 +338,8 @@ impl Maker {
 
 #[cfg(test)]
 mod tests {
+    use haggle_learning::guard::Tally;
+    use haggle_learning::{Recent, Role};
     use prometheus::proto::MetricType;
 
     use super::*;
@@ -346,6 +348,17 @@ mod tests {
     fn metrics() -> Metrics {
         let metrics = Metrics::new(&["alder", "birch"], 2, &["overdrawn"]).unwrap();
         assert!(metrics.campaign(0, "boots").is_some());
+        let some = Recent { examples: 10.0, positives: 1.0, predicted: 1.0, log_loss: 3.0 };
+        metrics.archive_models(&[GuestReport {
+            id: "march".to_owned(),
+            role: Role::Serving,
+            examples: 10,
+            home: some,
+            alone: some,
+            fused: some,
+            served: Tally::default(),
+            weight: 0.5,
+        }]);
         metrics
     }
 

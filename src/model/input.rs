@@ -199,6 +199,6 @@ pub(super) fn feature_index(path: Option<&Path>) -> Result<Option<FeatureIndex>,
 /// The first rows of a file.
 pub(super) fn sample(path: &Path, options: &ReadOptions) -> Result<Batch, ExitError> {
     let mut batch = Batch::default();
-    Reader::open(path, options)?.fill(&mut batch, 2 * ROWS)?;
+    Rows::open(path, options)?.fill(&mut batch, 2 * ROWS)?;
     Ok(batch)
 }
