@@ -64,7 +64,10 @@ impl Follower {
             let guests = self.read()?;
             let shown: Vec<String> =
                 guests.iter().map(|(guest, role)| format!("{} ({role:?})", guest.id())).collect();
-            tracing::info!(version, models = shown.join(", "), "models of archives changed");
+            // A node without a registry has nothing to say.
+            if version > 0 {
+                tracing::info!(version, models = shown.join(", "), "models of archives changed");
+            }
             self.guests.store(Arc::new(guests));
             Ok(())
         });
