@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_worthless_model_costs_next_to_nothing() {
         let noise = |number: u64, causes: [f32; 2]| {
-            vec![causes[0] + causes[1] - 2.0, if number % 2 == 0 { 5.0 } else { -8.0 }]
+            vec![causes[0] + causes[1] - 2.0, if number.is_multiple_of(2) { 5.0 } else { -8.0 }]
         };
         let (alone, bayes, fusion) = run(Rule::Bayes, 2, noise);
         // The logarithm of the first share, and the part of it that is given back.

@@ -1,5 +1,7 @@
 //! What a model of archives brings to one that learns while it bids: a made-up shop whose truth is known.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use haggle_domain::PrivacyKey;

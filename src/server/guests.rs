@@ -145,7 +145,7 @@ impl Follower {
             match rolled_back {
                 Ok(_) => tracing::error!(model = guest.id, %fault, "a model of archives was rolled back"),
                 Err(error) => {
-                    tracing::warn!(model = guest.id, %fault, error = error.message, "not rolled back")
+                    tracing::warn!(model = guest.id, %fault, error = error.message, "not rolled back");
                 }
             }
         }
