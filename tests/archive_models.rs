@@ -98,6 +98,18 @@ fn what_a_node_saw_teaches_a_model_that_then_serves_beside_its_own() {
     let registry = format!("{data}/models");
     let id = haggle(&["model", "register", &path("small"), "--registry", &registry]);
     haggle(&["model", "promote", &id, "--registry", &registry]);
+    // One that a node cannot ask is said to be so, and keeps no other from serving.
+    let weights = path("weights");
+    haggle(&[
+        "model", "train", "--data", &node, "--format", "haggle", "--model", "logistic", "--out", &weights,
+    ]);
+    let other = haggle(&["model", "register", &weights, "--registry", &registry]);
+    let said = Command::new(env!("CARGO_BIN_EXE_haggle"))
+        .args(["model", "shadow", &other, "--registry", &registry])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains(&format!("nodes cannot ask {other}: ")), "{said}");
 
     // The node goes on where it was, with the model.
     let port = two_ports();

@@ -35,6 +35,8 @@ pub(super) struct Follower {
     guests: Arc<ArcSwap<Guests>>,
     /// The version that was looked at last, whether it could be used or not; none before the first look.
     seen: Option<u64>,
+    /// What was wrong the last time, so that it is said once.
+    problem: Option<String>,
     /// Answers while each model served, by its name and whether to all: how many, and how many took too long.
     answers: BTreeMap<(String, bool), (u64, u64)>,
     /// All answers, and those that took too long, as of the last judgement.
@@ -45,7 +47,14 @@ impl Follower {
     /// Follows the registry of a data folder. Nobody is here yet.
     pub(super) fn new(data: &Path) -> Result<Self, ExitError> {
         let registry = Registry::open(data.join(FOLDER))?;
-        Ok(Self { registry, guests: Arc::default(), seen: None, answers: BTreeMap::new(), timed: (0, 0) })
+        Ok(Self {
+            registry,
+            guests: Arc::default(),
+            seen: None,
+            problem: None,
+            answers: BTreeMap::new(),
+            timed: (0, 0),
+        })
     }
 
     /// The list that it keeps.
@@ -71,37 +80,49 @@ impl Follower {
             self.guests.store(Arc::new(guests));
             Ok(())
         });
-        if let Err(error) = result {
-            tracing::error!(
-                error = error.message,
-                "the registry of models cannot be used; nothing is changed"
-            );
+        let problem = result.err().map(|error| error.message);
+        if let Some(error) = problem.as_ref().filter(|_| problem != self.problem) {
+            tracing::error!(error, "the registry of models cannot be used; nothing is changed");
         }
+        self.problem = problem;
     }
 
+    /// The models with a role. One that bids rest on has to be readable; one that is only watched is left out where it is not.
     fn read(&self) -> Result<Guests, ExitError> {
         let roles = self.registry.state()?.roles;
         let canary = roles.canary.as_ref().map(|canary| (&canary.id, Role::Canary(canary.share_per_mille)));
         let serving = roles.serving.as_ref().map(|id| (id, Role::Serving));
-        let shadows = roles.shadow.iter().map(|id| (id, Role::Shadow));
-        let known = self.guests.load();
-        let all = canary.into_iter().chain(serving).chain(shadows);
-        all.map(|(id, role)| {
-            // An id ends in its model's checksum, so the same id is the same model.
-            let here = known.iter().find(|(guest, _)| guest.id() == id).map(|(guest, _)| Arc::clone(guest));
-            let guest = match here {
-                Some(guest) => guest,
-                None => {
-                    let (_, bytes) = self.registry.load(id)?;
-                    Arc::new(Guest::load(id, &bytes).map_err(|error| {
-                        let problem = format!("model {id}: {error}; roll back, or promote another");
-                        ExitError::new(Exit::InputUnusable, problem)
-                    })?)
+        let mut guests = Guests::new();
+        for (id, role) in canary.into_iter().chain(serving) {
+            guests.push((self.guest(id)?, role));
+        }
+        for id in &roles.shadow {
+            match self.guest(id) {
+                Ok(guest) => guests.push((guest, Role::Shadow)),
+                Err(error) => {
+                    tracing::error!(
+                        model = id,
+                        error = error.message,
+                        "a model that was to be watched is left out"
+                    );
                 }
-            };
-            Ok((guest, role))
-        })
-        .collect()
+            }
+        }
+        Ok(guests)
+    }
+
+    fn guest(&self, id: &str) -> Result<Arc<Guest>, ExitError> {
+        // An id ends in its model's checksum, so the same id is the same model.
+        let known = self.guests.load();
+        if let Some((guest, _)) = known.iter().find(|(guest, _)| guest.id() == id) {
+            return Ok(Arc::clone(guest));
+        }
+        let (_, bytes) = self.registry.load(id)?;
+        let guest = Guest::load(id, &bytes).map_err(|error| {
+            let problem = format!("model {id}: {error}; roll back, or promote another");
+            ExitError::new(Exit::InputUnusable, problem)
+        })?;
+        Ok(Arc::new(guest))
     }
 
     /// Takes back what does not keep its promises.

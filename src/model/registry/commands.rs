@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use haggle_domain::{Clock, Timestamp};
+use haggle_learning::Guest;
 use serde_json::{Value, json};
 
 use super::{Registry, State};
@@ -12,7 +13,7 @@ use crate::exit::{Exit, ExitError};
 use crate::model::args::{
     IdArgs, ListArgs, PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, ShadowArgs,
 };
-use crate::model::{compare, to_json};
+use crate::model::{compare, say, to_json};
 
 /// Changes that `list` shows a person.
 const SHOWN: usize = 5;
@@ -115,7 +116,7 @@ fn table(models: &[Value], state: &State) -> String {
 pub(in crate::model) fn promote(args: &PromoteArgs) -> Result<(), ExitError> {
     let registry = open(&args.registry)?;
     // Whatever is wrong with its files is better said before it serves than after.
-    registry.load(&args.id)?;
+    warn_of(&args.id, &registry.load(&args.id)?.1);
     let mut beaten = None;
     let mut found = String::new();
     if let Some(data) = &args.if_better {
@@ -173,11 +174,20 @@ pub(in crate::model) fn shadow(args: &ShadowArgs) -> Result<(), ExitError> {
     let what = if args.off {
         format!("{} is no longer scored beside", args.id)
     } else {
-        registry.load(&args.id)?;
+        warn_of(&args.id, &registry.load(&args.id)?.1);
         format!("{} is scored beside", args.id)
     };
     let state = registry.change(now(), &what, |state| state.shadow(&args.id, !args.off))?;
     done(&what, &state, args.json)
+}
+
+/// Says of a model that nodes cannot ask that they cannot.
+fn warn_of(id: &str, bytes: &[u8]) {
+    if let Err(error) = Guest::load(id, bytes) {
+        say(&format!(
+            "nodes cannot ask {id}: {error}; they ask deep models that were trained with --format haggle"
+        ));
+    }
 }
 
 /// Prints what was done, and who does what now.
