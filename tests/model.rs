@@ -296,6 +296,8 @@ fn a_deep_model_becomes_smaller_and_answers_nearly_the_same() {
     let unknown = ["model", "compress", "--model", &deep, "--data", &test, "--ad-fields", "adv"];
     let (_, said) = failed(&unknown);
     assert!(said.contains("the model has no field adv; its fields are user, region"), "{said}");
+    let (_, said) = failed(&["model", "evaluate", "--model", &deep, "--data", &test, "--format", "haggle"]);
+    assert!(said.contains("was not trained on a node's journal"), "{said}");
     let (_, said) = failed(&["model", "compress", "--model", &small, "--data", &test]);
     assert!(said.contains("it is no deep model"), "{said}");
 }

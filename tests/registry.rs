@@ -252,3 +252,18 @@ fn a_killed_command_leaves_a_whole_state() {
     println!("{killed} of 40 commands were killed before they were done, version {version}");
     assert!(killed > 0);
 }
+
+#[test]
+fn a_pipe_in_place_of_the_state_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    fs::create_dir(&models).unwrap();
+    let made = Command::new("mkfifo").arg(models.join("state.json")).status().unwrap();
+    assert!(made.success());
+    let output = Command::new(env!("CARGO_BIN_EXE_haggle"))
+        .args(["model", "list", "--registry", models.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("state.json: is no file"), "{said}");
+}

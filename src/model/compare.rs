@@ -143,7 +143,7 @@ impl Judged {
     fn open(folder: &Path, args: &CompareArgs) -> Result<Self, ExitError> {
         let index = feature_index(args.rows.feature_index.as_deref())?;
         let (manifest, mut options, model) = folder::open(folder, index)?;
-        options.format = args.rows.format.or(options.format);
+        options.format = folder::format_of(&manifest, args.rows.format, options.format)?;
         options.bad_rows = args.rows.bad_rows;
         options.clicks.clone_from(&args.clicks);
         let (name, meaning) = (manifest.model, manifest.schema_hash);

@@ -136,7 +136,7 @@ fn sides(names: &[String], manifest: &Manifest, fields: usize) -> Result<Vec<Sid
 pub(super) fn compress(args: &CompressArgs, progress: &Progress) -> Result<CompressReport, ExitError> {
     let Contents { manifest, mut options, bytes, meaning, schema } =
         folder::contents(&args.model, feature_index(args.rows.feature_index.as_deref())?)?;
-    options.format = args.rows.format.or(options.format);
+    options.format = folder::format_of(&manifest, args.rows.format, options.format)?;
     options.bad_rows = args.rows.bad_rows;
     options.clicks.clone_from(&args.clicks);
     let deep = load_deep(&bytes, meaning)

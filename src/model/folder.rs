@@ -129,6 +129,10 @@ fn schema_file(hash: &str) -> String {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ExitError> {
+    // Opening a pipe would wait for somebody to write into it.
+    if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+        return Err(refuse(path, "is no file; copy the folder again, or train the model again"));
+    }
     fs::read(path).map_err(|error| {
         ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}", path.display()))
     })
@@ -241,6 +245,24 @@ pub(super) fn open(
     };
     let model = model.map_err(|error| refuse(&folder.join(&manifest.file), error))?;
     Ok((manifest, options, model))
+}
+
+/// How rows are written that a model is asked about: as is said, if rows written so mean what the model's do, else as its own.
+pub(super) fn format_of(
+    manifest: &Manifest,
+    given: Option<Format>,
+    own: Option<Format>,
+) -> Result<Option<Format>, ExitError> {
+    let journal = manifest.rows == RowKind::Journal;
+    if given.is_some_and(|format| (format == Format::Haggle) != journal) {
+        let problem = if journal {
+            "the model was trained on a node's journal, so it is asked about one; leave --format out"
+        } else {
+            "the model was not trained on a node's journal, so one means nothing to it"
+        };
+        return Err(ExitError::new(Exit::Usage, problem));
+    }
+    Ok(given.or(own))
 }
 
 /// What a model's folder holds: the manifest, how the model reads rows, its bytes, what its fields and indices mean, and the

@@ -213,7 +213,7 @@ fn baseline(report: &TrainReport, losses: &Losses) -> f64 {
 fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, ExitError> {
     let index = feature_index(args.rows.feature_index.as_deref())?;
     let (manifest, mut options, model) = folder::open(&args.model, index)?;
-    options.format = args.rows.format.or(options.format);
+    options.format = folder::format_of(&manifest, args.rows.format, options.format)?;
     options.bad_rows = args.rows.bad_rows;
     options.clicks.clone_from(&args.clicks);
     progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);
@@ -238,8 +238,9 @@ fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, 
 }
 
 fn predict(args: &PredictArgs, progress: &Progress) -> Result<(), ExitError> {
-    let (_, mut options, model) = folder::open(&args.model, feature_index(args.feature_index.as_deref())?)?;
-    options.format = args.format.or(options.format);
+    let (manifest, mut options, model) =
+        folder::open(&args.model, feature_index(args.feature_index.as_deref())?)?;
+    options.format = folder::format_of(&manifest, args.format, options.format)?;
     // Each row has its line in the output.
     (options.bad_rows, options.labels, options.repeats) = (0, false, true);
     progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);

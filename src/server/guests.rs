@@ -2,7 +2,8 @@
 //!
 //! The registry's state is looked at every second. A model is read and verified whole before anything changes, on a thread where
 //! nobody waits; then one list takes the other's place, and the learner publishes a snapshot with it. Bids that have loaded the old
-//! snapshot go on with it, so none is lost. What cannot be read changes nothing: what serves goes on serving, and the log says why.
+//! snapshot go on with it, so none is lost. A model that cannot be read is left out, and the log says why; then bids go by the model
+//! that learns while it bids.
 
 //!
 //! What serves is guarded: promises that do not hold, or bids that take too long, roll the registry back, with the reason in its
@@ -20,7 +21,7 @@ use haggle_learning::{Guest, GuestReport, Role};
 
 use super::state::State;
 use crate::exit::{Exit, ExitError};
-use crate::model::registry::{Refusal, Registry};
+use crate::model::registry::{self, Refusal, Registry};
 
 /// How often the registry is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -33,8 +34,8 @@ const FOLDER: &str = "models";
 pub(super) struct Follower {
     registry: Registry,
     guests: Arc<ArcSwap<Guests>>,
-    /// The version that was looked at last, whether it could be used or not; none before the first look.
-    seen: Option<u64>,
+    /// What was taken over whole; none before. The state and not its version, which begins anew where somebody removes the file.
+    seen: Option<registry::State>,
     /// What was wrong the last time, so that it is said once.
     problem: Option<String>,
     /// Answers while each model served, by its name and whether to all: how many, and how many took too long.
@@ -64,51 +65,47 @@ impl Follower {
 
     /// Takes over what the registry says, if that has changed. Reads files, so not to be called where others wait.
     pub(super) fn look(&mut self) {
-        let result = self.registry.version().and_then(|version| {
-            if self.seen == Some(version) {
-                return Ok(());
-            }
-            // Also where the rest fails: what is wrong is said once, not every second.
-            self.seen = Some(version);
-            let guests = self.read()?;
-            let shown: Vec<String> =
-                guests.iter().map(|(guest, role)| format!("{} ({role:?})", guest.id())).collect();
-            // A node without a registry has nothing to say.
-            if version > 0 {
-                tracing::info!(version, models = shown.join(", "), "models of archives changed");
-            }
-            self.guests.store(Arc::new(guests));
-            Ok(())
-        });
-        let problem = result.err().map(|error| error.message);
+        let problem = match self.registry.state() {
+            Ok(state) if self.seen.as_ref() == Some(&state) => None,
+            Ok(state) => self.take(state),
+            Err(error) => Some(error.message),
+        };
+        // What is wrong is said once, not every second.
         if let Some(error) = problem.as_ref().filter(|_| problem != self.problem) {
-            tracing::error!(error, "the registry of models cannot be used; nothing is changed");
+            tracing::error!(error, "what the registry of models says is not all done");
         }
         self.problem = problem;
     }
 
-    /// The models with a role. One that bids rest on has to be readable; one that is only watched is left out where it is not.
-    fn read(&self) -> Result<Guests, ExitError> {
-        let roles = self.registry.state()?.roles;
+    /// Has the models with a role asked, and no others: who lost its role goes, whatever else is wrong. One that cannot be read is
+    /// left out, and tried again at the next look.
+    fn take(&mut self, state: registry::State) -> Option<String> {
+        let roles = &state.roles;
         let canary = roles.canary.as_ref().map(|canary| (&canary.id, Role::Canary(canary.share_per_mille)));
         let serving = roles.serving.as_ref().map(|id| (id, Role::Serving));
-        let mut guests = Guests::new();
-        for (id, role) in canary.into_iter().chain(serving) {
-            guests.push((self.guest(id)?, role));
-        }
-        for id in &roles.shadow {
+        let shadows = roles.shadow.iter().map(|id| (id, Role::Shadow));
+        let (mut guests, mut problems) = (Guests::new(), Vec::new());
+        for (id, role) in canary.into_iter().chain(serving).chain(shadows) {
             match self.guest(id) {
-                Ok(guest) => guests.push((guest, Role::Shadow)),
-                Err(error) => {
-                    tracing::error!(
-                        model = id,
-                        error = error.message,
-                        "a model that was to be watched is left out"
-                    );
-                }
+                Ok(guest) => guests.push((guest, role)),
+                Err(error) => problems.push(error.message),
             }
         }
-        Ok(guests)
+        let same = |old: &Guests| {
+            let pairs = old.iter().zip(&guests);
+            old.len() == guests.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(&a.0, &b.0) && a.1 == b.1)
+        };
+        if !same(&self.guests.load()) {
+            let shown: Vec<String> =
+                guests.iter().map(|(guest, role)| format!("{} ({role:?})", guest.id())).collect();
+            tracing::info!(version = state.version, models = shown.join(", "), "models of archives changed");
+            self.guests.store(Arc::new(guests));
+        }
+        if problems.is_empty() {
+            self.seen = Some(state);
+            return None;
+        }
+        Some(problems.join("; "))
     }
 
     fn guest(&self, id: &str) -> Result<Arc<Guest>, ExitError> {

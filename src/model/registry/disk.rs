@@ -52,6 +52,10 @@ pub(super) fn read(folder: &Path) -> Result<State, ExitError> {
     let cannot = |error: io::Error| {
         ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}", path.display()))
     };
+    // Opening a pipe would wait for somebody to write into it.
+    if fs::metadata(&path).is_ok_and(|it| !it.is_file()) {
+        return Err(refuse(&path, format!("is no file; {REMEDY}")));
+    }
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
@@ -141,6 +145,9 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 /// when the process ends, however that ends.
 pub(super) fn lock(folder: &Path, name: &str) -> Result<File, ExitError> {
     let path = folder.join(name);
+    if fs::metadata(&path).is_ok_and(|it| !it.is_file()) {
+        return Err(refuse(&path, "is no file; remove it"));
+    }
     let locked = OpenOptions::new().create(true).append(true).open(&path).and_then(|file| {
         file.lock()?;
         Ok(file)
