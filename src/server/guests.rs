@@ -4,7 +4,6 @@
 //! nobody waits; then one list takes the other's place, and the learner publishes a snapshot with it. Bids that have loaded the old
 //! snapshot go on with it, so none is lost. A model that cannot be read is left out, and the log says why; then bids go by the model
 //! that learns while it bids.
-
 //!
 //! What serves is guarded: promises that do not hold, or bids that take too long, roll the registry back, with the reason in its
 //! history.
@@ -146,18 +145,18 @@ impl Follower {
             }
             let rolled_back = self.registry.change(state.clock.now(), &reason, |roles| {
                 // Somebody may have changed it meanwhile.
-                let roles_now = &roles.roles;
-                let canary = roles_now.canary.as_ref().is_some_and(|canary| canary.id == guest.id);
-                let still = match guest.role {
-                    Role::Serving => {
-                        roles_now.serving.as_ref() == Some(&guest.id) && roles_now.canary.is_none()
+                let canary = roles.roles.canary.as_ref().map(|canary| canary.id.as_str());
+                let serving = roles.roles.serving.as_deref();
+                let (tried, serves) = (canary == Some(&guest.id), serving == Some(&guest.id));
+                match guest.role {
+                    // What is tried out beside one that is taken back ends first.
+                    Role::Serving if serves && canary.is_some() => {
+                        roles.rollback()?;
+                        roles.rollback()
                     }
-                    _ => canary,
-                };
-                if still {
-                    roles.rollback().map(drop)
-                } else {
-                    Err(Refusal(format!("{} serves no more", guest.id)))
+                    Role::Serving if serves => roles.rollback(),
+                    Role::Canary(_) if tried => roles.rollback(),
+                    _ => Err(Refusal(format!("{} serves no more", guest.id))),
                 }
             });
             match rolled_back {

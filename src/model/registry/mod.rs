@@ -104,16 +104,6 @@ impl Registry {
         disk::read(&self.folder)
     }
 
-    /// The state's version: 0 where nothing was ever promoted. Cheap: one small file is read, so that somebody who wants
-    /// to know of changes can look every second.
-    ///
-    /// # Errors
-    ///
-    /// As of [`Registry::state`].
-    pub fn version(&self) -> Result<u64, ExitError> {
-        self.state().map(|state| state.version)
-    }
-
     /// A model's manifest, and the bytes of its file: their length and checksum hold, the schema beside is the one that it
     /// was trained on, and a model can be read from them.
     ///
