@@ -166,6 +166,9 @@ metrics! {
     ModelCalibration = Gauge "haggle_model_calibration" ["head"];
     /// Recent mean log loss divided by that of always predicting the recent rate.
     ModelNormalisedEntropy = Gauge "haggle_model_normalised_entropy" ["head"];
+    /// How unsure a model was lately of what it said: the standard deviation of its log odds, 2 with nothing seen, less the more
+    /// of what comes was seen before.
+    ModelDeviation = Gauge "haggle_model_deviation" ["head"];
     /// Recent positive outcomes behind a model's calibration and normalised entropy.
     ModelRecentPositives = Gauge "haggle_model_recent_positives" ["head"];
     /// Recent mean log loss of clicks for each model of archives: by the home model alone, by it alone, by both.

@@ -11,6 +11,7 @@
 use crate::calibration::Calibrator;
 use crate::envelope::{self, Kind, Reader};
 use crate::error::ModelError;
+use crate::head::settled;
 use crate::progress::{Progress, Recent};
 use crate::rates;
 use crate::table::{PAGE_ROWS, Row, Table};
@@ -150,6 +151,7 @@ fn read_table(
         for row in (0..PAGE_ROWS).filter(|row| bits >> row & 1 == 1) {
             values[row] = read_row(reader, parameter)?;
             sums[row] = read_row(reader, square)?;
+            values[row].settled = settled(sums[row].linear);
         }
     }
     Ok(())
@@ -219,6 +221,12 @@ mod tests {
         let bytes = saved(&original);
         let mut resumed = Trainer::load(&bytes).unwrap();
         assert_eq!(saved(&resumed), bytes);
+        let (request, ad, _) = lesson(7);
+        let [sure, as_sure] = [&original, &resumed].map(|trainer| {
+            let model = trainer.snapshot();
+            model.click_deviation(&model.request_part(&request), &model.ad_part(&ad))
+        });
+        assert_eq!(sure.to_bits(), as_sure.to_bits());
         for i in 400..600 {
             let (request, ad, label) = lesson(i);
             let (a, b) =

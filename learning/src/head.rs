@@ -35,6 +35,8 @@ pub(crate) struct Part {
     pub(crate) own: f32,
     /// The sum of its features' factors.
     pub(crate) factors: [f32; LANES],
+    /// The variance of its features' weights.
+    pub(crate) variance: f32,
 }
 
 /// The parameters of one probability.
@@ -56,6 +58,19 @@ pub(crate) fn initial(index: u32) -> [f32; LANES] {
     std::array::from_fn(|lane| if signs >> lane & 1 == 1 { scale } else { -scale })
 }
 
+/// How much of a weight's variance is gone once its squared gradients add up to this.
+///
+/// The posterior of weights on their own (the diagonal Laplace approximation of Chapelle and Li 2011, algorithm 3): each
+/// example adds its information, the expectation of the squared gradient, to the inverse of the variance.
+pub(crate) fn settled(squares: f32) -> f32 {
+    rates::WEIGHT_VARIANCE - 1.0 / (1.0 / rates::WEIGHT_VARIANCE + squares)
+}
+
+/// The standard deviation of a pair's score.
+pub(crate) fn deviation(request: &Part, ad: &Part) -> f32 {
+    (request.variance + ad.variance).max(0.0).sqrt()
+}
+
 /// The probability of a score; never NaN, whatever the score.
 pub(crate) fn probability(score: f32) -> f32 {
     // Not a number can only come of a bug; then nothing is expected, so nothing is bid.
@@ -75,6 +90,7 @@ impl Head {
         for index in features {
             let row = self.request.row(*index);
             part.own += row.linear;
+            part.variance += rates::WEIGHT_VARIANCE - row.settled;
             for ((sum, square), factor) in part.factors.iter_mut().zip(&mut squares).zip(&row.factors) {
                 *sum += factor;
                 *square += factor * factor;
@@ -91,6 +107,7 @@ impl Head {
         for index in features {
             let row = self.ad.row(*index);
             part.own += row.linear;
+            part.variance += rates::WEIGHT_VARIANCE - row.settled;
             for ((sum, factor), start) in part.factors.iter_mut().zip(&row.factors).zip(initial(*index)) {
                 *sum += start + factor;
             }

@@ -8,7 +8,7 @@ use haggle_domain::UserKey;
 use crate::calibration::{Calibration, logit};
 use crate::frozen;
 use crate::guest::{Seat, choose};
-use crate::head::{Head, Part};
+use crate::head::{Head, Part, deviation};
 use crate::trainer::Trainer;
 
 /// What the model says of showing an ad. Both within [1e-6, 1 − 1e-6] and never NaN.
@@ -74,6 +74,13 @@ impl Model {
                 .conversion_map
                 .probability(self.conversion.score(&request.conversion, &ad.conversion)),
         }
+    }
+
+    /// How unsure the model is of a pair's click: the standard deviation of its log odds, by what was seen of each feature.
+    /// At most some 2, with nothing seen; it falls with the root of what is. Features count as independent and their
+    /// interactions as known, so it is an order of magnitude, for choosing what to try, and no interval.
+    pub fn click_deviation(&self, request: &RequestPart, ad: &AdPart) -> f32 {
+        deviation(&request.click, &ad.click)
     }
 
     /// The models of archives that have a say in bids.

@@ -26,6 +26,10 @@ pub(crate) const CAMPAIGN_START: f32 = 0.4;
 /// The same for an ad's other features.
 pub(crate) const OTHER_START: f32 = 0.09;
 
+/// The variance of a feature's weight before anything was seen of it. It decides nothing about learning, only what is said of
+/// how sure the model is.
+pub(crate) const WEIGHT_VARIANCE: f32 = 0.1;
+
 /// No weight or factor grows beyond this, whatever it is fed.
 pub(crate) const LIMIT: f32 = 8.0;
 

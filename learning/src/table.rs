@@ -17,11 +17,13 @@ pub(crate) struct Row {
     pub(crate) linear: f32,
     /// What it adds with others: the dot product of the two.
     pub(crate) factors: [f32; LANES],
+    /// How much of its weight's variance before anything was seen is gone by what was. Not there in tables of squares.
+    pub(crate) settled: f32,
 }
 
 impl Row {
     /// All zeros.
-    pub(crate) const ZERO: Self = Self { linear: 0.0, factors: [0.0; LANES] };
+    pub(crate) const ZERO: Self = Self { linear: 0.0, factors: [0.0; LANES], settled: 0.0 };
 }
 
 /// Neighbouring rows.

@@ -15,7 +15,7 @@ use haggle_domain::PrivacyKey;
 use crate::calibration::Calibrator;
 use crate::error::ModelError;
 use crate::guest::{Guest, GuestReport, Guests, Role};
-use crate::head::{Head, Part, probability};
+use crate::head::{Head, Part, deviation, probability, settled};
 use crate::model::Model;
 use crate::progress::{Progress, Recent};
 use crate::rates;
@@ -35,6 +35,8 @@ const CLICK_PRIOR: Prior = Prior { rate: 0.02, weight: 200.0 };
 const CONVERSION_PRIOR: Prior = Prior { rate: 0.05, weight: 40.0 };
 /// The baseline's: weak, so that it follows the data from the start and is no easy opponent.
 const BASELINE_WEIGHT: f64 = 10.0;
+/// Examples that the mean of what the model was unsure about remembers.
+const REMEMBERED: f32 = 1000.0;
 
 /// The parameters, what is known of how fast to change them, and how well they predicted.
 pub(crate) struct HeadTrainer {
@@ -49,6 +51,8 @@ pub(crate) struct HeadTrainer {
     pub(crate) calibrator: Calibrator,
     pub(crate) progress: Progress,
     pub(crate) recent: Recent,
+    /// How unsure it was of late examples. Not saved: some thousand examples bring it back.
+    deviation: Option<f32>,
 }
 
 /// Learns from labelled examples and hands out models.
@@ -136,6 +140,12 @@ impl Trainer {
         self.conversion.recent
     }
 
+    /// How unsure the model was lately, in clicks and in orders: the mean of [`Model::click_deviation`] over late examples.
+    /// None before the first.
+    pub fn deviations(&self) -> [Option<f32>; 2] {
+        [self.click.deviation, self.conversion.deviation]
+    }
+
     /// How many examples were learned: the version of the next snapshot.
     pub fn version(&self) -> u64 {
         self.click.progress.examples.saturating_add(self.conversion.progress.examples)
@@ -168,6 +178,7 @@ impl HeadTrainer {
             calibrator: Calibrator::default(),
             progress: Progress::default(),
             recent: Recent::default(),
+            deviation: None,
         };
         trainer.set_bias();
         trainer
@@ -187,6 +198,9 @@ impl HeadTrainer {
         let served = beside(self.calibrator.learn(score, label));
         self.progress.note(f64::from(served), self.progress.rate(self.prior.rate, BASELINE_WEIGHT), label);
         self.recent.note(f64::from(served), label);
+        let deviation = deviation(&request_part, &ad_part);
+        self.deviation =
+            Some(self.deviation.map_or(deviation, |mean| mean + (deviation - mean) / REMEMBERED));
         let slope = probability(score) - if label { 1.0 } else { 0.0 };
         step(&mut self.offset, &mut self.offset_squares, slope, rates::BIAS, rates::BIAS_CAUTION);
         self.learn_request(request, &request_part, &ad_part, slope);
@@ -217,6 +231,7 @@ impl HeadTrainer {
 
 fn step_row(row: &mut Row, squares: &mut Row, slope: f32, met: &[f32; LANES], rate: f32) {
     step(&mut row.linear, &mut squares.linear, slope, rates::LINEAR, rates::LINEAR_CAUTION);
+    row.settled = settled(squares.linear);
     for ((factor, square), met) in row.factors.iter_mut().zip(&mut squares.factors).zip(met) {
         step(factor, square, slope * met, rate, rates::FACTOR_CAUTION);
     }

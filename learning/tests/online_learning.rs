@@ -232,3 +232,44 @@ fn pure_noise_is_not_mistaken_for_a_signal() {
         assert!(worse < 0.004, "seed {seed}: {worse}");
     }
 }
+
+/// What the model says of how unsure it is tells where it errs, and about how much.
+#[test]
+fn the_model_errs_more_where_it_is_less_sure() {
+    let odds = |p: f64| (p / (1.0 - p)).ln();
+    // By how sure it was, in fifths: the sums of errors squared and of what it said of them.
+    let mut fifths = [(0.0, 0.0); 5];
+    let (mut within, mut all) = (0usize, 0u32);
+    for seed in 1..=10 {
+        let mut world = World::new(seed);
+        let mut trainer = Trainer::default();
+        let mut seen = Vec::new();
+        for n in 0..IMPRESSIONS {
+            let impression = world.impression(n);
+            let clicked = world.happens(impression.click);
+            if n % 50 == 0 {
+                let model = trainer.snapshot();
+                let (request, ad) = (model.request_part(&impression.request), model.ad_part(&impression.ad));
+                let error = odds(model.predict(&request, &ad).click.into()) - odds(impression.click);
+                seen.push((f64::from(model.click_deviation(&request, &ad)), error));
+            }
+            trainer.learn_click(&impression.request, &impression.ad, clicked);
+        }
+        seen.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (fifth, part) in fifths.iter_mut().zip(seen.chunks(seen.len() / 5)) {
+            fifth.0 += part.iter().map(|(_, error)| error * error).sum::<f64>();
+            fifth.1 += part.iter().map(|(deviation, _)| deviation * deviation).sum::<f64>();
+        }
+        within += seen.iter().filter(|(deviation, error)| error.abs() < 1.96 * deviation).count();
+        all += seen.len() as u32;
+    }
+    let roots = fifths.map(|(error, said)| [error, said].map(|sum| (sum * 5.0 / f64::from(all)).sqrt()));
+    let within = f64::from(within as u32) / f64::from(all);
+    println!(
+        "error and deviation of log odds, by fifths: {roots:.3?}; {:.0} % within 1.96 deviations",
+        within * 100.0
+    );
+    assert!(roots[4][0] > 1.2 * roots[0][0], "{roots:?}");
+    assert!(roots.iter().all(|[error, said]| (0.5..2.0).contains(&(error / said))), "{roots:?}");
+    assert!((0.8..0.98).contains(&within), "{within}");
+}

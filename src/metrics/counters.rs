@@ -64,6 +64,7 @@ pub struct HeadMetrics {
     pub baseline_log_loss: Gauge,
     pub calibration: Gauge,
     pub normalised_entropy: Gauge,
+    pub deviation: Gauge,
     pub recent_positives: Gauge,
 }
 
@@ -320,6 +321,7 @@ impl Maker {
         let baseline = self.float_gauges(Metric::ModelBaselineLogLoss)?;
         let calibration = self.float_gauges(Metric::ModelCalibration)?;
         let entropy = self.float_gauges(Metric::ModelNormalisedEntropy)?;
+        let deviation = self.float_gauges(Metric::ModelDeviation)?;
         let positives = self.float_gauges(Metric::ModelRecentPositives)?;
         let head = |head: &Head| {
             let label = &[head.as_str()];
@@ -329,6 +331,7 @@ impl Maker {
                 baseline_log_loss: baseline.get_metric_with_label_values(label)?,
                 calibration: calibration.get_metric_with_label_values(label)?,
                 normalised_entropy: entropy.get_metric_with_label_values(label)?,
+                deviation: deviation.get_metric_with_label_values(label)?,
                 recent_positives: positives.get_metric_with_label_values(label)?,
             })
         };

@@ -192,15 +192,17 @@ impl State {
             metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));
             metrics.profiles.set(i64::try_from(report.profiles).unwrap_or(i64::MAX));
             metrics.archive_models(&report.guests);
-            for (head, progress, recent) in [
-                (Head::Click, &report.click, &report.recent_clicks),
-                (Head::Conversion, &report.conversion, &report.recent_conversions),
+            let [clicks, orders] = report.deviations;
+            for (head, progress, recent, deviation) in [
+                (Head::Click, &report.click, &report.recent_clicks, clicks),
+                (Head::Conversion, &report.conversion, &report.recent_conversions, orders),
             ] {
                 if let Some(gauges) = metrics.head(head) {
                     gauges.examples.raise_to(progress.examples);
                     gauges.log_loss.set(progress.mean_log_loss());
                     gauges.baseline_log_loss.set(progress.mean_baseline_log_loss());
                     gauges.recent_positives.set(recent.positives);
+                    gauges.deviation.set(deviation.map_or(0.0, f64::from));
                     // Before there is any of both kinds, there is nothing to say: the gauges stay at 0.
                     if let (Some(calibration), Some(entropy)) =
                         (recent.calibration(), recent.normalised_entropy())

@@ -71,6 +71,8 @@ pub struct LearnerReport {
     pub recent_clicks: Recent,
     /// How well orders after clicks were foretold lately.
     pub recent_conversions: Recent,
+    /// How unsure of clicks and of orders the model was lately, in log odds.
+    pub deviations: [Option<f32>; 2],
     /// Durable records not yet learned.
     pub lag: u64,
     /// Users known.
@@ -220,6 +222,7 @@ impl LearnerActor {
             conversion: trainer.conversion_progress(),
             recent_clicks: trainer.recent_clicks(),
             recent_conversions: trainer.recent_conversions(),
+            deviations: trainer.deviations(),
             lag: self.deps.journal.durable_end().saturating_sub(machine.cursor()),
             profiles: machine.audience().len(),
             guests: trainer.guest_reports(),
