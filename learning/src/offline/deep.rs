@@ -293,6 +293,10 @@ impl Learner for Deep {
         self.passes = self.passes.saturating_add(1);
     }
 
+    fn shift(&mut self, by: f32) {
+        self.linear.shift(by + self.offset.settle());
+    }
+
     fn parameters(&self) -> usize {
         let dense: usize = self.layers.iter().map(Layer::parameters).sum();
         let vectors = usize::from(self.settings.size) << self.settings.bits;

@@ -22,6 +22,10 @@ pub trait Learner: Send {
     /// Says that a pass over the rows is over and another may follow.
     fn end_pass(&mut self) {}
 
+    /// Adds this to the log odds of every prediction: corrects for rows that were left out by their label. Learning goes on
+    /// from there as from any other state.
+    fn shift(&mut self, by: f32);
+
     /// How many numbers are learned, untouched ones too, without what only steers learning.
     fn parameters(&self) -> usize;
 
@@ -162,6 +166,31 @@ pub(crate) mod tests {
             bytes
         };
         assert_eq!(model(&[0..500, 500..1000]), model(&[0..1, 1..17, 17..1000]));
+    }
+
+    /// However little was learned: while the first rows come, scores start from the rows' own rate.
+    #[test]
+    fn a_shift_moves_every_score_alike_and_back() {
+        for settings in settings() {
+            for rows in [0, 70, 6_000] {
+                let mut model = settings.build().unwrap();
+                model.learn(&small_world(0..rows));
+                let odds = |model: &dyn Learner| {
+                    let mut out = Vec::new();
+                    model.predict(&small_world(0..300), &mut out);
+                    out.iter().map(|p| f64::from(p / (1.0 - p)).ln()).collect::<Vec<_>>()
+                };
+                let before = odds(&*model);
+                model.shift(-2.3);
+                for (before, after) in before.iter().zip(odds(&*model)) {
+                    assert!((before - 2.3 - after).abs() < 1e-3, "{settings:?} {rows}: {before} {after}");
+                }
+                model.shift(2.3);
+                for (before, after) in before.iter().zip(odds(&*model)) {
+                    assert!((before - after).abs() < 1e-3, "{settings:?} {rows}: {before} {after}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -125,6 +125,12 @@ impl Linear {
         -z * self.settings.rate / (self.settings.caution + n.sqrt())
     }
 
+    /// Adds to the bias as it counts in scores.
+    pub(crate) fn shift(&mut self, by: f32) {
+        let LinearSettings { rate, caution, .. } = self.settings;
+        self.bias[0] -= by * (caution + self.bias[1].sqrt()) / rate;
+    }
+
     /// The bias, and all weights as they count in scores.
     pub(crate) fn weights(&self) -> (f32, impl Iterator<Item = f32>) {
         let LinearSettings { rate, caution, l1, l2, .. } = self.settings;

@@ -75,6 +75,10 @@ impl Learner for Logistic {
         predict(self, batch, out);
     }
 
+    fn shift(&mut self, by: f32) {
+        self.linear.shift(by + self.offset.settle());
+    }
+
     fn parameters(&self) -> usize {
         self.linear.parameters()
     }

@@ -35,6 +35,14 @@ impl Offset {
         }
     }
 
+    /// Learns no more, and returns what scores lose by that: the rows that follow may have other rates.
+    pub(crate) fn settle(&mut self) -> f32 {
+        let before = self.score();
+        let rate = f64::from(self.positives) / f64::from(self.rows.max(1));
+        *self = Self { rows: ROWS, positives: (rate * f64::from(ROWS)).round() as u32 };
+        before - self.score()
+    }
+
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.rows.to_le_bytes());
         out.extend_from_slice(&self.positives.to_le_bytes());
