@@ -144,6 +144,13 @@ pub(crate) struct Reader<'a>(envelope::Reader<'a>);
 
 const CUT: FileError = FileError::Invalid("it ends before its parameters do");
 
+impl<'a> Reader<'a> {
+    #[cfg(test)]
+    pub(crate) fn of(bytes: envelope::Reader<'a>) -> Self {
+        Self(bytes)
+    }
+}
+
 impl Reader<'_> {
     pub(crate) fn u8(&mut self) -> Result<u8, FileError> {
         self.0.array::<1>().map(|[byte]| byte).ok_or(CUT)
@@ -174,7 +181,7 @@ impl Reader<'_> {
 /// Appends a table: of each 64 rows the bits of those that were touched, and these.
 pub(crate) fn write_rows<'a>(
     mut rows: impl Iterator<Item = &'a [f32]>,
-    touched: impl Fn(&[f32]) -> bool,
+    mut touched: impl FnMut(&[f32]) -> bool,
     out: &mut Vec<u8>,
 ) {
     loop {
