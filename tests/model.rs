@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
+#[path = "model/training.rs"]
+mod training;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -56,6 +56,13 @@ impl ModelKind {
     }
 }
 
+/// What stays as it is when training goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Freeze {
+    /// The vectors of ffm and deep.
+    Vectors,
+}
+
 fn format(name: &str) -> Result<Format, String> {
     let found = Format::NAMES.iter().find(|(known, _)| *known == name);
     let names = || Format::NAMES.map(|(known, _)| known).join(", ");
@@ -86,9 +93,15 @@ pub struct TrainArgs {
     /// What the columns of a table mean. iPinYou's logs need none; LIBSVM and Vowpal Wabbit's text have none.
     #[arg(long, value_name = "FILE.toml")]
     pub schema: Option<PathBuf>,
-    /// The model.
-    #[arg(long, value_enum)]
-    pub model: ModelKind,
+    /// The model. With --from it is that one's.
+    #[arg(long, value_enum, required_unless_present = "from")]
+    pub model: Option<ModelKind>,
+    /// Go on from the trained model in this folder: with its schema and its settings. Only rates may be set anew.
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// What of it stays as it is: its vectors, while weights and network learn.
+    #[arg(long, value_enum, value_name = "WHAT", requires = "from")]
+    pub freeze: Option<Freeze>,
     /// Rows to judge the model on. None of them is learned from.
     #[arg(long, value_name = "FILE")]
     pub test: Option<PathBuf>,
@@ -104,9 +117,18 @@ pub struct TrainArgs {
     /// The log of clicks to an iPinYou log of impressions to judge by.
     #[arg(long, value_name = "FILE", requires = "test")]
     pub test_clicks: Option<PathBuf>,
-    /// How often to go over the rows.
+    /// How often to go over the rows; with --hold-out at most.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub passes: u32,
+    /// Keep this share of the rows from learning, such as 5%, judge each pass by them, and write the model of the best.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub hold_out: Option<u16>,
+    /// End after so many passes in a row that were no better than the best; without it after one.
+    #[arg(long, value_name = "N", requires = "hold_out", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub patience: Option<u32>,
+    /// Learn only this share of the rows without a click, such as 10%. Predictions are corrected for it.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub negatives: Option<u16>,
     /// With 2, rows are read while others are learned; more make no difference.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: u32,
@@ -131,7 +153,7 @@ pub struct TrainArgs {
     /// Numbers in a vector: 2, 4 or 8 of ffm; 8 or 16 of deep.
     #[arg(long, value_name = "N")]
     pub vector_size: Option<u8>,
-    /// Chooses where vectors start.
+    /// Chooses where vectors start, and which rows are held out or left out.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Count how many different values share an index; slows reading down.
@@ -266,7 +288,7 @@ pub struct RegisterArgs {
     /// What the id begins with; without it the folder's name.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The model that it came after; without it the one that serves.
+    /// The model that it came after; without it the one that its training went on from, else the one that serves.
     #[arg(long, value_name = "ID")]
     pub parent: Option<String>,
     /// Where the registry is.

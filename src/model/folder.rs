@@ -44,6 +44,9 @@ pub struct Manifest {
     pub(crate) fields: Vec<String>,
     /// How many bits indices have that are hashed without a schema.
     pub(crate) bits: u32,
+    /// The checksum of the model that training went on from, if it did.
+    #[serde(default)]
+    pub(crate) parent: Option<String>,
     pub(super) metrics: TrainReport,
 }
 
@@ -59,6 +62,18 @@ pub(crate) enum RowKind {
     Vw,
     /// The features that a node scores bids with.
     Journal,
+}
+
+impl RowKind {
+    /// For a person.
+    pub(super) fn shown(self) -> &'static str {
+        match self {
+            Self::Table => "a table",
+            Self::LibSvm => "LIBSVM rows",
+            Self::Vw => "Vowpal Wabbit's text",
+            Self::Journal => "a node's journal",
+        }
+    }
 }
 
 /// A hash of what fields and indices mean.

@@ -5,6 +5,7 @@ mod args;
 mod compare;
 mod compress;
 mod folder;
+mod further;
 mod input;
 mod page;
 pub mod registry;
@@ -19,19 +20,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use haggle_learning::data::{Format, ReadOptions, Schema};
-use haggle_learning::offline::metrics::Losses;
+use haggle_learning::offline::{HoldOut, Negatives, Passes, Sample};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use self::args::{
-    CompareArgs, CompressArgs, EvaluateArgs, IdArgs, ListArgs, ModelCommand, ModelKind, PredictArgs,
+    CompareArgs, CompressArgs, EvaluateArgs, Freeze, IdArgs, ListArgs, ModelCommand, ModelKind, PredictArgs,
     PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, RowArgs, ShadowArgs, TrainArgs,
 };
 pub use self::folder::Manifest;
 
-use self::folder::{RowKind, Saved, meaning};
+use self::folder::{Contents, RowKind, Saved, meaning};
 use self::input::{Progress, each_batch, feature_index, fields};
 use self::report::{EvaluateReport, TrainReport, left_out, rate_log_loss};
-use self::train::{Pass, judge, pass, settings};
+use self::train::{Pass, judge, judge_held, kind_of, pass, settings};
 use crate::cli::{print, signals};
 use crate::clock::monotonic;
 use crate::exit::{Exit, ExitError};
@@ -89,11 +90,14 @@ fn read_schema(path: &Path) -> Result<(String, Schema), ExitError> {
 }
 
 /// How rows are read, what decides what they mean, and the schema's text.
-fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), ExitError> {
+fn options(
+    args: &TrainArgs,
+    parent: Option<&Contents>,
+) -> Result<(ReadOptions, RowKind, Option<String>), ExitError> {
     let format = args.rows.format.or_else(|| Format::of(&args.data));
     let (mut text, mut schema) = match &args.schema {
         Some(path) => read_schema(path).map(|(text, schema)| (Some(text), Some(schema)))?,
-        None => (None, None),
+        None => parent.map_or((None, None), |it| (it.schema.clone(), it.options.schema.clone())),
     };
     let kind = match format {
         Some(Format::LibSvm) => RowKind::LibSvm,
@@ -112,7 +116,7 @@ fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), E
         schema,
         index: feature_index(args.rows.feature_index.as_deref())?,
         clicks: args.clicks.clone(),
-        bits: args.bits.map_or(own.bits, u32::from),
+        bits: args.bits.map_or(parent.map_or(own.bits, |it| it.manifest.bits), u32::from),
         bad_rows: args.rows.bad_rows,
         ..own
     };
@@ -120,73 +124,125 @@ fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), E
 }
 
 fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError> {
-    let (mut options, kind, schema) = options(args)?;
-    let (names, count) = fields(&args.data, &options)?;
+    let parent = further::parent(args)?;
+    let (mut options, kind, schema) = options(args, parent.as_ref())?;
+    let (mut names, count) = fields(&args.data, &options)?;
+    if let Some(parent) = &parent {
+        names.clone_from(&parent.manifest.fields);
+    }
     if kind == RowKind::Vw {
         options.namespaces.clone_from(&names);
     }
-    let bits = options.schema.as_ref().map_or(options.bits, Schema::bits);
-    let settings = settings(args, count, bits)?;
-    let mut model = settings.build().map_err(|error| ExitError::new(Exit::Usage, error))?;
+    let meaning = meaning(kind, &options);
+    let mut model = match args.from.as_deref().zip(parent.as_ref()) {
+        Some((folder, parent)) => {
+            further::check_rows(folder, parent, (kind, meaning), args)?;
+            further::learner(folder, parent, args, if kind == RowKind::Vw { names.len() } else { count })?
+        }
+        None => {
+            let bits = options.schema.as_ref().map_or(options.bits, Schema::bits);
+            let settings = settings(args, count, bits)?;
+            settings.build().map_err(|error| ExitError::new(Exit::Usage, error))?
+        }
+    };
     let test_options = ReadOptions { clicks: args.test_clicks.clone(), ..options.clone() };
     if let Some(test) = &args.test {
         // What is wrong with it is better said before an hour of training than after.
         input::check(test, &test_options)?;
     }
+    let part = |per_mille: u16| f64::from(per_mille) / 1000.0;
+    let usage = |error| ExitError::new(Exit::Usage, error);
+    let hold_out = args.hold_out.map(|it| HoldOut::new(part(it), args.seed)).transpose().map_err(usage)?;
+    let negatives =
+        args.negatives.map(|it| Negatives::new(part(it), args.seed)).transpose().map_err(usage)?;
+    let mut sample = Sample::new(hold_out, negatives);
+    let mut best = Passes::new(meaning, args.patience.unwrap_or(1));
     let length = |path: &Path| fs::metadata(path).map_or(0, |it| it.len());
-    let a_pass = length(&args.data) + args.test.as_deref().map_or(0, length);
+    let readings = 1 + u64::from(hold_out.is_some());
+    let a_pass = length(&args.data) * readings + args.test.as_deref().map_or(0, length);
     progress.length.store(a_pass * u64::from(args.passes), Ordering::Relaxed);
 
     let mut report = TrainReport {
-        model: args.model.name().to_owned(),
+        model: kind_of(&model.settings()).name().to_owned(),
+        from: args.from.as_ref().map(|path| path.display().to_string()),
+        frozen_vectors: args.freeze == Some(Freeze::Vectors),
         data: args.data.display().to_string(),
         test: args.test.as_ref().map(|path| path.display().to_string()),
-        passes: args.passes,
         threads: args.threads.min(THREADS),
+        held_out: args.hold_out.map(part),
+        negatives: args.negatives.map(part),
         ..TrainReport::default()
     };
-    let (mut learned, mut seconds) = (0, 0.0);
-    for number in 0..args.passes {
-        let options = ReadOptions { collisions: args.collisions && number == 0, ..options.clone() };
+    let (mut rows, mut gone, mut seconds) = (0, 0, 0.0);
+    for number in 1..=args.passes {
+        let options = ReadOptions { collisions: args.collisions && number == 1, ..options.clone() };
+        if number > 1 || parent.is_some() {
+            // Learned from such rows, it would say of them that clicks are more frequent.
+            negatives.iter().for_each(|negatives| model.shift(-negatives.shift()));
+        }
         let begun = monotonic();
-        let Pass { read, losses, curve } =
-            pass(&mut *model, &args.data, &options, args.threads, learned, progress)?;
+        let Pass { read, learned, curve } =
+            pass(&mut *model, &mut sample, &args.data, &options, args.threads, gone, progress)?;
         seconds += begun.elapsed().as_secs_f64();
-        learned += read.rows;
-        if number == 0 {
+        rows += read.rows;
+        gone += learned.losses.rows;
+        if number == 1 {
             say(&left_out(&read));
             report.collisions = read.collisions.map(Into::into);
-            if read.rows == 0 {
+            if learned.rows == 0 {
                 let problem = format!("{}: no rows to learn from", args.data.display());
                 return Err(ExitError::new(Exit::InputUnusable, problem));
             }
         }
-        (report.rows, report.clicks) = (read.rows, read.clicks);
+        report.passes = number;
+        (report.rows, report.clicks, report.learned_rows) = (read.rows, read.clicks, Some(learned.rows));
         (report.bad_rows, report.repeated_rows) = (read.bad.count, read.repeated);
-        report.train_log_loss = losses.mean_log_loss();
         report.curve.extend(curve);
-        report.baseline_log_loss = baseline(&report, &losses);
+        // From here on the model speaks of all rows, as it does when it is kept.
+        negatives.iter().for_each(|negatives| model.shift(negatives.shift()));
+        let mut worthwhile = true;
+        if let Some(hold_out) = &hold_out {
+            let options = ReadOptions { collisions: false, ..options };
+            let held = judge_held(&*model, hold_out, &args.data, &options, args.threads, progress)?;
+            if held.rows == 0 {
+                let problem = format!("{}: no row is held out; hold out a larger share", args.data.display());
+                return Err(ExitError::new(Exit::InputUnusable, problem));
+            }
+            worthwhile = best.judge(&*model, &held);
+            report.held_out_curve.push(report::Point { rows: gone, log_loss: held.mean_log_loss() });
+            (report.held_out_rows, report.held_out_clicks) = (Some(held.rows), Some(held.positives));
+            report.held_out_log_loss = Some(best.best_loss());
+        }
+        let kept = hold_out.is_none() || best.is_best();
+        if kept {
+            report.kept_pass = Some(number);
+            report.train_log_loss = learned.losses.mean_log_loss();
+        }
         if let Some(test) = &args.test {
             let worth =
                 judge(|batch, out| model.predict(batch, out), test, &test_options, args.threads, progress)?;
-            if number == 0 {
+            if number == 1 {
                 say(&left_out(&worth.read));
             }
-            let Losses { rows, positives, .. } = worth.losses;
-            report.test_curve.push(report::Point { rows: learned, log_loss: worth.losses.mean_log_loss() });
-            (report.test_rows, report.test_clicks) = (Some(rows), Some(positives));
-            report.test_bad_rows = Some(worth.read.bad.count);
-            report.test_log_loss = Some(worth.losses.mean_log_loss());
-            (report.test_auc, report.test_calibration) = (worth.auc, worth.losses.calibration());
-            report.baseline_log_loss = baseline(&report, &worth.losses);
+            report.test_curve.push(report::Point { rows: gone, log_loss: worth.losses.mean_log_loss() });
+            if kept {
+                report.note_test(&worth.losses, worth.auc, worth.read.bad.count);
+            }
+        }
+        if !worthwhile {
+            report.stopped_early = number < args.passes;
+            break;
         }
     }
-    (report.seconds, report.rows_per_second) = (seconds, learned as f64 / seconds.max(1e-9));
+    let judged_on = report.test_rows.zip(report.test_clicks).unwrap_or((report.rows, report.clicks));
+    report.baseline_log_loss = baseline(&report, judged_on);
+    (report.seconds, report.rows_per_second) = (seconds, rows as f64 / seconds.max(1e-9));
     (report.parameters, report.bytes) = (model.parameters() as u64, model.bytes() as u64);
 
-    let meaning = meaning(kind, &options);
-    let mut bytes = Vec::new();
-    model.save(meaning, &mut bytes);
+    let mut bytes = best.saved().to_vec();
+    if bytes.is_empty() {
+        model.save(meaning, &mut bytes);
+    }
     let checksum = folder::checksum(&bytes);
     let manifest = Manifest {
         format: Manifest::FORMAT,
@@ -198,6 +254,7 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         rows: kind,
         fields: names,
         bits: options.bits,
+        parent: parent.map(|it| it.manifest.checksum),
         metrics: report.clone(),
     };
     let page = page::page(&report);
@@ -205,9 +262,9 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
     Ok(report)
 }
 
-/// What predicting the training data's click rate would have cost on the rows of `losses`.
-fn baseline(report: &TrainReport, losses: &Losses) -> f64 {
-    rate_log_loss(report.clicks as f64 / report.rows.max(1) as f64, losses.rows, losses.positives)
+/// What predicting the training data's click rate would have cost on so many rows with so many clicks.
+fn baseline(report: &TrainReport, (rows, clicks): (u64, u64)) -> f64 {
+    rate_log_loss(report.clicks as f64 / report.rows.max(1) as f64, rows, clicks)
 }
 
 fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, ExitError> {
@@ -233,7 +290,7 @@ fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, 
         log_loss: worth.losses.mean_log_loss(),
         auc: worth.auc,
         calibration: worth.losses.calibration(),
-        baseline_log_loss: baseline(&manifest.metrics, &worth.losses),
+        baseline_log_loss: baseline(&manifest.metrics, (worth.losses.rows, worth.losses.positives)),
     })
 }
 

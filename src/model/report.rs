@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use haggle_learning::data::{CollisionReport, ReadReport};
+use haggle_learning::offline::metrics::Losses;
 use serde::{Deserialize, Serialize};
 
 /// What training found.
@@ -13,11 +14,12 @@ pub(super) struct TrainReport {
     /// The files, and how they were used.
     pub(super) data: String,
     pub(super) test: Option<String>,
-    /// Rows of the data, each learned once a pass.
+    /// Rows of the data.
     pub(super) rows: u64,
     pub(super) clicks: u64,
     pub(super) bad_rows: u64,
     pub(super) repeated_rows: u64,
+    /// Those that were gone through, the pass that was kept and any after it.
     pub(super) passes: u32,
     /// Threads that had something to do.
     pub(super) threads: u32,
@@ -25,7 +27,8 @@ pub(super) struct TrainReport {
     pub(super) rows_per_second: f64,
     /// Of reading and learning.
     pub(super) seconds: f64,
-    /// Of the last pass, each row predicted before it was learned. From the second pass on the model has seen it before.
+    /// Of the pass that was kept, each row predicted before it was learned. From the second pass on the model has seen it
+    /// before. Where rows without a click were left out, an estimate for all, as in `curve`.
     pub(super) train_log_loss: f64,
     pub(super) test_rows: Option<u64>,
     pub(super) test_clicks: Option<u64>,
@@ -40,8 +43,41 @@ pub(super) struct TrainReport {
     /// Bytes of memory of the model.
     pub(super) bytes: u64,
     pub(super) collisions: Option<Collisions>,
+    /// Where rows without a click were left out: estimated for all rows, from those that were learned.
     pub(super) curve: Vec<Point>,
     pub(super) test_curve: Vec<Point>,
+    // What follows is not in the manifests of older models.
+    /// Rows learned in a pass: neither held out, nor without a click and left out.
+    #[serde(default)]
+    pub(super) learned_rows: Option<u64>,
+    /// The share of the rows without a click that was learned, if not all were.
+    #[serde(default)]
+    pub(super) negatives: Option<f64>,
+    /// The share of the rows that was to be held out, how many that were, and how many of them are clicks.
+    #[serde(default)]
+    pub(super) held_out: Option<f64>,
+    #[serde(default)]
+    pub(super) held_out_rows: Option<u64>,
+    #[serde(default)]
+    pub(super) held_out_clicks: Option<u64>,
+    /// Of the pass that was kept. It was chosen by this, so it is a little too good.
+    #[serde(default)]
+    pub(super) held_out_log_loss: Option<f64>,
+    /// After each pass.
+    #[serde(default)]
+    pub(super) held_out_curve: Vec<Point>,
+    /// The pass after which the model was kept, from 1.
+    #[serde(default)]
+    pub(super) kept_pass: Option<u32>,
+    /// The folder of the model that training went on from, if it did.
+    #[serde(default)]
+    pub(super) from: Option<String>,
+    /// Whether the vectors stayed those of the model that training went on from.
+    #[serde(default)]
+    pub(super) frozen_vectors: bool,
+    /// Whether passes that were asked for were left out because the last ones brought nothing.
+    #[serde(default)]
+    pub(super) stopped_early: bool,
 }
 
 /// How many values share an index.
@@ -97,6 +133,14 @@ fn known(value: Option<f64>) -> String {
 }
 
 impl TrainReport {
+    /// Takes in what the kept model is worth on the test's rows.
+    pub(super) fn note_test(&mut self, losses: &Losses, auc: Option<f64>, bad_rows: u64) {
+        (self.test_rows, self.test_clicks) = (Some(losses.rows), Some(losses.positives));
+        self.test_bad_rows = Some(bad_rows);
+        self.test_log_loss = Some(losses.mean_log_loss());
+        (self.test_auc, self.test_calibration) = (auc, losses.calibration());
+    }
+
     /// For a person.
     pub(super) fn text(&self) -> String {
         let mut out = String::new();
@@ -108,10 +152,33 @@ impl TrainReport {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let rate = self.clicks as f64 / self.rows.max(1) as f64 * 100.0;
         writeln!(out, "{} learned {} rows ({rate:.3} % clicks) of {}", self.model, self.rows, self.data)?;
+        if let Some(from) = &self.from {
+            let what = if self.frozen_vectors { ", its vectors as they were" } else { "" };
+            writeln!(out, "it went on from {from}{what}")?;
+        }
+        if let (Some(learned), true) = (self.learned_rows, self.negatives.or(self.held_out).is_some()) {
+            write!(out, "of these {learned} in a pass: ")?;
+            if let Some(share) = self.negatives {
+                write!(out, "{:.1} % of those without a click, ", share * 100.0)?;
+            }
+            writeln!(out, "{} were held out", self.held_out_rows.unwrap_or_default())?;
+        }
         let Self { passes, seconds, rows_per_second, threads, .. } = self;
         writeln!(out, "passes {passes}, {seconds:.1} s, {rows_per_second:.0} rows/s, {threads} threads")?;
         writeln!(out, "{} parameters, {:.1} MB", self.parameters, self.bytes as f64 / 1e6)?;
-        writeln!(out, "log loss before learning each row, last pass: {:.6}", self.train_log_loss)?;
+        let estimated = if self.negatives.is_some() { ", estimated for all rows" } else { "" };
+        let pass = self.kept_pass.map_or("last pass".to_owned(), |pass| format!("pass {pass}"));
+        writeln!(out, "log loss before learning each row, {pass}{estimated}: {:.6}", self.train_log_loss)?;
+        if let (Some(rows), Some(pass)) = (self.held_out_rows, self.kept_pass) {
+            let why = if self.stopped_early { ", stopped early" } else { "" };
+            writeln!(
+                out,
+                "pass {pass} was kept{why}: log loss of the {rows} rows held out, after each pass:"
+            )?;
+            for (number, point) in self.held_out_curve.iter().enumerate() {
+                writeln!(out, "  {:>4}  {:.6}", number + 1, point.log_loss)?;
+            }
+        }
         if let (Some(test), Some(rows)) = (&self.test, self.test_rows) {
             writeln!(out, "test on {rows} rows of {test}:")?;
             writeln!(out, "  log loss     {}", known(self.test_log_loss))?;

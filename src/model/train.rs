@@ -6,7 +6,7 @@ use haggle_learning::Batch;
 use haggle_learning::data::{ReadOptions, ReadReport};
 use haggle_learning::offline::metrics::{Losses, auc};
 use haggle_learning::offline::{
-    DeepSettings, FactorSettings, FfmSettings, Learner, LinearSettings, Settings,
+    DeepSettings, FactorSettings, FfmSettings, HoldOut, Learned, Learner, LinearSettings, Sample, Settings,
 };
 
 use super::args::{ModelKind, TrainArgs};
@@ -22,17 +22,11 @@ const POINT_ROWS: u64 = 4_096;
 /// A model's settings from the command line; `fields` and `bits` are the data's.
 pub(super) fn settings(args: &TrainArgs, fields: usize, bits: u32) -> Result<Settings, ExitError> {
     let usage = |problem: String| ExitError::new(Exit::Usage, problem);
-    if args.model == ModelKind::Logistic {
-        for (flag, given) in [
-            ("--vector-rate", args.vector_rate.is_some()),
-            ("--vector-l2", args.vector_l2.is_some()),
-            ("--vector-bits", args.vector_bits.is_some()),
-            ("--vector-size", args.vector_size.is_some()),
-        ] {
-            if given {
-                return Err(usage(format!("logistic has no vectors; leave {flag} out")));
-            }
-        }
+    let Some(model) = args.model else {
+        return Err(usage("no model is named; name one with --model".to_owned()));
+    };
+    if model == ModelKind::Logistic {
+        no_vectors(args)?;
     } else if fields < 2 {
         return Err(usage(
             "all features are of one field, so there are no pairs of fields to learn; name --feature-index, or train logistic"
@@ -48,7 +42,7 @@ pub(super) fn settings(args: &TrainArgs, fields: usize, bits: u32) -> Result<Set
     };
     // More fields than any model takes are refused by the model itself.
     let fields = u16::try_from(fields).unwrap_or(u16::MAX);
-    Ok(match args.model {
+    Ok(match model {
         ModelKind::Logistic => Settings::Logistic(linear),
         ModelKind::Ffm => {
             let own = FactorSettings::default();
@@ -79,10 +73,35 @@ pub(super) fn settings(args: &TrainArgs, fields: usize, bits: u32) -> Result<Set
     })
 }
 
+/// Which model such settings are of.
+pub(super) fn kind_of(settings: &Settings) -> ModelKind {
+    match settings {
+        Settings::Logistic(_) => ModelKind::Logistic,
+        Settings::Ffm(_) => ModelKind::Ffm,
+        Settings::Deep(_) => ModelKind::Deep,
+    }
+}
+
+/// Refuses what only models with vectors can be told.
+pub(super) fn no_vectors(args: &TrainArgs) -> Result<(), ExitError> {
+    for (flag, given) in [
+        ("--vector-rate", args.vector_rate.is_some()),
+        ("--vector-l2", args.vector_l2.is_some()),
+        ("--vector-bits", args.vector_bits.is_some()),
+        ("--vector-size", args.vector_size.is_some()),
+    ] {
+        if given {
+            let problem = format!("logistic has no vectors; leave {flag} out");
+            return Err(ExitError::new(Exit::Usage, problem));
+        }
+    }
+    Ok(())
+}
+
 /// The course of a pass.
 pub(super) struct Pass {
     pub(super) read: ReadReport,
-    pub(super) losses: Losses,
+    pub(super) learned: Learned,
     pub(super) curve: Vec<Point>,
 }
 
@@ -94,6 +113,9 @@ struct Curve {
 
 impl Curve {
     fn note(&mut self, losses: &Losses) {
+        if losses.rows == 0 {
+            return;
+        }
         match self.points.last_mut().filter(|last| last.rows < self.rows) {
             Some(last) => last.add(losses),
             None => self.points.push(*losses),
@@ -109,7 +131,7 @@ impl Curve {
         }
     }
 
-    /// The points, where `before` rows were learned in other passes.
+    /// The points, where `before` rows were gone through in other passes.
     fn points(&self, before: u64) -> Vec<Point> {
         let mut rows = before;
         let points = self.points.iter().map(|point| {
@@ -120,25 +142,47 @@ impl Curve {
     }
 }
 
-/// Goes over the rows once; `before` rows were learned in other passes.
+/// Goes over the rows once and learns what `sample` says; `before` rows were gone through in other passes.
 pub(super) fn pass(
     model: &mut dyn Learner,
+    sample: &mut Sample,
     path: &Path,
     options: &ReadOptions,
     threads: u32,
     before: u64,
     progress: &Progress,
 ) -> Result<Pass, ExitError> {
-    let mut losses = Losses::default();
+    let mut learned = Learned::default();
     let mut curve = Curve { points: Vec::new(), rows: POINT_ROWS };
+    let mut note = |of: &Learned| {
+        learned.add(of);
+        curve.note(&of.losses);
+    };
     let read = each_batch(path, options, threads, progress, |batch| {
-        let of = model.learn(batch);
-        losses.add(&of);
-        curve.note(&of);
+        note(&sample.learn(model, batch));
         Ok(())
     })?;
-    model.end_pass();
-    Ok(Pass { read, losses, curve: curve.points(before) })
+    note(&sample.end_pass(model));
+    Ok(Pass { read, learned, curve: curve.points(before) })
+}
+
+/// Judges a model by the rows held out. They are read again after each pass: there may be more than memory holds.
+pub(super) fn judge_held(
+    model: &dyn Learner,
+    hold_out: &HoldOut,
+    path: &Path,
+    options: &ReadOptions,
+    threads: u32,
+    progress: &Progress,
+) -> Result<Losses, ExitError> {
+    let (mut losses, mut held, mut out) = (Losses::default(), Batch::default(), Vec::new());
+    each_batch(path, options, threads, progress, |batch| {
+        hold_out.pick(batch, &mut held);
+        model.predict(&held, &mut out);
+        losses.add(&Losses::of(&out, held.labels()));
+        Ok(())
+    })?;
+    Ok(losses)
 }
 
 /// What a model is worth on a file of rows.

@@ -14,7 +14,7 @@ pub use settings::DeepSettings;
 use super::adam::{Dense, Step};
 use super::file::{self, FileError, Reader};
 use super::layer::{Dropout, Layer, Pass};
-use super::learner::{Learner, SettingsError};
+use super::learner::{Learner, Settings, SettingsError};
 use super::linear::{Gathered, Linear};
 use super::math::{inverse_root, mix, probability, value};
 use super::metrics::Losses;
@@ -38,6 +38,8 @@ pub struct Deep {
     /// Minibatches and passes so far.
     steps: u64,
     passes: u32,
+    /// Whether the vectors stay as they are.
+    frozen: bool,
     work: Work,
 }
 
@@ -86,6 +88,7 @@ impl Deep {
             layers,
             steps: 0,
             passes: 0,
+            frozen: false,
             work,
             settings,
         })
@@ -226,7 +229,9 @@ fn learn_part<const K: usize>(
         let network = work.before.get((at - rows.start) * width..).unwrap_or_default();
         pulls.iter_mut().for_each(|pull| *pull *= error);
         pulls.iter_mut().zip(network).for_each(|(pull, slope)| *pull += slope);
-        move_vectors::<K>(model, batch.slots(at), pulls);
+        if !model.frozen {
+            move_vectors::<K>(model, batch.slots(at), pulls);
+        }
         model.linear.learn(&work.gathered[at - rows.start], *error);
     }
     model.weighted.step::<K>(&mut work.strengths, step);
@@ -297,6 +302,26 @@ impl Learner for Deep {
         self.linear.shift(by + self.offset.settle());
     }
 
+    fn settings(&self) -> Settings {
+        Settings::Deep(self.settings.clone())
+    }
+
+    fn set_rates(&mut self, weights: Option<f32>, vectors: Option<f32>) -> Result<(), SettingsError> {
+        let mut settings = self.settings.clone();
+        settings.rate = vectors.unwrap_or(settings.rate);
+        settings.linear.rate = weights.unwrap_or(settings.linear.rate);
+        settings.check()?;
+        self.linear.set_rate(settings.linear.rate)?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Strengths of pairs and layers, which say what vectors mean for clicks, go on learning.
+    fn freeze_vectors(&mut self, frozen: bool) -> bool {
+        self.frozen = frozen;
+        true
+    }
+
     fn parameters(&self) -> usize {
         let dense: usize = self.layers.iter().map(Layer::parameters).sum();
         let vectors = usize::from(self.settings.size) << self.settings.bits;
@@ -351,6 +376,24 @@ mod tests {
             predict::predict_kernel(&plain, &batch, &mut from_plain);
             assert_eq!(from_wide, from_plain);
         }
+    }
+
+    #[test]
+    fn frozen_vectors_stay_while_all_else_learns() {
+        let settings = DeepSettings { fields: 3, bits: 6, l2: 0.01, ..DeepSettings::default() };
+        let mut model = Deep::new(settings).unwrap();
+        model.learn(&small_world(0..1000));
+        let before = model.clone();
+        assert!(model.freeze_vectors(true));
+        model.learn(&small_world(1000..2000));
+        assert!(model.vectors.rows() == before.vectors.rows());
+        assert_ne!(model.weighted.strengths.numbers, before.weighted.strengths.numbers);
+        assert_ne!(model.output.numbers, before.output.numbers);
+        let weights = |model: &Deep| model.linear.weights().1.collect::<Vec<_>>();
+        assert!(weights(&model) != weights(&before));
+        model.freeze_vectors(false);
+        model.learn(&small_world(1000..2000));
+        assert!(model.vectors.rows() != before.vectors.rows());
     }
 
     #[test]

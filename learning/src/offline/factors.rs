@@ -80,6 +80,18 @@ impl Factors {
         Ok(Self { settings, vectors: settings.vectors() })
     }
 
+    pub(crate) fn settings(&self) -> &FactorSettings {
+        &self.settings
+    }
+
+    /// Learns in steps of another size.
+    pub(crate) fn set_rate(&mut self, rate: f32) -> Result<(), SettingsError> {
+        let settings = FactorSettings { rate, ..self.settings };
+        settings.check()?;
+        self.settings = settings;
+        Ok(())
+    }
+
     pub(crate) fn size(&self) -> u8 {
         self.settings.size
     }

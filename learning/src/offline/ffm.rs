@@ -4,7 +4,7 @@
 
 use super::factors::{FactorSettings, Factors, Meeting};
 use super::file::{self, FileError, Reader};
-use super::learner::{Learner, SettingsError};
+use super::learner::{Learner, Settings, SettingsError};
 use super::linear::{Gathered, Linear, LinearSettings};
 use super::math::probability;
 use super::metrics::Losses;
@@ -27,6 +27,8 @@ pub struct Ffm {
     offset: Offset,
     linear: Linear,
     factors: Factors,
+    /// Whether the vectors stay as they are.
+    frozen: bool,
 }
 
 impl Ffm {
@@ -36,6 +38,7 @@ impl Ffm {
             offset: Offset::default(),
             linear: Linear::new(settings.linear)?,
             factors: Factors::new(settings.factors)?,
+            frozen: false,
         })
     }
 
@@ -44,6 +47,7 @@ impl Ffm {
             offset: Offset::read(reader)?,
             linear: Linear::read(reader)?,
             factors: Factors::read(reader)?,
+            frozen: false,
         })
     }
 
@@ -80,7 +84,9 @@ fn learn_rows<const K: usize>(model: &mut Ffm, batch: &Batch) -> Losses {
         losses.note(p, clicked);
         let error = p - f32::from(clicked);
         model.linear.learn(&gathered, error);
-        meeting.learn(&mut model.factors, slots, error);
+        if !model.frozen {
+            meeting.learn(&mut model.factors, slots, error);
+        }
         if model.offset.learns() {
             model.offset.learn(clicked);
             offset = model.offset.score();
@@ -124,6 +130,20 @@ impl Learner for Ffm {
         self.linear.shift(by + self.offset.settle());
     }
 
+    fn settings(&self) -> Settings {
+        Settings::Ffm(FfmSettings { linear: *self.linear.settings(), factors: *self.factors.settings() })
+    }
+
+    fn set_rates(&mut self, weights: Option<f32>, vectors: Option<f32>) -> Result<(), SettingsError> {
+        vectors.map_or(Ok(()), |rate| self.factors.set_rate(rate))?;
+        weights.map_or(Ok(()), |rate| self.linear.set_rate(rate))
+    }
+
+    fn freeze_vectors(&mut self, frozen: bool) -> bool {
+        self.frozen = frozen;
+        true
+    }
+
     fn parameters(&self) -> usize {
         self.linear.parameters() + self.factors.parameters()
     }
@@ -165,5 +185,26 @@ mod tests {
             predict_kernel(&plain, &batch, &mut from_plain);
             assert_eq!(from_wide, from_plain);
         }
+    }
+
+    #[test]
+    fn frozen_vectors_stay_while_weights_learn() {
+        let factors = FactorSettings { fields: 3, bits: 6, l2: 0.01, ..FactorSettings::default() };
+        let mut model = Ffm::new(FfmSettings { factors, ..FfmSettings::default() }).unwrap();
+        model.learn(&small_world(0..1000));
+        let parts = |model: &Ffm| {
+            let mut bytes = [Vec::new(), Vec::new()];
+            model.linear.write(&mut bytes[0]);
+            model.factors.write(&mut bytes[1]);
+            bytes
+        };
+        let before = parts(&model);
+        assert!(model.freeze_vectors(true));
+        model.learn(&small_world(1000..2000));
+        let after = parts(&model);
+        assert!(before[0] != after[0] && before[1] == after[1]);
+        model.freeze_vectors(false);
+        model.learn(&small_world(1000..2000));
+        assert!(parts(&model)[1] != after[1]);
     }
 }

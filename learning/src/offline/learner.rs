@@ -26,6 +26,19 @@ pub trait Learner: Send {
     /// from there as from any other state.
     fn shift(&mut self, by: f32);
 
+    /// How it is made and learns.
+    fn settings(&self) -> Settings;
+
+    /// Learns in steps of other sizes from now on: of the weights, and of the vectors where there are any. Without a rate
+    /// that of training stays. What is predicted does not change.
+    fn set_rates(&mut self, weights: Option<f32>, vectors: Option<f32>) -> Result<(), SettingsError>;
+
+    /// Leaves the vectors as they are while all else learns, or not any more; whether there are vectors. It is not saved.
+    /// Of features that were never learned, they stay the small random ones that they started as.
+    fn freeze_vectors(&mut self, _frozen: bool) -> bool {
+        false
+    }
+
     /// How many numbers are learned, untouched ones too, without what only steers learning.
     fn parameters(&self) -> usize;
 
@@ -166,6 +179,57 @@ pub(crate) mod tests {
             bytes
         };
         assert_eq!(model(&[0..500, 500..1000]), model(&[0..1, 1..17, 17..1000]));
+    }
+
+    #[test]
+    fn other_rates_change_steps_and_no_prediction() {
+        for settings in settings() {
+            let mut model = settings.build().unwrap();
+            model.learn(&small_world(0..6_000));
+            let predict = |model: &dyn Learner| {
+                let mut out = Vec::new();
+                model.predict(&small_world(0..300), &mut out);
+                out
+            };
+            let before = predict(&*model);
+            let same = |model: &dyn Learner| {
+                let mut pairs = before.iter().zip(predict(model));
+                pairs.all(|(before, after)| (before - after).abs() < 1e-4)
+            };
+            assert!(model.settings() == settings && model.set_rates(None, None).is_ok());
+            model.set_rates(Some(1e-6), Some(1e-6)).unwrap();
+            assert!(same(&*model), "{settings:?}");
+            assert_ne!(model.settings(), settings);
+            if !matches!(settings, Settings::Deep(_)) {
+                // The network's own steps are as they were.
+                model.learn(&small_world(0..6_000));
+                assert!(same(&*model), "{settings:?}: steps of a millionth lead nowhere");
+            }
+            model.set_rates(Some(0.1), Some(0.1)).unwrap();
+            model.learn(&small_world(6_000..9_000));
+            assert!(!same(&*model), "{settings:?}");
+            let refused = model.set_rates(Some(-1.0), None).unwrap_err().to_string();
+            assert!(refused.starts_with("rate is -1; it must be"), "{refused}");
+            assert_eq!(model.settings(), settings, "what is refused changes nothing");
+        }
+        // Weights that evidence below l1 holds at 0, and weights beyond, both stay.
+        let linear = LogisticSettings { bits: 8, l1: 5.0, l2: 0.5, ..LogisticSettings::default() };
+        let mut model = Logistic::new(linear).unwrap();
+        model.learn(&small_world(0..3_000));
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        model.predict(&small_world(0..300), &mut before);
+        model.set_rates(Some(0.01), None).unwrap();
+        model.predict(&small_world(0..300), &mut after);
+        assert!(before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 1e-5));
+        assert!(before.iter().any(|p| (p - before[0]).abs() > 0.05), "some weights are beyond");
+    }
+
+    #[test]
+    fn only_a_model_with_vectors_can_keep_them() {
+        for settings in settings() {
+            let mut model = settings.build().unwrap();
+            assert_eq!(model.freeze_vectors(true), !matches!(settings, Settings::Logistic(_)));
+        }
     }
 
     /// However little was learned: while the first rows come, scores start from the rows' own rate.

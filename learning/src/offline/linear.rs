@@ -125,6 +125,29 @@ impl Linear {
         -z * self.settings.rate / (self.settings.caution + n.sqrt())
     }
 
+    pub(crate) fn settings(&self) -> &LinearSettings {
+        &self.settings
+    }
+
+    /// Learns in steps of another size. All weights stay: what they follow from is given in units of the rate.
+    pub(crate) fn set_rate(&mut self, rate: f32) -> Result<(), SettingsError> {
+        let old = self.settings;
+        self.settings.rate = rate;
+        if let Err(error) = self.settings.check() {
+            self.settings = old;
+            return Err(error);
+        }
+        // A weight is -left · rate / (caution + rate · l2 + √n), see `score`.
+        let scale = |rate: f32, l2: f32, n: f32| rate / (old.caution + rate * l2 + n.sqrt());
+        let factor = |l2: f32, n: f32| scale(old.rate, l2, n) / scale(rate, l2, n);
+        self.bias[0] *= factor(0.0, self.bias[1]);
+        for [z, n] in &mut self.table {
+            let edge = z.clamp(-old.l1, old.l1);
+            *z = edge + (*z - edge) * factor(old.l2, *n);
+        }
+        Ok(())
+    }
+
     /// Adds to the bias as it counts in scores.
     pub(crate) fn shift(&mut self, by: f32) {
         let LinearSettings { rate, caution, .. } = self.settings;

@@ -1,7 +1,7 @@
 //! Logistic regression: a weight for each feature, learned row by row.
 
 use super::file::{self, FileError, Reader};
-use super::learner::{Learner, SettingsError};
+use super::learner::{Learner, Settings, SettingsError};
 use super::linear::{Gathered, Linear, LinearSettings};
 use super::math::probability;
 use super::metrics::Losses;
@@ -77,6 +77,14 @@ impl Learner for Logistic {
 
     fn shift(&mut self, by: f32) {
         self.linear.shift(by + self.offset.settle());
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::Logistic(*self.linear.settings())
+    }
+
+    fn set_rates(&mut self, weights: Option<f32>, _: Option<f32>) -> Result<(), SettingsError> {
+        weights.map_or(Ok(()), |rate| self.linear.set_rate(rate))
     }
 
     fn parameters(&self) -> usize {

@@ -97,7 +97,8 @@ pub struct Learned {
 }
 
 impl Learned {
-    fn add(&mut self, other: &Self) {
+    /// Takes in what was learned of other rows.
+    pub fn add(&mut self, other: &Self) {
         self.rows += other.rows;
         self.losses.add(&other.losses);
     }
@@ -318,6 +319,12 @@ mod tests {
                 out.resize(batch.len(), 0.05 / (0.05 + 0.95 * 0.1));
             }
             fn shift(&mut self, _: f32) {}
+            fn settings(&self) -> crate::offline::Settings {
+                settings().swap_remove(0)
+            }
+            fn set_rates(&mut self, _: Option<f32>, _: Option<f32>) -> Result<(), SettingsError> {
+                Ok(())
+            }
             fn parameters(&self) -> usize {
                 0
             }

@@ -40,7 +40,8 @@ const SHORT: usize = 8;
 #[serde(deny_unknown_fields)]
 pub struct Registered {
     format: u32,
-    /// The model that it came after: what served when it was registered, if nothing else was said.
+    /// The model that it came after: if nothing else was said the one that its training went on from, and where there is none
+    /// in the registry what served when it was registered.
     pub parent: Option<String>,
     /// When it was registered.
     #[serde(with = "rfc3339")]
@@ -245,13 +246,24 @@ impl Registry {
         }
         let parent = match parent {
             Some(parent) => self.known(parent).map(|_| Some(parent.to_owned()))?,
-            None => self.state()?.roles.serving,
+            None => match self.went_on_from(&manifest)? {
+                Some(id) => Some(id),
+                None => self.state()?.roles.serving,
+            },
         };
         let new = self.folder.join(format!("{UNDONE}{id}"));
         self.fill(&new, model, &manifest, &Registered { format: FORMAT, parent, at: now })?;
         let moved = fs::rename(&new, self.folder.join(&id)).and_then(|()| sync_folder(&self.folder));
         moved.map_err(|error| cannot_write(&self.folder, &error))?;
         Ok(id)
+    }
+
+    /// The model in the registry that the training of this one went on from.
+    fn went_on_from(&self, manifest: &Manifest) -> Result<Option<String>, ExitError> {
+        let Some(checksum) = &manifest.parent else { return Ok(None) };
+        let end = format!("-{}", checksum.get(..SHORT).unwrap_or_default());
+        let ids = self.names(|name| is_id(name) && name.ends_with(&end))?;
+        Ok(ids.into_iter().find(|id| self.known(id).is_ok_and(|(it, _)| it.checksum == *checksum)))
     }
 
     /// Removes a model.
