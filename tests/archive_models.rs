@@ -78,6 +78,12 @@ fn what_a_node_saw_teaches_a_model_that_then_serves_beside_its_own() {
     let (rows, clicks) = (report["rows"].as_u64().unwrap(), report["clicks"].as_u64().unwrap());
     assert!(rows > 500 && clicks > 0 && clicks < rows, "{report}");
     assert!(report["train_log_loss"].as_f64().unwrap() < 0.5, "{report}");
+    // Going on from it, the format need not be said again.
+    let from = path("model");
+    let further = path("further");
+    let report = haggle(&["model", "train", "--data", &node, "--from", &from, "--out", &further, "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((report["rows"].as_u64(), report["model"].as_str()), (Some(rows), Some("deep")), "{report}");
     // The same journal, as a smaller model sees it.
     haggle(&[
         "model",

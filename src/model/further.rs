@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use haggle_learning::data::ReadOptions;
 use haggle_learning::offline::{Learner, Settings, load};
 
 use super::args::{Freeze, TrainArgs};
@@ -17,6 +18,32 @@ pub(super) fn parent(args: &TrainArgs) -> Result<Option<Contents>, ExitError> {
     args.from.as_deref().map(|folder| folder::contents(folder, index)).transpose()
 }
 
+/// How rows are read, what decides what they mean, and the schema's text: where nothing is said, as the model reads them.
+pub(super) fn adopt(
+    folder: &Path,
+    parent: &Contents,
+    args: &TrainArgs,
+    (options, kind, schema): &mut (ReadOptions, RowKind, Option<String>),
+) -> Result<(), ExitError> {
+    // A journal is named by a configuration, which does not say its format.
+    if args.rows.format.is_none() && parent.manifest.rows == RowKind::Journal {
+        (options.format, *kind) = (parent.options.format, RowKind::Journal);
+    }
+    let own = parent.manifest.rows;
+    if *kind != own {
+        let problem = format!("the model was trained on {}, the data is {}", own.shown(), kind.shown());
+        return Err(contradiction(folder, problem));
+    }
+    if args.schema.is_none() {
+        options.schema.clone_from(&parent.options.schema);
+        schema.clone_from(&parent.schema);
+    }
+    if args.bits.is_none() {
+        options.bits = parent.manifest.bits;
+    }
+    Ok(())
+}
+
 /// A contradiction between the command line and the model.
 fn contradiction(folder: &Path, problem: impl Display) -> ExitError {
     ExitError::new(Exit::Usage, format!("{problem}; {} is gone on from as it is", folder.display()))
@@ -26,20 +53,19 @@ fn contradiction(folder: &Path, problem: impl Display) -> ExitError {
 pub(super) fn check_rows(
     folder: &Path,
     parent: &Contents,
-    (kind, meaning): (RowKind, u64),
+    meaning: u64,
     args: &TrainArgs,
 ) -> Result<(), ExitError> {
-    let own = parent.manifest.rows;
-    if kind != own {
-        let problem = format!("the model was trained on {}, the data is {}", own.shown(), kind.shown());
-        return Err(contradiction(folder, problem));
-    }
     if meaning != parent.meaning {
-        let problem = match &args.schema {
-            Some(schema) => {
+        let problem = match (&args.schema, args.bits) {
+            (Some(schema), _) => {
                 format!("{} is another schema than the model's; leave --schema out", schema.display())
             }
-            None => "the data's fields and indices mean something else than the model's".to_owned(),
+            (None, Some(bits)) if u32::from(bits) != parent.manifest.bits => {
+                let own = parent.manifest.bits;
+                format!("--bits says {bits}, the model's indices have {own}; leave it out")
+            }
+            (None, _) => "the data's fields and indices mean something else than the model's".to_owned(),
         };
         return Err(contradiction(folder, problem));
     }
@@ -95,7 +121,7 @@ pub(super) fn learner(
     Ok(model)
 }
 
-fn same<T: PartialEq + Display>(
+fn same<T: Copy + PartialEq + Display>(
     folder: &Path,
     flag: &str,
     given: Option<T>,

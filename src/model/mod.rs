@@ -29,7 +29,7 @@ pub use self::args::{
 };
 pub use self::folder::Manifest;
 
-use self::folder::{Contents, RowKind, Saved, meaning};
+use self::folder::{RowKind, Saved, meaning};
 use self::input::{Progress, each_batch, feature_index, fields};
 use self::report::{EvaluateReport, TrainReport, left_out, rate_log_loss};
 use self::train::{Pass, judge, judge_held, kind_of, pass, settings};
@@ -90,14 +90,11 @@ fn read_schema(path: &Path) -> Result<(String, Schema), ExitError> {
 }
 
 /// How rows are read, what decides what they mean, and the schema's text.
-fn options(
-    args: &TrainArgs,
-    parent: Option<&Contents>,
-) -> Result<(ReadOptions, RowKind, Option<String>), ExitError> {
+fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), ExitError> {
     let format = args.rows.format.or_else(|| Format::of(&args.data));
     let (mut text, mut schema) = match &args.schema {
         Some(path) => read_schema(path).map(|(text, schema)| (Some(text), Some(schema)))?,
-        None => parent.map_or((None, None), |it| (it.schema.clone(), it.options.schema.clone())),
+        None => (None, None),
     };
     let kind = match format {
         Some(Format::LibSvm) => RowKind::LibSvm,
@@ -116,7 +113,7 @@ fn options(
         schema,
         index: feature_index(args.rows.feature_index.as_deref())?,
         clicks: args.clicks.clone(),
-        bits: args.bits.map_or(parent.map_or(own.bits, |it| it.manifest.bits), u32::from),
+        bits: args.bits.map_or(own.bits, u32::from),
         bad_rows: args.rows.bad_rows,
         ..own
     };
@@ -125,7 +122,12 @@ fn options(
 
 fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError> {
     let parent = further::parent(args)?;
-    let (mut options, kind, schema) = options(args, parent.as_ref())?;
+    let mut read = options(args)?;
+    let further = args.from.as_deref().zip(parent.as_ref());
+    if let Some((folder, parent)) = further {
+        further::adopt(folder, parent, args, &mut read)?;
+    }
+    let (mut options, kind, schema) = read;
     let (mut names, count) = fields(&args.data, &options)?;
     if let Some(parent) = &parent {
         names.clone_from(&parent.manifest.fields);
@@ -134,9 +136,9 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         options.namespaces.clone_from(&names);
     }
     let meaning = meaning(kind, &options);
-    let mut model = match args.from.as_deref().zip(parent.as_ref()) {
+    let mut model = match further {
         Some((folder, parent)) => {
-            further::check_rows(folder, parent, (kind, meaning), args)?;
+            further::check_rows(folder, parent, meaning, args)?;
             further::learner(folder, parent, args, if kind == RowKind::Vw { names.len() } else { count })?
         }
         None => {
