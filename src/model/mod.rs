@@ -241,7 +241,7 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
     (report.seconds, report.rows_per_second) = (seconds, rows as f64 / seconds.max(1e-9));
     (report.parameters, report.bytes) = (model.parameters() as u64, model.bytes() as u64);
 
-    let mut bytes = best.saved().to_vec();
+    let mut bytes = best.into_saved();
     if bytes.is_empty() {
         model.save(meaning, &mut bytes);
     }

@@ -227,6 +227,10 @@ fn a_model_goes_on_with_its_vectors_frozen_or_with_a_share_of_the_negatives() {
     let compress =
         ["model", "compress", "--model", &from, "--data", &data, "--method", "f16", "--out", &small];
     succeed(&compress);
+    // The correction is in the model, so the form in which it serves has it too.
+    let judged = json(&["model", "evaluate", "--model", &small, "--data", &logs.path("test.tsv")]);
+    let apart = number(&judged, "calibration") / number(&begun, "test_calibration");
+    assert!((0.98..1.02).contains(&apart), "{apart}");
     let (code, said) = failed(&["model", "train", "--data", &data, "--out", &out, "--from", &small]);
     assert!(code == i32::from(Exit::InputUnusable.code()) && said.contains("serves only"), "{code} {said}");
     logs.train("logistic", "weights", &["--bits", "12"]);
@@ -240,4 +244,60 @@ fn a_model_goes_on_with_its_vectors_frozen_or_with_a_share_of_the_negatives() {
     let (code, said) = failed(&[&freeze[..], &["--model", "deep"]].concat());
     assert!(code == i32::from(Exit::Usage.code()) && said.contains("--from"), "{code} {said}");
     assert!(!Path::new(&out).exists());
+}
+
+/// A row's line, from whether it is a click, a user and an ad.
+type Line = fn(bool, u32, u32) -> String;
+
+fn vw(click: bool, user: u32, ad: u32) -> String {
+    format!("{} |user u{user} |ad a{ad}\n", if click { "1" } else { "-1" })
+}
+
+/// The other way round, and with a namespace more.
+fn turned(click: bool, user: u32, ad: u32) -> String {
+    format!("{} |new n |ad a{ad} |user u{user}\n", if click { "1" } else { "-1" })
+}
+
+fn libsvm(click: bool, user: u32, ad: u32) -> String {
+    format!("{} 0:{user}:1 1:{}:1\n", u8::from(click), 100 + ad)
+}
+
+fn wider(click: bool, user: u32, ad: u32) -> String {
+    format!("{} 0:{user}:1 1:{}:1 2:7:1\n", u8::from(click), 100 + ad)
+}
+
+/// Formats without a schema: which fields there are is the model's to say, not that of the rows which happen to come first.
+#[test]
+fn rows_without_a_schema_go_on_with_the_fields_that_the_model_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, rows: std::ops::Range<u32>, line: Line| {
+        let lines = rows.map(|row| {
+            let (user, ad) = (row * 7 % 13, row * 5 % 11);
+            line((user + ad) % 4 == 0, user, ad)
+        });
+        fs::write(path(name), lines.collect::<String>()).unwrap();
+    };
+    for (end, first, second) in [("vw", vw as Line, turned as Line), ("ffm", libsvm, libsvm)] {
+        let name = |part: &str| path(&format!("{part}.{end}"));
+        write(&format!("first.{end}"), 0..3_000, first);
+        write(&format!("second.{end}"), 3_000..6_000, second);
+        let train = |data: &str, out: &str, more: &[&str]| {
+            let (data, out, test) = (name(data), name(out), name("first"));
+            let args = ["model", "train", "--data", &data, "--out", &out, "--test", &test];
+            number(&json(&[&args[..], more].concat()), "test_log_loss")
+        };
+        let begun = train("first", "begun", &["--model", "ffm", "--bits", "14"]);
+        let further = train("second", "further", &["--from", &name("begun")]);
+        assert!(further < 0.8 * begun, "{end}: {begun} {further}");
+    }
+    write("wider.ffm", 0..100, wider);
+    for (data, from, more, problem) in [
+        ("wider.ffm", "begun.ffm", "--seed=1", "the data has 3 fields, the model knows 2"),
+        ("second.vw", "begun.vw", "--bits=15", "--bits says 15"),
+    ] {
+        let (data, from, out) = (path(data), path(from), path("refused"));
+        let (code, said) = failed(&["model", "train", "--data", &data, "--from", &from, "--out", &out, more]);
+        assert!(code == i32::from(Exit::Usage.code()) && said.contains(problem), "{code} {said}");
+    }
 }

@@ -47,8 +47,8 @@ impl Passes {
     }
 
     /// The model as it was after the best pass, as [`Learner::save`] writes it; empty before the first.
-    pub fn saved(&self) -> &[u8] {
-        &self.kept
+    pub fn into_saved(self) -> Vec<u8> {
+        self.kept
     }
 
     /// The model as it was after the best pass; `None` before the first.
@@ -83,7 +83,7 @@ mod tests {
             }
             assert!((passes.best_loss() - 0.4).abs() < 1e-9);
             let mut kept = Vec::new();
-            assert_eq!(passes.saved(), best, "with the schema that it was trained on");
+            assert_eq!(passes.clone().into_saved(), best, "with the schema that it was trained on");
             passes.into_best().unwrap().unwrap().save(7, &mut kept);
             assert_eq!(kept, best);
         }
