@@ -170,6 +170,7 @@ fn a_new_campaign_begins_better_from_a_model_of_others() {
         let tuned = |frozen: bool| {
             let mut model = load(&bytes, seed).unwrap();
             assert!(model.freeze_vectors(frozen));
+            model.begin();
             teach(&mut *model, &first, 1);
             loss(&*model, &next, &truth)
         };

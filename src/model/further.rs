@@ -114,6 +114,7 @@ pub(super) fn learner(
             }
         }
     }
+    model.begin();
     model.set_rates(args.rate, args.vector_rate).map_err(|error| ExitError::new(Exit::Usage, error))?;
     if args.freeze == Some(Freeze::Vectors) {
         model.freeze_vectors(true);

@@ -298,6 +298,10 @@ impl Learner for Deep {
         self.passes = self.passes.saturating_add(1);
     }
 
+    fn begin(&mut self) {
+        self.passes = 0;
+    }
+
     fn shift(&mut self, by: f32) {
         self.linear.shift(by + self.offset.settle());
     }

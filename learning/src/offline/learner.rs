@@ -22,6 +22,9 @@ pub trait Learner: Send {
     /// Says that a pass over the rows is over and another may follow.
     fn end_pass(&mut self) {}
 
+    /// Says that other rows follow than before: passes over them are counted from the first.
+    fn begin(&mut self) {}
+
     /// Adds this to the log odds of every prediction: corrects for rows that were left out by their label. Learning goes on
     /// from there as from any other state.
     fn shift(&mut self, by: f32);
@@ -222,6 +225,30 @@ pub(crate) mod tests {
         model.predict(&small_world(0..300), &mut after);
         assert!(before.iter().zip(&after).all(|(before, after)| (before - after).abs() < 1e-5));
         assert!(before.iter().any(|p| (p - before[0]).abs() > 0.05), "some weights are beyond");
+    }
+
+    /// Who goes on each day with the rows of that day would else end with steps of nothing.
+    #[test]
+    fn other_rows_after_a_pass_are_learned_as_if_there_had_been_none() {
+        for settings in settings() {
+            let taught = |between: fn(&mut dyn Learner)| {
+                let mut model = settings.build().unwrap();
+                model.learn(&small_world(0..3_000));
+                between(&mut *model);
+                model.learn(&small_world(3_000..6_000));
+                let mut bytes = Vec::new();
+                model.save(0, &mut bytes);
+                bytes
+            };
+            let expected = taught(|_| {});
+            let found = taught(|model| {
+                (0..3).for_each(|_| model.end_pass());
+                model.begin();
+            });
+            assert!(found == expected, "{settings:?}");
+            let passes = taught(|model| model.end_pass());
+            assert_eq!(passes != expected, matches!(settings, Settings::Deep(_)), "{settings:?}");
+        }
     }
 
     #[test]
