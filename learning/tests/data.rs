@@ -199,7 +199,7 @@ fn what_cannot_be_read_says_what_to_do() {
     let none = ReadOptions::default();
     assert!(
         error(&files.plain("a.txt", ""), &none)
-            .contains("--format with one of tsv, csv, libsvm, vw, ipinyou")
+            .contains("--format with one of tsv, csv, parquet, libsvm, vw, ipinyou")
     );
     assert!(error(&files.plain("a.tsv", ""), &none).contains("name one with --schema"));
     assert!(error(&files.plain("a.vw", ""), &with(&schema)).contains("leave --schema out"));

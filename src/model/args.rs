@@ -72,8 +72,8 @@ fn format(name: &str) -> Result<Format, String> {
 /// How files of rows are read.
 #[derive(Clone, Debug, Args)]
 pub struct RowArgs {
-    /// Their format: tsv, csv, libsvm, vw, ipinyou or haggle (a node's journal, by its configuration); without it what
-    /// their names say.
+    /// Their format: tsv, csv, parquet, libsvm, vw, ipinyou or haggle (a node's journal, by its configuration); without it
+    /// what their names say.
     #[arg(long, value_name = "NAME", value_parser = format)]
     pub format: Option<Format>,
     /// Which field each index of LIBSVM rows is of: lines of field:value, a tab, and an index.
@@ -193,8 +193,8 @@ pub struct PredictArgs {
     /// The rows; they need no labels. A bad row is an error, because each row has its line in the output.
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Their format: tsv, csv, libsvm, vw, ipinyou or haggle (a node's journal, by its configuration); without it what
-    /// the file's name says.
+    /// Their format: tsv, csv, parquet, libsvm, vw, ipinyou or haggle (a node's journal, by its configuration); without it
+    /// what the file's name says.
     #[arg(long, value_name = "NAME", value_parser = format)]
     pub format: Option<Format>,
     /// Which field each index of LIBSVM rows is of.

@@ -51,6 +51,8 @@ fn too_many(limit: u64) -> String {
 pub struct BadRows {
     /// The file.
     pub file: String,
+    /// Whether the file has no lines, so that rows are counted instead.
+    pub by_row: bool,
     /// How many.
     pub count: u64,
     /// The first few.
@@ -60,7 +62,7 @@ pub struct BadRows {
 /// A row that was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRow {
-    /// Its line, from 1.
+    /// Its line, or its row in a file without lines, from 1.
     pub line: u64,
     /// What is wrong, and what to do.
     pub flaw: Flaw,
@@ -109,9 +111,11 @@ impl fmt::Display for BadRows {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, BadRow { line, flaw: Flaw { column, problem } }) in self.first.iter().enumerate() {
             let start = if index == 0 { "" } else { "\n" };
+            let place = if self.by_row { ": row " } else { ":" };
+            write!(out, "{start}{}{place}{line}: ", self.file)?;
             match column {
-                Some(column) => write!(out, "{start}{}:{line}: column `{column}`: {problem}", self.file)?,
-                None => write!(out, "{start}{}:{line}: {problem}", self.file)?,
+                Some(column) => write!(out, "column `{column}`: {problem}")?,
+                None => write!(out, "{problem}")?,
             }
         }
         match self.count - self.first.len() as u64 {

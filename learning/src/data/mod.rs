@@ -13,6 +13,7 @@ mod ipinyou;
 mod libsvm;
 mod lines;
 mod number;
+mod parquet;
 mod reader;
 mod schema;
 mod schema_file;

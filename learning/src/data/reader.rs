@@ -10,6 +10,7 @@ use super::error::{BadRows, DataError, Flaw};
 use super::ipinyou;
 use super::libsvm::{FeatureIndex, LibSvm};
 use super::lines::Lines;
+use super::parquet::Parquet;
 use super::schema::Schema;
 use super::source::Source;
 use super::table::{Fields, Labels, Row, Table};
@@ -26,6 +27,8 @@ pub enum Format {
     Tsv,
     /// A table with a header, by RFC 4180.
     Csv,
+    /// Apache Parquet: a table by columns.
+    Parquet,
     /// `label index:value …` or `label field:index:value …`.
     LibSvm,
     /// `label |namespace feature:value …`.
@@ -38,9 +41,10 @@ pub enum Format {
 
 impl Format {
     /// Names, as people write them.
-    pub const NAMES: [(&str, Self); 6] = [
+    pub const NAMES: [(&str, Self); 7] = [
         ("tsv", Self::Tsv),
         ("csv", Self::Csv),
+        ("parquet", Self::Parquet),
         ("libsvm", Self::LibSvm),
         ("vw", Self::Vw),
         ("ipinyou", Self::Ipinyou),
@@ -51,9 +55,10 @@ impl Format {
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let name = name.strip_suffix(".gz").unwrap_or(&name);
-        let endings: [(&[&str], Self); 4] = [
+        let endings: [(&[&str], Self); 5] = [
             (&[".tsv"], Self::Tsv),
             (&[".csv"], Self::Csv),
+            (&[".parquet"], Self::Parquet),
             // The last is what make-ipinyou-data and deep-ctr write.
             (&[".libsvm", ".svm", ".libffm", ".ffm", ".fm.txt"], Self::LibSvm),
             (&[".vw"], Self::Vw),
@@ -123,6 +128,7 @@ enum Form {
     Csv(Box<Records<Source>>, Table),
     /// With the ends of the fields of the line at hand.
     Tabs(Lines<Source>, Table, Vec<usize>),
+    Parquet(Box<Parquet>, Table),
     LibSvm(Lines<Source>, LibSvm),
     Vw(Lines<Source>, Vw),
 }
@@ -199,6 +205,15 @@ impl Reader {
                     Vec::new(),
                 )
             }
+            Format::Parquet => {
+                let encoder = encoder()?;
+                let mut rows = Parquet::open(path)?;
+                let header = rows.names();
+                let labels = Labels::found(labels, &encoder, &header);
+                let mut table = Table::new(encoder, &header, labels, options.repeats).map_err(unusable)?;
+                rows.select(&table.narrow(), table.encoder().schema()).map_err(unusable)?;
+                Form::Parquet(Box::new(rows), table)
+            }
             Format::Ipinyou => {
                 let (lines, table) = open_ipinyou(path, source, options).map_err(|error| match error {
                     Ok(problem) => unusable(problem),
@@ -218,7 +233,7 @@ impl Reader {
             Format::Vw => Form::Vw(Lines::new(source), Vw::new(bits, options.labels, &options.namespaces)),
         };
         Ok(Self {
-            bad: BadRows { file: file.clone(), ..BadRows::default() },
+            bad: BadRows { file: file.clone(), by_row: format == Format::Parquet, ..BadRows::default() },
             file,
             form,
             limit: options.bad_rows,
@@ -283,6 +298,7 @@ impl Reader {
     pub fn progress(&self) -> (u64, u64) {
         match &self.form {
             Form::Csv(records, _) => records.source().progress(),
+            Form::Parquet(rows, _) => rows.progress(),
             Form::Tabs(lines, ..) | Form::LibSvm(lines, _) | Form::Vw(lines, _) => lines.source().progress(),
         }
     }
@@ -291,7 +307,7 @@ impl Reader {
     /// were met so far.
     pub fn fields(&self) -> Vec<String> {
         match &self.form {
-            Form::Csv(_, table) | Form::Tabs(_, table, _) => {
+            Form::Csv(_, table) | Form::Tabs(_, table, _) | Form::Parquet(_, table) => {
                 table.encoder().schema().features().iter().map(|feature| feature.name.clone()).collect()
             }
             Form::LibSvm(_, reader) => {
@@ -304,7 +320,9 @@ impl Reader {
     /// The schema that rows are read by.
     pub fn schema(&self) -> Option<&Schema> {
         match &self.form {
-            Form::Csv(_, table) | Form::Tabs(_, table, _) => Some(table.encoder().schema()),
+            Form::Csv(_, table) | Form::Tabs(_, table, _) | Form::Parquet(_, table) => {
+                Some(table.encoder().schema())
+            }
             Form::LibSvm(..) | Form::Vw(..) => None,
         }
     }
@@ -338,15 +356,19 @@ impl Form {
             Self::Csv(records, table) => records
                 .next()?
                 .map(|(text, ends)| (text.len(), table.row(Fields { text, ends, between: 0 }, sink))),
+            Self::Parquet(rows, table) => rows
+                .next()?
+                .map(|(text, ends)| (text.len(), table.row(Fields { text, ends, between: 0 }, sink))),
             Self::LibSvm(lines, reader) => lines.next()?.map(|line| (line.len(), reader.row(line, sink))),
             Self::Vw(lines, reader) => lines.next()?.map(|line| (line.len(), reader.row(line, sink))),
         })
     }
 
-    /// The line of the row at hand.
+    /// The line of the row at hand, or which row it is where there are no lines.
     fn line(&self) -> u64 {
         match self {
             Self::Csv(records, _) => records.number(),
+            Self::Parquet(rows, _) => rows.number(),
             Self::Tabs(lines, ..) | Self::LibSvm(lines, _) | Self::Vw(lines, _) => lines.number(),
         }
     }

@@ -99,6 +99,16 @@ impl Table {
         &self.encoder
     }
 
+    /// From now on rows have only those columns that are read, in the order of the places in the file that this gives.
+    pub(super) fn narrow(&mut self) -> Vec<usize> {
+        let mut read = Vec::new();
+        for place in self.places.iter_mut().filter(|place| **place != usize::MAX) {
+            read.push(std::mem::replace(place, read.len()));
+        }
+        self.width = read.len();
+        read
+    }
+
     /// Lets rows have more columns than are known.
     pub(super) fn at_least(mut self) -> Self {
         self.least = true;
