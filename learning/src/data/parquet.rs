@@ -99,7 +99,7 @@ impl Parquet {
     ///
     /// # Errors
     ///
-    /// All columns that cannot be read, and why.
+    /// All columns whose types cannot be read, and why; or the first that is packed in a way that is not.
     pub(super) fn select(&mut self, places: &[usize], schema: &Schema) -> Result<(), String> {
         let columns = contained(|| {
             let found: Vec<_> = places.iter().map(|place| self.selected(*place, schema)).collect();
@@ -108,6 +108,12 @@ impl Parquet {
             if problems.is_empty() { found.into_iter().collect() } else { Err(problems.join("; ")) }
         });
         self.columns = columns?;
+        for group in self.file.metadata().row_groups() {
+            for Selected { name, leaf, .. } in &self.columns {
+                let chunk = group.columns().get(*leaf).ok_or_else(|| damaged("the number of its columns"))?;
+                readable(chunk).map_err(|problem| format!("column `{name}` {problem}"))?;
+            }
+        }
         Ok(())
     }
 
@@ -125,10 +131,6 @@ impl Parquet {
         };
         let column = column(&described.column(leaf), separator(schema, &name))
             .map_err(|problem| format!("column `{name}` {problem}"))?;
-        for group in metadata.row_groups() {
-            let chunk = group.columns().get(leaf).ok_or_else(|| damaged("the number of its columns"))?;
-            readable(chunk).map_err(|problem| format!("column `{name}` {problem}"))?;
-        }
         Ok(Selected { name, leaf, column })
     }
 
