@@ -262,6 +262,14 @@ fn libsvm_and_vowpal_wabbits_text_need_no_schema() {
         );
         let judged = json(&["model", "evaluate", "--model", &out, "--data", &data]);
         assert_eq!(judged["log_loss"], report["test_log_loss"], "{name}");
+        let shown =
+            json(&["model", "ablate", "--data", &data, "--test", &data, "--model", "ffm", "--passes", "5"]);
+        assert_eq!(shown["log_loss"], report["test_log_loss"], "{name}");
+        let features = shown["features"].as_array().unwrap();
+        let mut fields: Vec<&str> = features.iter().map(|it| it["feature"].as_str().unwrap()).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, if name == "rows.vw" { ["ad", "user"] } else { ["0", "1"] });
+        assert!(features.iter().all(|it| it["verdict"] == "helps"), "clicks are by both together: {shown}");
     }
 }
 
@@ -303,4 +311,77 @@ fn a_deep_model_becomes_smaller_and_answers_nearly_the_same() {
     assert!(said.contains("was not trained on a node's journal"), "{said}");
     let (_, said) = failed(&["model", "compress", "--model", &small, "--data", &test]);
     assert!(said.contains("it is no deep model"), "{said}");
+}
+
+#[test]
+fn a_column_of_dice_is_not_shown_to_help_and_what_the_truth_rests_on_is() {
+    let logs = Logs::new(60_000);
+    // A column whose values have nothing to do with clicks.
+    for name in ["train.tsv", "test.tsv"] {
+        let (path, mut state) = (logs.path(name), 7_u32);
+        let mut thrown = String::new();
+        for (row, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let dice = if row == 0 { "dice".to_owned() } else { (state >> 29).to_string() };
+            thrown += &format!("{line}\t{dice}\n");
+        }
+        fs::write(path, thrown).unwrap();
+    }
+    let (data, test, schema) =
+        (logs.path("train.tsv"), logs.path("test.tsv"), logs.path("train.schema.toml"));
+    let features = "\n[[feature]]\nname = \"dice\"\nkind = \"categorical\"\n\
+                    [[feature]]\nname = \"dice_x_weekday\"\ncross = [\"dice\", \"weekday\"]\n";
+    fs::write(&schema, fs::read_to_string(&schema).unwrap() + features).unwrap();
+    let ablate = ["model", "ablate", "--data", &data, "--test", &test, "--schema", &schema, "--bits", "18"];
+    let report = json(&ablate);
+    let features = report["features"].as_array().unwrap();
+    let of = |name: &str| features.iter().find(|it| it["feature"] == name).unwrap();
+    assert_eq!(features.len(), 15, "{report}");
+    for name in ["ad", "site"] {
+        assert_eq!(of(name)["verdict"], "helps", "{name}: {report}");
+        assert!(
+            number(of(name), "low") > 0.0 && number(of(name), "auc_difference") < 0.0,
+            "{name}: {report}"
+        );
+    }
+    assert_ne!(of("dice")["verdict"], "helps", "{report}");
+    assert_eq!(of("dice")["with"], serde_json::json!(["dice_x_weekday"]));
+    assert_eq!(of("dice_x_weekday")["with"], serde_json::json!([]));
+    let differences: Vec<f64> = features.iter().map(|it| number(it, "difference")).collect();
+    assert!(differences.is_sorted_by(|one, other| one >= other), "{differences:?}");
+    assert_eq!(report["rate_alone"]["verdict"], "helps", "all features together: {report}");
+    for feature in features {
+        let (all, without) = (number(&report, "log_loss"), number(feature, "log_loss"));
+        assert!((number(feature, "difference") - (without - all)).abs() < 1e-12);
+    }
+
+    // The model that has all is the one that training makes, and the one without a feature that of a schema without it.
+    let trained = logs.train("logistic", "all", &["--bits", "18"]);
+    let same = |one: f64, other: f64| (one - other).abs() < 1e-9;
+    assert!(same(number(&trained, "test_log_loss"), number(&report, "log_loss")), "{trained}");
+    let whole = fs::read_to_string(&schema).unwrap();
+    let hour = "[[feature]]\nname = \"hour\"\nkind = \"categorical\"\n";
+    assert!(whole.contains(hour));
+    fs::write(&schema, whole.replace(hour, "")).unwrap();
+    let trained = logs.train("logistic", "some", &["--bits", "18"]);
+    assert!(same(number(&trained, "test_log_loss"), number(of("hour"), "log_loss")), "{trained}");
+    fs::write(&schema, whole).unwrap();
+
+    // A few features by name, of a model that learns pairs; and for a person.
+    let some = ["--features", "ad,dice", "--model", "ffm", "--vector-bits", "12"];
+    let said = succeed(&[&ablate[..], &some].concat());
+    let rows: Vec<&str> = said.lines().skip(4).collect();
+    assert!(
+        rows[0].starts_with("without") && rows[1].starts_with("ad ") && rows[1].ends_with("helps"),
+        "{said}"
+    );
+    assert!(
+        rows[2].ends_with("with dice_x_weekday") && rows[3].starts_with("all (click rate alone)"),
+        "{said}"
+    );
+    let (code, said) = failed(&[&ablate[..], &["--features", "adv"]].concat());
+    assert!(
+        code == i32::from(Exit::Usage.code()) && said.contains("there is no feature adv; there are user"),
+        "{said}"
+    );
 }

@@ -20,6 +20,8 @@ pub enum ModelCommand {
     Predict(PredictArgs),
     /// Judge two trained models on the same rows, and say whether one is shown to be better.
     Compare(CompareArgs),
+    /// Say of each feature whether it helps: train without it, and judge on the same rows.
+    Ablate(AblateArgs),
     /// Copy a trained model into the registry, and print its id.
     Register(RegisterArgs),
     /// List the registry's models, their roles and the last changes.
@@ -256,6 +258,50 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub clicks: Option<PathBuf>,
     /// Chooses the bootstrap's draws.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which features to do without, in which model, on what.
+#[derive(Clone, Debug, Args)]
+pub struct AblateArgs {
+    /// The rows to learn from, in their order; a name that ends in .gz is unpacked.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// What the columns of a table mean. iPinYou's logs need none; LIBSVM and Vowpal Wabbit's text have none.
+    #[arg(long, value_name = "FILE.toml")]
+    pub schema: Option<PathBuf>,
+    /// Rows to judge by. None of them is learned from.
+    #[arg(long, value_name = "FILE")]
+    pub test: PathBuf,
+    /// The model; it is learned once for each feature, and once with all.
+    #[arg(long, value_enum, default_value_t = ModelKind::Logistic)]
+    pub model: ModelKind,
+    /// Leave only these out, each by itself, by name, or by number where they have none; without it each one.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub features: Vec<String>,
+    /// How files of rows are read.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The log of clicks to an iPinYou log of impressions to learn from.
+    #[arg(long, value_name = "FILE")]
+    pub clicks: Option<PathBuf>,
+    /// The log of clicks to an iPinYou log of impressions to judge by.
+    #[arg(long, value_name = "FILE")]
+    pub test_clicks: Option<PathBuf>,
+    /// How often to go over the rows.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub passes: u32,
+    /// Models have 2 to this power weights; without it as many as the schema has indices.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(8..=30))]
+    pub bits: Option<u8>,
+    /// There are vectors for 2 to this power values, in models that have any.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(4..=28))]
+    pub vector_bits: Option<u8>,
+    /// Chooses where vectors start, and the bootstrap's draws.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Write the report as JSON.

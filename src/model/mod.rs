@@ -1,5 +1,6 @@
 //! `haggle model`: trains models on archives of rows, judges them, and asks them.
 
+mod ablate;
 mod archive;
 mod args;
 mod compare;
@@ -24,8 +25,8 @@ use haggle_learning::offline::{HoldOut, Negatives, Passes, Sample};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use self::args::{
-    CompareArgs, CompressArgs, EvaluateArgs, Freeze, IdArgs, ListArgs, ModelCommand, ModelKind, PredictArgs,
-    PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, RowArgs, ShadowArgs, TrainArgs,
+    AblateArgs, CompareArgs, CompressArgs, EvaluateArgs, Freeze, IdArgs, ListArgs, ModelCommand, ModelKind,
+    PredictArgs, PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, RowArgs, ShadowArgs, TrainArgs,
 };
 pub use self::folder::Manifest;
 
@@ -66,6 +67,11 @@ pub fn run(command: ModelCommand) -> Result<(), ExitError> {
         }
         ModelCommand::Predict(args) => watched(false, move |progress| predict(&args, progress)),
         ModelCommand::Compare(args) => compare::run(args),
+        ModelCommand::Ablate(args) => {
+            let json = args.json;
+            let report = watched(json, move |progress| ablate::ablate(&args, progress))?;
+            print(if json { to_json(&report)? } else { report.text() })
+        }
         ModelCommand::Register(args) => registry::register(&args),
         ModelCommand::List(args) => registry::list(&args),
         ModelCommand::Remove(args) => registry::remove(&args),
@@ -90,9 +96,15 @@ fn read_schema(path: &Path) -> Result<(String, Schema), ExitError> {
 }
 
 /// How rows are read, what decides what they mean, and the schema's text.
-fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), ExitError> {
-    let format = args.rows.format.or_else(|| Format::of(&args.data));
-    let (mut text, mut schema) = match &args.schema {
+fn options(
+    data: &Path,
+    schema: Option<&Path>,
+    rows: &RowArgs,
+    clicks: Option<&Path>,
+    bits: Option<u8>,
+) -> Result<(ReadOptions, RowKind, Option<String>), ExitError> {
+    let format = rows.format.or_else(|| Format::of(data));
+    let (mut text, mut schema) = match schema {
         Some(path) => read_schema(path).map(|(text, schema)| (Some(text), Some(schema)))?,
         None => (None, None),
     };
@@ -109,12 +121,12 @@ fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), E
     }
     let own = ReadOptions::default();
     let options = ReadOptions {
-        format: args.rows.format,
+        format: rows.format,
         schema,
-        index: feature_index(args.rows.feature_index.as_deref())?,
-        clicks: args.clicks.clone(),
-        bits: args.bits.map_or(own.bits, u32::from),
-        bad_rows: args.rows.bad_rows,
+        index: feature_index(rows.feature_index.as_deref())?,
+        clicks: clicks.map(Path::to_owned),
+        bits: bits.map_or(own.bits, u32::from),
+        bad_rows: rows.bad_rows,
         ..own
     };
     Ok((options, kind, text))
@@ -122,7 +134,8 @@ fn options(args: &TrainArgs) -> Result<(ReadOptions, RowKind, Option<String>), E
 
 fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError> {
     let parent = further::parent(args)?;
-    let mut read = options(args)?;
+    let mut read =
+        options(&args.data, args.schema.as_deref(), &args.rows, args.clicks.as_deref(), args.bits)?;
     let further = args.from.as_deref().zip(parent.as_ref());
     if let Some((folder, parent)) = further {
         further::adopt(folder, parent, args, &mut read)?;
