@@ -33,6 +33,9 @@ const FIELDS: [(Field, &str); 22] = [
     (Field::AdSize, "ad_size"),
 ];
 
+/// Those that a request may have several of.
+pub(crate) const SEVERAL: [&str; 2] = ["interest", "behaviour"];
+
 /// The first field of the ad.
 const FIRST_OF_AD: u16 = 17;
 

@@ -63,8 +63,7 @@ type Hashes = SmallVec<[u64; 32]>;
 impl Encoder {
     /// An encoder for a schema.
     pub fn new(schema: Schema) -> Self {
-        let seeds =
-            schema.features.iter().map(|feature| xxh3_64_with_seed(feature.name.as_bytes(), 0)).collect();
+        let seeds = schema.features.iter().map(|feature| seed_of(&feature.name)).collect();
         let crosses = schema.features.iter().any(|feature| matches!(feature.how, How::Cross(_)));
         Self { schema, seeds, crosses }
     }
@@ -138,9 +137,7 @@ impl Encoder {
 
     #[inline]
     fn put(&self, field: u16, hash: u64, value: f32, sink: &mut impl Sink) {
-        // The top bits, of which there are at most 30, so the cast loses nothing.
-        let index = (hash >> (64 - self.schema.bits)) as u32;
-        sink.put(hash, Slot { field, index, value });
+        sink.put(hash, Slot { field, index: index_of(hash, self.schema.bits), value });
     }
 
     #[inline]
@@ -194,7 +191,7 @@ impl Encoder {
                 if number.abs() > STRONGEST {
                     return Err(BadValue::TooStrong);
                 }
-                self.put(field, mix(seed), number as f32, sink);
+                self.put(field, number_hash_of(seed), number as f32, sink);
                 Ok(0)
             }
             How::Several(_, separator) => {
@@ -225,6 +222,25 @@ impl Encoder {
             self.put(field, hash, strength, sink);
         }
     }
+}
+
+fn seed_of(feature: &str) -> u64 {
+    xxh3_64_with_seed(feature.as_bytes(), 0)
+}
+
+fn number_hash_of(seed: u64) -> u64 {
+    mix(seed)
+}
+
+/// What all numbers of a feature with this name are hashed to.
+pub(super) fn number_hash(feature: &str) -> u64 {
+    number_hash_of(seed_of(feature))
+}
+
+/// The index of a hash: its top bits, of which there are at most 30, so the cast loses nothing.
+#[inline]
+pub(super) fn index_of(hash: u64, bits: u32) -> u32 {
+    (hash >> (64 - bits)) as u32
 }
 
 /// The value of having none.

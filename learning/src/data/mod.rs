@@ -4,6 +4,7 @@
 //! [`Reader`] fills batches from a file larger than memory. The encoder knows nothing of files, so what is learned
 //! from a file can be asked of one record.
 
+mod cells;
 mod clicks;
 mod collisions;
 mod csv;
@@ -23,6 +24,7 @@ mod table;
 mod time;
 mod vw;
 
+pub use cells::Cells;
 pub use collisions::CollisionReport;
 pub use encoder::{BadValue, Encoder, Sink};
 pub use error::{BadRow, BadRows, DataError, Flaw};
