@@ -115,8 +115,7 @@ pub(super) fn column(of: &ColumnDescPtr, separator: Option<&str>) -> Result<Box<
             new.typed::<Int64Type, _>(move |it, text| value::decimal((*it).into(), scale, text))
         }
         (Stored::INT64, _) => new.typed::<Int64Type, _>(|it, text| value::shown(it, text)),
-        // What Impala and Spark wrote times as.
-        (Stored::INT96, _) => new.typed::<Int96Type, _>(|it, text| value::time(it.to_nanos().into(), text)),
+        (Stored::INT96, _) => new.typed::<Int96Type, _>(|it, text| value::old_time(it.data(), text)),
         (Stored::FLOAT, _) => new.typed::<FloatType, _>(|it, text| value::shown(it, text)),
         (Stored::DOUBLE, _) => new.typed::<DoubleType, _>(|it, text| value::shown(it, text)),
         (Stored::BYTE_ARRAY, Meaning::Decimal(scale)) => {

@@ -5,12 +5,14 @@ use std::io::Write;
 
 use ::parquet::basic::{ConvertedType, LogicalType, TimeUnit};
 use ::parquet::schema::types::ColumnDescriptor;
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
 
 /// Digits that a decimal has at most: what 128 bits hold.
 const DIGITS: usize = 38;
+/// In nanoseconds.
+const SECOND: i128 = 1_000_000_000;
+const DAY: i128 = 86_400 * SECOND;
 
 /// What a stored number or text stands for, as far as it is not itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +46,14 @@ impl Meaning {
                     TimeUnit::NANOS => 1,
                 }));
             }
+            Some(LogicalType::Decimal(kind)) => return Self::decimal(kind.scale),
             Some(LogicalType::Float16) => {
                 return Err("holds numbers of 16 bits, which are not read; write 32".to_owned());
             }
             _ => {}
         }
         match column.converted_type() {
-            ConvertedType::DECIMAL => {
-                let scale = usize::try_from(column.type_scale()).ok().filter(|scale| *scale <= DIGITS);
-                scale.map(Self::Decimal).ok_or_else(|| format!("holds decimals of more than {DIGITS} digits"))
-            }
+            ConvertedType::DECIMAL => Self::decimal(column.type_scale()),
             ConvertedType::DATE => Ok(Self::Date),
             ConvertedType::TIMESTAMP_MILLIS => Ok(Self::Time(1_000_000)),
             ConvertedType::TIMESTAMP_MICROS => Ok(Self::Time(1_000)),
@@ -65,6 +65,11 @@ impl Meaning {
             _ => Ok(Self::Plain),
         }
     }
+
+    fn decimal(scale: i32) -> Result<Self, String> {
+        let scale = usize::try_from(scale).ok().filter(|scale| *scale <= DIGITS);
+        scale.map(Self::Decimal).ok_or_else(|| format!("holds decimals of more than {DIGITS} digits"))
+    }
 }
 
 /// As the standard library writes it: numbers with a point in the fewest digits that say which one it is.
@@ -73,23 +78,36 @@ pub(super) fn shown(value: impl Display, text: &mut Vec<u8>) {
     let _ = write!(text, "{value}");
 }
 
+/// The date and time of day so many nanoseconds after 1970 began, if it is in the years that people write.
 fn moment(nanoseconds: i128) -> Option<DateTime> {
-    Timestamp::from_nanosecond(nanoseconds).ok().map(|time| Offset::UTC.to_datetime(time))
+    let seconds = i64::try_from(nanoseconds.div_euclid(SECOND)).ok()?;
+    let rest = i32::try_from(nanoseconds.rem_euclid(SECOND)).ok()?;
+    DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(SignedDuration::new(seconds, rest)).ok()
 }
 
-/// `2019-11-24T00:01:03`, with fractions if it has any; the count as it is beyond the year 9999.
+/// `2019-11-24T00:01:03`, with fractions if it has any; beyond the year 9999 what is no time.
 pub(super) fn time(nanoseconds: i128, text: &mut Vec<u8>) {
     match moment(nanoseconds) {
         Some(moment) => shown(moment, text),
-        None => shown(nanoseconds, text),
+        None => shown(format_args!("{nanoseconds} ns"), text),
     }
 }
 
-/// `2019-11-24`; the count as it is beyond the year 9999.
+/// A time as Impala and Spark used to write it: nanoseconds of the day in two parts, and the Julian day.
+pub(super) fn old_time(parts: &[u32], text: &mut Vec<u8>) {
+    if let [low, high, day] = parts {
+        let nanoseconds = i128::from(u64::from(*high) << 32 | u64::from(*low));
+        // The Julian day on which 1970 began.
+        let days = i128::from(day.cast_signed()) - 2_440_588;
+        time(days * DAY + nanoseconds, text);
+    }
+}
+
+/// `2019-11-24`; beyond the year 9999 what is no time.
 pub(super) fn date(days: i32, text: &mut Vec<u8>) {
-    match moment(i128::from(days) * 86_400_000_000_000) {
+    match moment(i128::from(days) * DAY) {
         Some(moment) => shown(moment.date(), text),
-        None => shown(days, text),
+        None => shown(format_args!("{days} days"), text),
     }
 }
 
@@ -154,13 +172,17 @@ mod tests {
         assert_eq!(at(1_574_553_663_000_000_000), "2019-11-24T00:01:03");
         assert_eq!(at(1_574_553_663_979_311_000), "2019-11-24T00:01:03.979311");
         assert_eq!(at(-1), "1969-12-31T23:59:59.999999999");
-        assert_eq!(at(i128::MAX), i128::MAX.to_string());
+        assert_eq!(at(i128::MAX), format!("{} ns", i128::MAX));
         let on = |days| text(|text| date(days, text));
         assert_eq!(
             (on(0), on(18_224), on(-1)),
             ("1970-01-01".into(), "2019-11-24".into(), "1969-12-31".into())
         );
-        assert_eq!(on(i32::MAX), i32::MAX.to_string());
+        assert_eq!((on(2_932_896), on(2_932_897)), ("9999-12-31".into(), "2932897 days".into()));
+        let old = |low, high, day| text(|text| old_time(&[low, high, day], text));
+        // Beyond what 64 bits of nanoseconds hold.
+        assert_eq!(old(0, 0, 5_373_484), "9999-12-31T00:00:00");
+        assert_eq!(old(0x0001_0000, 0x0000_0c46, 2_440_588), "1970-01-01T03:44:54.787309568");
     }
 
     #[test]
