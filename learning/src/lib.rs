@@ -42,5 +42,5 @@ pub use guest::{Guest, GuestReport, MOST_GUESTS, Role, Seat};
 pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
 pub use model::{AdPart, Model, Prediction, RequestPart};
 pub use progress::{Progress, Recent};
-pub use rows::{Batch, Slot};
+pub use rows::{Batch, Rows, Slot};
 pub use trainer::Trainer;

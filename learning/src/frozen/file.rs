@@ -18,7 +18,7 @@ impl Frozen {
     /// Appends all that [`Frozen::load`] needs. `schema` is a hash of what fields and indices mean; who loads must
     /// have the same.
     pub fn save(&self, schema: u64, out: &mut Vec<u8>) {
-        file::save(file::FROZEN, schema, out, |out| {
+        file::save(file::FROZEN, file::FIRST, schema, out, |out| {
             let layers = if self.shift.is_empty() { 0 } else { 1 + self.layers.len() };
             let units = std::iter::once((self.shift.len(), self.rectified));
             let units = units.chain(self.layers.iter().map(|layer| (layer.shift.len(), layer.rectified)));

@@ -4,13 +4,20 @@
 //!
 //! Learned by minibatches: weights by FTRL-proximal, vectors by AdaGrad, all that is dense by Adam. A field's part of the
 //! network's first layer depends on that field alone, so what belongs to an ad and what to a request can be added up apart.
+//!
+//! Once it meets rows of clicks it learns as well which of them an order follows, with a second head on the same vectors, pairs
+//! and layers (see `deep/conversion.rs`). Minibatches hold rows of both kinds, in the batch's own proportion.
 
+mod conversion;
+mod part;
 mod parts;
 mod predict;
 mod settings;
 
 pub use settings::DeepSettings;
 
+use self::conversion::Head;
+use self::part::Part;
 use super::adam::{Dense, Step};
 use super::file::{self, FileError, Reader};
 use super::layer::{Dropout, Layer, Pass};
@@ -22,7 +29,7 @@ use super::offset::Offset;
 use super::simd::{dispatch, dot};
 use super::vectors::Vectors;
 use super::weighted::Weighted;
-use crate::rows::{Batch, Slot};
+use crate::rows::{Batch, Rows, Slot};
 
 /// Vectors, weighted pairs and a network.
 #[derive(Clone, Debug)]
@@ -35,6 +42,8 @@ pub struct Deep {
     layers: Vec<Layer>,
     /// What the last layer's units count in the score; without layers there are none.
     output: Dense,
+    /// The head of orders, once a row of a click has been learned.
+    conversion: Option<Box<Head>>,
     /// Minibatches and passes so far.
     steps: u64,
     passes: u32,
@@ -86,6 +95,7 @@ impl Deep {
             // From 0: before the network knows something it says nothing.
             output: Dense::new(vec![0.0; if layers.is_empty() { 0 } else { inputs }]),
             layers,
+            conversion: None,
             steps: 0,
             passes: 0,
             frozen: false,
@@ -110,6 +120,9 @@ impl Deep {
         deep.output.read(reader)?;
         deep.linear = Linear::read(reader)?;
         deep.vectors.read(reader)?;
+        if reader.format() >= file::WITH_CONVERSIONS {
+            deep.conversion = Some(Box::new(Head::read(&deep.settings, reader)?));
+        }
         Ok(deep)
     }
 
@@ -135,12 +148,21 @@ impl Deep {
 
     /// Rows that may be learned at once so early. All rows of a minibatch are judged by the same numbers, so where nothing is known
     /// yet each would push what all of them share the same way, far beyond where it belongs. Normalising needs many rows.
-    fn bold(&self) -> usize {
+    fn bold(&self, steps: u64) -> usize {
         if self.settings.normalise {
             usize::MAX
         } else {
-            usize::try_from(self.steps / 16).unwrap_or(usize::MAX).saturating_add(1)
+            usize::try_from(steps / 16).unwrap_or(usize::MAX).saturating_add(1)
         }
+    }
+
+    /// The same of rows of both kinds, of which these are all.
+    fn bold_of(&self, batch: &Batch) -> usize {
+        let conversions = batch.conversions().len();
+        let steps = self.conversion.as_ref().map_or(0, |head| head.steps);
+        let all = batch.len() + conversions;
+        let most = self.bold(steps).saturating_mul(all).checked_div(conversions).unwrap_or(usize::MAX);
+        self.bold(self.steps).min(most)
     }
 
     /// Rows to learn at once, so that the last ones of a batch are no fewer than others.
@@ -157,14 +179,20 @@ fn learn_kernel(model: &mut Deep, batch: &Batch) -> Losses {
     let mut losses = Losses::default();
     // Out of the model, so that both can be changed.
     let mut work = std::mem::take(&mut model.work);
-    let part = model.part(batch.len());
+    let all = batch.len() + batch.conversions().len();
+    if model.conversion.is_none() && !batch.conversions().is_empty() {
+        // Its settings are the model's, so it is never refused.
+        model.conversion = Head::new(&model.settings).ok().map(Box::new);
+    }
+    let part = model.part(all);
     let mut start = 0;
-    while start < batch.len() {
-        let rows = start..batch.len().min(start + part.min(model.bold()));
+    while start < all {
+        let rows = start..all.min(start + part.min(model.bold_of(batch)));
         start = rows.end;
+        let part = Part::of(batch, rows);
         losses.add(&match model.settings.size {
-            8 => learn_part::<8>(model, batch, rows, &mut work),
-            _ => learn_part::<16>(model, batch, rows, &mut work),
+            8 => learn_part::<8>(model, &part, &mut work),
+            _ => learn_part::<16>(model, &part, &mut work),
         });
     }
     model.work = work;
@@ -172,27 +200,26 @@ fn learn_kernel(model: &mut Deep, batch: &Batch) -> Losses {
 }
 
 #[inline(always)]
-fn learn_part<const K: usize>(
-    model: &mut Deep,
-    batch: &Batch,
-    rows: std::ops::Range<usize>,
-    work: &mut Work,
-) -> Losses {
-    let width = model.settings.width();
+fn learn_part<const K: usize>(model: &mut Deep, part: &Part<'_>, work: &mut Work) -> Losses {
+    let (width, rows, clicks) = (model.settings.width(), part.len(), part.clicks.len());
     let seed = mix(model.settings.seed ^ mix(model.steps));
     let share = model.settings.dropped();
     let dropout = |depth: usize| Dropout { share, seed: mix(seed ^ depth as u64) };
     let first = model.steps == 0;
-    work.inputs.resize(rows.len() * width, 0.0);
-    work.pulls.resize(rows.len() * width, 0.0);
-    work.gathered.resize_with(rows.len().max(work.gathered.len()), Gathered::default);
+    work.inputs.resize(rows * width, 0.0);
+    work.pulls.resize(rows * width, 0.0);
+    work.gathered.resize_with(rows.max(work.gathered.len()), Gathered::default);
     work.errors.clear();
     let places = work.inputs.chunks_exact_mut(width).zip(work.pulls.chunks_exact_mut(width));
-    for ((at, (row, pulls)), gathered) in rows.clone().zip(places).zip(&mut work.gathered) {
-        let slots = batch.slots(at);
-        model.prefetch(batch.slots(at + 2), true);
+    for ((at, (row, pulls)), gathered) in (0..rows).zip(places).zip(&mut work.gathered) {
+        let slots = part.slots(at);
+        model.prefetch(part.slots(at + 2), true);
         model.gather::<K>(slots, row);
-        let score = model.linear.score(slots, gathered) + model.weighted.score::<K>(row, pulls);
+        let linear = match &model.conversion {
+            Some(head) if at >= clicks => &head.linear,
+            _ => &model.linear,
+        };
+        let score = linear.score(slots, gathered) + model.weighted.score::<K>(row, pulls);
         work.errors.push(score);
     }
     for (depth, layer) in model.layers.iter_mut().enumerate() {
@@ -202,41 +229,65 @@ fn learn_part<const K: usize>(
             layer.forth(input, pass, dropout(depth), first);
         }
     }
-    let units = model.output.numbers.len();
-    let mut losses = Losses::default();
-    let offset = model.offset.score();
-    let labels = rows.clone().zip(batch.labels().iter().skip(rows.start));
-    for ((at, label), score) in labels.zip(&mut work.errors) {
-        if let Some(pass) = work.passes.last() {
-            *score += dot(&model.output.numbers, &pass.out[(at - rows.start) * units..][..units]);
-        }
-        let clicked = *label > 0.5;
-        let p = probability(*score + offset);
-        losses.note(p, clicked);
-        model.offset.learn(clicked);
-        *score = p - target(*label);
-    }
-    model.steps += 1;
+    let losses = errors(model, part, work);
+    model.steps = model.steps.saturating_add(1);
     let step = Step::new(model.settings.rate_at(model.steps, model.passes), model.steps);
-    back(model, work, units, dropout);
-    for (((at, error), row), pulls) in rows
-        .clone()
+    back(model, work, clicks, dropout);
+    for (((at, error), row), pulls) in (0..rows)
         .zip(&work.errors)
         .zip(work.inputs.chunks_exact(width))
         .zip(work.pulls.chunks_exact_mut(width))
     {
         model.weighted.slope::<K>(row, *error, &mut work.strengths);
-        let network = work.before.get((at - rows.start) * width..).unwrap_or_default();
+        let network = work.before.get(at * width..).unwrap_or_default();
         pulls.iter_mut().for_each(|pull| *pull *= error);
         pulls.iter_mut().zip(network).for_each(|(pull, slope)| *pull += slope);
         if !model.frozen {
-            move_vectors::<K>(model, batch.slots(at), pulls);
+            move_vectors::<K>(model, part.slots(at), pulls);
         }
-        model.linear.learn(&work.gathered[at - rows.start], *error);
+        let linear = match &mut model.conversion {
+            Some(head) if at >= clicks => &mut head.linear,
+            _ => &mut model.linear,
+        };
+        linear.learn(&work.gathered[at], *error);
     }
     model.weighted.step::<K>(&mut work.strengths, step);
     model.layers.iter_mut().for_each(|layer| layer.step(step));
-    model.output.step(step);
+    // A head of which there is no row stays where it is.
+    if clicks > 0 {
+        model.output.step(step);
+    }
+    if let Some(head) = model.conversion.as_mut().filter(|_| rows > clicks) {
+        head.step(&model.settings, model.passes);
+    }
+    losses
+}
+
+/// Finishes scores and makes errors of them, and tells what was predicted of clicks.
+#[inline(always)]
+fn errors(model: &mut Deep, part: &Part<'_>, work: &mut Work) -> Losses {
+    let mut losses = Losses::default();
+    let units = model.output.numbers.len();
+    let offset = model.offset.score();
+    let orders = model.conversion.as_ref().map_or(0.0, |head| head.offset.score());
+    for (at, score) in work.errors.iter_mut().enumerate() {
+        let label = part.label(at);
+        let positive = label > 0.5;
+        let head = model.conversion.as_mut().filter(|_| at >= part.clicks.len());
+        let output = head.as_ref().map_or(&model.output, |head| &head.output);
+        if let Some(pass) = work.passes.last() {
+            *score += dot(&output.numbers, &pass.out[at * units..][..units]);
+        }
+        let p = probability(*score + if head.is_some() { orders } else { offset });
+        match head {
+            Some(head) => head.offset.learn(positive),
+            None => {
+                losses.note(p, positive);
+                model.offset.learn(positive);
+            }
+        }
+        *score = p - target(label);
+    }
     losses
 }
 
@@ -248,14 +299,16 @@ fn target(label: f32) -> f32 {
 
 /// The slopes along all that is dense, from the errors back to the network's inputs.
 #[inline(always)]
-fn back(model: &mut Deep, work: &mut Work, units: usize, dropout: impl Fn(usize) -> Dropout) {
+fn back(model: &mut Deep, work: &mut Work, clicks: usize, dropout: impl Fn(usize) -> Dropout) {
     let Some(last) = work.passes.last_mut() else { return };
     last.slope.resize(last.out.len(), 0.0);
-    model.output.gradient.fill(0.0);
-    let rows = last.out.chunks_exact(units).zip(last.slope.chunks_exact_mut(units));
-    for ((out, slope), error) in rows.zip(&work.errors) {
-        model.output.gradient.iter_mut().zip(out).for_each(|(sum, out)| *sum += error * out);
-        slope.iter_mut().zip(&model.output.numbers).for_each(|(slope, weight)| *slope = error * weight);
+    let units = model.output.numbers.len();
+    let (of_clicks, of_orders) = last.out.split_at(clicks * units);
+    let (to_clicks, to_orders) = last.slope.split_at_mut(clicks * units);
+    let (errors, orders) = work.errors.split_at(clicks);
+    back_of(&mut model.output, of_clicks, errors, to_clicks);
+    if let Some(head) = &mut model.conversion {
+        back_of(&mut head.output, of_orders, orders, to_orders);
     }
     for (depth, layer) in model.layers.iter_mut().enumerate().rev() {
         let (before, rest) = work.passes.split_at_mut(depth);
@@ -267,6 +320,18 @@ fn back(model: &mut Deep, work: &mut Work, units: usize, dropout: impl Fn(usize)
             }
             None => layer.back(&work.inputs, pass, dropout(depth), &mut work.before),
         }
+    }
+}
+
+/// The slopes of some rows' errors along what the last layer's units count, and along these.
+#[inline(always)]
+fn back_of(output: &mut Dense, out: &[f32], errors: &[f32], slope: &mut [f32]) {
+    let units = output.numbers.len();
+    output.gradient.fill(0.0);
+    let rows = out.chunks_exact(units).zip(slope.chunks_exact_mut(units));
+    for ((out, slope), error) in rows.zip(errors) {
+        output.gradient.iter_mut().zip(out).for_each(|(sum, out)| *sum += error * out);
+        slope.iter_mut().zip(&output.numbers).for_each(|(slope, weight)| *slope = error * weight);
     }
 }
 
@@ -291,7 +356,18 @@ impl Learner for Deep {
     }
 
     fn predict(&self, batch: &Batch, out: &mut Vec<f32>) {
-        predict::predict(self, batch, out);
+        predict::predict(self, batch.clicks(), None, out);
+    }
+
+    fn learns_conversions(&self) -> bool {
+        true
+    }
+
+    fn predict_conversions(&self, rows: &Rows, out: &mut Vec<f32>) {
+        out.clear();
+        if let Some(head) = &self.conversion {
+            predict::predict(self, rows, Some(head), out);
+        }
     }
 
     fn end_pass(&mut self) {
@@ -316,6 +392,9 @@ impl Learner for Deep {
         settings.linear.rate = weights.unwrap_or(settings.linear.rate);
         settings.check()?;
         self.linear.set_rate(settings.linear.rate)?;
+        if let Some(head) = &mut self.conversion {
+            head.linear.set_rate(settings.linear.rate)?;
+        }
         self.settings = settings;
         Ok(())
     }
@@ -334,6 +413,7 @@ impl Learner for Deep {
             + self.weighted.strengths.numbers.len()
             + dense
             + self.output.numbers.len()
+            + self.conversion.as_ref().map_or(0, |head| head.parameters())
     }
 
     fn bytes(&self) -> usize {
@@ -343,10 +423,12 @@ impl Learner for Deep {
             + self.weighted.strengths.bytes()
             + dense
             + self.output.bytes()
+            + self.conversion.as_ref().map_or(0, |head| head.bytes())
     }
 
     fn save(&self, schema: u64, out: &mut Vec<u8>) {
-        file::save(file::DEEP, schema, out, |out| {
+        let format = if self.conversion.is_some() { file::WITH_CONVERSIONS } else { file::FIRST };
+        file::save(file::DEEP, format, schema, out, |out| {
             self.settings.write(out);
             out.extend_from_slice(&self.steps.to_le_bytes());
             out.extend_from_slice(&self.passes.to_le_bytes());
@@ -356,17 +438,36 @@ impl Learner for Deep {
             self.output.write(out);
             self.linear.write(out);
             self.vectors.write(out);
+            if let Some(head) = &self.conversion {
+                head.write(out);
+            }
         });
     }
 }
 
 #[cfg(test)]
+impl Deep {
+    /// Takes the head of orders off.
+    pub(crate) fn forget_conversions(&mut self) {
+        self.conversion = None;
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
-    use crate::offline::learner::tests::small_world;
+    use crate::offline::learner::tests::{small_shop, small_world};
 
     #[test]
     fn wide_registers_change_no_bit() {
+        for world in [small_world, small_shop] {
+            the_same_without_wide_registers(world);
+        }
+    }
+
+    fn the_same_without_wide_registers(world: fn(Range<u32>) -> Batch) {
         let model = || {
             let settings = DeepSettings { fields: 3, bits: 6, dropout: 0.2, ..DeepSettings::default() };
             Deep::new(settings).unwrap()
@@ -374,10 +475,14 @@ mod tests {
         let (mut wide, mut plain) = (model(), model());
         let (mut from_wide, mut from_plain) = (Vec::new(), Vec::new());
         for rows in [0..1000, 1000..1003, 1003..3000] {
-            let batch = small_world(rows);
+            let batch = world(rows);
             assert_eq!(learn(&mut wide, &batch), learn_kernel(&mut plain, &batch));
-            predict::predict(&wide, &batch, &mut from_wide);
-            predict::predict_kernel(&plain, &batch, &mut from_plain);
+            predict::predict(&wide, batch.clicks(), None, &mut from_wide);
+            predict::predict_kernel(&plain, batch.clicks(), None, &mut from_plain);
+            assert_eq!(from_wide, from_plain);
+            let orders = (wide.conversion.as_deref(), plain.conversion.as_deref());
+            predict::predict(&wide, batch.conversions(), orders.0, &mut from_wide);
+            predict::predict_kernel(&plain, batch.conversions(), orders.1, &mut from_plain);
             assert_eq!(from_wide, from_plain);
         }
     }
@@ -404,5 +509,37 @@ mod tests {
     fn parts_of_a_batch_are_alike() {
         let model = Deep::new(DeepSettings { fields: 3, bits: 6, ..DeepSettings::default() }).unwrap();
         assert_eq!([0, 1, 128, 129, 300].map(|rows| model.part(rows)), [1, 1, 128, 65, 100]);
+    }
+
+    #[test]
+    fn rows_of_one_kind_alone_move_no_head_of_the_other() {
+        let settings = || DeepSettings { fields: 3, bits: 6, ..DeepSettings::default() };
+        let mut model = Deep::new(settings()).unwrap();
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        model.learn(&small_world(0..2000));
+        let batch = small_shop(2000..3000);
+        model.predict_conversions(batch.conversions(), &mut before);
+        assert!(model.conversion.is_none() && before.is_empty(), "it says nothing of what it never saw");
+        model.learn(&batch);
+        model.predict_conversions(batch.conversions(), &mut before);
+        assert_eq!(before.len(), batch.conversions().len());
+        let (output, head) = (model.output.numbers.clone(), model.conversion.clone().unwrap());
+        model.learn(&small_world(3000..4000));
+        let same = model.conversion.as_ref().unwrap();
+        assert_eq!(
+            (&same.output.numbers, same.steps, same.offset),
+            (&head.output.numbers, head.steps, head.offset)
+        );
+        assert_ne!(model.output.numbers, output);
+        let (output, offset) = (model.output.numbers.clone(), model.offset);
+        let mut orders = Batch::default();
+        for (label, slots) in small_shop(4000..6000).conversions().rows() {
+            slots.iter().for_each(|slot| orders.push(*slot));
+            orders.end_conversion(label);
+        }
+        assert_eq!(model.learn(&orders), Losses::default());
+        assert_eq!((&model.output.numbers, model.offset), (&output, offset));
+        model.predict_conversions(batch.conversions(), &mut after);
+        assert_ne!(before, after);
     }
 }

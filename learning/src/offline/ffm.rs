@@ -153,7 +153,7 @@ impl Learner for Ffm {
     }
 
     fn save(&self, schema: u64, out: &mut Vec<u8>) {
-        file::save(file::FFM, schema, out, |out| {
+        file::save(file::FFM, file::FIRST, schema, out, |out| {
             self.offset.write(out);
             self.linear.write(out);
             self.factors.write(out);

@@ -2,6 +2,8 @@
 //!
 //! Little-endian, in an [`envelope`]: `u32` kind of the model, `u64` hash of the schema, and what the kind writes: its
 //! settings first, its state then. Of large tables only touched rows are written.
+//!
+//! What knows of orders is in format 2, which is format 1 and behind it the head of orders. Everything else is in format 1.
 
 use super::deep::Deep;
 use super::ffm::Ffm;
@@ -11,7 +13,12 @@ use crate::envelope::{self, Kind};
 use crate::error::ModelError;
 use crate::frozen::Frozen;
 
-pub(crate) const KIND: Kind = Kind { magic: *b"HAGGLEOM", format: 1, oldest: 1, name: "trained model" };
+pub(crate) const KIND: Kind =
+    Kind { magic: *b"HAGGLEOM", format: WITH_CONVERSIONS, oldest: FIRST, name: "trained model" };
+
+/// The formats.
+pub(crate) const FIRST: u32 = 1;
+pub(crate) const WITH_CONVERSIONS: u32 = 2;
 
 /// Why a file is refused. Nothing of it is used then.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -75,9 +82,9 @@ pub(crate) const FFM: u32 = 2;
 pub(crate) const DEEP: u32 = 3;
 pub(crate) const FROZEN: u32 = 4;
 
-/// Appends a model of a kind, whose settings and state `write` appends.
-pub(crate) fn save(kind: u32, schema: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    envelope::seal_with(&KIND, out, |out| {
+/// Appends a model of a kind in a format, whose settings and state `write` appends.
+pub(crate) fn save(kind: u32, format: u32, schema: u64, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    envelope::seal_with(&Kind { format, ..KIND }, out, |out| {
         out.extend_from_slice(&kind.to_le_bytes());
         out.extend_from_slice(&schema.to_le_bytes());
         write(out);
@@ -129,52 +136,61 @@ pub(crate) fn open<M>(
     schema: u64,
     read: impl FnOnce(u32, &mut Reader<'_>) -> Result<M, FileError>,
 ) -> Result<M, FileError> {
-    let mut reader = Reader(envelope::Reader(envelope::open(&KIND, bytes)?.1));
+    let (format, payload) = envelope::open(&KIND, bytes)?;
+    let mut reader = Reader { rest: envelope::Reader(payload), format };
     let kind = reader.u32()?;
     let found = reader.u64()?;
     if found != schema {
         return Err(FileError::Schema { found, expected: schema });
     }
     let model = read(kind, &mut reader)?;
-    if reader.0.0.is_empty() { Ok(model) } else { Err(FileError::Invalid("it goes on after its end")) }
+    if reader.rest.0.is_empty() { Ok(model) } else { Err(FileError::Invalid("it goes on after its end")) }
 }
 
 /// Reads numbers off the front.
-pub(crate) struct Reader<'a>(envelope::Reader<'a>);
+pub(crate) struct Reader<'a> {
+    rest: envelope::Reader<'a>,
+    format: u32,
+}
 
 const CUT: FileError = FileError::Invalid("it ends before its parameters do");
 
 impl<'a> Reader<'a> {
     #[cfg(test)]
     pub(crate) fn of(bytes: envelope::Reader<'a>) -> Self {
-        Self(bytes)
+        Self { rest: bytes, format: FIRST }
     }
 }
 
 impl Reader<'_> {
+    /// The format of what is read.
+    pub(crate) fn format(&self) -> u32 {
+        self.format
+    }
+
     pub(crate) fn u8(&mut self) -> Result<u8, FileError> {
-        self.0.array::<1>().map(|[byte]| byte).ok_or(CUT)
+        self.rest.array::<1>().map(|[byte]| byte).ok_or(CUT)
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, FileError> {
-        self.0.u32().ok_or(CUT)
+        self.rest.u32().ok_or(CUT)
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64, FileError> {
-        self.0.u64().ok_or(CUT)
+        self.rest.u64().ok_or(CUT)
     }
 
     pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], FileError> {
-        self.0.array().ok_or(CUT)
+        self.rest.array().ok_or(CUT)
     }
 
     pub(crate) fn f32(&mut self) -> Result<f32, FileError> {
-        self.0.f32().ok_or(CUT)
+        self.rest.f32().ok_or(CUT)
     }
 
     /// Refuses a table of `rows` rows that cannot follow, before memory is taken for it: each 64 have at least 8 bytes.
     pub(crate) fn expect_rows(&self, rows: usize) -> Result<(), FileError> {
-        if self.0.0.len() >= rows.div_ceil(64) * 8 { Ok(()) } else { Err(CUT) }
+        if self.rest.0.len() >= rows.div_ceil(64) * 8 { Ok(()) } else { Err(CUT) }
     }
 }
 
@@ -236,7 +252,7 @@ pub(crate) fn read_rows<'a>(
 mod tests {
     use super::*;
     use crate::offline::Settings;
-    use crate::offline::learner::tests::{settings, small_world};
+    use crate::offline::learner::tests::{settings, small_shop, small_world};
     use crate::rows::Batch;
     use proptest::prelude::*;
 
@@ -248,6 +264,19 @@ mod tests {
         model
     }
 
+    /// Each model as it learned of clicks alone, and of clicks and orders where it can.
+    fn models(rows: u32) -> Vec<(String, Box<dyn Learner>)> {
+        let mut models = Vec::new();
+        for settings in settings() {
+            for world in [small_world, small_shop] {
+                let mut model = settings.build().unwrap();
+                model.learn(&world(0..rows));
+                models.push((format!("{settings:?}"), model));
+            }
+        }
+        models
+    }
+
     fn saved(model: &dyn Learner) -> Vec<u8> {
         let mut bytes = Vec::new();
         model.save(SCHEMA, &mut bytes);
@@ -255,9 +284,10 @@ mod tests {
     }
 
     fn predicted(model: &dyn Learner, batch: &Batch) -> Vec<u32> {
-        let mut out = Vec::new();
+        let (mut out, mut orders) = (Vec::new(), Vec::new());
         model.predict(batch, &mut out);
-        out.iter().map(|p| p.to_bits()).collect()
+        model.predict_conversions(batch.conversions(), &mut orders);
+        out.iter().chain(&orders).map(|p| p.to_bits()).collect()
     }
 
     fn refusal(bytes: &[u8], schema: u64) -> String {
@@ -266,17 +296,46 @@ mod tests {
 
     #[test]
     fn a_loaded_model_predicts_and_goes_on_to_the_bit() {
-        for settings in settings() {
-            let mut original = trained(&settings, 700);
+        for (settings, mut original) in models(700) {
             let bytes = saved(&*original);
             let mut copy = load(&bytes, SCHEMA).unwrap();
-            assert_eq!(saved(&*copy), bytes, "{settings:?}");
-            assert_eq!(verify(&bytes, SCHEMA), Ok(()), "{settings:?}");
-            let next = small_world(700..1200);
-            assert_eq!(predicted(&*original, &next), predicted(&*copy, &next), "{settings:?}");
-            assert_eq!(original.learn(&next), copy.learn(&next), "{settings:?}");
-            assert_eq!(saved(&*original), saved(&*copy), "{settings:?}");
+            assert_eq!(saved(&*copy), bytes, "{settings}");
+            assert_eq!(verify(&bytes, SCHEMA), Ok(()), "{settings}");
+            let next = small_shop(700..1200);
+            assert_eq!(predicted(&*original, &next), predicted(&*copy, &next), "{settings}");
+            assert_eq!(original.learn(&next), copy.learn(&next), "{settings}");
+            assert_eq!(saved(&*original), saved(&*copy), "{settings}");
             assert_eq!((original.parameters(), original.bytes()), (copy.parameters(), copy.bytes()));
+        }
+    }
+
+    /// Models from before orders were learned, and those that know nothing of them, are in the format of before.
+    #[test]
+    fn format_1_is_the_model_without_the_head_of_orders() {
+        let format = |bytes: &[u8]| u32::from_le_bytes(bytes[8..12].try_into().unwrap());
+        for settings in settings() {
+            let mut original = trained(&settings, 700);
+            let before = saved(&*original);
+            assert_eq!(format(&before), FIRST, "{settings:?}");
+            let clicks = predicted(&*original, &small_world(0..100));
+            original.learn(&small_shop(700..900));
+            let after = saved(&*original);
+            let expected = if original.learns_conversions() { WITH_CONVERSIONS } else { FIRST };
+            assert_eq!(format(&after), expected, "{settings:?}");
+            let old = load(&before, SCHEMA).unwrap();
+            assert_eq!(predicted(&*old, &small_world(0..100)), clicks);
+            if original.learns_conversions() {
+                // The same without what came with format 2: what a program from before reads.
+                let mut model = load_deep(&after, SCHEMA).unwrap();
+                let clicks = predicted(&model, &small_world(0..100));
+                model.forget_conversions();
+                let old = load(&saved(&model), SCHEMA).unwrap();
+                assert_eq!(predicted(&*old, &small_world(0..100)), clicks);
+                let mut grafted = Vec::new();
+                let payload = envelope::open(&KIND, &after).unwrap().1;
+                envelope::seal(&Kind { format: FIRST, ..KIND }, payload, &mut grafted);
+                assert!(refusal(&grafted, SCHEMA).contains("goes on after its end"));
+            }
         }
     }
 
@@ -297,7 +356,7 @@ mod tests {
             assert_eq!(verify(&altered, SCHEMA).unwrap_err().to_string(), refusal(&altered, SCHEMA));
             let mut newer = bytes.clone();
             newer[8] = 9;
-            assert!(refusal(&newer, SCHEMA).contains("format 9, this program reads 1"));
+            assert!(refusal(&newer, SCHEMA).contains("format 9, this program reads 2"));
         }
         assert!(refusal(b"", SCHEMA).contains("no trained model"));
         assert!(refusal(b"PK\x03\x04 something else altogether", SCHEMA).contains("no trained model"));
@@ -314,23 +373,31 @@ mod tests {
             with in any::<[u8; 4]>(),
             keep in any::<prop::sample::Index>(),
         ) {
-            let settings = settings();
-            let bytes = saved(&*trained(&settings[which.index(settings.len())], 60));
-            let mut payload = envelope::open(&KIND, &bytes).unwrap().1.to_vec();
-            // Most of what can go wrong is at the front.
-            let at = at.index(payload.len().min(160));
+            let models = models(60);
+            let bytes = saved(&*models[which.index(models.len())].1);
+            let (format, payload) = envelope::open(&KIND, &bytes).unwrap();
+            let mut payload = payload.to_vec();
+            // Most of what can go wrong is at the front, and where the head of orders begins: behind all else.
+            let reach = payload.len().min(160);
+            let at = if format == FIRST || keep.index(2) == 0 {
+                at.index(reach)
+            } else {
+                payload.len() - 1 - at.index(payload.len().min(1500))
+            };
             let end = (at + 4).min(payload.len());
             payload[at..end].copy_from_slice(&with[..end - at]);
             if keep.index(3) == 0 {
                 payload.truncate(keep.index(payload.len()));
             }
             let mut forged = Vec::new();
-            envelope::seal(&KIND, &payload, &mut forged);
+            envelope::seal(&Kind { format, ..KIND }, &payload, &mut forged);
             if let Ok(mut model) = load(&forged, SCHEMA) {
-                let batch = small_world(0..50);
+                let batch = small_shop(0..50);
                 model.learn(&batch);
                 let mut out = Vec::new();
                 model.predict(&batch, &mut out);
+                prop_assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0));
+                model.predict_conversions(batch.conversions(), &mut out);
                 prop_assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0));
             }
         }

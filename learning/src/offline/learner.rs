@@ -4,20 +4,31 @@ use super::deep::{Deep, DeepSettings};
 use super::ffm::{Ffm, FfmSettings};
 use super::logistic::{Logistic, LogisticSettings};
 use super::metrics::Losses;
-use crate::rows::Batch;
+use crate::rows::{Batch, Rows};
 
 /// A model that learns from batches of rows.
 ///
 /// A slot of a field beyond those of the settings meets no other; a value that is no number counts as absent, one beyond
 /// ±1000 as that. A label above one half is a click.
 pub trait Learner: Send {
-    /// Learns from the rows in their order and returns what was predicted of them before. Batches of some hundreds of
+    /// Learns from the rows in their order and returns what was predicted of impressions before. Batches of some hundreds of
     /// rows or more; how a model that learns by minibatches cuts them is its own affair.
     fn learn(&mut self, batch: &Batch) -> Losses;
 
     /// Puts the probability of a click of each row into `out`, in their order, and nothing else. Each is finite and
     /// strictly between 0 and 1, whatever the rows hold.
     fn predict(&self, batch: &Batch, out: &mut Vec<f32>);
+
+    /// Whether it learns the batch's rows of clicks too: which of them an order follows. If not, it passes them over.
+    fn learns_conversions(&self) -> bool {
+        false
+    }
+
+    /// Puts the probability of an order of each of these clicks into `out`, and nothing else; nothing where none of them
+    /// was ever learned. See [`Learner::predict`].
+    fn predict_conversions(&self, _clicks: &Rows, out: &mut Vec<f32>) {
+        out.clear();
+    }
 
     /// Says that a pass over the rows is over and another may follow.
     fn end_pass(&mut self) {}
@@ -140,6 +151,20 @@ pub(crate) mod tests {
         batch
     }
 
+    /// The same, and of each click whether an order followed.
+    pub(crate) fn small_shop(rows: std::ops::Range<u32>) -> Batch {
+        let mut batch = Batch::default();
+        for (label, slots) in small_world(rows).rows() {
+            slots.iter().for_each(|slot| batch.push(*slot));
+            batch.end(label);
+            if label > 0.5 {
+                let likes = slots.iter().map(|slot| slot.index % 7).sum::<u32>();
+                batch.repeat_as_conversion(f32::from(likes.is_multiple_of(3)));
+            }
+        }
+        batch
+    }
+
     #[test]
     fn nothing_in_a_row_makes_a_probability_impossible() {
         let wild = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 1e-45, -0.0];
@@ -150,6 +175,7 @@ pub(crate) mod tests {
                 batch.push(Slot { field: 1, index: u32::MAX, value: 1.0 });
                 batch.push(Slot { field: u16::MAX, index: round, value });
                 batch.end(if round % 2 == 0 { value } else { 1.0 });
+                batch.repeat_as_conversion(if round % 3 == 0 { value } else { 0.0 });
             }
             batch.end(f32::NAN);
         }
@@ -162,6 +188,9 @@ pub(crate) mod tests {
             let mut out = Vec::new();
             model.predict(&batch, &mut out);
             assert_eq!(out.len(), batch.len());
+            assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0), "{settings:?}");
+            model.predict_conversions(batch.conversions(), &mut out);
+            assert_eq!(out.len(), if model.learns_conversions() { batch.conversions().len() } else { 0 });
             assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0), "{settings:?}");
             // And it goes on working for others.
             model.predict(&small_world(0..100), &mut out);

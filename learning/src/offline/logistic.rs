@@ -96,7 +96,7 @@ impl Learner for Logistic {
     }
 
     fn save(&self, schema: u64, out: &mut Vec<u8>) {
-        file::save(file::LOGISTIC, schema, out, |out| {
+        file::save(file::LOGISTIC, file::FIRST, schema, out, |out| {
             self.offset.write(out);
             self.linear.write(out);
         });

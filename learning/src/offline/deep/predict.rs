@@ -3,29 +3,30 @@
 use std::ops::Range;
 
 use super::Deep;
+use super::conversion::Head;
 use crate::offline::layer::{Folded, Layer};
 use crate::offline::linear::Gathered;
 use crate::offline::math::probability;
 use crate::offline::matrix::PANEL;
 use crate::offline::simd::{dispatch, dot};
-use crate::rows::Batch;
+use crate::rows::Rows;
 
 dispatch! {
-    /// Puts the probability of each row into `out`.
-    pub(super) fn predict(model: &Deep, batch: &Batch, out: &mut Vec<f32>) = predict_kernel
+    /// Puts the probability of each row into `out`: of an order with the head of orders, of a click without.
+    pub(super) fn predict(model: &Deep, rows: &Rows, head: Option<&Head>, out: &mut Vec<f32>) = predict_kernel
 }
 
 #[inline(always)]
-pub(super) fn predict_kernel(model: &Deep, batch: &Batch, out: &mut Vec<f32>) {
+pub(super) fn predict_kernel(model: &Deep, rows: &Rows, head: Option<&Head>, out: &mut Vec<f32>) {
     out.clear();
     let layers: Vec<Folded> = model.layers.iter().map(Layer::folded).collect();
-    let part = model.part(batch.len());
+    let part = model.part(rows.len());
     let mut work = Predicting::default();
-    for start in (0..batch.len()).step_by(part) {
-        let rows = start..batch.len().min(start + part);
+    for start in (0..rows.len()).step_by(part) {
+        let range = start..rows.len().min(start + part);
         match model.settings.size {
-            8 => predict_part::<8>(model, &layers, batch, rows, out, &mut work),
-            _ => predict_part::<16>(model, &layers, batch, rows, out, &mut work),
+            8 => predict_part::<8>(model, head, &layers, (rows, range), out, &mut work),
+            _ => predict_part::<16>(model, head, &layers, (rows, range), out, &mut work),
         }
     }
 }
@@ -43,32 +44,33 @@ struct Predicting {
 #[inline(always)]
 fn predict_part<const K: usize>(
     model: &Deep,
+    head: Option<&Head>,
     layers: &[Folded],
-    batch: &Batch,
-    rows: Range<usize>,
+    (rows, range): (&Rows, Range<usize>),
     out: &mut Vec<f32>,
     work: &mut Predicting,
 ) {
     let width = model.settings.width();
     let begin = out.len();
-    let offset = model.offset.score();
+    let own = (model.offset, &model.linear, &model.output);
+    let (offset, linear, output) = head.map_or(own, |head| (head.offset, &head.linear, &head.output));
+    let offset = offset.score();
     work.pulls.resize(width, 0.0);
     work.rows.clear();
-    work.rows.resize(rows.len() * width, 0.0);
-    for (at, row) in rows.clone().zip(work.rows.chunks_exact_mut(width)) {
-        model.prefetch(batch.slots(at + 2), false);
-        model.gather::<K>(batch.slots(at), row);
+    work.rows.resize(range.len() * width, 0.0);
+    for (at, row) in range.zip(work.rows.chunks_exact_mut(width)) {
+        model.prefetch(rows.slots(at + 2), false);
+        model.gather::<K>(rows.slots(at), row);
         let pairs = model.weighted.score::<K>(row, &mut work.pulls);
-        out.push(offset + model.linear.score(batch.slots(at), &mut work.gathered) + pairs);
+        out.push(offset + linear.score(rows.slots(at), &mut work.gathered) + pairs);
     }
     for layer in layers {
         layer.forth(&work.rows, &mut work.next, &mut work.panel);
         std::mem::swap(&mut work.rows, &mut work.next);
     }
-    let units = model.output.numbers.len();
+    let units = output.numbers.len();
     for (at, score) in out.iter_mut().skip(begin).enumerate() {
-        let network =
-            if units > 0 { dot(&model.output.numbers, &work.rows[at * units..][..units]) } else { 0.0 };
+        let network = if units > 0 { dot(&output.numbers, &work.rows[at * units..][..units]) } else { 0.0 };
         *score = probability(*score + network);
     }
 }
