@@ -5,7 +5,9 @@
 //! ([`Side`]). What depends on one side only is worked out once: [`Frozen::request_part`] per request,
 //! [`Frozen::ad_part`] per ad and model. A candidate ([`Frozen::score`], [`Frozen::score_all`]) then costs one product of
 //! the ad's vectors with what the request's vectors pull on each of its fields, the sum of both sides' part of the first
-//! layer, and the layers behind that one.
+//! layer, and the layers behind that one. A model that learned orders has a second score of the same parts and layers, whether
+//! a click would lead to one ([`Frozen::scores`]): both sides have a second sum of weights, and the last layer's units are
+//! read twice.
 //!
 //! Scores are log odds; [`probability`] makes them probabilities. They are finite, whatever slots say, and with and
 //! without wide registers the same.
@@ -23,7 +25,7 @@ mod table;
 pub use file::is_frozen;
 pub use parts::{AdPart, RequestPart};
 pub use plain::Plain;
-pub use score::probability;
+pub use score::{Scores, probability};
 
 use self::matrix::{Layer, Matrix};
 use self::number::rounded;
@@ -75,6 +77,15 @@ pub struct Frozen {
     layers: Vec<Layer>,
     /// What the last layer's units count; without layers there are none.
     output: Vec<f32>,
+    orders: Option<Head>,
+}
+
+/// What the score of an order has of its own, on the same vectors, pairs and layers.
+#[derive(Clone, Debug)]
+struct Head {
+    bias: f32,
+    weights: Table,
+    output: Vec<f32>,
 }
 
 /// Which side each field is of, and the how many-th it is there.
@@ -119,11 +130,18 @@ impl Frozen {
     pub fn of(plain: &Plain, precision: Precision) -> Self {
         let weights = Table::new(&plain.weights, 1, precision);
         let vectors = Table::new(&plain.vectors, plain.size, precision);
-        Self::with_tables(plain, precision, weights, vectors)
+        let orders = plain.orders.as_ref().map(|head| Table::new(&head.weights, 1, precision));
+        Self::with_tables(plain, precision, weights, vectors, orders)
     }
 
     /// The same with tables at hand.
-    fn with_tables(plain: &Plain, precision: Precision, weights: Table, vectors: Table) -> Self {
+    fn with_tables(
+        plain: &Plain,
+        precision: Precision,
+        weights: Table,
+        vectors: Table,
+        orders: Option<Table>,
+    ) -> Self {
         let fields = Fields::new(plain.sides.clone());
         let dense = |number: &f32| if precision == Precision::Whole { *number } else { rounded(*number) };
         let all = |numbers: &[f32]| numbers.iter().map(dense).collect::<Vec<f32>>();
@@ -157,6 +175,11 @@ impl Frozen {
                 })
                 .collect(),
             output: all(&plain.output),
+            orders: plain.orders.as_ref().zip(orders).map(|(head, weights)| Head {
+                bias: head.bias,
+                weights,
+                output: all(&head.output),
+            }),
             fields,
         }
     }
@@ -166,8 +189,14 @@ impl Frozen {
         &self.fields.sides
     }
 
+    /// Whether it says of a click whether an order will follow.
+    pub fn predicts_conversions(&self) -> bool {
+        self.orders.is_some()
+    }
+
     /// How many numbers it holds.
     pub fn parameters(&self) -> usize {
+        let orders = self.orders.as_ref().map_or(0, |head| head.weights.len() + head.output.len() + 1);
         let layers: usize = self.layers.iter().map(|layer| layer.matrix.len() + layer.shift.len()).sum();
         self.weights.len()
             + self.vectors.len()
@@ -177,13 +206,16 @@ impl Frozen {
             + self.shift.len()
             + layers
             + self.output.len()
+            + orders
             + 1
     }
 
     /// Bytes of memory that it holds.
     pub fn bytes(&self) -> usize {
-        let dense = self.parameters() - self.weights.len() - self.vectors.len();
-        self.weights.bytes() + self.vectors.bytes() + size_of::<f32>() * dense
+        let orders = self.orders.iter().map(|head| &head.weights);
+        let tables = [&self.weights, &self.vectors].into_iter().chain(orders);
+        let (numbers, bytes) = tables.fold((0, 0), |sums, it| (sums.0 + it.len(), sums.1 + it.bytes()));
+        bytes + size_of::<f32>() * (self.parameters() - numbers)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What does little is seen on a sample of rows, of which labels are not used.
 
+use std::borrow::Cow;
+
 use super::plain::{Plain, PlainLayer};
 use crate::offline::math::value;
 use crate::offline::matrix::PANEL;
@@ -55,24 +57,21 @@ impl Plain {
 
     /// Takes out weights up to this on both sides of 0.
     pub fn drop_weights(&mut self, least: f32) {
-        self.weights.iter_mut().filter(|weight| weight.abs() <= least).for_each(|weight| *weight = 0.0);
+        let orders = self.orders.iter_mut().flat_map(|head| &mut head.weights);
+        self.weights
+            .iter_mut()
+            .chain(orders)
+            .filter(|weight| weight.abs() <= least)
+            .for_each(|weight| *weight = 0.0);
     }
 
     /// Folds both tables to no more than 2 to these powers rows: values that come to share a row share its weight, and the
     /// mean of their vectors, each counting as much as it was learned.
     pub fn fold(&mut self, weight_bits: u8, vector_bits: u8) {
-        let weights = self.weights.len().min(1 << weight_bits);
-        let (kept, rest) = self.weights.split_at_mut_checked(weights).unwrap_or_default();
-        let mut counts: Vec<f32> = kept.iter().map(|weight| f32::from(weight.abs() > 0.0)).collect();
-        for rest in rest.chunks(weights.max(1)) {
-            for ((weight, count), other) in kept.iter_mut().zip(&mut counts).zip(rest) {
-                *weight += other;
-                *count += f32::from(other.abs() > 0.0);
-            }
+        fold_weights(&mut self.weights, weight_bits);
+        if let Some(head) = &mut self.orders {
+            fold_weights(&mut head.weights, weight_bits);
         }
-        kept.iter_mut().zip(counts).for_each(|(weight, count)| *weight /= count.max(1.0));
-        self.weights.truncate(weights);
-
         let vectors = self.evidence.len().min(1 << vector_bits);
         let (mut sums, mut evidence) = (vec![0.0; vectors * self.size], vec![0.0; vectors]);
         // What was never learned counts, but hardly.
@@ -102,14 +101,24 @@ impl Plain {
         }
     }
 
-    /// The so many units of a layer that move the next layer, or the score, most, and what the others' means add there.
+    /// What a layer's units count in the next one, or in the scores, unit by unit; and how many numbers each has there.
+    fn onward(&self, depth: usize) -> (Cow<'_, [f32]>, usize) {
+        match (self.layers.get(depth + 1), &self.orders) {
+            (Some(next), _) => (Cow::Borrowed(&next.weights), next.units),
+            (None, None) => (Cow::Borrowed(&self.output), 1),
+            (None, Some(head)) => {
+                let both = self.output.iter().zip(&head.output).flat_map(|(click, order)| [*click, *order]);
+                (both.collect(), 2)
+            }
+        }
+    }
+
+    /// The so many units of a layer that move the next layer, or the scores, most, and what the others' means add there.
     fn choose(&self, depth: usize, keep: usize, sample: &Batch) -> (Vec<usize>, Vec<f32>) {
         let moments = self.moments(depth, sample, true);
         let (means, covariances) = (moments.means(), moments.covariances());
         let units = means.len();
-        let next = self.layers.get(depth + 1);
-        let next_units = next.map_or(1, |next| next.units);
-        let onward = next.map_or(&self.output, |next| &next.weights);
+        let (onward, next_units) = self.onward(depth);
         let row = |at: usize| onward.get(at * next_units..(at + 1) * next_units).unwrap_or_default();
         let effect = |at: usize| {
             let variance = covariances.get(at * (units + 1)).copied().unwrap_or_default();
@@ -127,7 +136,7 @@ impl Plain {
         (order, shift)
     }
 
-    /// Keeps these units of a layer; `shift` is what the others added to the next layer, or to the score.
+    /// Keeps these units of a layer; `shift` is what the others added to the next layer, or to the scores.
     fn keep_units(&mut self, depth: usize, kept: &[usize], shift: &[f32]) {
         let Some(layer) = self.layers.get_mut(depth) else { return };
         let columns = |row: &[f32]| kept.iter().filter_map(|at| row.get(*at).copied()).collect::<Vec<f32>>();
@@ -136,7 +145,11 @@ impl Plain {
         layer.units = kept.len();
         let Some(next) = self.layers.get_mut(depth + 1) else {
             self.output = columns(&self.output);
-            self.bias += shift.iter().sum::<f32>();
+            self.bias += shift.first().copied().unwrap_or_default();
+            if let Some(head) = &mut self.orders {
+                head.output = columns(&head.output);
+                head.bias += shift.get(1).copied().unwrap_or_default();
+            }
             return;
         };
         let rows = kept.iter().filter_map(|at| next.weights.get(at * next.units..(at + 1) * next.units));
@@ -212,6 +225,21 @@ impl Plain {
     }
 }
 
+/// Folds a table of weights to no more than 2 to the power `bits`; those that meet become their mean, but for zeros.
+fn fold_weights(table: &mut Vec<f32>, bits: u8) {
+    let weights = table.len().min(1 << bits);
+    let (kept, rest) = table.split_at_mut_checked(weights).unwrap_or_default();
+    let mut counts: Vec<f32> = kept.iter().map(|weight| f32::from(weight.abs() > 0.0)).collect();
+    for rest in rest.chunks(weights.max(1)) {
+        for ((weight, count), other) in kept.iter_mut().zip(&mut counts).zip(rest) {
+            *weight += other;
+            *count += f32::from(other.abs() > 0.0);
+        }
+    }
+    kept.iter_mut().zip(counts).for_each(|(weight, count)| *weight /= count.max(1.0));
+    table.truncate(weights);
+}
+
 impl PlainLayer {
     fn forth(&self, input: &[f32], out: &mut Vec<f32>, rectified: bool) {
         out.clear();
@@ -278,17 +306,21 @@ fn rotate(a: &mut [f64], v: &mut [f64], size: usize, p: usize, q: usize) {
 mod tests {
     use super::*;
     use crate::frozen::{Frozen, Precision, Side};
-    use crate::offline::learner::tests::small_world;
+    use crate::offline::learner::tests::{small_shop, small_world};
     use crate::offline::math::{mix, unit};
     use crate::offline::{Deep, DeepSettings, Learner};
 
     fn plain(normalise: bool) -> Plain {
+        plain_of(normalise, small_world)
+    }
+
+    fn plain_of(normalise: bool, world: fn(std::ops::Range<u32>) -> Batch) -> Plain {
         let mut settings = DeepSettings { fields: 3, bits: 8, normalise, ..DeepSettings::default() };
         settings.linear.bits = 9;
         settings.hidden = vec![96, 48];
         let mut model = Deep::new(settings).unwrap();
         for _ in 0..3 {
-            model.learn(&small_world(0..3000));
+            model.learn(&world(0..3000));
         }
         Plain::new(&model, &[Side::Request, Side::Ad, Side::Ad])
     }
@@ -389,6 +421,45 @@ mod tests {
         model.predict(&sample, &mut before);
         Frozen::load(&bytes, 1).unwrap().predict(&sample, &mut after);
         assert_eq!(before, after);
+    }
+
+    #[test]
+    fn what_is_said_of_orders_changes_as_little() {
+        let (plain, sample) = (plain_of(true, small_shop), small_shop(0..2000));
+        let clicks = small_shop(5000..8000);
+        let say = |plain: &Plain, precision| {
+            let mut out = Vec::new();
+            Frozen::of(plain, precision).predict_conversions(clicks.conversions(), &mut out);
+            out
+        };
+        let before = say(&plain, Precision::Whole);
+        let spread = before.iter().fold((1.0f32, 0.0f32), |(low, high), p| (low.min(*p), high.max(*p)));
+        assert!(spread.1 - spread.0 > 0.1, "orders were learned: {spread:?}");
+        let far = |plain: &Plain, precision| {
+            let after = say(plain, precision);
+            assert_eq!(before.len(), after.len());
+            let distances = before.iter().zip(&after).map(|(a, b)| (a - b).abs());
+            distances.fold(0.0, f32::max)
+        };
+        for (precision, most) in [(Precision::Half, 2e-3), (Precision::Byte, 3e-2)] {
+            assert!(far(&plain, precision) < most, "{precision:?}: {}", far(&plain, precision));
+        }
+        let changes: [(&str, f32, &dyn Fn(&mut Plain)); 5] = [
+            ("vectors", 1e-6, &|plain| plain.drop_vectors(0.0)),
+            ("weights", 0.02, &|plain| plain.drop_weights(0.01)),
+            ("units", 0.05, &|plain| plain.drop_units(75, &sample)),
+            ("rank", 0.02, &|plain| plain.lower_rank(16, &sample)),
+            ("fold", 1e-5, &|plain| plain.fold(30, 28)),
+        ];
+        for (name, most, change) in changes {
+            let mut other = plain.clone();
+            change(&mut other);
+            let far = far(&other, Precision::Whole);
+            assert!(far < most, "{name}: {far}");
+        }
+        let mut folded = plain.clone();
+        folded.fold(8, 6);
+        assert_eq!(folded.orders.map(|head| head.weights.len()), Some(256));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A frozen model in a file: in the envelope of trained models, its shape first, then its numbers. Of tables only rows
-//! that are not all 0 are written.
+//! that are not all 0 are written. One that learned orders is in format 2: behind all else the bias, what the last layer's units
+//! count, the bits of the weights' table and that table, of orders.
 
 use super::number::{Half, Number};
-use super::plain::{Plain, PlainLayer};
+use super::plain::{Plain, PlainHead, PlainLayer};
 use super::score::UNITS;
 use super::table::Table;
 use super::{Frozen, Precision, Side};
@@ -18,7 +19,8 @@ impl Frozen {
     /// Appends all that [`Frozen::load`] needs. `schema` is a hash of what fields and indices mean; who loads must
     /// have the same.
     pub fn save(&self, schema: u64, out: &mut Vec<u8>) {
-        file::save(file::FROZEN, file::FIRST, schema, out, |out| {
+        let format = if self.orders.is_some() { file::WITH_CONVERSIONS } else { file::FIRST };
+        file::save(file::FROZEN, format, schema, out, |out| {
             let layers = if self.shift.is_empty() { 0 } else { 1 + self.layers.len() };
             let units = std::iter::once((self.shift.len(), self.rectified));
             let units = units.chain(self.layers.iter().map(|layer| (layer.shift.len(), layer.rectified)));
@@ -31,16 +33,7 @@ impl Frozen {
             out.extend(self.fields.sides.iter().map(|side| u8::from(*side == Side::Ad)));
             out.push(self.precision.number());
             out.extend_from_slice(&self.bias.to_le_bytes());
-            let mut put = |numbers: &mut dyn Iterator<Item = &f32>| {
-                for number in numbers {
-                    match self.precision {
-                        Precision::Whole => out.extend_from_slice(&number.to_le_bytes()),
-                        Precision::Half | Precision::Byte => {
-                            out.extend_from_slice(&Half::of(*number).to_le_bytes());
-                        }
-                    }
-                }
-            };
+            let mut put = |numbers: &mut dyn Iterator<Item = &f32>| self.put(numbers, out);
             put(&mut self.pairs.lower().iter());
             // The first layer field by field, as learning has it.
             let length = self.size * self.shift.len();
@@ -62,7 +55,25 @@ impl Frozen {
             put(&mut self.output.iter());
             self.weights.write(out);
             self.vectors.write(out);
+            if let Some(head) = &self.orders {
+                out.extend_from_slice(&head.bias.to_le_bytes());
+                self.put(&mut head.output.iter(), out);
+                out.push(head.weights.bits());
+                head.weights.write(out);
+            }
         });
+    }
+
+    /// Appends numbers of layers and pairs.
+    fn put(&self, numbers: &mut dyn Iterator<Item = &f32>, out: &mut Vec<u8>) {
+        for number in numbers {
+            match self.precision {
+                Precision::Whole => out.extend_from_slice(&number.to_le_bytes()),
+                Precision::Half | Precision::Byte => {
+                    out.extend_from_slice(&Half::of(*number).to_le_bytes());
+                }
+            }
+        }
     }
 
     /// Reads what [`Frozen::save`] wrote, if it was trained on this schema. Anything cut, altered, of another layout
@@ -114,9 +125,22 @@ impl Frozen {
             layers.push(PlainLayer { inputs, units, weights, shift, rectified });
             inputs = units;
         }
-        let output = numbers(reader, if layers.is_empty() { 0 } else { inputs }, precision)?;
+        let units = if layers.is_empty() { 0 } else { inputs };
+        let output = numbers(reader, units, precision)?;
         let weights = Table::read(reader, weight_bits, 1, valid)?;
         let vectors = Table::read(reader, vector_bits, size, valid)?;
+        let mut table = None;
+        let mut orders = None;
+        if reader.format() >= file::WITH_CONVERSIONS {
+            let bias = numbers(reader, 1, Precision::Whole)?.first().copied().unwrap_or_default();
+            let output = numbers(reader, units, precision)?;
+            let bits = reader.u8()?;
+            if bits > 30 {
+                return Err(FileError::Invalid("its shape is out of range"));
+            }
+            table = Some(Table::read(reader, bits, 1, valid)?);
+            orders = Some(PlainHead { bias, weights: Vec::new(), output });
+        }
         let plain = Plain {
             size,
             sides,
@@ -127,8 +151,9 @@ impl Frozen {
             strengths,
             layers,
             output,
+            orders,
         };
-        Ok(Self::with_tables(&plain, precision, weights, vectors))
+        Ok(Self::with_tables(&plain, precision, weights, vectors, table))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::rows::Slot;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestPart {
     /// Bias, weights, and pairs within the request.
-    pub(super) own: f32,
+    pub(super) own: Own,
     /// By the ad's field: what its vector is multiplied with.
     pub(super) pulls: Vec<f32>,
     /// By unit of the first layer: the request's part, with the shift.
@@ -25,7 +25,7 @@ pub struct RequestPart {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdPart {
     /// Weights, and pairs within the ad.
-    own: f32,
+    own: Own,
     /// The vectors of the ad's fields, and behind them its part of the first layer.
     numbers: Numbers,
 }
@@ -36,8 +36,11 @@ enum Numbers {
     Half(Box<[Half]>),
 }
 
+/// What of the scores is one side's own: of a click's, and of an order's, which means nothing where there is no such head.
+pub(super) type Own = [f32; 2];
+
 /// An ad's vectors, its part of the first layer, and what is its own.
-pub(super) type Split<'a, N> = (&'a [N], &'a [N], f32);
+pub(super) type Split<'a, N> = (&'a [N], &'a [N], Own);
 
 /// A kind of numbers that ads' parts are made of.
 pub(super) trait Stored: Number {
@@ -77,7 +80,7 @@ impl AdPart {
     }
 
     #[cfg(test)]
-    pub(super) fn of(own: f32, numbers: Vec<f32>, precision: Precision) -> Self {
+    pub(super) fn of(own: Own, numbers: Vec<f32>, precision: Precision) -> Self {
         let numbers = Numbers::of(numbers, precision);
         Self { own, numbers }
     }
@@ -107,7 +110,7 @@ impl Frozen {
     }
 
     /// The same into reused memory: the numbers as they come out of an ad's part, and what is its own.
-    pub(super) fn ad_into(&self, slots: &[Slot], numbers: &mut Vec<f32>) -> f32 {
+    pub(super) fn ad_into(&self, slots: &[Slot], numbers: &mut Vec<f32>) -> Own {
         numbers.resize(self.ad_numbers(), 0.0);
         let own = ad(self, slots, numbers);
         if self.precision != Precision::Whole {
@@ -121,20 +124,26 @@ impl Frozen {
         self.size * self.fields.ads + self.ad.units
     }
 
-    /// Puts the vectors of a side's fields, each added up, side by side, and returns the sum of the weights.
+    /// Puts the vectors of a side's fields, each added up, side by side, and returns the sums of the weights.
     #[inline(always)]
-    fn gather<const K: usize>(&self, side: Side, slots: &[Slot], row: &mut [f32]) -> f32 {
+    fn gather<const K: usize>(&self, side: Side, slots: &[Slot], row: &mut [f32]) -> Own {
         row.fill(0.0);
         let mine = |slot: &&Slot| self.fields.find(slot.field).0 == side;
         for slot in slots.iter().filter(mine) {
             self.weights.prefetch(slot.index);
             self.vectors.prefetch(slot.index);
+            if let Some(head) = &self.orders {
+                head.weights.prefetch(slot.index);
+            }
         }
         let fields = row.as_chunks_mut::<K>().0;
-        let mut own = 0.0;
+        let mut own = [0.0; 2];
         for slot in slots.iter().filter(mine) {
             let strength = value(slot.value);
-            own += strength * self.weights.number(slot.index);
+            own[0] += strength * self.weights.number(slot.index);
+            if let Some(head) = &self.orders {
+                own[1] += strength * head.weights.number(slot.index);
+            }
             if let Some(field) = fields.get_mut(self.fields.find(slot.field).1) {
                 self.vectors.add::<K>(slot.index, strength, field);
             }
@@ -159,16 +168,18 @@ fn request_of<const K: usize>(model: &Frozen, slots: &[Slot], part: &mut Request
     part.pulls.resize(K * model.fields.ads, 0.0);
     part.first.resize(model.shift.len(), 0.0);
     let own = model.gather::<K>(Side::Request, slots, &mut part.row);
-    part.own = model.bias + own + model.pairs.within::<K>(Side::Request, &part.row);
+    let within = model.pairs.within::<K>(Side::Request, &part.row);
+    let biases = [model.bias, model.orders.as_ref().map_or(0.0, |head| head.bias)];
+    part.own = std::array::from_fn(|head| biases[head] + own[head] + within);
     model.pairs.across::<K>(&part.row, &mut part.pulls);
     through(&model.request, &part.row, &mut part.first);
     part.first.iter_mut().zip(&model.shift).for_each(|(unit, shift)| *unit += shift);
 }
 
-dispatch! { fn ad(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> f32 = ad_kernel }
+dispatch! { fn ad(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> Own = ad_kernel }
 
 #[inline(always)]
-pub(super) fn ad_kernel(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> f32 {
+pub(super) fn ad_kernel(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> Own {
     match model.size {
         8 => ad_of::<8>(model, slots, numbers),
         _ => ad_of::<16>(model, slots, numbers),
@@ -176,11 +187,12 @@ pub(super) fn ad_kernel(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> 
 }
 
 #[inline(always)]
-fn ad_of<const K: usize>(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> f32 {
-    let Some((row, first)) = numbers.split_at_mut_checked(K * model.fields.ads) else { return 0.0 };
-    let own = model.gather::<K>(Side::Ad, slots, row) + model.pairs.within::<K>(Side::Ad, row);
+fn ad_of<const K: usize>(model: &Frozen, slots: &[Slot], numbers: &mut [f32]) -> Own {
+    let Some((row, first)) = numbers.split_at_mut_checked(K * model.fields.ads) else { return [0.0; 2] };
+    let own = model.gather::<K>(Side::Ad, slots, row);
+    let within = model.pairs.within::<K>(Side::Ad, row);
     through(&model.ad, row, first);
-    own
+    own.map(|own| own + within)
 }
 
 /// A side's part of the first layer.

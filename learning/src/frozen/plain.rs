@@ -21,6 +21,16 @@ pub struct Plain {
     pub(super) layers: Vec<PlainLayer>,
     /// What the last layer's units count; without layers there are none.
     pub(super) output: Vec<f32>,
+    /// The head of orders, where clicks taught one.
+    pub(super) orders: Option<PlainHead>,
+}
+
+/// What the head of orders has of its own: bias, weights, and what the last layer's units count.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PlainHead {
+    pub(super) bias: f32,
+    pub(super) weights: Vec<f32>,
+    pub(super) output: Vec<f32>,
 }
 
 /// A layer: a matrix, a shift, and ReLU or nothing.
@@ -73,6 +83,11 @@ impl Plain {
             strengths: parts.strengths.to_vec(),
             layers: layers.collect(),
             output: parts.output.to_vec(),
+            orders: parts.orders.map(|head| PlainHead {
+                bias: head.bias,
+                weights: head.weights,
+                output: head.output.to_vec(),
+            }),
         }
     }
 }

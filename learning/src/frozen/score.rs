@@ -7,7 +7,7 @@ use crate::head::{LEAST, MOST};
 use crate::offline::math;
 use crate::offline::matrix::{PANEL, four, one};
 use crate::offline::simd::{Lanes, dispatch, sum};
-use crate::rows::Batch;
+use crate::rows::{Batch, Rows};
 
 /// Units that a layer has at most.
 pub(super) const UNITS: usize = 512;
@@ -33,20 +33,34 @@ pub fn probability(score: f32) -> f32 {
     if score.is_nan() { LEAST } else { math::probability(score).clamp(LEAST, MOST) }
 }
 
+/// What a model says of a candidate: log odds, within ±15.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scores {
+    /// Of a click.
+    pub click: f32,
+    /// Of an order, once it is clicked; none of a model that learned nothing of orders.
+    pub conversion: Option<f32>,
+}
+
 impl Frozen {
-    /// The score of a candidate: log odds, within ±15. Parts of another model give a score that means nothing.
+    /// The score of a candidate's click. Parts of another model give a score that means nothing.
     pub fn score(&self, request: &RequestPart, ad: &AdPart) -> f32 {
+        self.scores(request, ad).click
+    }
+
+    /// The same, and that of an order: the layers are run through once for both.
+    pub fn scores(&self, request: &RequestPart, ad: &AdPart) -> Scores {
         let vectors = self.size * self.fields.ads;
-        let [score] = match self.precision {
+        let [[click, order]] = match self.precision {
             Precision::Whole => one_whole(self, request, [ad.split(vectors)], &mut Work::new()),
             Precision::Half | Precision::Byte => {
                 one_half(self, request, [ad.split(vectors)], &mut Work::new())
             }
         };
-        score
+        Scores { click, conversion: self.orders.is_some().then_some(order) }
     }
 
-    /// Puts the scores of many candidates of one request into `out`, in their order, and nothing else: the same numbers
+    /// Puts the scores of clicks of many candidates of one request into `out`, in their order, and nothing else: the same numbers
     /// as one by one, in less time.
     pub fn score_all<'a>(
         &self,
@@ -65,7 +79,7 @@ impl Frozen {
         request: &RequestPart,
         ads: impl IntoIterator<Item = &'a AdPart>,
         out: &mut Vec<f32>,
-        score: impl Fn(&Self, &RequestPart, [Split<'a, N>; ROWS], &mut Work<ROWS>) -> [f32; ROWS],
+        score: impl Fn(&Self, &RequestPart, [Split<'a, N>; ROWS], &mut Work<ROWS>) -> [[f32; 2]; ROWS],
     ) {
         out.clear();
         let vectors = self.size * self.fields.ads;
@@ -80,23 +94,35 @@ impl Frozen {
                 count += 1;
             }
             let scores = score(self, request, block, &mut work);
-            out.extend(scores.iter().take(count));
+            out.extend(scores.iter().take(count).map(|[click, _]| click));
         }
     }
 
-    /// Puts the probability of each row into `out`, in their order, and nothing else: that of its two parts. A row has
-    /// the slots of both sides.
+    /// Puts the probability of a click of each impression into `out`, in their order, and nothing else: that of its two
+    /// parts. A row has the slots of both sides.
     pub fn predict(&self, batch: &Batch, out: &mut Vec<f32>) {
         out.clear();
+        self.each_row(batch.clicks(), |[click, _]| out.push(probability(click)));
+    }
+
+    /// The same of an order of each of these clicks; nothing of a model that learned nothing of orders.
+    pub fn predict_conversions(&self, clicks: &Rows, out: &mut Vec<f32>) {
+        out.clear();
+        if self.orders.is_some() {
+            self.each_row(clicks, |[_, order]| out.push(probability(order)));
+        }
+    }
+
+    fn each_row(&self, rows: &Rows, mut take: impl FnMut([f32; 2])) {
         let (mut request, mut numbers) = (RequestPart::default(), Vec::new());
         let mut work = Work::new();
-        for (_, slots) in batch.rows() {
+        for (_, slots) in rows.rows() {
             self.request_part(slots, &mut request);
             let own = self.ad_into(slots, &mut numbers);
             let vectors = self.size * self.fields.ads;
             let (vectors, first) = numbers.split_at_checked(vectors).unwrap_or_default();
-            let [score] = one_whole(self, &request, [(vectors, first, own)], &mut work);
-            out.push(probability(score));
+            let [scores] = one_whole(self, &request, [(vectors, first, own)], &mut work);
+            take(scores);
         }
     }
 }
@@ -110,7 +136,7 @@ macro_rules! scorer {
                 request: &RequestPart,
                 ads: [Split<'_, $number>; $rows],
                 work: &mut Work<$rows>,
-            ) -> [f32; $rows] = $kernel
+            ) -> [[f32; 2]; $rows] = $kernel
         }
 
         #[inline(always)]
@@ -119,7 +145,7 @@ macro_rules! scorer {
             request: &RequestPart,
             ads: [Split<'_, $number>; $rows],
             work: &mut Work<$rows>,
-        ) -> [f32; $rows] {
+        ) -> [[f32; 2]; $rows] {
             scores(model, request, ads, work, $product)
         }
     };
@@ -137,7 +163,7 @@ fn scores<const R: usize, N: Number>(
     ads: [Split<'_, N>; R],
     work: &mut Work<R>,
     product: impl Fn(&[[f32; PANEL]], [&[f32]; R]) -> [[f32; PANEL]; R],
-) -> [f32; R] {
+) -> [[f32; 2]; R] {
     let (mut units, mut next) = (&mut work.units, &mut work.next);
     let mut totals: [Lanes; R] = [[0.0; 8]; R];
     let floor = floor_of(model.rectified);
@@ -161,12 +187,17 @@ fn scores<const R: usize, N: Number>(
         }
         std::mem::swap(&mut units, &mut next);
     }
-    let mut scores = [0.0; R];
-    for (((score, (_, _, own)), total), units) in
+    let mut scores = [[0.0; 2]; R];
+    for ((([click, order], (_, _, own)), total), units) in
         scores.iter_mut().zip(&ads).zip(&mut totals).zip(units.iter())
     {
+        let mut of_order = *total;
         add_product(&model.output, units, total);
-        *score = within(request.own + own + sum(total));
+        *click = within(request.own[0] + own[0] + sum(total));
+        if let Some(head) = &model.orders {
+            add_product(&head.output, units, &mut of_order);
+            *order = within(request.own[1] + own[1] + sum(&of_order));
+        }
     }
     scores
 }
@@ -208,7 +239,7 @@ pub(super) mod tests {
         model: &Frozen,
         request: &RequestPart,
         ads: &[AdPart],
-    ) -> Vec<f32> {
+    ) -> Vec<[f32; 2]> {
         let vectors = model.size * model.fields.ads;
         let mut work = Work::new();
         let mut scores = Vec::new();
@@ -222,7 +253,7 @@ pub(super) mod tests {
                 let four = kernel_four_half(model, request, [ad; ROWS], &mut work);
                 (four, kernel_one_half(model, request, [ad], &mut Work::new()))
             };
-            assert!(four.iter().all(|score| score.to_bits() == one.to_bits()));
+            assert!(four.iter().all(|scores| scores.map(f32::to_bits) == one.map(f32::to_bits)));
             scores.push(one);
         }
         scores

@@ -4,7 +4,7 @@ use super::score::tests::{LEAST_SCORE, kernel_scores};
 use super::*;
 use crate::envelope;
 use crate::offline::file::{FileError, KIND};
-use crate::offline::learner::tests::small_world;
+use crate::offline::learner::tests::{small_shop, small_world};
 use crate::offline::math::{mix, value};
 use crate::offline::{DeepSettings, Learner};
 use crate::rows::{Batch, Slot};
@@ -37,22 +37,29 @@ fn kinds() -> Vec<(DeepSettings, Vec<Side>)> {
     ]
 }
 
+/// Of clicks alone.
 fn trained(settings: &DeepSettings) -> Deep {
+    trained_on(settings, small_world)
+}
+
+fn trained_on(settings: &DeepSettings, world: fn(std::ops::Range<u32>) -> Batch) -> Deep {
     let mut settings = settings.clone();
     settings.linear.bits = 8;
     let mut model = Deep::new(settings).unwrap();
     for pass in 0..4 {
-        model.learn(&small_world(pass * 100..3000));
+        model.learn(&world(pass * 100..3000));
     }
     model
 }
 
-/// Each kind in each precision.
+/// Each kind in each precision, of clicks alone and of clicks and orders.
 fn models() -> Vec<Frozen> {
     let mut models = Vec::new();
     for (settings, sides) in kinds() {
-        let plain = Plain::new(&trained(&settings), &sides);
-        models.extend(PRECISIONS.map(|precision| Frozen::of(&plain, precision)));
+        for world in [small_world, small_shop] {
+            let plain = Plain::new(&trained_on(&settings, world), &sides);
+            models.extend(PRECISIONS.map(|precision| Frozen::of(&plain, precision)));
+        }
     }
     models
 }
@@ -63,8 +70,16 @@ fn parts(model: &Frozen, slots: &[Slot]) -> (RequestPart, AdPart) {
     (request, model.ad_part(slots))
 }
 
-/// The score of a whole row, number by number, summed in the order in which the parts are.
-fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
+/// The scores of a whole row, number by number, summed in the order in which the parts are.
+fn literal(model: &Frozen, slots: &[Slot]) -> Scores {
+    let order = model.orders.as_ref();
+    Scores {
+        click: literal_of(model, slots, (model.bias, &model.weights, &model.output)),
+        conversion: order.map(|head| literal_of(model, slots, (head.bias, &head.weights, &head.output))),
+    }
+}
+
+fn literal_of(model: &Frozen, slots: &[Slot], (bias, weights, output): (f32, &Table, &[f32])) -> f32 {
     let size = model.size;
     let side = |mine: Side| {
         let at: Vec<usize> =
@@ -76,7 +91,7 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
             if place.is_none() && (mine == Side::Ad || model.fields.sides.len() > usize::from(slot.field)) {
                 continue;
             }
-            let (weights, vectors) = (model.weights.expand(), model.vectors.expand());
+            let (weights, vectors) = (weights.expand(), model.vectors.expand());
             own += value(slot.value) * weights[slot.index as usize % weights.len()];
             let Some(place) = place else { continue };
             let start = slot.index as usize % (vectors.len() / size) * size;
@@ -106,8 +121,7 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
         }
         fold(total)
     };
-    let own =
-        (model.bias + request_own + within(&request_fields, &request)) + (ad_own + within(&ad_fields, &ad));
+    let own = (bias + request_own + within(&request_fields, &request)) + (ad_own + within(&ad_fields, &ad));
     // What an ad's part keeps.
     let keep = |number: f32| if model.precision == Precision::Whole { number } else { rounded(number) };
     let mut lanes = [0.0; 8];
@@ -138,7 +152,7 @@ fn literal(model: &Frozen, slots: &[Slot]) -> f32 {
             .map(|unit| (product(&layer.matrix, &units, unit) + layer.shift[unit]).max(0.0))
             .collect();
     }
-    for (at, (unit, weight)) in units.iter().zip(&model.output).enumerate() {
+    for (at, (unit, weight)) in units.iter().zip(output).enumerate() {
         lanes[at % 8] += unit * weight;
     }
     (own + crate::offline::simd::sum(&lanes)).clamp(-15.0, 15.0)
@@ -150,25 +164,45 @@ fn parts_give_the_bits_that_a_whole_row_gives() {
     for model in models() {
         for (_, slots) in batch.rows() {
             let (request, ad) = parts(&model, slots);
+            let (found, expected) = (model.scores(&request, &ad), literal(&model, slots));
+            assert_eq!(found.click.to_bits(), expected.click.to_bits(), "{:?}", model.precision);
             assert_eq!(
-                model.score(&request, &ad).to_bits(),
-                literal(&model, slots).to_bits(),
+                found.conversion.map(f32::to_bits),
+                expected.conversion.map(f32::to_bits),
                 "{:?}",
                 model.precision
             );
+            assert_eq!(found.conversion.is_some(), model.predicts_conversions());
         }
     }
 }
 
 #[test]
 fn it_predicts_what_the_model_that_learned_predicts() {
-    let batch = small_world(5000..7000);
+    let batch = small_shop(5000..7000);
+    let mut pairs = Vec::new();
     for (settings, sides) in kinds() {
-        let deep = trained(&settings);
-        let model = Frozen::new(&deep, &sides);
-        let (mut expected, mut found) = (Vec::new(), Vec::new());
-        deep.predict(&batch, &mut expected);
-        model.predict(&batch, &mut found);
+        for world in [small_world, small_shop] {
+            let deep = trained_on(&settings, world);
+            let model = Frozen::new(&deep, &sides);
+            let (mut expected, mut found) = (Vec::new(), Vec::new());
+            deep.predict(&batch, &mut expected);
+            model.predict(&batch, &mut found);
+            assert_eq!(expected.len(), batch.len());
+            pairs.push((settings.clone(), expected.clone(), found.clone()));
+            deep.predict_conversions(batch.conversions(), &mut expected);
+            model.predict_conversions(batch.conversions(), &mut found);
+            assert_eq!(
+                expected.len(),
+                if model.predicts_conversions() { batch.conversions().len() } else { 0 }
+            );
+            if model.predicts_conversions() {
+                pairs.push((settings.clone(), expected, found));
+            }
+        }
+    }
+    assert_eq!(pairs.len(), 3 * kinds().len());
+    for (settings, expected, found) in pairs {
         assert_eq!(expected.len(), found.len());
         for (expected, found) in expected.iter().zip(&found) {
             assert!((expected - found).abs() < 2e-6, "{expected} {found} {settings:?}");
@@ -216,13 +250,15 @@ fn many_at_once_are_the_same_bits_as_one_by_one_and_so_are_wide_registers() {
             let own = parts::ad_kernel(&model, batch.slots(at), &mut numbers);
             assert_eq!(*ad, AdPart::of(own, numbers, model.precision));
         }
-        let one_by_one: Vec<f32> = ads.iter().map(|ad| model.score(&request, ad)).collect();
+        let scores: Vec<Scores> = ads.iter().map(|ad| model.scores(&request, ad)).collect();
+        let one_by_one: Vec<f32> = scores.iter().map(|scores| scores.click).collect();
         let mut out = vec![f32::NAN; 3];
         for count in [0, 1, 2, 3, 4, 5, 8, 30] {
             model.score_all(&request, &ads[..count], &mut out);
             assert_eq!(out, one_by_one[..count]);
         }
-        assert_eq!(kernel_scores(&model, &request, &ads), one_by_one);
+        let both = scores.iter().map(|scores| [scores.click, scores.conversion.unwrap_or_default()]);
+        assert_eq!(kernel_scores(&model, &request, &ads), both.collect::<Vec<_>>());
     }
 }
 
@@ -240,8 +276,10 @@ fn nothing_in_a_slot_makes_a_score_impossible() {
                 })
                 .collect();
             let (request, ad) = parts(&model, &slots);
-            let score = model.score(&request, &ad);
-            assert!(score.abs() <= 15.0 && (1e-6..=0.999_999).contains(&probability(score)));
+            let scores = model.scores(&request, &ad);
+            for score in [Some(scores.click), scores.conversion].into_iter().flatten() {
+                assert!(score.abs() <= 15.0 && (1e-6..=0.999_999).contains(&probability(score)));
+            }
         }
     }
 }
@@ -281,9 +319,10 @@ fn saved(model: &Frozen) -> Vec<u8> {
 }
 
 fn predicted(model: &Frozen, batch: &Batch) -> Vec<u32> {
-    let mut out = Vec::new();
+    let (mut out, mut orders) = (Vec::new(), Vec::new());
     model.predict(batch, &mut out);
-    out.iter().map(|p| p.to_bits()).collect()
+    model.predict_conversions(batch.conversions(), &mut orders);
+    out.iter().chain(&orders).map(|p| p.to_bits()).collect()
 }
 
 fn refusal(bytes: &[u8], schema: u64) -> String {
@@ -292,8 +331,11 @@ fn refusal(bytes: &[u8], schema: u64) -> String {
 
 #[test]
 fn a_loaded_model_predicts_the_same() {
-    let batch = small_world(0..300);
+    let batch = small_shop(0..300);
     for model in models() {
+        // What knows nothing of orders is in the format of before, which is still read.
+        let format = if model.predicts_conversions() { 2 } else { 1 };
+        assert_eq!(saved(&model)[8..12], u32::to_le_bytes(format));
         let copy = Frozen::load(&saved(&model), SCHEMA).unwrap();
         assert_eq!(predicted(&model, &batch), predicted(&copy, &batch), "{:?}", model.precision);
         assert_eq!(saved(&model), saved(&copy));
@@ -319,13 +361,17 @@ fn a_refusal_says_why() {
     assert!(refusal(&learner, SCHEMA).contains("it is not frozen"));
     let error = crate::offline::load(&bytes, SCHEMA).err().unwrap();
     assert_eq!(error, FileError::Invalid("it serves only and cannot learn"));
+    let deep = trained_on(&settings, small_shop);
     for bad in [f32::NAN, f32::INFINITY, 1e13] {
-        let changes: [fn(&mut Plain, f32); 5] = [
+        let changes: [fn(&mut Plain, f32); 8] = [
             |plain, bad| plain.bias = bad,
             |plain, bad| plain.weights[5] = bad,
             |plain, bad| plain.vectors[9] = bad,
             |plain, bad| plain.layers[1].weights[5] = bad,
             |plain, bad| plain.output[31] = bad,
+            |plain, bad| plain.orders.as_mut().unwrap().bias = bad,
+            |plain, bad| plain.orders.as_mut().unwrap().weights[5] = bad,
+            |plain, bad| plain.orders.as_mut().unwrap().output[31] = bad,
         ];
         for change in changes {
             let mut plain = Plain::new(&deep, &sides);
@@ -351,20 +397,32 @@ proptest! {
         let (settings, sides) = &kinds[which.index(kinds.len())];
         let mut settings = settings.clone();
         settings.linear.bits = 8;
-        let bytes = saved(&Frozen::new(&Deep::new(settings).unwrap(), sides));
-        let mut payload = envelope::open(&KIND, &bytes).unwrap().1.to_vec();
-        // Most of what can go wrong is at the front.
-        let at = at.index(payload.len().min(100));
+        let mut deep = Deep::new(settings).unwrap();
+        if which.index(2) == 0 {
+            deep.learn(&small_shop(0..20));
+        }
+        let bytes = saved(&Frozen::new(&deep, sides));
+        let (format, payload) = envelope::open(&KIND, &bytes).unwrap();
+        let mut payload = payload.to_vec();
+        // Most of what can go wrong is at the front, and where the head of orders begins: behind all else.
+        let at = if format == 1 || keep.index(2) == 0 {
+            at.index(payload.len().min(100))
+        } else {
+            payload.len() - 1 - at.index(payload.len().min(600))
+        };
         let end = (at + 4).min(payload.len());
         payload[at..end].copy_from_slice(&with[..end - at]);
         if keep.index(3) == 0 {
             payload.truncate(keep.index(payload.len()));
         }
         let mut forged = Vec::new();
-        envelope::seal(&KIND, &payload, &mut forged);
+        envelope::seal(&envelope::Kind { format, ..KIND }, &payload, &mut forged);
         if let Ok(model) = Frozen::load(&forged, SCHEMA) {
             let mut out = Vec::new();
-            model.predict(&small_world(0..50), &mut out);
+            let batch = small_shop(0..50);
+            model.predict(&batch, &mut out);
+            prop_assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0));
+            model.predict_conversions(batch.conversions(), &mut out);
             prop_assert!(out.iter().all(|p| *p > 0.0 && *p < 1.0));
         }
     }

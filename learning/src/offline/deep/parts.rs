@@ -15,6 +15,14 @@ pub(crate) struct Parts<'a, W> {
     pub(crate) strengths: &'a [f32],
     pub(crate) layers: Vec<Folded>,
     pub(crate) output: &'a [f32],
+    pub(crate) orders: Option<Orders<'a>>,
+}
+
+/// What the head of orders has of its own.
+pub(crate) struct Orders<'a> {
+    pub(crate) bias: f32,
+    pub(crate) weights: Vec<f32>,
+    pub(crate) output: &'a [f32],
 }
 
 impl Deep {
@@ -33,6 +41,11 @@ impl Deep {
             strengths: &self.weighted.strengths.numbers,
             layers: self.layers.iter().map(Layer::folded).collect(),
             output: &self.output.numbers,
+            orders: self.conversion.as_ref().map(|head| {
+                let (bias, weights) = head.linear.weights();
+                let bias = bias + head.offset.score();
+                Orders { bias, weights: weights.collect(), output: &head.output.numbers }
+            }),
         }
     }
 }
