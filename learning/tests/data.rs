@@ -122,6 +122,45 @@ fn a_table_is_the_same_in_every_format_packed_or_not() {
 }
 
 #[test]
+fn a_click_whose_orders_are_known_is_a_row_of_orders_too() {
+    let files = Files::new();
+    let text = "click\tuser\torder\n1\ta\t1\n1\tb\t0\n0\tc\t1\n1\td\t\n1\te\tTrue\n1\tf\tnull\n0\tg\tnobody asks\n1\th\tmaybe\n";
+    let path = files.plain("rows.tsv", text);
+    let head = "label = 'click'\nmissing = ['null']\n";
+    let feature = "feature = [{name = 'user', kind = 'categorical'}]";
+    let with_orders = schema(&format!("{head}conversion = 'order'\n{feature}"));
+    let mut reader = Reader::open(&path, &with(&with_orders)).unwrap();
+    let mut batch = Batch::default();
+    assert_eq!(reader.fill(&mut batch, 100).unwrap(), 7);
+    let report = reader.report();
+    assert_eq!((report.rows, report.clicks, report.conversion_rows, report.conversions), (7, 5, 3, 2));
+    let line = report.bad.to_string();
+    assert!(line.contains(":9") && line.contains("order") && line.contains("\"maybe\""), "{line}");
+    assert_eq!(batch.conversions().labels(), [1.0, 0.0, 1.0]);
+    for (row, click) in [(0, 0), (1, 1), (2, 4)] {
+        assert_eq!(batch.conversions().slots(row), batch.slots(click));
+    }
+    // The impressions are those of a schema that says nothing of orders.
+    let (rows, report) = read(&path, &with(&schema(&format!("{head}{feature}")))).unwrap();
+    assert_eq!((rows.len(), report.conversion_rows), (8, 0));
+    assert_eq!(batch.rows().map(|(label, slots)| (label, slots.to_vec())).collect::<Rows>(), rows[..7]);
+    // Who learns needs the column, who asks does not.
+    let without = files.plain("plain.tsv", "click\tuser\n1\ta\n");
+    let refused = read(&without, &with(&with_orders)).unwrap_err().to_string();
+    assert!(refused.contains("a column `order`, which is not there"), "{refused}");
+    let asking = ReadOptions { labels: false, ..with(&with_orders) };
+    assert_eq!(Reader::open(&without, &asking).unwrap().fill(&mut batch, 9).unwrap(), 1);
+    for (text, problem) in [
+        ("label = 'a'\nconversion = 'a'", "conversion` is the label's column"),
+        ("label = 'click'\nconversion = 'user'", "`user` is made of the conversion"),
+        ("label = 'click'\nconversion = 1", "`conversion` must be a text"),
+    ] {
+        let refused = Schema::read("s.toml", &format!("{text}\n{feature}")).unwrap_err().to_string();
+        assert!(refused.contains(problem), "{refused}");
+    }
+}
+
+#[test]
 fn one_record_gets_the_same_features_as_the_row_of_a_file() {
     let (files, schema) = (Files::new(), schema(SCHEMA));
     let (rows, _) = read(&files.plain("rows.csv", &csv()), &with(&schema)).unwrap();

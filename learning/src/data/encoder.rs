@@ -45,6 +45,9 @@ pub enum BadValue {
         "is not a label; write 0 or 1, or say in the schema which labels are clicks (positive, at_least)"
     )]
     NotALabel,
+    /// Nothing that says whether an order followed.
+    #[error("does not say whether an order followed; write 0 or 1, or nothing where it is not known")]
+    NotAConversion,
 }
 
 /// Turns texts into slots by a schema. Holds no state: what a value becomes depends on nothing else.
@@ -142,7 +145,7 @@ impl Encoder {
 
     #[inline]
     fn is_missing(&self, text: &[u8]) -> bool {
-        text.is_empty() || self.schema.missing.iter().any(|missing| missing.as_bytes() == text)
+        self.schema.is_missing(text)
     }
 
     #[inline]

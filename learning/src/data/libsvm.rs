@@ -113,7 +113,7 @@ impl LibSvm {
             // Its top bits are the index.
             sink.put(u64::from(slot.index) << 32, slot);
         }
-        Ok(Row::Label(label))
+        Ok(Row::Label(label, None))
     }
 
     fn slot(&self, part: &[u8]) -> Result<Slot, Flaw> {
@@ -175,7 +175,7 @@ mod tests {
     fn row(reader: &LibSvm, line: &str) -> Result<(f32, Vec<Slot>), String> {
         let mut batch = Batch::default();
         match reader.row(line.as_bytes(), &mut batch).map_err(|flaw| flaw.problem)? {
-            Row::Label(label) => batch.end(label),
+            Row::Label(label, None) => batch.end(label),
             _ => return Err("no row".to_owned()),
         }
         let (label, slots) = batch.rows().next().unwrap();

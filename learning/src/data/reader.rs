@@ -118,6 +118,8 @@ pub struct Reader {
     limit: u64,
     rows: u64,
     clicks: u64,
+    conversion_rows: u64,
+    conversions: u64,
     repeated: u64,
     collisions: Option<Collisions>,
     ended: bool,
@@ -140,6 +142,10 @@ pub struct ReadReport {
     pub rows: u64,
     /// Those of them that are clicks.
     pub clicks: u64,
+    /// Clicks of which it is known whether an order followed, each a row more.
+    pub conversion_rows: u64,
+    /// Those of them that led to one.
+    pub conversions: u64,
     /// Rows that were left out because something in them is wrong.
     pub bad: BadRows,
     /// Rows that were left out because they repeat another one's key.
@@ -239,6 +245,8 @@ impl Reader {
             limit: options.bad_rows,
             rows: 0,
             clicks: 0,
+            conversion_rows: 0,
+            conversions: 0,
             repeated: 0,
             collisions: options.collisions.then(|| Collisions::new(collision_bits)),
             ended: false,
@@ -259,11 +267,16 @@ impl Reader {
                 None => self.form.row(batch),
             };
             match row {
-                Ok(Some((length, Ok(Row::Label(label))))) => {
+                Ok(Some((length, Ok(Row::Label(label, conversion))))) => {
                     bytes += length;
                     self.rows += 1;
                     self.clicks += u64::from(label > 0.5);
                     batch.end(label);
+                    if let Some(conversion) = conversion {
+                        batch.repeat_as_conversion(conversion);
+                        self.conversion_rows += 1;
+                        self.conversions += u64::from(conversion > 0.5);
+                    }
                 }
                 Ok(Some((_, Ok(Row::Empty)))) => {}
                 Ok(Some((_, Ok(Row::Repeated)))) => {
@@ -332,6 +345,8 @@ impl Reader {
         ReadReport {
             rows: self.rows,
             clicks: self.clicks,
+            conversion_rows: self.conversion_rows,
+            conversions: self.conversions,
             bad: self.bad.clone(),
             repeated: self.repeated,
             unknown_namespaces: if let Form::Vw(_, reader) = &self.form { reader.unknown() } else { 0 },
@@ -391,8 +406,10 @@ impl Sink for Watched<'_> {
 impl Labels {
     /// Where labels are not needed, they are read all the same if the file has them.
     fn found(wanted: Self, encoder: &Encoder, header: &[String]) -> Self {
+        let schema = encoder.schema();
+        let mut wanting = std::iter::once(schema.label()).chain(schema.conversion());
         match wanted {
-            Self::None if header.iter().any(|name| name == encoder.schema().label()) => Self::Column,
+            Self::None if wanting.all(|column| header.iter().any(|name| name == column)) => Self::Column,
             wanted => wanted,
         }
     }

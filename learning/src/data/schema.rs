@@ -16,6 +16,8 @@ pub struct Schema {
     pub(super) label: usize,
     /// Which labels are clicks.
     pub(super) positive: Positive,
+    /// The column that says of a click whether an order followed, where there is one.
+    pub(super) conversion: Option<usize>,
     /// The column whose value a row shares with no other; rows that repeat one are left out.
     pub(super) unique: Option<usize>,
     /// Texts that stand for a missing value, beside the empty one.
@@ -97,6 +99,11 @@ impl Schema {
         self.columns.get(self.label).map_or("", String::as_str)
     }
 
+    /// The column that says of a click whether an order followed.
+    pub fn conversion(&self) -> Option<&str> {
+        self.conversion.and_then(|column| self.columns.get(column)).map(String::as_str)
+    }
+
     /// The number of a feature with this name.
     pub fn feature(&self, name: &str) -> Option<usize> {
         self.features.iter().position(|feature| feature.name == name)
@@ -112,28 +119,50 @@ impl Schema {
         for feature in &self.features {
             let _ = writeln!(text, "{:?} {:?}", feature.name, feature.how);
         }
+        // Last and only where it is said, so that schemas of before keep their hash.
+        if let Some(conversion) = self.conversion {
+            let _ = writeln!(text, "conversion {conversion:?}");
+        }
         xxh3_64(text.as_bytes())
     }
 
     /// 1 for a click, 0 for none; `None` for a text that is neither.
     pub fn label_of(&self, text: &[u8]) -> Option<f32> {
         let clicked = match &self.positive {
-            Positive::One => match text {
-                b"1" => true,
-                b"0" | b"-1" => false,
-                _ if text.eq_ignore_ascii_case(b"true") => true,
-                _ if text.eq_ignore_ascii_case(b"false") => false,
-                _ => match number(text)? {
-                    1.0 => true,
-                    0.0 | -1.0 => false,
-                    _ => return None,
-                },
-            },
+            Positive::One => yes_or_no(text)?,
             Positive::Among(texts) if !text.is_empty() => texts.iter().any(|one| one.as_bytes() == text),
             Positive::Among(_) => return None,
             Positive::AtLeast(least) => number(text).filter(|it| it.abs() <= EXTREME)? >= *least,
         };
         Some(f32::from(u8::from(clicked)))
+    }
+
+    /// Whether a text stands for a missing value.
+    #[inline]
+    pub(super) fn is_missing(&self, text: &[u8]) -> bool {
+        text.is_empty() || self.missing.iter().any(|missing| missing.as_bytes() == text)
+    }
+
+    /// 1 for an order, 0 for none; nothing within where it is not known, `None` for a text that is neither.
+    pub(super) fn conversion_of(&self, text: &[u8]) -> Option<Option<f32>> {
+        if self.is_missing(text) {
+            return Some(None);
+        }
+        yes_or_no(text).map(|ordered| Some(f32::from(u8::from(ordered))))
+    }
+}
+
+fn yes_or_no(text: &[u8]) -> Option<bool> {
+    match text {
+        b"1" => Some(true),
+        b"0" | b"-1" => Some(false),
+        _ if text.eq_ignore_ascii_case(b"true") => Some(true),
+        _ if text.eq_ignore_ascii_case(b"false") => Some(false),
+        _ => match number(text)? {
+            1.0 => Some(true),
+            0.0 | -1.0 => Some(false),
+            _ => None,
+        },
     }
 }
 
@@ -157,6 +186,7 @@ mod tests {
             "label = 'click'\nbits = 20\nfeature = [{name = 'b', kind = 'categorical', column = 'a'}]",
             "label = 'click'\nbits = 20\nat_least = 1\nfeature = [{name = 'a', kind = 'categorical'}]",
             "label = 'click'\nbits = 20\nmissing = ['null']\nfeature = [{name = 'a', kind = 'categorical'}]",
+            "label = 'click'\nconversion = 'order'\nbits = 20\nfeature = [{name = 'a', kind = 'categorical'}]",
         ] {
             assert_ne!(schema(other).hash(), one.hash(), "{other}");
         }

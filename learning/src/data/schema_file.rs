@@ -9,7 +9,8 @@ use toml::de::{DeTable, DeValue};
 use super::schema::{Feature, How, Positive, Scale, Schema};
 use super::time::Part;
 
-const KEYS: [&str; 7] = ["label", "positive", "at_least", "unique", "missing", "bits", "feature"];
+const KEYS: [&str; 8] =
+    ["label", "positive", "at_least", "conversion", "unique", "missing", "bits", "feature"];
 const FEATURE_KEYS: [&str; 7] = ["name", "column", "kind", "transform", "bins", "separator", "cross"];
 /// How many bits indices have when the schema does not say: four million values.
 const BITS: u32 = 22;
@@ -192,16 +193,27 @@ fn read(root: &DeTable<'_>, problems: &Problems<'_>) -> Option<Schema> {
         (None, None) => Some(Positive::One),
     };
     let features = features(&table, &mut columns)?;
+    // After all others, which keep their places.
+    let conversion = table.text("conversion").map(|name| columns.place(name));
     let label = label?;
-    for feature in features.iter().filter(|feature| feature.how.column() == Some(label)) {
-        let problem =
-            format!("feature `{}` is made of the label; a model would learn nothing else", feature.name);
-        table.fail("label", &problem);
+    for (key, column) in [("label", Some(label)), ("conversion", conversion)] {
+        for feature in features.iter().filter(|feature| column.is_some() && feature.how.column() == column) {
+            let problem =
+                format!("feature `{}` is made of the {key}; a model would learn nothing else", feature.name);
+            table.fail(key, &problem);
+        }
+    }
+    if conversion == Some(label) {
+        table.fail(
+            "conversion",
+            "`conversion` is the label's column; name the one that says which clicks led to an order",
+        );
     }
     Some(Schema {
         columns: columns.0,
         label,
         positive: positive?,
+        conversion,
         unique,
         missing,
         bits: bits.unwrap_or(BITS),

@@ -28,8 +28,8 @@ impl<'t> Fields<'t> {
 /// What a row turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Row {
-    /// A row with its label.
-    Label(f32),
+    /// A row with its label, and of a click whether an order followed, where that is known.
+    Label(f32, Option<f32>),
     /// One that was there already.
     Repeated,
     /// Nothing: an empty line.
@@ -77,7 +77,11 @@ impl Table {
             let mut found = header.iter().enumerate().filter(|(_, column)| *column == name).map(|(at, _)| at);
             let place = found.next();
             // A file without labels need not have their column.
-            let needed = number != schema.label || matches!(labels, Labels::Column);
+            let needed = match labels {
+                Labels::None => number != schema.label && Some(number) != schema.conversion,
+                Labels::Keys(..) => number != schema.label,
+                Labels::Column => true,
+            };
             match (place, found.next()) {
                 (None, _) if needed => {
                     problems.push(format!("the schema names a column `{name}`, which is not there"));
@@ -139,6 +143,17 @@ impl Table {
             Labels::Keys(column, clicks) => f32::from(u8::from(clicks.has(fields.get(*column)))),
             Labels::None => 0.0,
         };
+        // Of what was not clicked nothing is asked.
+        let conversion = match schema.conversion.filter(|_| label > 0.5) {
+            Some(column) => {
+                let text = text(column);
+                schema.conversion_of(text).ok_or_else(|| {
+                    let name = schema.columns().get(column).map_or("", String::as_str);
+                    Flaw::of(name, text, BadValue::NotAConversion)
+                })?
+            }
+            None => None,
+        };
         self.encoder.row(text, sink).map_err(|(feature, bad)| {
             let column = schema.features().get(feature).and_then(|feature| feature.how.column());
             let column = column.unwrap_or(usize::MAX);
@@ -151,7 +166,7 @@ impl Table {
         {
             return Ok(Row::Repeated);
         }
-        Ok(Row::Label(label))
+        Ok(Row::Label(label, conversion))
     }
 
     #[cold]

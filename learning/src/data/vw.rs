@@ -116,7 +116,7 @@ impl Vw {
             // What ends a namespace is a bar or the line's end.
             match words.rest.split_first() {
                 Some((_, after)) => words.rest = after,
-                None => return Ok(Row::Label(label)),
+                None => return Ok(Row::Label(label, None)),
             }
         }
     }
@@ -295,7 +295,7 @@ mod tests {
             .map(|line| {
                 let mut batch = Batch::default();
                 match vw.row(line.as_bytes(), &mut batch).map_err(|flaw| flaw.problem)? {
-                    Row::Label(label) => batch.end(label),
+                    Row::Label(label, None) => batch.end(label),
                     _ => return Err("no row".to_owned()),
                 }
                 let (label, slots) = batch.rows().next().unwrap();

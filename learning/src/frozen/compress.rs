@@ -444,7 +444,8 @@ mod tests {
         for (precision, most) in [(Precision::Half, 2e-3), (Precision::Byte, 3e-2)] {
             assert!(far(&plain, precision) < most, "{precision:?}: {}", far(&plain, precision));
         }
-        let changes: [(&str, f32, &dyn Fn(&mut Plain)); 5] = [
+        type Change<'a> = &'a dyn Fn(&mut Plain);
+        let changes: [(&str, f32, Change<'_>); 5] = [
             ("vectors", 1e-6, &|plain| plain.drop_vectors(0.0)),
             ("weights", 0.02, &|plain| plain.drop_weights(0.01)),
             ("units", 0.05, &|plain| plain.drop_units(75, &sample)),
