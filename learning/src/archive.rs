@@ -71,6 +71,12 @@ pub fn push_archived(batch: &mut Batch, request: &[u32], ad: &[u32], clicked: bo
     batch.end(if clicked { 1.0 } else { 0.0 });
 }
 
+/// Appends a click to a batch: the request's features, the ad's, and whether an order followed.
+pub fn push_archived_conversion(batch: &mut Batch, request: &[u32], ad: &[u32], ordered: bool) {
+    slots(request).chain(slots(ad)).for_each(|slot| batch.push(slot));
+    batch.end_conversion(if ordered { 1.0 } else { 0.0 });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,8 @@
 //!
 //! A [`Guest`] does not change. What it says is worth what it proves to be worth: its scores are calibrated as the home
 //! model's are, and one probability is made of both by a [`Fusion`] whose weights are learned ([`crate::fusion`]). So a guest
-//! that knows nothing costs next to nothing, and one that goes stale loses its say by itself.
+//! that knows nothing costs next to nothing, and one that goes stale loses its say by itself. The same holds of orders, apart,
+//! for a guest that learned them; without, they are the home model's affair alone.
 //!
 //! A guest has a [`Role`]: it serves everybody, or a share of the users while it is tried out, or nobody and is only watched.
 
@@ -16,7 +17,7 @@ use haggle_domain::{PrivacyKey, UserKey};
 use crate::archive::{ARCHIVE_SCHEMA, archive_sides, slots};
 use crate::calibration::{Calibration, Calibrator, logit};
 use crate::features::mix;
-use crate::frozen::{AdPart, Frozen, RequestPart, is_frozen, probability};
+use crate::frozen::{AdPart, Frozen, RequestPart, Scores, is_frozen, probability};
 use crate::fusion::Fusion;
 use crate::guard::Tally;
 use crate::offline::{FileError, load_deep};
@@ -66,9 +67,14 @@ impl Guest {
         self.frozen.ad_part(&rows(features))
     }
 
-    /// The score of a pair, before calibration.
-    pub fn score(&self, request: &RequestPart, ad: &AdPart) -> f32 {
-        self.frozen.score(request, ad)
+    /// The scores of a pair, before calibration.
+    pub fn scores(&self, request: &RequestPart, ad: &AdPart) -> Scores {
+        self.frozen.scores(request, ad)
+    }
+
+    /// Whether it says of a click whether an order will follow.
+    pub fn predicts_conversions(&self) -> bool {
+        self.frozen.predicts_conversions()
     }
 }
 
@@ -100,19 +106,28 @@ pub struct Seat {
     pub guest: Arc<Guest>,
     /// Whom it serves.
     pub role: Role,
-    pub(crate) map: Calibration,
-    pub(crate) fusion: Fusion,
+    pub(crate) clicks: Say,
+    pub(crate) orders: Say,
+}
+
+/// How much of a guest's word on clicks, or on orders, is believed.
+#[derive(Clone, Debug)]
+pub(crate) struct Say {
+    map: Calibration,
+    fusion: Fusion,
+}
+
+impl Say {
+    /// One probability of the home model's calibrated one and the guest's score.
+    pub(crate) fn fused(&self, home: f32, score: f32) -> f32 {
+        probability(self.fusion.predict(&[logit(home), self.map.logit(score)]))
+    }
 }
 
 impl Seat {
     /// Whether it has a say in bids for this user.
     fn serves(&self, user: Option<PrivacyKey>) -> bool {
         serves(self.role, &self.guest, user)
-    }
-
-    /// One logit of the home model's calibrated one and the guest's score.
-    pub(crate) fn fused(&self, home: f32, score: f32) -> f32 {
-        self.fusion.predict(&[home, self.map.logit(score)])
     }
 }
 
@@ -155,30 +170,44 @@ pub struct GuestReport {
     pub weight: f32,
 }
 
-/// What is learned of a guest.
+/// What is learned of a guest's word on clicks, or on orders.
 #[derive(Clone, Debug, PartialEq)]
-struct Known {
+struct Heard {
     calibrator: Calibrator,
     fusion: Fusion,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self { calibrator: Calibrator::default(), fusion: Fusion::new(2) }
+    }
+}
+
+impl Heard {
+    /// Learns from an example and returns what was said of it before: by both, and by the guest alone, calibrated.
+    fn learn(&mut self, home: f32, score: f32, label: bool) -> (f32, f32) {
+        let opinions = [logit(home), self.calibrator.calibration().logit(score)];
+        let fused = probability(self.fusion.predict(&opinions));
+        let alone = self.calibrator.learn(score, label);
+        self.fusion.learn(&opinions, label);
+        (fused, alone)
+    }
+
+    fn say(&self) -> Say {
+        Say { map: self.calibrator.calibration().clone(), fusion: self.fusion.clone() }
+    }
+}
+
+/// What is learned of a guest.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Known {
+    clicks: Heard,
+    orders: Heard,
     examples: u64,
     home: Recent,
     alone: Recent,
     fused: Recent,
     served: Tally,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self {
-            calibrator: Calibrator::default(),
-            fusion: Fusion::new(2),
-            examples: 0,
-            home: Recent::default(),
-            alone: Recent::default(),
-            fused: Recent::default(),
-            served: Tally::default(),
-        }
-    }
 }
 
 /// A guest that is here.
@@ -189,6 +218,13 @@ struct Watched {
     known: Known,
     /// Reused from example to example.
     request: RequestPart,
+}
+
+impl Watched {
+    fn scores(&mut self, request: &[u32], ad: &[u32]) -> Scores {
+        self.guest.request_part(request, &mut self.request);
+        self.guest.scores(&self.request, &self.guest.ad_part(ad))
+    }
 }
 
 /// The guests as the trainer knows them.
@@ -243,13 +279,9 @@ impl Guests {
     ) -> f32 {
         let mut served = None;
         for watched in &mut self.watched {
-            watched.guest.request_part(request, &mut watched.request);
-            let score = watched.guest.score(&watched.request, &watched.guest.ad_part(ad));
+            let score = watched.scores(request, ad).click;
             let known = &mut watched.known;
-            let opinions = [logit(home), known.calibrator.calibration().logit(score)];
-            let fused = probability(known.fusion.predict(&opinions));
-            let alone = known.calibrator.learn(score, label);
-            known.fusion.learn(&opinions, label);
+            let (fused, alone) = known.clicks.learn(home, score, label);
             known.examples += 1;
             known.home.note(f64::from(home), label);
             known.alone.note(f64::from(alone), label);
@@ -262,14 +294,39 @@ impl Guests {
         served.unwrap_or(home)
     }
 
+    /// The same of a click and whether an order followed. What a guest that knows nothing of orders serves is the home
+    /// model's word.
+    pub(crate) fn learn_order(
+        &mut self,
+        request: &[u32],
+        ad: &[u32],
+        user: Option<PrivacyKey>,
+        home: f32,
+        label: bool,
+    ) -> f32 {
+        let mut served = None;
+        for watched in &mut self.watched {
+            let mut said = home;
+            if watched.guest.predicts_conversions()
+                && let Some(score) = watched.scores(request, ad).conversion
+            {
+                said = watched.known.orders.learn(home, score, label).0;
+            }
+            if served.is_none() && serves(watched.role, &watched.guest, user) {
+                served = Some(said);
+            }
+        }
+        served.unwrap_or(home)
+    }
+
     /// Those that have a say, as a snapshot holds them.
     pub(crate) fn seats(&self) -> Vec<Seat> {
         let serving = self.watched.iter().filter(|watched| watched.role != Role::Shadow);
         let seat = |watched: &Watched| Seat {
             guest: Arc::clone(&watched.guest),
             role: watched.role,
-            map: watched.known.calibrator.calibration().clone(),
-            fusion: watched.known.fusion.clone(),
+            clicks: watched.known.clicks.say(),
+            orders: watched.known.orders.say(),
         };
         serving.map(seat).collect()
     }
@@ -284,7 +341,7 @@ impl Guests {
             alone: watched.known.alone,
             fused: watched.known.fused,
             served: watched.known.served,
-            weight: watched.known.fusion.weight(1),
+            weight: watched.known.clicks.fusion.weight(1),
         };
         self.watched.iter().map(report).collect()
     }

@@ -33,7 +33,7 @@ mod rows;
 mod table;
 mod trainer;
 
-pub use archive::{ARCHIVE_SCHEMA, archive_fields, archive_sides, push_archived};
+pub use archive::{ARCHIVE_SCHEMA, archive_fields, archive_sides, push_archived, push_archived_conversion};
 pub use calibration::{Calibration, Calibrator, logit};
 pub use error::ModelError;
 pub use features::{AdFeatures, RequestFeatures, ad_features, is_user_level, request_features};

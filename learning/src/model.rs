@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use haggle_domain::UserKey;
 
-use crate::calibration::{Calibration, logit};
-use crate::frozen;
+use crate::calibration::Calibration;
+use crate::frozen::Scores;
 use crate::guest::{Seat, choose};
 use crate::head::{Head, Part, deviation};
 use crate::trainer::Trainer;
@@ -93,9 +93,14 @@ impl Model {
         choose(&self.seats, user)
     }
 
-    /// A prediction with what such a model's score changes about it.
-    pub fn with_guest(&self, own: Prediction, seat: &Seat, score: f32) -> Prediction {
-        Prediction { click: frozen::probability(seat.fused(logit(own.click), score)), ..own }
+    /// A prediction with what such a model's scores change about it; what it says nothing of stays.
+    pub fn with_guest(&self, own: Prediction, seat: &Seat, scores: Scores) -> Prediction {
+        Prediction {
+            click: seat.clicks.fused(own.click, scores.click),
+            conversion: scores
+                .conversion
+                .map_or(own.conversion, |score| seat.orders.fused(own.conversion, score)),
+        }
     }
 }
 

@@ -117,7 +117,20 @@ impl Trainer {
 
     /// Learns whether a click led to an order, and returns what was predicted before.
     pub fn learn_conversion(&mut self, request: &[u32], ad: &[u32], converted: bool) -> f32 {
-        self.conversion.learn(request, ad, converted, |home| home)
+        self.learn_conversion_of(None, request, ad, converted)
+    }
+
+    /// The same of this user's click.
+    pub fn learn_conversion_of(
+        &mut self,
+        user: Option<PrivacyKey>,
+        request: &[u32],
+        ad: &[u32],
+        converted: bool,
+    ) -> f32 {
+        let guests = &mut self.guests;
+        self.conversion
+            .learn(request, ad, converted, |home| guests.learn_order(request, ad, user, home, converted))
     }
 
     /// How well clicks were predicted.

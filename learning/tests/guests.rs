@@ -9,7 +9,7 @@ use haggle_learning::frozen::Frozen;
 use haggle_learning::offline::{Deep, DeepSettings, Learner, LinearSettings};
 use haggle_learning::{
     ARCHIVE_SCHEMA, Batch, Guest, Prediction, Role, Trainer, archive_fields, archive_sides, frozen,
-    push_archived,
+    push_archived, push_archived_conversion,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -47,17 +47,21 @@ fn loss(probability: f64, label: bool) -> f64 {
     -(if label { probability } else { 1.0 - probability }).ln()
 }
 
-/// What is true: how each category appeals to each interest, how good sites and advertisers are.
+/// What is true: how each category appeals to each interest, how good sites and advertisers are, and how much advertisers'
+/// shops sell to those who come.
 struct World {
     appeal: Vec<f64>,
     sites: Vec<f64>,
     advertisers: Vec<f64>,
+    shops: Vec<f64>,
 }
 
 struct Impression {
     request: Vec<u32>,
     ad: Vec<u32>,
     clicked: bool,
+    /// How likely a click leads to an order.
+    order: f64,
 }
 
 impl World {
@@ -68,6 +72,7 @@ impl World {
             appeal: draw(INTERESTS * CATEGORIES, 1.0),
             sites: draw(SITES, 0.5),
             advertisers: draw(ADVERTISERS, 0.4),
+            shops: draw(ADVERTISERS, 0.6),
         }
     }
 
@@ -94,23 +99,35 @@ impl World {
                 feature(CATEGORY, category),
             ],
             clicked: random.random::<f64>() < logistic(score),
+            order: logistic(
+                -2.0 + 0.8 * of(&self.appeal, category * INTERESTS + interest) + of(&self.shops, advertiser),
+            ),
         }
     }
 
     /// A model of an archive of so many impressions of 48 campaigns.
     fn guest(&self, id: &str, rows: usize, seed: u64) -> Arc<Guest> {
+        self.guest_of(id, rows, seed, false)
+    }
+
+    /// The same, which learned too which clicks an order followed, or did not.
+    fn guest_of(&self, id: &str, rows: usize, seed: u64, orders: bool) -> Arc<Guest> {
         let fields = archive_fields().count() as u16;
         let linear = LinearSettings { bits: 20, ..LinearSettings::default() };
         let settings = DeepSettings { linear, fields, hidden: vec![32, 16], ..DeepSettings::default() };
         let mut model = Deep::new(settings).unwrap();
         let mut random = StdRng::seed_from_u64(seed);
+        let mut sales = StdRng::seed_from_u64(seed ^ 1);
         let mut batch = Batch::default();
         for _ in 0..rows.div_ceil(2048) {
             batch.clear();
             for _ in 0..2048 {
                 let campaign = random.random_range(0..48);
-                let Impression { request, ad, clicked } = self.impression(campaign, &mut random);
+                let Impression { request, ad, clicked, order } = self.impression(campaign, &mut random);
                 push_archived(&mut batch, &request, &ad, clicked);
+                if orders && clicked {
+                    push_archived_conversion(&mut batch, &request, &ad, sales.random::<f64>() < order);
+                }
             }
             model.learn(&batch);
         }
@@ -125,7 +142,7 @@ fn served(trainer: &mut Trainer, world: &World, count: u32, campaigns: &[u32], r
     let mut sum = 0.0;
     for _ in 0..count {
         let campaign = campaigns[random.random_range(0..campaigns.len())];
-        let Impression { request, ad, clicked } = world.impression(campaign, random);
+        let Impression { request, ad, clicked, .. } = world.impression(campaign, random);
         sum += loss(f64::from(trainer.learn_click(&request, &ad, clicked)), clicked);
     }
     sum / f64::from(count)
@@ -193,7 +210,7 @@ fn a_shadow_changes_no_bit_and_a_canary_serves_its_share() {
     canary.set_guests(&[(Arc::clone(&guest), Role::Canary(100))]);
     let mut changed = 0;
     for user in 0..10_000u64 {
-        let Impression { request, ad, clicked } = world.impression(3, random);
+        let Impression { request, ad, clicked, .. } = world.impression(3, random);
         let user = Some(PrivacyKey(user));
         let own = alone.learn_click_of(user, &request, &ad, clicked);
         assert_eq!(shadowed.learn_click_of(user, &request, &ad, clicked).to_bits(), own.to_bits());
@@ -221,20 +238,29 @@ fn bid(trainer: &Trainer, request: &[u32], ad: &[u32]) -> Prediction {
     let Some(seat) = model.seat_of(None).and_then(|at| model.seats().get(at)) else { return own };
     let mut part = frozen::RequestPart::default();
     seat.guest.request_part(request, &mut part);
-    model.with_guest(own, seat, seat.guest.score(&part, &seat.guest.ad_part(ad)))
+    model.with_guest(own, seat, seat.guest.scores(&part, &seat.guest.ad_part(ad)))
 }
 
 #[test]
 fn bids_and_the_learner_say_the_same_to_the_bit_before_and_after_a_restart() {
     let world = World::new(1);
-    let guests = [(world.guest("archive", 50_000, 2), Role::Serving)];
+    let guests = [(world.guest_of("archive", 50_000, 2, true), Role::Serving)];
     let mut trainer = Trainer::default();
     trainer.set_guests(&guests);
     let random = &mut StdRng::seed_from_u64(4);
+    let mut changed = 0;
     for round in 0..2_000 {
-        let Impression { request, ad, clicked } = world.impression(round % 48, random);
+        let Impression { request, ad, clicked, order } = world.impression(round % 48, random);
         let expected = bid(&trainer, &request, &ad).click;
         assert_eq!(trainer.learn_click(&request, &ad, clicked).to_bits(), expected.to_bits());
+        if clicked {
+            let expected = bid(&trainer, &request, &ad).conversion;
+            let model = trainer.snapshot();
+            let home = model.predict(&model.request_part(&request), &model.ad_part(&ad)).conversion;
+            changed += u32::from(expected.to_bits() != home.to_bits());
+            let ordered = random.random::<f64>() < order;
+            assert_eq!(trainer.learn_conversion(&request, &ad, ordered).to_bits(), expected.to_bits());
+        }
         if round == 1_000 {
             let (mut model, mut known) = (Vec::new(), Vec::new());
             trainer.save(&mut model);
@@ -249,6 +275,42 @@ fn bids_and_the_learner_say_the_same_to_the_bit_before_and_after_a_restart() {
             }
         }
     }
+    assert!(changed > 100, "the guest has a say in {changed} orders");
+}
+
+/// A new campaign's first two hundred clicks: with a model of an archive that learned orders beside the home model, and with
+/// one that learned clicks alone, whose word on orders is the home model's.
+#[test]
+fn a_new_campaigns_orders_are_foretold_better_by_a_model_that_learned_orders() {
+    let world = World::new(1);
+    let (silent, knowing) = (world.guest("silent", 200_000, 2), world.guest_of("knowing", 200_000, 2, true));
+    let mut differences = Vec::new();
+    for seed in 0..20 {
+        let run = |guests: &[(Arc<Guest>, Role)]| {
+            let mut trainer = Trainer::default();
+            trainer.set_guests(guests);
+            let random = &mut StdRng::seed_from_u64(300 + seed);
+            let mut learn = |clicks: u32, campaign: &dyn Fn(u32) -> u32| {
+                let mut sum = 0.0;
+                for number in 0..clicks {
+                    let Impression { request, ad, order, .. } = world.impression(campaign(number), random);
+                    let ordered = random.random::<f64>() < order;
+                    sum += loss(f64::from(trainer.learn_conversion(&request, &ad, ordered)), ordered);
+                }
+                sum / f64::from(clicks)
+            };
+            learn(2_000, &|number| number % 48);
+            learn(200, &|_| 1000 + seed as u32)
+        };
+        let home = run(&[]);
+        assert_eq!(run(&[(Arc::clone(&silent), Role::Serving)]).to_bits(), home.to_bits());
+        let shadow = [(Arc::clone(&silent), Role::Serving), (Arc::clone(&knowing), Role::Shadow)];
+        assert_eq!(run(&shadow).to_bits(), home.to_bits(), "who is only watched changes nothing");
+        differences.push(home - run(&[(Arc::clone(&knowing), Role::Serving)]));
+    }
+    let (mean, half) = interval(&differences);
+    println!("log loss of orders at 200 clicks: {mean:.4} ± {half:.4} less with a model that learned them");
+    assert!(mean - half > 0.0, "the interval excludes no difference");
 }
 
 #[test]

@@ -160,8 +160,8 @@ impl Scorer {
         creative: u16,
     ) -> Option<Prediction> {
         let (guest, ads) = self.guests.get(seat)?;
-        let score = guest.score(request, ads.at(slot, creative)?);
-        Some(self.model.with_guest(own, self.model.seats().get(seat)?, score))
+        let scores = guest.scores(request, ads.at(slot, creative)?);
+        Some(self.model.with_guest(own, self.model.seats().get(seat)?, scores))
     }
 
     /// The ad side of one creative.

@@ -185,7 +185,9 @@ impl LearnerMachine {
             ExampleKind::Click => {
                 self.trainer.learn_click_of(example.user, &example.features, &ad, example.label)
             }
-            ExampleKind::Conversion => self.trainer.learn_conversion(&example.features, &ad, example.label),
+            ExampleKind::Conversion => {
+                self.trainer.learn_conversion_of(example.user, &example.features, &ad, example.label)
+            }
         };
     }
 
