@@ -95,12 +95,17 @@ fn what_a_node_saw_teaches_a_model_that_then_serves_beside_its_own() {
     let (rows, clicks) = (report["rows"].as_u64().unwrap(), report["clicks"].as_u64().unwrap());
     assert!(rows > 500 && clicks > 0 && clicks < rows, "{report}");
     assert!(report["train_log_loss"].as_f64().unwrap() < 0.5, "{report}");
+    // Clicks whose wait for an order is over, and orders that came later than that.
+    let (settled, orders) =
+        (report["conversion_rows"].as_u64().unwrap(), report["conversions"].as_u64().unwrap());
+    assert!(settled > 20 && settled <= clicks && orders > 0 && orders < settled, "{report}");
     // Going on from it, the format need not be said again.
     let from = path("model");
     let further = path("further");
     let report = haggle(&["model", "train", "--data", &node, "--from", &from, "--out", &further, "--json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((report["rows"].as_u64(), report["model"].as_str()), (Some(rows), Some("deep")), "{report}");
+    assert_eq!(report["conversion_rows"].as_u64(), Some(settled));
     // The same journal, as a smaller model sees it.
     haggle(&[
         "model",
@@ -117,6 +122,8 @@ fn what_a_node_saw_teaches_a_model_that_then_serves_beside_its_own() {
     let judged = haggle(&["model", "evaluate", "--model", &path("small"), "--data", &node, "--json"]);
     let judged: Value = serde_json::from_str(&judged).unwrap();
     assert_eq!(judged["rows"].as_u64(), Some(rows));
+    assert_eq!(judged["conversion_rows"].as_u64(), Some(settled));
+    assert!(judged["conversion_log_loss"].as_f64().unwrap() < 1.0, "{judged}");
 
     let registry = format!("{data}/models");
     let id = haggle(&["model", "register", &path("small"), "--registry", &registry]);

@@ -110,6 +110,109 @@ fn every_model_beats_the_rate_and_none_beats_the_truth() {
     }
 }
 
+impl Logs {
+    /// Adds a column that says which clicks led to an order: every other one of some devices, hardly one of others, and of each
+    /// tenth it is not known.
+    fn with_orders(&self) {
+        for name in ["train.tsv", "test.tsv"] {
+            let path = self.path(name);
+            let text = fs::read_to_string(&path).unwrap();
+            let mut rows = text.lines();
+            let header: Vec<&str> = rows.next().unwrap().split('\t').collect();
+            let device = header.iter().position(|column| *column == "device").unwrap();
+            let mut clicks = 0;
+            let order = |row: &str| {
+                if row.starts_with('0') {
+                    return "";
+                }
+                clicks += 1;
+                let even = row.split('\t').nth(device).unwrap().ends_with(['0', '2', '4']);
+                match clicks % 10 {
+                    0 => "",
+                    of if even => ["0", "1"][of % 2],
+                    of => ["0", "1"][usize::from(of == 5)],
+                }
+            };
+            let orders: Vec<&str> = rows.clone().map(order).collect();
+            let rows: Vec<String> =
+                rows.zip(orders).map(|(row, order)| format!("{row}\t{order}\n")).collect();
+            fs::write(&path, format!("{}\torder\n{}", header.join("\t"), rows.concat())).unwrap();
+        }
+        let schema = self.path("train.schema.toml");
+        fs::write(&schema, format!("conversion = \"order\"\n{}", fs::read_to_string(&schema).unwrap()))
+            .unwrap();
+    }
+}
+
+#[test]
+fn orders_are_learned_beside_clicks_judged_apart_and_kept_by_smaller_models() {
+    let logs = Logs::new(60_000);
+    let plain = logs.train("deep", "plain", &["--bits", "16", "--vector-bits", "14"]);
+    assert_eq!((number(&plain, "conversion_rows"), &plain["test_conversion_auc"]), (0.0, &Value::Null));
+    logs.with_orders();
+    let report = logs.train("deep", "deep", &["--bits", "16", "--vector-bits", "14"]);
+    let (clicks, settled) = (number(&report, "clicks"), number(&report, "conversion_rows"));
+    assert_eq!(settled, clicks - (clicks / 10.0).floor(), "{report}");
+    assert!((0.2..0.5).contains(&(number(&report, "conversions") / settled)), "{report}");
+    let (loss, rate) =
+        (number(&report, "test_conversion_log_loss"), number(&report, "baseline_conversion_log_loss"));
+    println!("orders: {loss:.4}, their rate alone {rate:.4}, AUC {}", report["test_conversion_auc"]);
+    assert!(loss < rate - 0.01 && number(&report, "test_conversion_auc") > 0.65, "{report}");
+    // Impressions are the same as without orders, and are judged as ever.
+    for key in ["rows", "clicks", "test_rows", "test_clicks", "baseline_log_loss"] {
+        assert_eq!(report[key], plain[key], "{key}");
+    }
+    assert!(number(&report, "test_log_loss") < number(&plain, "test_log_loss") + 0.001, "{report}");
+
+    let test = logs.path("test.tsv");
+    let judged = json(&["model", "evaluate", "--model", &logs.path("deep"), "--data", &test]);
+    assert_eq!(judged["conversion_log_loss"], report["test_conversion_log_loss"]);
+    assert_eq!(judged["conversion_auc"], report["test_conversion_auc"]);
+    assert_eq!(judged["baseline_conversion_log_loss"], report["baseline_conversion_log_loss"]);
+    let answers = succeed(&["model", "predict", "--model", &logs.path("deep"), "--data", &test]);
+    assert_eq!(answers.lines().count(), 60_000, "a line for each impression");
+    let said = json(&["model", "compare", &logs.path("deep"), &logs.path("deep"), "--data", &test]);
+    assert_eq!(said["rows"], report["test_rows"]);
+
+    let (small, train) = (logs.path("small"), logs.path("train.tsv"));
+    for methods in ["prune,i8", "distil"] {
+        let deep = logs.path("deep");
+        let compress = ["model", "compress", "--model", &deep, "--data", &test, "--train", &train];
+        json(&[&compress[..], &["--ad-fields", "ad", "--method", methods, "--out", &small]].concat());
+        let judged = json(&["model", "evaluate", "--model", &small, "--data", &test]);
+        assert_eq!(
+            judged["conversion_rows"],
+            judged["clicks"].as_f64().map(|it| it - (it / 10.0).floor()).unwrap()
+        );
+        assert!(number(&judged, "conversion_log_loss") < rate - 0.01, "{methods}: {judged}");
+    }
+
+    // A model that cannot learn orders says that it passes them over, and counts none.
+    let schema = logs.path("train.schema.toml");
+    let logistic = logs.path("logistic");
+    let args =
+        ["model", "train", "--data", &train, "--schema", &schema, "--model", "logistic", "--out", &logistic];
+    let output = haggle(&[&args[..], &["--json"]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("passed {settled} clicks' orders over")), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (number(&report, "conversion_rows"), &report["baseline_conversion_log_loss"]),
+        (0.0, &Value::Null)
+    );
+
+    // A manifest of before says nothing of orders.
+    let manifest = logs.folder.path().join("plain/manifest.json");
+    let mut old: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    let metrics = old["metrics"].as_object_mut().unwrap();
+    let before = metrics.len();
+    metrics.retain(|key, _| !key.contains("conversion"));
+    assert_eq!(metrics.len(), before - 5);
+    fs::write(&manifest, old.to_string()).unwrap();
+    let judged = json(&["model", "evaluate", "--model", &logs.path("plain"), "--data", &test]);
+    assert_eq!((number(&judged, "conversion_rows"), &judged["conversion_auc"]), (0.0, &Value::Null));
+}
+
 #[test]
 fn a_saved_model_is_judged_as_it_was_and_answers_each_row() {
     let logs = Logs::new(30_000);

@@ -1,4 +1,5 @@
-//! A node's own journal as rows to learn from: each labelled impression is one, by the features that bids are scored with.
+//! A node's own journal as rows to learn from: each labelled impression is one, by the features that bids are scored with, and
+//! each click of which it is settled whether an order followed is a row of orders.
 //!
 //! Labels are joined exactly as the learner does, so what a model of archives learns is what the model that learns while it
 //! bids was taught. Campaigns that are not configured any more teach nothing: their ads' features are not known.
@@ -10,7 +11,10 @@ use std::sync::Arc;
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
 use haggle_domain::{Event, Timestamp};
 use haggle_learning::data::ReadReport;
-use haggle_learning::{Batch, Example, ExampleKind, JoinerSettings, LabelJoiner, ad_features, push_archived};
+use haggle_learning::{
+    Batch, Example, ExampleKind, JoinerSettings, LabelJoiner, ad_features, push_archived,
+    push_archived_conversion,
+};
 use haggle_strategies::{Catalog, Entry};
 
 use crate::config::{self, SettingsLayer};
@@ -79,31 +83,38 @@ impl Archive {
         })
     }
 
-    /// Replaces what is in `batch` by the next rows, at most so many, and returns how many: none at the end.
+    /// Replaces what is in `batch` by the next rows of both kinds, at most so many, and returns how many: none at the end.
     pub(super) fn fill(&mut self, batch: &mut Batch, rows: usize) -> Result<usize, ExitError> {
         batch.clear();
-        while batch.len() < rows {
+        let count = |batch: &Batch| batch.len() + batch.conversions().len();
+        while count(batch) < rows {
             match self.ready.pop_front() {
                 Some(example) => self.push(batch, &example),
                 None if self.cursor < self.end => self.read()?,
                 None => break,
             }
         }
-        Ok(batch.len())
+        Ok(count(batch))
     }
 
     fn push(&mut self, batch: &mut Batch, example: &Example) {
-        if example.kind != ExampleKind::Click {
-            return;
-        }
         let Some(entry) = self.catalog.get(example.bid.campaign) else {
-            self.unknown += 1;
+            self.unknown += u64::from(example.kind == ExampleKind::Click);
             return;
         };
         let ad = ad_features(&entry.campaign, usize::from(example.creative));
-        push_archived(batch, &example.features, &ad, example.label);
-        self.report.rows += 1;
-        self.report.clicks += u64::from(example.label);
+        let (positive, report) = (u64::from(example.label), &mut self.report);
+        match example.kind {
+            ExampleKind::Click => {
+                push_archived(batch, &example.features, &ad, example.label);
+                (report.rows, report.clicks) = (report.rows + 1, report.clicks + positive);
+            }
+            ExampleKind::Conversion => {
+                push_archived_conversion(batch, &example.features, &ad, example.label);
+                (report.conversion_rows, report.conversions) =
+                    (report.conversion_rows + 1, report.conversions + positive);
+            }
+        }
     }
 
     /// Joins the next records' labels.
@@ -120,6 +131,7 @@ impl Archive {
             match &record.event {
                 Event::Impression { decision } => self.joiner.impression(decision, record.at),
                 Event::Click { decision } => self.joiner.click(decision, record.at),
+                Event::Conversion { decision, .. } => self.joiner.conversion(decision),
                 Event::UserOptedOut { user } | Event::UserErased { user } => {
                     self.joiner.forget(|waiting| waiting == *user);
                 }

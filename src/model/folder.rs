@@ -12,7 +12,7 @@ use std::path::Path;
 use haggle_learning::data::{FeatureIndex, Format, ReadOptions, Schema};
 use haggle_learning::frozen::{Frozen, is_frozen};
 use haggle_learning::offline::{Learner, load, verify};
-use haggle_learning::{ARCHIVE_SCHEMA, Batch};
+use haggle_learning::{ARCHIVE_SCHEMA, Batch, Rows};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -191,6 +191,14 @@ impl Model {
         match self {
             Self::Learned(model) => model.predict(batch, out),
             Self::Frozen(model) => model.predict(batch, out),
+        }
+    }
+
+    /// The probability of an order of each of these clicks; none of a model that learned none.
+    pub(super) fn predict_conversions(&self, clicks: &Rows, out: &mut Vec<f32>) {
+        match self {
+            Self::Learned(model) => model.predict_conversions(clicks, out),
+            Self::Frozen(model) => model.predict_conversions(clicks, out),
         }
     }
 

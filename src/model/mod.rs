@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use haggle_learning::data::{Format, ReadOptions, Schema};
-use haggle_learning::offline::{HoldOut, Negatives, Passes, Sample};
+use haggle_learning::data::{Format, ReadOptions, ReadReport, Schema};
+use haggle_learning::offline::{HoldOut, Learner, Negatives, Passes, Sample};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use self::args::{
@@ -188,7 +188,7 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         negatives: args.negatives.map(part),
         ..TrainReport::default()
     };
-    let (mut rows, mut gone, mut seconds) = (0, 0, 0.0);
+    let (mut rows, mut gone, mut seconds, mut judged_orders) = (0, 0, 0.0, None);
     for number in 1..=args.passes {
         let options = ReadOptions { collisions: args.collisions && number == 1, ..options.clone() };
         if number > 1 || parent.is_some() {
@@ -204,6 +204,7 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         if number == 1 {
             say(&left_out(&read));
             report.collisions = read.collisions.map(Into::into);
+            say(&passed_over(&*model, &read));
             if learned.rows == 0 {
                 let problem = format!("{}: no rows to learn from", args.data.display());
                 return Err(ExitError::new(Exit::InputUnusable, problem));
@@ -212,6 +213,9 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         report.passes = number;
         (report.rows, report.clicks, report.learned_rows) = (read.rows, read.clicks, Some(learned.rows));
         (report.bad_rows, report.repeated_rows) = (read.bad.count, read.repeated);
+        if model.learns_conversions() {
+            (report.conversion_rows, report.conversions) = (read.conversion_rows, read.conversions);
+        }
         report.curve.extend(curve);
         // From here on the model speaks of all rows, as it does when it is kept.
         negatives.iter().for_each(|negatives| model.shift(negatives.shift()));
@@ -234,14 +238,22 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
             report.train_log_loss = learned.losses.mean_log_loss();
         }
         if let Some(test) = &args.test {
-            let worth =
-                judge(|batch, out| model.predict(batch, out), test, &test_options, args.threads, progress)?;
+            let worth = judge(
+                |batch, out| model.predict(batch, out),
+                |clicks, out| model.predict_conversions(clicks, out),
+                test,
+                &test_options,
+                args.threads,
+                progress,
+            )?;
             if number == 1 {
                 say(&left_out(&worth.read));
             }
             report.test_curve.push(report::Point { rows: gone, log_loss: worth.losses.mean_log_loss() });
             if kept {
                 report.note_test(&worth.losses, worth.auc, worth.read.bad.count);
+                report.note_test_orders(&worth.orders, worth.order_auc);
+                judged_orders = Some(worth.orders).filter(|orders| orders.rows > 0);
             }
         }
         if !worthwhile {
@@ -251,6 +263,9 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
     }
     let judged_on = report.test_rows.zip(report.test_clicks).unwrap_or((report.rows, report.clicks));
     report.baseline_log_loss = baseline(&report, judged_on);
+    let judged_on = judged_orders.map(|orders| (orders.rows, orders.positives));
+    report.baseline_conversion_log_loss =
+        order_baseline(&report, judged_on.unwrap_or((report.conversion_rows, report.conversions)));
     (report.seconds, report.rows_per_second) = (seconds, rows as f64 / seconds.max(1e-9));
     (report.parameters, report.bytes) = (model.parameters() as u64, model.bytes() as u64);
 
@@ -282,6 +297,20 @@ fn baseline(report: &TrainReport, (rows, clicks): (u64, u64)) -> f64 {
     rate_log_loss(report.clicks as f64 / report.rows.max(1) as f64, rows, clicks)
 }
 
+/// The same of orders; none where there are no clicks to learn them from.
+fn order_baseline(report: &TrainReport, (rows, orders): (u64, u64)) -> Option<f64> {
+    let rate = report.conversions as f64 / report.conversion_rows as f64;
+    (report.conversion_rows > 0).then(|| rate_log_loss(rate, rows, orders))
+}
+
+/// What to say of rows of orders that a model does not learn.
+fn passed_over(model: &dyn Learner, read: &ReadReport) -> String {
+    if model.learns_conversions() || read.conversion_rows == 0 {
+        return String::new();
+    }
+    format!("passed {} clicks' orders over; only deep models learn them", read.conversion_rows)
+}
+
 fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, ExitError> {
     let index = feature_index(args.rows.feature_index.as_deref())?;
     let (manifest, mut options, model) = folder::open(&args.model, index)?;
@@ -290,9 +319,17 @@ fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, 
     options.clicks.clone_from(&args.clicks);
     progress.length.store(fs::metadata(&args.data).map_or(0, |it| it.len()), Ordering::Relaxed);
     let begun = monotonic();
-    let worth = judge(|batch, out| model.predict(batch, out), &args.data, &options, THREADS, progress)?;
+    let worth = judge(
+        |batch, out| model.predict(batch, out),
+        |clicks, out| model.predict_conversions(clicks, out),
+        &args.data,
+        &options,
+        THREADS,
+        progress,
+    )?;
     let seconds = begun.elapsed().as_secs_f64();
     say(&left_out(&worth.read));
+    let orders = &worth.orders;
     Ok(EvaluateReport {
         model: manifest.model,
         data: args.data.display().to_string(),
@@ -306,6 +343,12 @@ fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, 
         auc: worth.auc,
         calibration: worth.losses.calibration(),
         baseline_log_loss: baseline(&manifest.metrics, (worth.losses.rows, worth.losses.positives)),
+        conversion_rows: orders.rows,
+        conversions: orders.positives,
+        conversion_log_loss: (orders.rows > 0).then(|| orders.mean_log_loss()),
+        conversion_auc: worth.order_auc,
+        baseline_conversion_log_loss: order_baseline(&manifest.metrics, (orders.rows, orders.positives))
+            .filter(|_| orders.rows > 0),
     })
 }
 

@@ -39,6 +39,21 @@ pub(super) struct TrainReport {
     pub(super) test_calibration: Option<f64>,
     /// The log loss of predicting the training data's click rate for all rows: of the test, or of the data where there is none.
     pub(super) baseline_log_loss: f64,
+    /// Rows of orders: clicks of which it is known whether one followed. Of a model that learns them; others have none.
+    /// Folders of before have none of what is said of orders.
+    #[serde(default)]
+    pub(super) conversion_rows: u64,
+    /// Those with an order.
+    #[serde(default)]
+    pub(super) conversions: u64,
+    #[serde(default)]
+    pub(super) test_conversion_log_loss: Option<f64>,
+    #[serde(default)]
+    pub(super) test_conversion_auc: Option<f64>,
+    /// The log loss of predicting the training data's rate of orders for all clicks: of the test, or of the data where
+    /// there is none.
+    #[serde(default)]
+    pub(super) baseline_conversion_log_loss: Option<f64>,
     pub(super) parameters: u64,
     /// Bytes of memory of the model.
     pub(super) bytes: u64,
@@ -119,6 +134,12 @@ pub(super) struct EvaluateReport {
     pub(super) auc: Option<f64>,
     pub(super) calibration: Option<f64>,
     pub(super) baseline_log_loss: f64,
+    /// Of clicks of which it is known whether an order followed, where the model learned them.
+    pub(super) conversion_rows: u64,
+    pub(super) conversions: u64,
+    pub(super) conversion_log_loss: Option<f64>,
+    pub(super) conversion_auc: Option<f64>,
+    pub(super) baseline_conversion_log_loss: Option<f64>,
 }
 
 /// The log loss of predicting the same rate for rows of which so many are clicks.
@@ -139,6 +160,12 @@ impl TrainReport {
         self.test_bad_rows = Some(bad_rows);
         self.test_log_loss = Some(losses.mean_log_loss());
         (self.test_auc, self.test_calibration) = (auc, losses.calibration());
+    }
+
+    /// The same of orders, where the model says anything of them.
+    pub(super) fn note_test_orders(&mut self, losses: &Losses, auc: Option<f64>) {
+        self.test_conversion_log_loss = (losses.rows > 0).then(|| losses.mean_log_loss());
+        self.test_conversion_auc = auc;
     }
 
     /// For a person.
@@ -186,6 +213,15 @@ impl TrainReport {
             writeln!(out, "  calibration  {}", known(self.test_calibration))?;
         }
         writeln!(out, "log loss of the click rate alone: {:.6}", self.baseline_log_loss)?;
+        if self.conversion_rows > 0 {
+            let rate = self.conversions as f64 / self.conversion_rows as f64 * 100.0;
+            writeln!(out, "orders of {} clicks ({rate:.3} %):", self.conversion_rows)?;
+            if self.test_conversion_log_loss.is_some() {
+                writeln!(out, "  test log loss  {}", known(self.test_conversion_log_loss))?;
+                writeln!(out, "  test AUC       {}", known(self.test_conversion_auc))?;
+            }
+            writeln!(out, "  log loss of their rate alone: {}", known(self.baseline_conversion_log_loss))?;
+        }
         if let Some(Collisions { values, indices, shared, exact }) = self.collisions {
             let about = if exact { "" } else { "about " };
             let share = shared as f64 / values.max(1) as f64 * 100.0;
@@ -198,10 +234,19 @@ impl TrainReport {
 impl EvaluateReport {
     /// For a person.
     pub(super) fn text(&self) -> String {
-        let Self { model, data, rows, clicks, .. } = self;
+        let Self { model, data, rows, clicks, conversion_rows, conversions, .. } = self;
+        let orders = match self.conversion_log_loss {
+            Some(log_loss) => format!(
+                "\norders of {conversion_rows} clicks, {conversions} orders\n\
+                 log loss     {log_loss:.6}\nAUC          {}\nlog loss of the training data's rate of orders alone: {}",
+                known(self.conversion_auc),
+                known(self.baseline_conversion_log_loss)
+            ),
+            None => String::new(),
+        };
         format!(
             "{model} on {rows} rows of {data}, {clicks} clicks, {:.0} rows/s\n\
-             log loss     {:.6}\nAUC          {}\ncalibration  {}\nlog loss of the training data's click rate alone: {:.6}",
+             log loss     {:.6}\nAUC          {}\ncalibration  {}\nlog loss of the training data's click rate alone: {:.6}{orders}",
             self.rows_per_second,
             self.log_loss,
             known(self.auc),

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use haggle_learning::Batch;
 use haggle_learning::data::{ReadOptions, ReadReport};
 use haggle_learning::offline::metrics::{Losses, auc};
 use haggle_learning::offline::{
     DeepSettings, FactorSettings, FfmSettings, HoldOut, Learned, Learner, LinearSettings, Sample, Settings,
 };
+use haggle_learning::{Batch, Rows};
 
 use super::args::{ModelKind, TrainArgs};
 use super::input::{Progress, each_batch};
@@ -190,11 +190,16 @@ pub(super) struct Worth {
     pub(super) read: ReadReport,
     pub(super) losses: Losses,
     pub(super) auc: Option<f64>,
+    /// Of rows of orders, where the model learned them.
+    pub(super) orders: Losses,
+    pub(super) order_auc: Option<f64>,
 }
 
-/// Judges a model. Predictions and labels are kept for the AUC, 8 bytes a row, and twice as many while they are sorted.
+/// Judges a model: `predict` gives the probability of a click of each impression, `orders` that of an order of each click, or
+/// none. Predictions and labels are kept for the AUC, 8 bytes a row, and twice as many while they are sorted.
 pub(super) fn judge(
     predict: impl Fn(&Batch, &mut Vec<f32>),
+    orders: impl Fn(&Rows, &mut Vec<f32>),
     path: &Path,
     options: &ReadOptions,
     threads: u32,
@@ -202,14 +207,23 @@ pub(super) fn judge(
 ) -> Result<Worth, ExitError> {
     let (mut losses, mut out) = (Losses::default(), Vec::new());
     let (mut predicted, mut labels) = (Vec::new(), Vec::new());
+    let (mut order_losses, mut foretold, mut ordered) = (Losses::default(), Vec::new(), Vec::new());
     let read = each_batch(path, options, threads, progress, |batch| {
+        orders(batch.conversions(), &mut out);
+        if !out.is_empty() {
+            let labels = batch.conversions().labels();
+            order_losses.add(&Losses::of(&out, labels));
+            foretold.extend_from_slice(&out);
+            ordered.extend_from_slice(labels);
+        }
         predict(batch, &mut out);
         losses.add(&Losses::of(&out, batch.labels()));
         predicted.extend_from_slice(&out);
         labels.extend_from_slice(batch.labels());
         Ok(())
     })?;
-    Ok(Worth { read, losses, auc: auc(&predicted, &labels) })
+    let order_auc = auc(&foretold, &ordered);
+    Ok(Worth { read, losses, auc: auc(&predicted, &labels), orders: order_losses, order_auc })
 }
 
 #[cfg(test)]

@@ -129,13 +129,20 @@ impl<'a> Maker<'a> {
         let settings = DeepSettings { hidden: hidden.collect(), ..own.clone() };
         let mut student = Deep::new(settings).map_err(|error| ExitError::new(Exit::Internal, error))?;
         let (mut said, mut soft) = (Vec::new(), Batch::default());
+        let mixed = |said: &f32, label: f32| TEACHER * said + (1.0 - TEACHER) * label;
         for _ in 0..self.passes {
             each_batch(train, self.options, THREADS, self.progress, |batch| {
                 teacher.predict(batch, &mut said);
                 soft.clear();
                 for ((label, slots), said) in batch.rows().zip(&said) {
                     slots.iter().for_each(|slot| soft.push(*slot));
-                    soft.end(TEACHER * said + (1.0 - TEACHER) * label);
+                    soft.end(mixed(said, label));
+                }
+                // A teacher that learned no orders says none, and its student learns none.
+                teacher.predict_conversions(batch.conversions(), &mut said);
+                for ((label, slots), said) in batch.conversions().rows().zip(&said) {
+                    slots.iter().for_each(|slot| soft.push(*slot));
+                    soft.end_conversion(mixed(said, label));
                 }
                 student.learn(&soft);
                 Ok(())
