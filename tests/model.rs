@@ -152,12 +152,15 @@ fn orders_are_learned_beside_clicks_judged_apart_and_kept_by_smaller_models() {
     logs.with_orders();
     let report = logs.train("deep", "deep", &["--bits", "16", "--vector-bits", "14"]);
     let (clicks, settled) = (number(&report, "clicks"), number(&report, "conversion_rows"));
-    assert_eq!(settled, clicks - (clicks / 10.0).floor(), "{report}");
+    let known = |clicks: f64| clicks as u64 - clicks as u64 / 10;
+    assert_eq!(settled as u64, known(clicks), "{report}");
     assert!((0.2..0.5).contains(&(number(&report, "conversions") / settled)), "{report}");
     let (loss, rate) =
         (number(&report, "test_conversion_log_loss"), number(&report, "baseline_conversion_log_loss"));
     println!("orders: {loss:.4}, their rate alone {rate:.4}, AUC {}", report["test_conversion_auc"]);
     assert!(loss < rate - 0.01 && number(&report, "test_conversion_auc") > 0.65, "{report}");
+    let page = fs::read_to_string(logs.folder.path().join("deep/report.html")).unwrap();
+    assert!(page.contains("test AUC of orders"));
     // Impressions are the same as without orders, and are judged as ever.
     for key in ["rows", "clicks", "test_rows", "test_clicks", "baseline_log_loss"] {
         assert_eq!(report[key], plain[key], "{key}");
@@ -178,13 +181,15 @@ fn orders_are_learned_beside_clicks_judged_apart_and_kept_by_smaller_models() {
     for methods in ["prune,i8", "distil"] {
         let deep = logs.path("deep");
         let compress = ["model", "compress", "--model", &deep, "--data", &test, "--train", &train];
-        json(&[&compress[..], &["--ad-fields", "ad", "--method", methods, "--out", &small]].concat());
+        let said =
+            json(&[&compress[..], &["--ad-fields", "ad", "--method", methods, "--out", &small]].concat());
+        let last = said["forms"].as_array().unwrap().last().unwrap().clone();
         let judged = json(&["model", "evaluate", "--model", &small, "--data", &test]);
-        assert_eq!(
-            judged["conversion_rows"],
-            judged["clicks"].as_f64().map(|it| it - (it / 10.0).floor()).unwrap()
-        );
+        assert_eq!(judged["conversion_rows"].as_u64(), judged["clicks"].as_f64().map(known));
         assert!(number(&judged, "conversion_log_loss") < rate - 0.01, "{methods}: {judged}");
+        for key in ["conversion_log_loss", "conversion_auc"] {
+            assert_eq!(judged[key], last[key], "{methods}");
+        }
     }
 
     // A model that cannot learn orders says that it passes them over, and counts none.

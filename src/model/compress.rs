@@ -34,6 +34,8 @@ struct Judged {
     file: Vec<u8>,
     losses: Losses,
     predicted: Vec<f32>,
+    /// Of orders, where the model learned them.
+    foretold: Vec<f32>,
     seconds: f64,
     candidate_ns: Option<f64>,
 }
@@ -51,8 +53,16 @@ impl Judged {
             Model::Learned(model) => model.save(meaning, &mut file),
             Model::Frozen(model) => model.save(meaning, &mut file),
         }
-        let (losses, predicted) = (Losses::default(), Vec::new());
-        Self { name: name.to_owned(), model, file, losses, predicted, seconds: 0.0, candidate_ns: None }
+        Self {
+            name: name.to_owned(),
+            model,
+            file,
+            losses: Losses::default(),
+            predicted: Vec::new(),
+            foretold: Vec::new(),
+            seconds: 0.0,
+            candidate_ns: None,
+        }
     }
 
     fn judge(&mut self, batch: &Batch, out: &mut Vec<f32>) {
@@ -64,6 +74,11 @@ impl Judged {
         self.seconds += begun.elapsed().as_secs_f64();
         self.losses.add(&Losses::of(out, batch.labels()));
         self.predicted.extend_from_slice(out);
+        match &self.model {
+            Model::Learned(model) => model.predict_conversions(batch.conversions(), out),
+            Model::Frozen(model) => model.predict_conversions(batch.conversions(), out),
+        }
+        self.foretold.extend_from_slice(out);
     }
 
     /// What a candidate costs: the least of some rounds over ads of these rows, for the request of the first.
@@ -86,7 +101,9 @@ impl Judged {
         self.candidate_ns = Some(least * 1e9 / CANDIDATES as f64);
     }
 
-    fn form(&self, labels: &[f32]) -> Form {
+    /// `labels` are those of impressions, `orders` those of clicks.
+    fn form(&self, labels: &[f32], orders: &[f32]) -> Form {
+        let foretold = Losses::of(&self.foretold, orders);
         let (parameters, bytes, ad_bytes) = match &self.model {
             Model::Learned(model) => (model.parameters(), model.bytes(), None),
             Model::Frozen(model) => {
@@ -107,6 +124,8 @@ impl Judged {
             log_loss: self.losses.mean_log_loss(),
             log_loss_change: 0.0,
             calibration: self.losses.calibration(),
+            conversion_log_loss: (foretold.rows > 0).then(|| foretold.mean_log_loss()),
+            conversion_auc: auc(&self.foretold, orders),
         }
     }
 }
@@ -166,13 +185,14 @@ pub(super) fn compress(args: &CompressArgs, progress: &Progress) -> Result<Compr
     }
     models.insert(0, Judged::new("learned", Model::Learned(deep), meaning));
 
-    let (mut labels, mut out) = (Vec::new(), Vec::new());
+    let (mut labels, mut orders, mut out) = (Vec::new(), Vec::new(), Vec::new());
     let mut sample = Batch::default();
     let read = each_batch(&args.data, &options, THREADS, progress, |batch| {
         if sample.is_empty() {
             sample.clone_from(batch);
         }
         labels.extend_from_slice(batch.labels());
+        orders.extend_from_slice(batch.conversions().labels());
         models.iter_mut().for_each(|model| model.judge(batch, &mut out));
         Ok(())
     })?;
@@ -182,7 +202,7 @@ pub(super) fn compress(args: &CompressArgs, progress: &Progress) -> Result<Compr
         return Err(ExitError::new(Exit::InputUnusable, problem));
     }
     models.iter_mut().for_each(|model| model.measure(&sample));
-    let forms = models.iter().map(|model| model.form(&labels)).collect();
+    let forms = models.iter().map(|model| model.form(&labels, &orders)).collect();
     let report = CompressReport::new(args, &read, forms);
     if let (Some(folder), Some(model)) = (&args.out, models.last()) {
         progress.check()?;
@@ -209,6 +229,8 @@ fn write(
         metrics.test_bad_rows = Some(report.bad_rows);
         (metrics.test_log_loss, metrics.test_auc) = (Some(form.log_loss), form.auc);
         metrics.test_calibration = form.calibration;
+        metrics.test_conversion_log_loss = form.conversion_log_loss;
+        metrics.test_conversion_auc = form.conversion_auc;
         metrics.test_curve.clear();
     }
     let page = page::page(&metrics);

@@ -73,6 +73,17 @@ fn write(report: &TrainReport, out: &mut String) -> std::fmt::Result {
     ] {
         write!(out, "<tr><td>{name}<td>{value}</tr>")?;
     }
+    if report.conversion_rows > 0 {
+        for (name, value) in [
+            ("clicks of which it is known whether an order followed", report.conversion_rows.to_string()),
+            ("orders", report.conversions.to_string()),
+            ("test log loss of orders", number(report.test_conversion_log_loss)),
+            ("test AUC of orders", number(report.test_conversion_auc)),
+            ("log loss of the rate of orders alone", number(report.baseline_conversion_log_loss)),
+        ] {
+            write!(out, "<tr><td>{name}<td>{value}</tr>")?;
+        }
+    }
     out.push_str("</table><h2>Log loss by rows gone through</h2><p class=\"key\">");
     let learned = if report.negatives.is_some() {
         "rows before they are learned, estimated for all from those that are"

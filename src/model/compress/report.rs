@@ -41,6 +41,9 @@ pub(super) struct Form {
     pub(super) log_loss: f64,
     pub(super) log_loss_change: f64,
     pub(super) calibration: Option<f64>,
+    /// Of clicks and whether an order followed, where the model learned that.
+    pub(super) conversion_log_loss: Option<f64>,
+    pub(super) conversion_auc: Option<f64>,
 }
 
 impl CompressReport {
