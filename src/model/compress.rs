@@ -34,7 +34,8 @@ struct Judged {
     file: Vec<u8>,
     losses: Losses,
     predicted: Vec<f32>,
-    /// Of orders, where the model learned them.
+    /// The same of orders, where the model learned them.
+    orders: Losses,
     foretold: Vec<f32>,
     seconds: f64,
     candidate_ns: Option<f64>,
@@ -59,6 +60,7 @@ impl Judged {
             file,
             losses: Losses::default(),
             predicted: Vec::new(),
+            orders: Losses::default(),
             foretold: Vec::new(),
             seconds: 0.0,
             candidate_ns: None,
@@ -78,6 +80,7 @@ impl Judged {
             Model::Learned(model) => model.predict_conversions(batch.conversions(), out),
             Model::Frozen(model) => model.predict_conversions(batch.conversions(), out),
         }
+        self.orders.add(&Losses::of(out, batch.conversions().labels()));
         self.foretold.extend_from_slice(out);
     }
 
@@ -103,7 +106,6 @@ impl Judged {
 
     /// `labels` are those of impressions, `orders` those of clicks.
     fn form(&self, labels: &[f32], orders: &[f32]) -> Form {
-        let foretold = Losses::of(&self.foretold, orders);
         let (parameters, bytes, ad_bytes) = match &self.model {
             Model::Learned(model) => (model.parameters(), model.bytes(), None),
             Model::Frozen(model) => {
@@ -124,7 +126,7 @@ impl Judged {
             log_loss: self.losses.mean_log_loss(),
             log_loss_change: 0.0,
             calibration: self.losses.calibration(),
-            conversion_log_loss: (foretold.rows > 0).then(|| foretold.mean_log_loss()),
+            conversion_log_loss: (self.orders.rows > 0).then(|| self.orders.mean_log_loss()),
             conversion_auc: auc(&self.foretold, orders),
         }
     }
