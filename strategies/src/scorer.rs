@@ -198,3 +198,61 @@ impl Scorer {
 fn part(model: &Model, entry: &Entry, creative: usize) -> AdPart {
     model.ad_part(&ad_features(&entry.campaign, creative))
 }
+
+#[cfg(test)]
+mod tests {
+    use haggle_learning::offline::{Deep, DeepSettings, Learner, LinearSettings};
+    use haggle_learning::{
+        ARCHIVE_SCHEMA, Batch, Role, Trainer, archive_fields, push_archived, push_archived_conversion,
+    };
+
+    use super::*;
+    use crate::test_support::campaign;
+
+    const REQUEST: [u32; 2] = [4 << 18 | 7, 14 << 18 | 5];
+
+    /// A model of an archive in which each click on this ad led to an order, or in which orders were not learned.
+    fn guest(ad: &[u32], orders: bool) -> Arc<Guest> {
+        let linear = LinearSettings { bits: 12, ..LinearSettings::default() };
+        let fields = archive_fields().count() as u16;
+        let mut model =
+            Deep::new(DeepSettings { linear, fields, bits: 8, ..DeepSettings::default() }).unwrap();
+        let mut batch = Batch::default();
+        for row in 0..2_000u32 {
+            push_archived(&mut batch, &REQUEST, ad, row.is_multiple_of(4));
+            if orders && row.is_multiple_of(4) {
+                push_archived_conversion(&mut batch, &REQUEST, ad, true);
+            }
+        }
+        model.learn(&batch);
+        let mut bytes = Vec::new();
+        model.save(ARCHIVE_SCHEMA, &mut bytes);
+        Arc::new(Guest::load("archive", &bytes).unwrap())
+    }
+
+    #[test]
+    fn bids_expect_of_clicks_and_orders_what_the_learner_would_have_promised() {
+        let entry = Entry::new(Arc::new(campaign("a")));
+        let ad = ad_features(&entry.campaign, 0);
+        let catalog = Catalog::new(vec![entry]);
+        let slot = (0..catalog.slots()).find(|slot| catalog.at(*slot).is_some()).unwrap();
+        for orders in [true, false] {
+            let mut trainer = Trainer::default();
+            trainer.set_guests(&[(guest(&ad, orders), Role::Serving)]);
+            for example in 0..60u32 {
+                let scorer = Scorer::new(trainer.snapshot(), &catalog);
+                let expected = scorer.predict(&scorer.request(&REQUEST, None), slot, 0).unwrap();
+                let own = &scorer.model;
+                let own = own.predict(&own.request_part(&REQUEST), scorer.ad(slot, 0).unwrap());
+                assert_ne!(expected.click.to_bits(), own.click.to_bits());
+                // Its word on orders counts, if it has one.
+                let changed = expected.conversion.to_bits() != own.conversion.to_bits();
+                assert_eq!(changed, orders);
+                let click = trainer.learn_click(&REQUEST, &ad, example.is_multiple_of(4));
+                assert_eq!(click.to_bits(), expected.click.to_bits());
+                let conversion = trainer.learn_conversion(&REQUEST, &ad, !example.is_multiple_of(4));
+                assert_eq!(conversion.to_bits(), expected.conversion.to_bits());
+            }
+        }
+    }
+}
