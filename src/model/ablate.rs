@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::{fs, thread};
 
-use haggle_learning::Batch;
 use haggle_learning::data::{How, ReadOptions, Schema};
 use haggle_learning::offline::bootstrap::{Comparison, Paired, Verdict};
 use haggle_learning::offline::{
     DeepSettings, FactorSettings, FfmSettings, Learner, LinearSettings, Settings,
 };
+use haggle_learning::{Batch, Slot};
 use serde::Serialize;
 
 use super::args::{AblateArgs, ModelKind};
@@ -146,9 +146,16 @@ impl Tried {
             return rows;
         }
         own.clear();
-        for (label, slots) in rows.rows() {
+        let left = |slots: &[Slot], own: &mut Batch| {
             slots.iter().filter(|slot| !gone.contains(&slot.field.into())).for_each(|slot| own.push(*slot));
+        };
+        for (label, slots) in rows.rows() {
+            left(slots, own);
             own.end(label);
+        }
+        for (label, slots) in rows.conversions().rows() {
+            left(slots, own);
+            own.end_conversion(label);
         }
         own
     }
@@ -337,7 +344,6 @@ pub(super) fn ablate(args: &AblateArgs, progress: &Progress) -> Result<Report, E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use haggle_learning::Slot;
 
     fn schema(text: &str) -> Schema {
         Schema::read("s.toml", text).unwrap()
@@ -358,11 +364,14 @@ mod tests {
         for label in [1.0, 0.0] {
             (0..5).for_each(|field| rows.push(slot(field)));
             rows.end(label);
+            rows.repeat_as_conversion(1.0);
         }
         let mut own = Batch::default();
         let seen = Tried::seen(&HashSet::from([0, 2]), &rows, &mut own);
         assert_eq!(seen.labels(), rows.labels());
-        assert!(seen.rows().all(|(_, slots)| slots == [slot(1), slot(3), slot(4)]));
+        assert_eq!(seen.conversions().labels(), rows.conversions().labels());
+        let mut all = seen.rows().chain(seen.conversions().rows());
+        assert!(all.all(|(_, slots)| slots == [slot(1), slot(3), slot(4)]));
         assert_eq!(Tried::seen(&HashSet::new(), &rows, &mut own), &rows);
     }
 

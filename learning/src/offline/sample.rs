@@ -18,12 +18,18 @@ fn copy(to: &mut Batch, label: f32, slots: &[Slot]) {
     to.end(label);
 }
 
+fn copy_order(to: &mut Batch, label: f32, slots: &[Slot]) {
+    slots.iter().for_each(|slot| to.push(*slot));
+    to.end_conversion(label);
+}
+
 /// Which rows are kept from learning, to be judged on: a share of all, by what is in them.
 ///
 /// By their slots, because these are all that a model sees of a row: of two equal rows, one learned and one judged on, the
 /// judgement would be of what was learned by heart. So it is the same impression that is held out in every pass, in a log
 /// that is sorted or cut otherwise, and when a trained model goes on with newer rows. A schema's key would not do: only
 /// tables have one, and two impressions that look alike have two. Where few rows differ, the share is held only roughly.
+/// A row of orders, which looks like its impression, is held out with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HoldOut {
     share: f64,
@@ -51,6 +57,8 @@ impl HoldOut {
         held.clear();
         let rows = batch.rows().filter(|(_, slots)| self.holds(slots));
         rows.for_each(|(label, slots)| copy(held, label, slots));
+        let orders = batch.conversions().rows().filter(|(_, slots)| self.holds(slots));
+        orders.for_each(|(label, slots)| copy_order(held, label, slots));
     }
 }
 
@@ -145,6 +153,16 @@ impl Sample {
                 learned.add(&self.flush(model));
             }
         }
+        // Of clicks all are learned.
+        for (label, slots) in batch.conversions().rows() {
+            if self.hold_out.is_some_and(|hold_out| hold_out.holds(slots)) {
+                continue;
+            }
+            copy_order(&mut self.waiting, label, slots);
+            if self.waiting.conversions().len() >= ROWS {
+                learned.add(&self.flush(model));
+            }
+        }
         self.next += batch.len() as u64;
         learned
     }
@@ -195,7 +213,7 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offline::learner::tests::{settings, small_world};
+    use crate::offline::learner::tests::{settings, small_shop, small_world};
 
     /// Rows that differ: what is learned of one says nothing of another's side.
     fn rows(numbers: std::ops::Range<u32>) -> Batch {
@@ -236,6 +254,58 @@ mod tests {
         assert!((1200..1800).contains(&changed(|slot| slot.value = 2.0)));
         assert!((1200..1800).contains(&changed(|slot| slot.field = 2)));
         assert_eq!(changed(|_| {}), 0);
+    }
+
+    #[test]
+    fn rows_of_orders_are_held_out_with_their_impressions_and_all_others_are_learned() {
+        let hold_out = HoldOut::new(0.3, 1).unwrap();
+        let batch = small_shop(0..1500);
+        let (mut held, mut rest) = (Batch::default(), Batch::default());
+        hold_out.pick(&batch, &mut held);
+        let clicks = |batch: &Batch| batch.labels().iter().filter(|label| **label > 0.5).count();
+        assert!(clicks(&held) > 10);
+        assert_eq!(held.conversions().len(), clicks(&held), "in this world each click is a row of orders");
+        let learned = batch.rows().filter(|(_, slots)| !hold_out.holds(slots));
+        learned.for_each(|(label, slots)| copy(&mut rest, label, slots));
+        let learned = batch.conversions().rows().filter(|(_, slots)| !hold_out.holds(slots));
+        learned.for_each(|(label, slots)| copy_order(&mut rest, label, slots));
+        assert_eq!(rest.conversions().len(), clicks(&rest));
+        for settings in settings() {
+            let saved = |model: &dyn Learner| {
+                let mut bytes = Vec::new();
+                model.save(0, &mut bytes);
+                bytes
+            };
+            let (mut sampled, mut plain) = (settings.build().unwrap(), settings.build().unwrap());
+            let mut sample = Sample::new(Some(hold_out), None);
+            sample.learn(&mut *sampled, &batch);
+            sample.end_pass(&mut *sampled);
+            plain.learn(&rest);
+            plain.end_pass();
+            assert!(saved(&*sampled) == saved(&*plain), "{settings:?}");
+        }
+    }
+
+    /// A shift corrects clicks for rows that were left out; of orders none were.
+    #[test]
+    fn a_share_of_the_rows_without_a_click_changes_nothing_about_the_rate_of_orders() {
+        let settings = settings().pop().unwrap();
+        let mut model = settings.build().unwrap();
+        let batch = small_shop(0..3000);
+        model.learn(&batch);
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        model.predict_conversions(batch.conversions(), &mut before);
+        model.shift(-2.3);
+        model.predict_conversions(batch.conversions(), &mut after);
+        assert!(!before.is_empty() && before == after);
+        let negatives = Negatives::new(0.1, 1).unwrap();
+        let (mut sampled, mut sample) = (settings.build().unwrap(), Sample::new(None, Some(negatives)));
+        sample.learn(&mut *sampled, &batch);
+        sample.end_pass(&mut *sampled);
+        sampled.predict_conversions(batch.conversions(), &mut after);
+        let losses =
+            |predicted: &[f32]| Losses::of(predicted, batch.conversions().labels()).calibration().unwrap();
+        assert!((0.9..1.1).contains(&losses(&after)), "{} {}", losses(&before), losses(&after));
     }
 
     #[test]
