@@ -556,3 +556,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn orders_are_read_of_clicks_where_they_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.parquet");
+    let message =
+        "message rows { required int32 click; optional boolean order; required binary site (STRING); }";
+    let orders = optional(&[Some(true), None, Some(true), Some(false)], Values::Bool);
+    let columns = vec![Values::Int(vec![1, 1, 0, 1]).into(), orders, texts(&["a", "b", "c", "d"]).into()];
+    write(&path, message, plain(), vec![columns]);
+    let schema = "label = 'click'\nconversion = 'order'\n[[feature]]\nname = 'site'\nkind = 'categorical'\n";
+    let mut reader = Reader::open(&path, &with(schema)).unwrap();
+    let mut batch = Batch::default();
+    assert_eq!(reader.fill(&mut batch, 10).unwrap(), 4);
+    assert_eq!(batch.conversions().labels(), [1.0, 0.0]);
+    assert_eq!(
+        (batch.conversions().slots(0), batch.conversions().slots(1)),
+        (batch.slots(0), batch.slots(3))
+    );
+    let report = reader.report();
+    assert_eq!((report.conversion_rows, report.conversions, report.bad.count), (2, 1, 0));
+}
