@@ -370,8 +370,8 @@ mod tests {
         let seen = Tried::seen(&HashSet::from([0, 2]), &rows, &mut own);
         assert_eq!(seen.labels(), rows.labels());
         assert_eq!(seen.conversions().labels(), rows.conversions().labels());
-        let mut all = seen.rows().chain(seen.conversions().rows());
-        assert!(all.all(|(_, slots)| slots == [slot(1), slot(3), slot(4)]));
+        assert!(seen.rows().all(|(_, slots)| slots == [slot(1), slot(3), slot(4)]));
+        assert!(seen.conversions().rows().all(|(_, slots)| slots == [slot(1), slot(3), slot(4)]));
         assert_eq!(Tried::seen(&HashSet::new(), &rows, &mut own), &rows);
     }
 
