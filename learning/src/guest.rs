@@ -31,7 +31,21 @@ pub const MOST_GUESTS: usize = 6;
 #[derive(Debug)]
 pub struct Guest {
     id: String,
-    frozen: Frozen,
+    asked: Asked,
+}
+
+/// What is asked.
+#[derive(Debug)]
+enum Asked {
+    Own(Frozen),
+    Outside(Box<dyn Outside>),
+}
+
+/// A model of another make, of which nothing is known but what it says of whole rows. It can be watched, but not serve: it
+/// has no request's part that would be worked out once for all candidates.
+pub trait Outside: std::fmt::Debug + Send + Sync {
+    /// The log odds of a click of a row of [`archive_fields`](crate::archive_fields); none where it fails.
+    fn score(&self, row: &[Slot]) -> Option<f32>;
 }
 
 impl Guest {
@@ -49,7 +63,24 @@ impl Guest {
         if frozen.sides() != archive_sides() {
             return Err(FileError::Invalid("its fields are not those of requests and ads"));
         }
-        Ok(Self { id: id.to_owned(), frozen })
+        Ok(Self { id: id.to_owned(), asked: Asked::Own(frozen) })
+    }
+
+    /// One of another make.
+    pub fn outside(id: &str, model: Box<dyn Outside>) -> Self {
+        Self { id: id.to_owned(), asked: Asked::Outside(model) }
+    }
+
+    /// Whether it may have a say in bids, and not only be watched.
+    pub fn may_serve(&self) -> bool {
+        self.frozen().is_some()
+    }
+
+    fn frozen(&self) -> Option<&Frozen> {
+        match &self.asked {
+            Asked::Own(frozen) => Some(frozen),
+            Asked::Outside(_) => None,
+        }
     }
 
     /// The name it has in the registry.
@@ -57,24 +88,26 @@ impl Guest {
         &self.id
     }
 
-    /// Puts the request's part of its scores into `part`.
+    /// Puts the request's part of its scores into `part`; nothing of one that may not serve.
     pub fn request_part(&self, features: &[u32], part: &mut RequestPart) {
-        self.frozen.request_part(&rows(features), part);
+        if let Some(frozen) = self.frozen() {
+            frozen.request_part(&rows(features), part);
+        }
     }
 
-    /// An ad's part of its scores.
+    /// An ad's part of its scores; an empty one of a model that may not serve.
     pub fn ad_part(&self, features: &[u32]) -> AdPart {
-        self.frozen.ad_part(&rows(features))
+        self.frozen().map_or_else(AdPart::default, |frozen| frozen.ad_part(&rows(features)))
     }
 
-    /// The scores of a pair, before calibration.
-    pub fn scores(&self, request: &RequestPart, ad: &AdPart) -> Scores {
-        self.frozen.scores(request, ad)
+    /// The scores of a pair, before calibration; none of one that may not serve.
+    pub fn scores(&self, request: &RequestPart, ad: &AdPart) -> Option<Scores> {
+        self.frozen().map(|frozen| frozen.scores(request, ad))
     }
 
     /// Whether it says of a click whether an order will follow.
     pub fn predicts_conversions(&self) -> bool {
-        self.frozen.predicts_conversions()
+        self.frozen().is_some_and(Frozen::predicts_conversions)
     }
 }
 
@@ -133,6 +166,7 @@ impl Seat {
 
 fn serves(role: Role, guest: &Guest, user: Option<PrivacyKey>) -> bool {
     match role {
+        _ if !guest.may_serve() => false,
         Role::Serving => true,
         Role::Canary(share) => user.is_some_and(|user| thousandth(&guest.id, user) < share),
         Role::Shadow => false,
@@ -221,7 +255,12 @@ struct Watched {
 }
 
 impl Watched {
-    fn scores(&mut self, request: &[u32], ad: &[u32]) -> Scores {
+    /// None where one of another make fails.
+    fn scores(&mut self, request: &[u32], ad: &[u32]) -> Option<Scores> {
+        if let Asked::Outside(model) = &self.guest.asked {
+            let row: smallvec::SmallVec<[Slot; 32]> = slots(request).chain(slots(ad)).collect();
+            return model.score(&row).map(|click| Scores { click, conversion: None });
+        }
         self.guest.request_part(request, &mut self.request);
         self.guest.scores(&self.request, &self.guest.ad_part(ad))
     }
@@ -279,7 +318,7 @@ impl Guests {
     ) -> f32 {
         let mut served = None;
         for watched in &mut self.watched {
-            let score = watched.scores(request, ad).click;
+            let Some(Scores { click: score, .. }) = watched.scores(request, ad) else { continue };
             let known = &mut watched.known;
             let (fused, alone) = known.clicks.learn(home, score, label);
             known.examples += 1;
@@ -308,7 +347,7 @@ impl Guests {
         for watched in &mut self.watched {
             let mut said = home;
             if watched.guest.predicts_conversions()
-                && let Some(score) = watched.scores(request, ad).conversion
+                && let Some(Scores { conversion: Some(score), .. }) = watched.scores(request, ad)
             {
                 said = watched.known.orders.learn(home, score, label).0;
             }
@@ -321,7 +360,8 @@ impl Guests {
 
     /// Those that have a say, as a snapshot holds them.
     pub(crate) fn seats(&self) -> Vec<Seat> {
-        let serving = self.watched.iter().filter(|watched| watched.role != Role::Shadow);
+        let serves = |watched: &&Watched| watched.role != Role::Shadow && watched.guest.may_serve();
+        let serving = self.watched.iter().filter(serves);
         let seat = |watched: &Watched| Seat {
             guest: Arc::clone(&watched.guest),
             role: watched.role,

@@ -38,7 +38,7 @@ pub use calibration::{Calibration, Calibrator, logit};
 pub use error::ModelError;
 pub use features::{AdFeatures, RequestFeatures, ad_features, is_user_level, request_features};
 pub use fusion::{Fusion, MOST_FUSED, Rule};
-pub use guest::{Guest, GuestReport, MOST_GUESTS, Role, Seat};
+pub use guest::{Guest, GuestReport, MOST_GUESTS, Outside, Role, Seat};
 pub use labels::{Example, ExampleKind, JoinerSettings, LabelJoiner};
 pub use model::{AdPart, Model, Prediction, RequestPart};
 pub use progress::{Progress, Recent};

@@ -8,8 +8,8 @@ use haggle_domain::PrivacyKey;
 use haggle_learning::frozen::Frozen;
 use haggle_learning::offline::{Deep, DeepSettings, Learner, LinearSettings};
 use haggle_learning::{
-    ARCHIVE_SCHEMA, Batch, Guest, Prediction, Role, Trainer, archive_fields, archive_sides, frozen,
-    push_archived, push_archived_conversion,
+    ARCHIVE_SCHEMA, Batch, Guest, Outside, Prediction, Role, Slot, Trainer, archive_fields, archive_sides,
+    frozen, push_archived, push_archived_conversion,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -231,6 +231,45 @@ fn a_shadow_changes_no_bit_and_a_canary_serves_its_share() {
     );
 }
 
+/// One that says the same of every row, and fails at every third.
+#[derive(Debug, Default)]
+struct Stranger(std::sync::atomic::AtomicU32);
+
+impl Outside for Stranger {
+    fn score(&self, row: &[Slot]) -> Option<f32> {
+        assert!(!row.is_empty());
+        let asked = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (asked % 3 != 0).then_some(-3.0)
+    }
+}
+
+#[test]
+fn a_model_of_another_make_is_watched_and_changes_no_bid() {
+    let world = World::new(1);
+    let random = &mut StdRng::seed_from_u64(9);
+    let mut alone = Trainer::default();
+    // Whatever role somebody gave it.
+    let guests = [Role::Shadow, Role::Serving, Role::Canary(999)]
+        .map(|role| (Arc::new(Guest::outside(&format!("{role:?}"), Box::<Stranger>::default())), role));
+    assert!(!guests[0].0.may_serve());
+    let mut watching = Trainer::default();
+    watching.set_guests(&guests);
+    for round in 0..3_000 {
+        let Impression { request, ad, clicked, .. } = world.impression(round % 48, random);
+        let user = Some(PrivacyKey(u64::from(round)));
+        let said = [&mut alone, &mut watching].map(|it| it.learn_click_of(user, &request, &ad, clicked));
+        assert_eq!(said[0].to_bits(), said[1].to_bits());
+    }
+    assert!(watching.snapshot().seats().is_empty());
+    let reports = watching.guest_reports();
+    assert!(
+        reports.iter().all(|report| report.examples == 2_000 && report.served.impressions == 0),
+        "{reports:?}"
+    );
+    // What it says is calibrated as any other's.
+    assert!((reports[0].alone.calibration().unwrap() - 1.0).abs() < 0.1, "{:?}", reports[0].alone);
+}
+
 /// What a snapshot serves, as a bid works it out.
 fn bid(trainer: &Trainer, request: &[u32], ad: &[u32]) -> Prediction {
     let model = trainer.snapshot();
@@ -238,7 +277,7 @@ fn bid(trainer: &Trainer, request: &[u32], ad: &[u32]) -> Prediction {
     let Some(seat) = model.seat_of(None).and_then(|at| model.seats().get(at)) else { return own };
     let mut part = frozen::RequestPart::default();
     seat.guest.request_part(request, &mut part);
-    model.with_guest(own, seat, seat.guest.scores(&part, &seat.guest.ad_part(ad)))
+    model.with_guest(own, seat, seat.guest.scores(&part, &seat.guest.ad_part(ad)).unwrap())
 }
 
 #[test]

@@ -119,7 +119,8 @@ impl Net {
             let input = input.cast_to_dt(self.numbers)?.into_owned();
             let answer = plan.run(tvec!(input.into()))?;
             let Some(answer) = answer.get(self.output) else { return Ok((Vec::new(), 0)) };
-            let said: Vec<f32> = answer.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect();
+            let said: Vec<f32> =
+                answer.cast_to::<f32>()?.to_plain_array_view::<f32>()?.iter().copied().collect();
             let columns = said.len() / all;
             Ok((said, columns))
         };
@@ -170,7 +171,9 @@ fn plan(
         return Err(NetError::Input(format!("it takes {} dimensions, and rows have 2", dims.len())));
     }
     if let Some(takes) = takes.filter(|takes| usize::try_from(*takes) != Ok(width)) {
-        return Err(NetError::Input(format!("it takes {takes} numbers a row, and rows have {width} features")));
+        return Err(NetError::Input(format!(
+            "it takes {takes} numbers a row, and rows have {width} features"
+        )));
     }
     let fact = InferenceFact::dt_shape(numbers, [rows, width]);
     model.set_input_fact(0, fact).map_err(unreadable)?;
@@ -193,11 +196,16 @@ fn plan(
     };
     let fact = |at: usize| facts.get(at).filter(|fact| fact.datum_type.is_float());
     let Some((at, fact)) = at.and_then(|at| Some((at, fact(at)?))) else {
-        return Err(NetError::Output(format!("it has no such output of probabilities; it gives {}", known())));
+        return Err(NetError::Output(format!(
+            "it has no such output of probabilities; it gives {}",
+            known()
+        )));
     };
     let shape = fact.shape.as_concrete().unwrap_or_default();
     match shape {
-        [first, rest @ ..] if *first == rows && matches!(rest, [] | [1 | 2] | [1, 1]) => Ok((plan, numbers, at)),
+        [first, rest @ ..] if *first == rows && matches!(rest, [] | [1 | 2] | [1, 1]) => {
+            Ok((plan, numbers, at))
+        }
         _ => Err(NetError::Output(format!(
             "its output is neither a number nor two for each row; it gives {} for {rows} rows; name another with --output",
             known()
@@ -207,7 +215,8 @@ fn plan(
 
 /// What tract says first; what follows is for its authors.
 fn first_line(error: &tract_onnx::prelude::TractError) -> String {
-    let chain: Vec<String> = error.chain().map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned()).collect();
+    let chain: Vec<String> =
+        error.chain().map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned()).collect();
     chain.join(": ")
 }
 

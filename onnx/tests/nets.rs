@@ -62,7 +62,11 @@ fn what_is_no_probability_is_no_answer() {
 fn a_refusal_says_why() {
     let net = onnx::logistic(&[1.0, 2.0], 0.0);
     assert_eq!(refusal(&net, 3, None), "it takes 2 numbers a row, and rows have 3 features");
-    assert!(refusal(&net, 2, Some("label")).contains("no such output"), "{}", refusal(&net, 2, Some("label")));
+    assert!(
+        refusal(&net, 2, Some("label")).contains("no such output"),
+        "{}",
+        refusal(&net, 2, Some("label"))
+    );
     assert!(refusal(&net[..net.len() / 2], 2, None).starts_with("it cannot be read as ONNX"));
     assert!(refusal(b"", 2, None).starts_with("it cannot be read as ONNX"));
     assert!(refusal(b"HAGGLEOM and something else", 2, None).starts_with("it cannot be read as ONNX"));

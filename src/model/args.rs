@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use haggle_learning::data::Format;
 
 use super::compress::Method;
+use super::outside::ScoreKind;
 
 /// What to do with a model.
 #[derive(Clone, Debug, Subcommand)]
@@ -18,6 +19,10 @@ pub enum ModelCommand {
     Compress(CompressArgs),
     /// Write the probability of a click for each row of a file.
     Predict(PredictArgs),
+    /// Take a model that was trained elsewhere, in ONNX, into a folder like our own.
+    Import(ImportArgs),
+    /// Write rows as the numbers that such models take, for whoever trains one.
+    Encode(EncodeArgs),
     /// Judge two trained models on the same rows, and say whether one is shown to be better.
     Compare(CompareArgs),
     /// Say of each feature whether it helps: train without it, and judge on the same rows.
@@ -205,6 +210,46 @@ pub struct PredictArgs {
     /// The file to write, a probability a line; without it standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// Which model to take in, and how it is asked.
+#[derive(Clone, Debug, Args)]
+pub struct ImportArgs {
+    /// The model: a network that takes one table of numbers, a row for each impression.
+    #[arg(value_name = "FILE.onnx")]
+    pub onnx: PathBuf,
+    /// What the columns of its rows' table mean.
+    #[arg(long, value_name = "FILE.toml")]
+    pub schema: Option<PathBuf>,
+    /// With haggle it takes a node's own rows, and has no schema.
+    #[arg(long, value_name = "NAME", value_parser = format)]
+    pub format: Option<Format>,
+    /// The output that is read; without it the first of numbers with a fraction.
+    #[arg(long, value_name = "NAME")]
+    pub output: Option<String>,
+    /// What it says of a row.
+    #[arg(long, value_enum, default_value_t)]
+    pub scores: ScoreKind,
+    /// The folder for model and manifest. A model that is in it is replaced when the new one is whole.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Which rows to write as numbers.
+#[derive(Clone, Debug, Args)]
+pub struct EncodeArgs {
+    /// The rows.
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// What the columns of a table mean.
+    #[arg(long, value_name = "FILE.toml")]
+    pub schema: Option<PathBuf>,
+    /// How files of rows are read.
+    #[command(flatten)]
+    pub rows: RowArgs,
+    /// The file to write: a header, then a line of commas and numbers a row, the label first.
+    #[arg(long, value_name = "FILE.csv")]
+    pub out: PathBuf,
 }
 
 /// What to make smaller, and how.

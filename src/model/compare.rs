@@ -151,10 +151,11 @@ impl Judged {
         Ok(Self { folder, name, meaning, options, model, predicted: Vec::new(), seconds: 0.0 })
     }
 
-    fn predict(&mut self, batch: &Batch) {
+    fn predict(&mut self, batch: &Batch) -> Result<(), ExitError> {
         let begun = monotonic();
-        self.model.predict(batch, &mut self.predicted);
+        self.model.predict(batch, &mut self.predicted)?;
         self.seconds += begun.elapsed().as_secs_f64();
+        Ok(())
     }
 
     fn cost(&self, rows: u64) -> Cost {
@@ -204,10 +205,10 @@ fn compare(args: &CompareArgs, progress: &Progress) -> Result<Report, ExitError>
     let mut paired = Paired::new(args.seed);
     let options = candidate.options.clone();
     let read = each_batch(&args.data, &options, THREADS, progress, |batch| {
-        candidate.predict(batch);
+        candidate.predict(batch)?;
         match &mut aside {
-            Some(aside) => base.predict(aside.follow(batch, &args.data)?),
-            None => base.predict(batch),
+            Some(aside) => base.predict(aside.follow(batch, &args.data)?)?,
+            None => base.predict(batch)?,
         }
         paired.note(&candidate.predicted, &base.predicted, batch.labels());
         Ok(())

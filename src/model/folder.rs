@@ -12,10 +12,11 @@ use std::path::Path;
 use haggle_learning::data::{FeatureIndex, Format, ReadOptions, Schema};
 use haggle_learning::frozen::{Frozen, is_frozen};
 use haggle_learning::offline::{Learner, load, verify};
-use haggle_learning::{ARCHIVE_SCHEMA, Batch, Rows};
+use haggle_learning::{ARCHIVE_SCHEMA, Batch, Guest, Rows};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::outside::{Origin, Outside};
 use super::report::TrainReport;
 use crate::exit::{Exit, ExitError};
 
@@ -48,6 +49,9 @@ pub struct Manifest {
     #[serde(default)]
     pub(crate) parent: Option<String>,
     pub(super) metrics: TrainReport,
+    /// Of a model that was trained elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<Origin>,
 }
 
 /// What decides how rows are understood.
@@ -184,14 +188,21 @@ pub(super) fn manifest(folder: &Path) -> Result<Manifest, ExitError> {
 pub(super) enum Model {
     Learned(Box<dyn Learner>),
     Frozen(Box<Frozen>),
+    /// Of another make.
+    Outside(Box<Outside>),
 }
 
 impl Model {
-    pub(super) fn predict(&self, batch: &Batch, out: &mut Vec<f32>) {
+    /// The probability of a click of each impression. Models of other makes may fail.
+    pub(super) fn predict(&self, batch: &Batch, out: &mut Vec<f32>) -> Result<(), ExitError> {
         match self {
             Self::Learned(model) => model.predict(batch, out),
             Self::Frozen(model) => model.predict(batch, out),
+            Self::Outside(model) => model
+                .predict(batch, out)
+                .map_err(|error| ExitError::new(Exit::InputUnusable, format!("the model: {error}")))?,
         }
+        Ok(())
     }
 
     /// The probability of an order of each of these clicks; none of a model that learned none.
@@ -199,6 +210,7 @@ impl Model {
         match self {
             Self::Learned(model) => model.predict_conversions(clicks, out),
             Self::Frozen(model) => model.predict_conversions(clicks, out),
+            Self::Outside(_) => out.clear(),
         }
     }
 
@@ -206,6 +218,7 @@ impl Model {
         match self {
             Self::Learned(model) => model.bytes(),
             Self::Frozen(model) => model.bytes(),
+            Self::Outside(model) => model.bytes(),
         }
     }
 }
@@ -240,6 +253,11 @@ pub(super) fn verified(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> 
     let Ok(hash) = u64::from_str_radix(&manifest.schema_hash, 16) else {
         return Err(refuse(&folder.join(MANIFEST), "its schema_hash is no hash; train the model again"));
     };
+    if let Some(origin) = &manifest.origin {
+        let (options, ..) = read_options(folder, &manifest, None)?;
+        outside(folder, &manifest, &options, &bytes, origin)?;
+        return Ok((manifest, bytes));
+    }
     // Which index LIBSVM rows were learned with is known to who asks.
     if manifest.rows != RowKind::LibSvm {
         read_options(folder, &manifest, None)?;
@@ -261,6 +279,10 @@ pub(super) fn open(
     index: Option<FeatureIndex>,
 ) -> Result<(Manifest, ReadOptions, Model), ExitError> {
     let Contents { manifest, options, bytes, meaning, .. } = contents(folder, index)?;
+    if let Some(origin) = &manifest.origin {
+        let model = outside(folder, &manifest, &options, &bytes, origin)?;
+        return Ok((manifest, options, Model::Outside(Box::new(model))));
+    }
     let model = if is_frozen(&bytes) {
         Frozen::load(&bytes, meaning).map(|model| Model::Frozen(Box::new(model)))
     } else {
@@ -268,6 +290,29 @@ pub(super) fn open(
     };
     let model = model.map_err(|error| refuse(&folder.join(&manifest.file), error))?;
     Ok((manifest, options, model))
+}
+
+fn outside(
+    folder: &Path,
+    manifest: &Manifest,
+    options: &ReadOptions,
+    bytes: &[u8],
+    origin: &Origin,
+) -> Result<Outside, ExitError> {
+    Outside::load(bytes, manifest.rows, options, origin)
+        .map_err(|problem| refuse(&folder.join(&manifest.file), problem))
+}
+
+/// A model of the registry as a node asks it.
+pub(super) fn guest(id: &str, manifest: &Manifest, bytes: &[u8]) -> Result<Guest, String> {
+    let Some(origin) = &manifest.origin else {
+        return Guest::load(id, bytes).map_err(|error| error.to_string());
+    };
+    if manifest.rows != RowKind::Journal {
+        return Err("it takes other rows than a node's own".to_owned());
+    }
+    let model = Outside::load(bytes, manifest.rows, &ReadOptions::default(), origin)?;
+    Ok(Guest::outside(id, Box::new(model)))
 }
 
 /// How rows are written that a model is asked about: as is said, if rows written so mean what the model's do, else as its own.
@@ -346,4 +391,11 @@ fn read_options(
 impl Manifest {
     /// The layout that this program writes.
     pub(super) const FORMAT: u32 = FORMAT;
+    /// What it calls a model of another make.
+    pub(super) const OUTSIDE: &str = "onnx";
+
+    /// Whether nodes can let it serve, and not only watch it.
+    pub(crate) fn may_serve(&self) -> bool {
+        self.origin.is_none()
+    }
 }

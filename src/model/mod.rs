@@ -8,6 +8,7 @@ mod compress;
 mod folder;
 mod further;
 mod input;
+mod outside;
 mod page;
 pub mod registry;
 mod report;
@@ -25,8 +26,9 @@ use haggle_learning::offline::{HoldOut, Learner, Negatives, Passes, Sample};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use self::args::{
-    AblateArgs, CompareArgs, CompressArgs, EvaluateArgs, Freeze, IdArgs, ListArgs, ModelCommand, ModelKind,
-    PredictArgs, PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, RowArgs, ShadowArgs, TrainArgs,
+    AblateArgs, CompareArgs, CompressArgs, EncodeArgs, EvaluateArgs, Freeze, IdArgs, ImportArgs, ListArgs,
+    ModelCommand, ModelKind, PredictArgs, PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, RowArgs,
+    ShadowArgs, TrainArgs,
 };
 pub use self::folder::Manifest;
 
@@ -66,6 +68,8 @@ pub fn run(command: ModelCommand) -> Result<(), ExitError> {
             print(if json { to_json(&report)? } else { report.text() })
         }
         ModelCommand::Predict(args) => watched(false, move |progress| predict(&args, progress)),
+        ModelCommand::Import(args) => print(outside::import(&args)?),
+        ModelCommand::Encode(args) => watched(false, move |progress| outside::encode(&args, progress)),
         ModelCommand::Compare(args) => compare::run(args),
         ModelCommand::Ablate(args) => {
             let json = args.json;
@@ -239,7 +243,10 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         }
         if let Some(test) = &args.test {
             let worth = judge(
-                |batch, out| model.predict(batch, out),
+                |batch, out| {
+                    model.predict(batch, out);
+                    Ok(())
+                },
                 |clicks, out| model.predict_conversions(clicks, out),
                 test,
                 &test_options,
@@ -286,15 +293,18 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
         bits: options.bits,
         parent: parent.map(|it| it.manifest.checksum),
         metrics: report.clone(),
+        origin: None,
     };
     let page = page::page(&report);
     folder::write(&args.out, &Saved { manifest, model: &bytes, schema: schema.as_deref(), report: &page })?;
     Ok(report)
 }
 
-/// What predicting the training data's click rate would have cost on so many rows with so many clicks.
+/// What predicting the training data's click rate would have cost on so many rows with so many clicks; where nothing is known of
+/// that, their own click rate.
 fn baseline(report: &TrainReport, (rows, clicks): (u64, u64)) -> f64 {
-    rate_log_loss(report.clicks as f64 / report.rows.max(1) as f64, rows, clicks)
+    let (of, known) = if report.rows > 0 { (report.rows, report.clicks) } else { (rows, clicks) };
+    rate_log_loss(known as f64 / of.max(1) as f64, rows, clicks)
 }
 
 /// The same of orders; none where there are no clicks to learn them from.
@@ -372,7 +382,7 @@ fn predict(args: &PredictArgs, progress: &Progress) -> Result<(), ExitError> {
     let mut predicted = Vec::new();
     let mut gone = false;
     let result = each_batch(&args.data, &options, THREADS, progress, |batch| {
-        model.predict(batch, &mut predicted);
+        model.predict(batch, &mut predicted)?;
         let written = predicted.iter().try_for_each(|probability| writeln!(out, "{probability}"));
         match written {
             // A reader that has gone (`| head`) has all it wants.

@@ -198,7 +198,7 @@ pub(super) struct Worth {
 /// Judges a model: `predict` gives the probability of a click of each impression, `orders` that of an order of each click, or
 /// none. Predictions and labels are kept for the AUC, 8 bytes a row, and twice as many while they are sorted.
 pub(super) fn judge(
-    predict: impl Fn(&Batch, &mut Vec<f32>),
+    predict: impl Fn(&Batch, &mut Vec<f32>) -> Result<(), ExitError>,
     orders: impl Fn(&Rows, &mut Vec<f32>),
     path: &Path,
     options: &ReadOptions,
@@ -216,7 +216,7 @@ pub(super) fn judge(
             foretold.extend_from_slice(&out);
             ordered.extend_from_slice(labels);
         }
-        predict(batch, &mut out);
+        predict(batch, &mut out)?;
         losses.add(&Losses::of(&out, batch.labels()));
         predicted.extend_from_slice(&out);
         labels.extend_from_slice(batch.labels());

@@ -19,7 +19,7 @@ use haggle_learning::guard::{Guard, GuardSettings, Tally, Verdict};
 use haggle_learning::{Guest, GuestReport, Role};
 
 use super::state::State;
-use crate::exit::{Exit, ExitError};
+use crate::exit::ExitError;
 use crate::model::registry::{self, Refusal, Registry};
 
 /// How often the registry is looked at.
@@ -86,6 +86,9 @@ impl Follower {
         let (mut guests, mut problems) = (Guests::new(), Vec::new());
         for (id, role) in canary.into_iter().chain(serving).chain(shadows) {
             match self.guest(id) {
+                Ok(guest) if role != Role::Shadow && !guest.may_serve() => {
+                    problems.push(format!("model {id} is of another make, so it can only be watched"));
+                }
                 Ok(guest) => guests.push((guest, role)),
                 Err(error) => problems.push(error.message),
             }
@@ -113,12 +116,7 @@ impl Follower {
         if let Some((guest, _)) = known.iter().find(|(guest, _)| guest.id() == id) {
             return Ok(Arc::clone(guest));
         }
-        let (_, bytes) = self.registry.load(id)?;
-        let guest = Guest::load(id, &bytes).map_err(|error| {
-            let problem = format!("model {id}: {error}; roll back, or promote another");
-            ExitError::new(Exit::InputUnusable, problem)
-        })?;
-        Ok(Arc::new(guest))
+        self.registry.guest(id).map(Arc::new)
     }
 
     /// Takes back what does not keep its promises.

@@ -160,7 +160,7 @@ impl Scorer {
         creative: u16,
     ) -> Option<Prediction> {
         let (guest, ads) = self.guests.get(seat)?;
-        let scores = guest.scores(request, ads.at(slot, creative)?);
+        let scores = guest.scores(request, ads.at(slot, creative)?)?;
         Some(self.model.with_guest(own, self.model.seats().get(seat)?, scores))
     }
 

@@ -22,7 +22,7 @@ pub struct RequestPart {
 }
 
 /// An ad's part of the scores of one model: in 16 bits where the model's numbers are in 16 or 8.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdPart {
     /// Weights, and pairs within the ad.
     own: Own,
@@ -34,6 +34,12 @@ pub struct AdPart {
 enum Numbers {
     Whole(Box<[f32]>),
     Half(Box<[Half]>),
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::Whole(Box::default())
+    }
 }
 
 /// What of the scores is one side's own: of a click's, and of an order's, which means nothing where there is no such head.

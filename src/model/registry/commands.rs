@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use haggle_domain::{Clock, Timestamp};
-use haggle_learning::Guest;
 use serde_json::{Value, json};
 
 use super::{Registry, State};
@@ -13,6 +12,7 @@ use crate::exit::{Exit, ExitError};
 use crate::model::args::{
     IdArgs, ListArgs, PromoteArgs, RegisterArgs, RegistryArgs, RollbackArgs, ShadowArgs,
 };
+use crate::model::folder::{self, Manifest};
 use crate::model::{compare, say, to_json};
 
 /// Changes that `list` shows a person.
@@ -116,7 +116,15 @@ fn table(models: &[Value], state: &State) -> String {
 pub(in crate::model) fn promote(args: &PromoteArgs) -> Result<(), ExitError> {
     let registry = open(&args.registry)?;
     // Whatever is wrong with its files is better said before it serves than after.
-    warn_of(&args.id, &registry.load(&args.id)?.1);
+    let loaded = registry.load(&args.id)?;
+    if !loaded.0.may_serve() {
+        let problem = format!(
+            "{} is of another make: it cannot be asked by parts, so bids would wait for it; `haggle model shadow` watches it",
+            args.id
+        );
+        return Err(ExitError::new(Exit::Usage, problem));
+    }
+    warn_of(&args.id, &loaded);
     let mut beaten = None;
     let mut found = String::new();
     if let Some(data) = &args.if_better {
@@ -174,7 +182,7 @@ pub(in crate::model) fn shadow(args: &ShadowArgs) -> Result<(), ExitError> {
     let what = if args.off {
         format!("{} is no longer scored beside", args.id)
     } else {
-        warn_of(&args.id, &registry.load(&args.id)?.1);
+        warn_of(&args.id, &registry.load(&args.id)?);
         format!("{} is scored beside", args.id)
     };
     let state = registry.change(now(), &what, |state| state.shadow(&args.id, !args.off))?;
@@ -182,10 +190,10 @@ pub(in crate::model) fn shadow(args: &ShadowArgs) -> Result<(), ExitError> {
 }
 
 /// Says of a model that nodes cannot ask that they cannot.
-fn warn_of(id: &str, bytes: &[u8]) {
-    if let Err(error) = Guest::load(id, bytes) {
+fn warn_of(id: &str, (manifest, bytes): &(Manifest, Vec<u8>)) {
+    if let Err(problem) = folder::guest(id, manifest, bytes) {
         say(&format!(
-            "nodes cannot ask {id}: {error}; they ask deep models that were trained with --format haggle"
+            "nodes cannot ask {id}: {problem}; they ask deep models that were trained with --format haggle"
         ));
     }
 }

@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use haggle_domain::Timestamp;
+use haggle_learning::Guest;
 use serde::{Deserialize, Serialize};
 
 pub use self::state::{Canary, Change, Refusal, Roles, SHADOWS, State};
@@ -114,6 +115,21 @@ impl Registry {
     pub fn load(&self, id: &str) -> Result<(Manifest, Vec<u8>), ExitError> {
         self.known(id)?;
         folder::verified(&self.path(id)?)
+    }
+
+    /// A model as a node asks it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such model, something of this does not hold, or it means nothing to nodes.
+    pub fn guest(&self, id: &str) -> Result<Guest, ExitError> {
+        let (manifest, bytes) = self.load(id)?;
+        folder::guest(id, &manifest, &bytes).map_err(|problem| {
+            ExitError::new(
+                Exit::InputUnusable,
+                format!("model {id}: {problem}; roll back, or promote another"),
+            )
+        })
     }
 
     /// Where a model's folder is, or would be.
