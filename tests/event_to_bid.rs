@@ -77,7 +77,7 @@ async fn a_click_changes_bids_within_a_second() {
     loop {
         rig.settle().await;
         let again = price(&rig, "settled").await;
-        if again == price_now
+        if again.to_bits() == price_now.to_bits()
             && rig
                 .metrics()
                 .await

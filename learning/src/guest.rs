@@ -37,7 +37,7 @@ pub struct Guest {
 /// What is asked.
 #[derive(Debug)]
 enum Asked {
-    Own(Frozen),
+    Own(Box<Frozen>),
     Outside(Box<dyn Outside>),
 }
 
@@ -63,7 +63,7 @@ impl Guest {
         if frozen.sides() != archive_sides() {
             return Err(FileError::Invalid("its fields are not those of requests and ads"));
         }
-        Ok(Self { id: id.to_owned(), asked: Asked::Own(frozen) })
+        Ok(Self { id: id.to_owned(), asked: Asked::Own(Box::new(frozen)) })
     }
 
     /// One of another make.
