@@ -21,6 +21,7 @@ use crate::ledger;
 use crate::load;
 use crate::model;
 use crate::privacy;
+use crate::replay;
 use crate::server::{Node, Stopped, journal_exit};
 use crate::supply;
 use crate::surroundings::Surroundings;
@@ -46,6 +47,8 @@ enum Command {
     /// Train models on archives of impressions, judge them and ask them.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Replay recorded auctions, and compare what bidding strategies, and the bidder itself, would have bought.
+    Replay(replay::ReplayArgs),
     /// Make requests and campaigns to try a bidder's speed with, or clicks to train models on.
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
@@ -123,6 +126,7 @@ pub fn run() -> ExitCode {
         Command::Certify(args) => certify::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Model(command) => model::run(command),
+        Command::Replay(args) => replay::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::BenchEmpty => bench::run_empty(),
         Command::Generate(command) => generate::run(&command),

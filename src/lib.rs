@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod model;
 pub mod price;
 pub mod privacy;
+pub mod replay;
 pub mod safety;
 pub mod server;
 pub mod supply;

@@ -30,19 +30,19 @@ impl From<DataError> for ExitError {
 
 /// Work on a file seen from outside.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// Set to end the work early.
-    pub(super) stop: AtomicBool,
+    pub(crate) stop: AtomicBool,
     /// Bytes read, and in all.
-    pub(super) read: AtomicU64,
-    pub(super) length: AtomicU64,
+    pub(crate) read: AtomicU64,
+    pub(crate) length: AtomicU64,
     /// Rows done.
-    pub(super) rows: AtomicU64,
+    pub(crate) rows: AtomicU64,
 }
 
 impl Progress {
     /// Ends the work if that was asked for.
-    pub(super) fn check(&self) -> Result<(), ExitError> {
+    pub(crate) fn check(&self) -> Result<(), ExitError> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(ExitError::new(Exit::CheckFailed, "stopped before the end; nothing was written"));
         }

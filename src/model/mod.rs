@@ -33,7 +33,8 @@ pub use self::args::{
 pub use self::folder::Manifest;
 
 use self::folder::{RowKind, Saved, meaning};
-use self::input::{Progress, each_batch, feature_index, fields};
+pub(crate) use self::input::Progress;
+use self::input::{each_batch, feature_index, fields};
 use self::report::{EvaluateReport, TrainReport, left_out, rate_log_loss};
 use self::train::{Pass, judge, judge_held, kind_of, pass, settings};
 use crate::cli::{print, signals};
@@ -404,7 +405,7 @@ fn predict(args: &PredictArgs, progress: &Progress) -> Result<(), ExitError> {
 }
 
 /// Tells something beside the result, on standard error.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     if !text.is_empty() {
         // On a terminal the bar may be in the way.
         let start = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
@@ -414,7 +415,7 @@ fn say(text: &str) {
 }
 
 /// Runs work with a bar, until its end; a signal asks it to end early.
-fn watched<T: Send + 'static>(
+pub(crate) fn watched<T: Send + 'static>(
     quiet: bool,
     work: impl FnOnce(&Progress) -> Result<T, ExitError> + Send + 'static,
 ) -> Result<T, ExitError> {

@@ -1,0 +1,294 @@
+//! Logs of recorded auctions, in the two layouts in which the public ones of iPinYou lie about.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use haggle_domain::CpmMicros;
+
+use crate::exit::{Exit, ExitError};
+
+/// A fen for a thousand impressions, the unit of the logs' prices: a hundredth of a yuan.
+pub const FEN: i64 = 10_000;
+/// The highest price that is read: a million fen. Real ones end at 300.
+const HIGHEST: i64 = 1_000_000;
+/// Bytes in a line at most.
+const LONGEST: u64 = 1024;
+/// How many bad rows are told of.
+const SHOWN: usize = 10;
+/// How much of a bad value is shown.
+const SHOWN_CHARS: usize = 40;
+
+/// How rows are laid out, and with it the rules by which figures on such logs are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Tabs between click, market price, predicted click rate and slot, of which the slot is not read: wnzhang/rtbarbitrage.
+    Sam,
+    /// Spaces between click, market price and predicted click rate: han-cai/rlb-dp.
+    Rlb,
+}
+
+impl Format {
+    /// What the first row's separator says; a row without one is judged as the more common layout.
+    fn of(line: &[u8]) -> Self {
+        if line.contains(&b' ') && !line.contains(&b'\t') { Self::Rlb } else { Self::Sam }
+    }
+
+    fn separator(self) -> u8 {
+        match self {
+            Self::Sam => b'\t',
+            Self::Rlb => b' ',
+        }
+    }
+
+    fn columns(self) -> std::ops::RangeInclusive<usize> {
+        match self {
+            Self::Sam => 3..=4,
+            Self::Rlb => 3..=3,
+        }
+    }
+}
+
+/// One recorded auction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// Whether the ad that was shown was clicked.
+    pub clicked: bool,
+    /// The highest bid of the others: what it took to win, whole fen for a thousand, in yuan.
+    pub price: CpmMicros,
+    /// The click rate that a model predicted, in 0..=1.
+    pub ctr: f64,
+}
+
+/// A log, in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// How it was laid out.
+    pub format: Format,
+    /// The auctions.
+    pub rows: Vec<Row>,
+    /// Rows that were left out.
+    pub bad: BadRows,
+}
+
+/// Rows that are no auctions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BadRows {
+    /// How many.
+    pub count: u64,
+    /// The first of them: line, column and what is wrong with it.
+    pub first: Vec<String>,
+}
+
+/// What is wrong with a row: in which column, from 1, and what.
+type Flaw = (usize, String);
+
+/// Reads a log; unpacked if its name ends in `.gz`. Without a format the first row's separator says which it is.
+///
+/// # Errors
+///
+/// That the file cannot be read, holds no auction, or more than `most_bad` rows that are none.
+pub fn read(path: &Path, format: Option<Format>, most_bad: u64) -> Result<Log, ExitError> {
+    let name = path.display();
+    let failed = |error: io::Error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}"));
+    let file = File::open(path).map_err(failed)?;
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
+        // A packed file may be several, one after the other.
+        read_from(
+            BufReader::new(MultiGzDecoder::new(BufReader::new(file))),
+            &name.to_string(),
+            format,
+            most_bad,
+        )
+    } else {
+        read_from(BufReader::new(file), &name.to_string(), format, most_bad)
+    }
+}
+
+/// The same from anything that is read; `name` is what errors call it.
+///
+/// # Errors
+///
+/// See [`read`].
+pub fn read_from(
+    mut from: impl BufRead,
+    name: &str,
+    format: Option<Format>,
+    most_bad: u64,
+) -> Result<Log, ExitError> {
+    let unusable = |problem: String| ExitError::new(Exit::InputUnusable, problem);
+    let failed = |error: io::Error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}"));
+    let mut log = Log { format: format.unwrap_or(Format::Sam), rows: Vec::new(), bad: BadRows::default() };
+    let (mut line, mut number, mut known) = (Vec::new(), 0u64, format.is_some());
+    loop {
+        line.clear();
+        if from.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            break;
+        }
+        number += 1;
+        if line.len() as u64 == LONGEST && line.last() != Some(&b'\n') {
+            return Err(unusable(format!(
+                "{name}:{number}:1: the line is longer than {LONGEST} bytes; a log has one short row a line: click, market \
+                 price, predicted click rate"
+            )));
+        }
+        let row = line.trim_ascii();
+        if row.is_empty() {
+            continue;
+        }
+        if !known {
+            (log.format, known) = (Format::of(row), true);
+        }
+        match parse(row, log.format) {
+            Ok(row) => log.rows.push(row),
+            Err((column, problem)) => {
+                log.bad.count += 1;
+                if log.bad.first.len() < SHOWN {
+                    log.bad.first.push(format!("{name}:{number}:{column}: {problem}"));
+                }
+                if log.bad.count > most_bad {
+                    let first = log.bad.first.join("\n");
+                    return Err(unusable(format!(
+                        "{first}\n{name}: more than {most_bad} bad rows; mend the file, or allow more with --bad-rows"
+                    )));
+                }
+            }
+        }
+    }
+    if log.rows.is_empty() {
+        return Err(unusable(format!("{name}: no auction in it; name a log of recorded auctions")));
+    }
+    Ok(log)
+}
+
+fn parse(line: &[u8], format: Format) -> Result<Row, Flaw> {
+    let fields: Vec<&[u8]> = line.split(|byte| *byte == format.separator()).collect();
+    let &[clicked, price, ctr, ..] = fields.as_slice() else {
+        return Err((1, columns_wrong(fields.len(), format)));
+    };
+    if !format.columns().contains(&fields.len()) {
+        return Err((1, columns_wrong(fields.len(), format)));
+    }
+    let clicked = match clicked {
+        b"0" => false,
+        b"1" => true,
+        _ => return Err((1, format!("the click is {}; it must be 0 or 1", shown(clicked)))),
+    };
+    let price = whole(price).filter(|price| *price <= HIGHEST).ok_or_else(|| {
+        (2, format!("the market price is {}; it must be whole fen, from 0 to {HIGHEST}", shown(price)))
+    })?;
+    let rate = std::str::from_utf8(ctr).ok().and_then(|text| text.parse().ok());
+    let rate = rate.filter(|rate| (0.0..=1.0).contains(rate)).ok_or_else(|| {
+        (3, format!("the predicted click rate is {}; it must be a number from 0 to 1", shown(ctr)))
+    })?;
+    Ok(Row { clicked, price: CpmMicros(price * FEN), ctr: rate })
+}
+
+fn columns_wrong(count: usize, format: Format) -> String {
+    let (layout, separator) = match format {
+        Format::Sam => ("click, market price, predicted click rate and, if need be, a slot", "tabs"),
+        Format::Rlb => ("click, market price and predicted click rate", "spaces"),
+    };
+    let columns = if count == 1 { "1 column".to_owned() } else { format!("{count} columns") };
+    format!("{columns}; a row has {layout}, with {separator} between them (see --format)")
+}
+
+/// Digits alone: no sign, no point.
+fn whole(text: &[u8]) -> Option<i64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
+}
+
+fn shown(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    let start: String = text.chars().take(SHOWN_CHARS).collect();
+    if start.len() < text.len() { format!("{start:?}…") } else { format!("{start:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn log(text: &str) -> Result<Log, ExitError> {
+        read_from(text.as_bytes(), "a.log", None, 0)
+    }
+
+    #[test]
+    fn both_layouts_are_told_apart_by_their_separator() {
+        let tabs = log("0\t80\t0.000062\t14\n1\t5\t0.5\t14\n").unwrap();
+        let spaces = log("0 80 0.000062\r\n\n1 5 5e-1").unwrap();
+        assert_eq!((tabs.format, spaces.format), (Format::Sam, Format::Rlb));
+        assert_eq!(tabs.rows, spaces.rows);
+        assert_eq!(tabs.rows[1], Row { clicked: true, price: CpmMicros(50_000), ctr: 0.5 });
+    }
+
+    #[test]
+    fn errors_name_the_line_the_column_and_what_to_do() {
+        for (text, wanted) in [
+            ("0\t80\t0.1\n2\t80\t0.1\n", "a.log:2:1: the click is \"2\"; it must be 0 or 1"),
+            ("0 -3 0.1", "a.log:1:2: the market price is \"-3\"; it must be whole fen, from 0 to 1000000"),
+            ("0 1.5 0.1", "a.log:1:2: the market price is \"1.5\""),
+            ("0 99999999999999999999 0.1", "a.log:1:2: the market price"),
+            ("0 3 nan", "a.log:1:3: the predicted click rate is \"nan\"; it must be a number from 0 to 1"),
+            ("0 3 1.01", "a.log:1:3: "),
+            (
+                "0 3",
+                "a.log:1:1: 2 columns; a row has click, market price and predicted click rate, with spaces",
+            ),
+            ("0 3 0.1 7", "a.log:1:1: 4 columns"),
+            ("hello", "a.log:1:1: 1 column; "),
+            ("", "a.log: no auction in it"),
+        ] {
+            let error = log(text).unwrap_err();
+            assert!(error.message.starts_with(wanted), "{text:?}: {error}");
+            assert_eq!(error.exit, Exit::InputUnusable);
+        }
+        let long = format!("0 3 0.1{}", "1".repeat(2_000));
+        assert!(log(&long).unwrap_err().message.starts_with("a.log:1:1: the line is longer"));
+    }
+
+    #[test]
+    fn bad_rows_are_left_out_up_to_a_limit() {
+        let text = "0 3 0.1\nx 3 0.1\n1 4 0.2\n0 y 0.1\n";
+        let read = |most| read_from(text.as_bytes(), "a.log", None, most);
+        let log = read(2).unwrap();
+        assert_eq!((log.rows.len(), log.bad.count), (2, 2));
+        assert!(log.bad.first[1].starts_with("a.log:4:2: "), "{:?}", log.bad.first);
+        let error = read(1).unwrap_err().message;
+        assert!(
+            error.ends_with("a.log: more than 1 bad rows; mend the file, or allow more with --bad-rows"),
+            "{error}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            rows in proptest::collection::vec((any::<bool>(), 0..=HIGHEST, 0.0..=1.0f64), 1..50),
+            tabs: bool,
+        ) {
+            let between = if tabs { '\t' } else { ' ' };
+            let text: String = rows
+                .iter()
+                .map(|(clicked, price, ctr)| format!("{}{between}{price}{between}{ctr}\n", u8::from(*clicked)))
+                .collect();
+            let wanted: Vec<Row> = rows
+                .iter()
+                .map(|&(clicked, price, ctr)| Row { clicked, price: CpmMicros(price * FEN), ctr })
+                .collect();
+            prop_assert_eq!(log(&text).unwrap().rows, wanted);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..3_000), most in 0..5u64) {
+            for format in [None, Some(Format::Sam), Some(Format::Rlb)] {
+                if let Ok(log) = read_from(bytes.as_slice(), "a.log", format, most) {
+                    prop_assert!(log.bad.count <= most && !log.rows.is_empty());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `haggle replay`: what strategies, and the bidder itself, would have bought in recorded auctions.
+
+mod args;
+pub mod auction;
+pub mod history;
+pub mod log;
+pub mod optimum;
+mod report;
+pub mod strategies;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use haggle_domain::{CpmMicros, Micros};
+
+pub use args::{Fraction, ReplayArgs};
+use auction::{Episodes, Rules, play};
+use history::{History, Train};
+pub use report::{Line, Optimum, Report};
+use strategies::Setting;
+
+use crate::cli::print;
+use crate::exit::{Exit, ExitError};
+use crate::model::{Progress, say, watched};
+use log::{FEN, Log};
+
+/// Replays, and prints what came of it.
+///
+/// # Errors
+///
+/// That a file cannot be used, or that the replay was stopped.
+pub fn run(args: &ReplayArgs) -> Result<(), ExitError> {
+    let (asked, json) = (args.clone(), args.json);
+    let report = watched(json, move |progress| replay(&asked, progress))?;
+    if !json {
+        return print(report.text());
+    }
+    let text = serde_json::to_string_pretty(&report)
+        .map_err(|error| ExitError::new(Exit::Internal, format!("the report cannot be written: {error}")))?;
+    print(text)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn warn(log: &Log) {
+    if log.bad.count > 0 {
+        say(&format!("{}\nleft out {} bad rows", log.bad.first.join("\n"), log.bad.count));
+    }
+}
+
+/// The report of a replay.
+fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
+    let log = log::read(&args.log, args.format, args.bad_rows)?;
+    warn(&log);
+    progress.check()?;
+    let train = match &args.train {
+        Some(path) => {
+            let train = Train::read(path, None, args.bad_rows)?;
+            if let Train::Log(train) = &train {
+                warn(train);
+            }
+            Some((name(path), train))
+        }
+        None => None,
+    };
+    let history = History::new(&log, train)?;
+    let setting = setting(args, &log, &history)?;
+    let passes = setting.passes() * history.rows.len() + ENTRANTS * log.rows.len();
+    progress.length.store(passes as u64, Ordering::Relaxed);
+    let mut pass = || {
+        progress.read.fetch_add(1, Ordering::Relaxed);
+        progress.rows.fetch_add(1, Ordering::Relaxed);
+        progress.check()
+    };
+    let (budget, payoff) = (setting.episodes.total(log.rows.len()), setting.payoff);
+    let best = optimum::optimum(&log.rows, budget);
+    let mut strategies = Vec::new();
+    for mut entrant in setting.entrants(&history, &mut pass)? {
+        let bought =
+            play(log.rows.iter(), &setting.episodes, &setting.rules, &mut *entrant.strategy, &mut pass)?;
+        strategies.push(Line::of(entrant.name, entrant.tuned_on, &bought, budget, best.value, payoff));
+    }
+    let episodes = setting.episodes.count(log.rows.len());
+    let itself = history.rows_from == history::ITSELF;
+    Ok(Report {
+        log: name(&args.log),
+        auctions: log.rows.len(),
+        clicks: log.rows.iter().filter(|row| row.clicked).count() as u64,
+        bad_rows: log.bad.count,
+        episodes,
+        budget: report::units(budget),
+        auction: match args.auction {
+            auction::Auction::First => "first",
+            auction::Auction::Second => "second",
+        },
+        payoff,
+        optimum: Optimum::of(&best),
+        strategies,
+        notes: report::notes(args.auction, itself, episodes),
+    })
+}
+
+/// How many strategies there are.
+const ENTRANTS: usize = 10;
+
+fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, ExitError> {
+    let all: Micros = log.rows.iter().map(|row| auction::cost(row.price)).sum();
+    let totals = &history.totals;
+    let (auctions, budget) = match args.episode {
+        Some(auctions) => {
+            let times = u64::try_from(auctions.get()).unwrap_or(u64::MAX);
+            (Some(auctions), args.budget_fraction.of(totals.cost, times, totals.auctions))
+        }
+        None => (NonZeroUsize::new(log.rows.len()), args.budget_fraction.of(all, 1, 1)),
+    };
+    let auctions = auctions.filter(|_| budget > Micros::ZERO).ok_or_else(|| {
+        ExitError::new(Exit::Usage, "the budget comes to nothing; choose a larger --budget-fraction")
+    })?;
+    let episodes = Episodes { auctions, budget };
+    Ok(Setting {
+        format: log.format,
+        rules: Rules::published(log.format, args.auction),
+        episodes,
+        payoff: totals.click_cost() * args.payoff,
+        base_bid: args.base_bid,
+        click: args.max_cpc.map_or(episodes.total(log.rows.len()), |fen| Micros(i64::from(fen) * FEN)),
+        max_bid: CpmMicros(i64::from(args.max_bid) * FEN),
+        seed: args.seed,
+    })
+}

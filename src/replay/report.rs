@@ -1,0 +1,231 @@
+//! What came of a replay, as a table and as JSON.
+
+use std::fmt::Write;
+
+use haggle_domain::Micros;
+use serde::Serialize;
+use serde_json::Number;
+
+use super::auction::{Auction, Bought};
+use super::history::{fen, profit};
+
+/// Micro-yuan in a thousandth of a fen, the unit of the sums that are published.
+const UNIT: i64 = 10;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The log.
+    pub log: String,
+    /// Auctions in it.
+    pub auctions: usize,
+    /// Clicks in it.
+    pub clicks: u64,
+    /// Rows that were left out.
+    pub bad_rows: u64,
+    /// Runs of auctions that each had a budget of their own.
+    pub episodes: usize,
+    /// Money for all of them, in thousandths of a fen.
+    pub budget: Number,
+    /// What the winner paid.
+    pub auction: &'static str,
+    /// What a click was paid with, in fen.
+    pub payoff: f64,
+    /// What could have been bought with known prices.
+    pub optimum: Optimum,
+    /// What each strategy bought.
+    pub strategies: Vec<Line>,
+    /// What the log cannot tell.
+    pub notes: Vec<String>,
+}
+
+/// What could have been bought with known prices and one budget.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Optimum {
+    /// Sum of the predicted click rates.
+    pub expected_value: f64,
+    /// Clicks that were recorded on it.
+    pub clicks: u64,
+    /// Auctions.
+    pub impressions: u64,
+    /// What it cost, in thousandths of a fen.
+    pub spend: Number,
+}
+
+/// What a strategy bought.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    /// Who.
+    pub name: &'static str,
+    /// Where its parameters are from.
+    pub tuned_on: String,
+    /// Auctions won.
+    pub impressions: u64,
+    /// Clicks that were recorded on them.
+    pub clicks: u64,
+    /// Sum of their predicted click rates.
+    pub expected_value: f64,
+    /// What they cost, in thousandths of a fen.
+    pub spend: Number,
+    /// What a click cost, in fen; none without clicks.
+    pub ecpc: Option<f64>,
+    /// What was spent beyond the episodes' budgets, as a fraction of them.
+    pub overspend_fraction: f64,
+    /// The expected value, as a fraction of the optimum's.
+    pub fraction_of_optimum: f64,
+    /// What the clicks were paid with, less what was spent, in fen.
+    pub profit: f64,
+}
+
+/// Money in the unit of published sums: whole where it is.
+pub(super) fn units(money: Micros) -> Number {
+    match money.0 % UNIT {
+        0 => Number::from(money.0 / UNIT),
+        _ => Number::from_f64(money.0 as f64 / UNIT as f64).unwrap_or_else(|| Number::from(money.0 / UNIT)),
+    }
+}
+
+fn part(of: f64, whole: f64) -> f64 {
+    if whole > 0.0 { of / whole } else { 0.0 }
+}
+
+impl Optimum {
+    pub(super) fn of(bought: &Bought) -> Self {
+        Self {
+            expected_value: bought.value,
+            clicks: bought.clicks,
+            impressions: bought.impressions,
+            spend: units(bought.spend),
+        }
+    }
+}
+
+impl Line {
+    pub(super) fn of(
+        name: &'static str,
+        tuned_on: String,
+        bought: &Bought,
+        budget: Micros,
+        optimum: f64,
+        payoff: f64,
+    ) -> Self {
+        Self {
+            name,
+            tuned_on,
+            impressions: bought.impressions,
+            clicks: bought.clicks,
+            expected_value: bought.value,
+            spend: units(bought.spend),
+            ecpc: (bought.clicks > 0).then(|| fen(bought.spend) / bought.clicks as f64),
+            overspend_fraction: part(bought.overspend.to_f64(), budget.to_f64()),
+            fraction_of_optimum: part(bought.value, optimum),
+            profit: profit(bought, payoff),
+        }
+    }
+}
+
+/// What a log of recorded auctions cannot tell, whatever is made of it.
+pub(super) fn notes(auction: Auction, itself: bool, episodes: usize) -> Vec<String> {
+    let mut notes = vec![
+        "the log holds only auctions that its bidder won, at the price that it paid: those it lost are missing, and with them \
+         what dearer bids would have bought"
+            .to_owned(),
+        "clicks are those recorded on what was shown then, and few: the expected value, which is the sum of the log's predicted \
+         click rates, compares strategies with less noise, but is only as true as those predictions are"
+            .to_owned(),
+        "prices stay what they were: rivals do not answer other bids".to_owned(),
+        "the log has no times that are read: ours bids in days that their auctions divide evenly, and sees each outcome at once"
+            .to_owned(),
+    ];
+    if auction == Auction::First {
+        notes.push(
+            "the market prices are those of a second-price exchange, whose bidders would have bid less in first-price auctions; \
+             after each auction ours is told what it would have taken to win"
+                .to_owned(),
+        );
+    }
+    if itself {
+        notes.push(
+            "strategies that are tuned on the log itself know what they could not have known; name an earlier log with --train"
+                .to_owned(),
+        );
+    }
+    if episodes > 1 {
+        notes.push(
+            "the optimum spends one budget over the whole log; no strategy may move money between episodes"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+/// What stands in the head of each column, and how wide it is.
+const COLUMNS: [(&str, usize); 9] = [
+    ("impressions", 12),
+    ("clicks", 7),
+    ("expected", 10),
+    ("of optimum", 11),
+    ("spend", 10),
+    ("overspend", 10),
+    ("eCPC", 9),
+    ("profit", 10),
+    ("tuned on", 0),
+];
+
+impl Report {
+    /// As a table.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let Self { log, auctions, clicks, budget, auction, episodes, .. } = self;
+        let in_episodes = if *episodes > 1 { format!(" in {episodes} episodes") } else { String::new() };
+        writeln!(
+            out,
+            "{log}: {auctions} auctions, {clicks} clicks; {auction} price, budget {budget}{in_episodes} (1/1000 fen)\n"
+        )?;
+        write!(out, "{:<11}", "")?;
+        for (name, width) in COLUMNS {
+            match width {
+                0 => write!(out, "  {name}")?,
+                _ => write!(out, "{name:>width$}")?,
+            }
+        }
+        let Optimum { expected_value, clicks, impressions, spend } = &self.optimum;
+        writeln!(
+            out,
+            "\n{:<11}{impressions:>12}{clicks:>7}{expected_value:>10.3}{:>11}{:>10}{:>10}{:>9}{:>10}  known prices",
+            "optimum",
+            "1.0000",
+            spend.to_string(),
+            "–",
+            "–",
+            "–"
+        )?;
+        for line in &self.strategies {
+            writeln!(
+                out,
+                "{:<11}{:>12}{:>7}{:>10.3}{:>11.4}{:>10}{:>8.3} %{:>9}{:>10.2}  {}",
+                line.name,
+                line.impressions,
+                line.clicks,
+                line.expected_value,
+                line.fraction_of_optimum,
+                line.spend.to_string(),
+                line.overspend_fraction * 100.0,
+                line.ecpc.map_or("–".to_owned(), |ecpc| format!("{ecpc:.2}")),
+                line.profit,
+                line.tuned_on
+            )?;
+        }
+        writeln!(out, "\nA click is paid with {:.2} fen. What this cannot tell:", self.payoff)?;
+        for note in &self.notes {
+            writeln!(out, "- {note}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! What the bidder itself would have bought: its pacing, pricing and market curves, fed with what a bidder sees.
+//!
+//! A log has no times, so an episode is a day of UTC that its auctions divide evenly. Notices come at once.
+
+use std::time::Duration;
+
+use haggle_domain::{
+    AuctionType, Budget, Campaign, CampaignKey, CpmMicros, ExchangeKey, Flight, Goal, Micros, Pacing,
+    Targeting, Timestamp,
+};
+use haggle_learning::Prediction;
+use haggle_strategies::pacing::{DayPlan, Pacer};
+use haggle_strategies::{Market, pricing};
+
+use crate::replay::auction::{Auction, Episodes, Seen, Strategy, cost};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// How often the pacer is asked at most.
+const TICK: Duration = Duration::from_secs(1);
+/// So many prices later the market's curve is prepared again.
+const PREPARED_EVERY: u32 = 1_000;
+
+pub(super) struct Ours {
+    campaign: Campaign,
+    auction: AuctionType,
+    plan: DayPlan,
+    pacer: Pacer,
+    market: Market,
+    exchange: ExchangeKey,
+    told: u32,
+    episodes: Episodes,
+    /// The day's start, and its auctions so far.
+    day: Timestamp,
+    passed: u64,
+    ticked: Timestamp,
+    spent: Micros,
+}
+
+impl Ours {
+    /// A campaign for clicks of up to `click` each, at bids of up to `max_bid`.
+    pub(super) fn new(click: Micros, max_bid: CpmMicros, auction: Auction, episodes: Episodes) -> Self {
+        let campaign = Campaign {
+            id: "replay".into(),
+            key: CampaignKey::of("replay"),
+            name: String::new(),
+            advertiser_domain: String::new(),
+            categories: Vec::new(),
+            app_bundle: String::new(),
+            language: String::new(),
+            deals: Vec::new(),
+            goal: Goal::Cpc { max: click },
+            budget: Budget { daily: Some(episodes.budget), total: None },
+            flight: Flight { start: Timestamp(i64::MIN), end: Timestamp::MAX },
+            pacing: Pacing::Even,
+            zone: Default::default(),
+            dayparts: Vec::new(),
+            targeting: Targeting::default(),
+            frequency: Default::default(),
+            max_bid,
+            creatives: Vec::new(),
+        };
+        Self {
+            plan: DayPlan::of(&campaign, Timestamp::default()),
+            campaign,
+            auction: match auction {
+                Auction::First => AuctionType::First,
+                Auction::Second => AuctionType::SecondPlus,
+            },
+            pacer: Pacer::default(),
+            market: Market::default(),
+            exchange: ExchangeKey::of("replay"),
+            told: 0,
+            episodes,
+            day: Timestamp::default(),
+            passed: 0,
+            ticked: Timestamp::default(),
+            spent: Micros::ZERO,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let micros = u128::from(self.passed) * DAY.as_micros() / self.episodes.auctions.get() as u128;
+        self.day + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+impl Strategy for Ours {
+    fn begin(&mut self, _: &Episodes) {
+        if self.passed > 0 {
+            self.day = self.day + DAY;
+        }
+        self.plan = DayPlan::of(&self.campaign, self.day);
+        self.pacer = Pacer::default();
+        (self.passed, self.ticked, self.spent) = (0, self.day, Micros::ZERO);
+    }
+
+    fn bid(&mut self, ctr: f64) -> Option<CpmMicros> {
+        let (now, budget, pacing) = (self.now(), self.episodes.budget, self.campaign.pacing);
+        if self.passed == 0 || now.since(self.ticked) >= TICK {
+            self.pacer.tick(now, &self.plan, self.spent, budget);
+            self.ticked = now;
+        }
+        let prediction = Prediction { click: ctr as f32, conversion: 0.0 };
+        let value = pricing::value(&self.campaign.goal, &prediction, Micros::ZERO);
+        let bid = pricing::bid(
+            value,
+            self.pacer.multiplier(pacing),
+            self.auction,
+            self.market.curve(self.exchange),
+            CpmMicros::ZERO,
+            self.campaign.max_bid,
+        );
+        let allowance = Pacer::allowance(pacing, now, &self.plan, budget);
+        let affordable = self.spent.saturating_add(cost(bid)) <= allowance.min(budget);
+        (bid > CpmMicros::ZERO && affordable).then_some(bid)
+    }
+
+    fn seen(&mut self, seen: Seen) {
+        if let Seen::Won(paid) = seen {
+            self.spent += paid;
+        }
+        self.passed += 1;
+    }
+
+    fn told(&mut self, price: CpmMicros) {
+        self.market.observe(self.exchange, price);
+        self.told += 1;
+        if self.told % PREPARED_EVERY == 0 {
+            self.market.prepare();
+        }
+    }
+}
