@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use haggle::exit::Exit;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 /// Where a real log lies; says so where it does not.
@@ -76,6 +78,73 @@ fn figures_of_2997_in_episodes_come_out_to_the_digit() {
     assert_eq!(line(&report, "linear")["clicks"], 71);
     let optima = ["1/16", "1/8", "1/4", "1/2"].map(|fraction| with(fraction)["optimum"]["clicks"].clone());
     assert_eq!((&report["optimum"]["clicks"], optima), (&86.into(), [122, 181, 270, 399].map(Value::from)));
+}
+
+/// The published rules' nine cells: how much of what known prices would have bought the bidder bought, knowing nothing before.
+/// 2997's first third is dearer than the rest, and a budget that is spread evenly over it cannot reach more than 0.947.
+#[test]
+fn ours_keeps_most_of_the_known_price_optimum_and_never_overspends() {
+    for (file, least) in [
+        ("rlb_2997.test.theta.txt.gz", [0.93, 0.975, 0.985]),
+        ("sam_1458.test.tsv.gz", [0.975, 0.985, 0.99]),
+        ("sam_2259.test.tsv.gz", [0.985, 0.985, 0.99]),
+    ] {
+        let Some(log) = real(file) else { continue };
+        for (fraction, least) in ["1/64", "1/16", "1/4"].iter().zip(least) {
+            let report = report(&[&log, "--budget-fraction", fraction]);
+            let ours = line(&report, "ours");
+            let reached = ours["fraction_of_optimum"].as_f64().unwrap();
+            assert!(reached >= least, "{file} {fraction}: {reached}");
+            assert!(ours["overspend_fraction"].as_f64().unwrap() <= 0.0, "{file} {fraction}");
+        }
+    }
+}
+
+/// Auctions whose prices and click rates are drawn evenly from their logarithms, independent of each other.
+fn made_up(path: &Path, count: usize) {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut text = String::new();
+    for _ in 0..count {
+        let price = 10f64.powf(random.random_range(0.7..2.4)).round();
+        let ctr: f64 = 10f64.powf(random.random_range(-4.0..-2.0));
+        let clicked = u8::from(random.random_bool(ctr));
+        text += &format!("{clicked}\t{price}\t{ctr:.6}\n");
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn ours_finds_its_price_whatever_a_click_is_said_to_be_worth() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made.log");
+    made_up(&path, 40_000);
+    let log = path.to_str().unwrap();
+    for max_cpc in ["40", "400", "4000"] {
+        let report = report(&[log, "--budget-fraction", "1/8", "--max-cpc", max_cpc]);
+        let reached = line(&report, "ours")["fraction_of_optimum"].as_f64().unwrap();
+        assert!(reached > 0.97, "{max_cpc}: {reached}");
+    }
+    // Where the winner pays its bid, shading has to find out what the market asks.
+    let report = report(&[log, "--budget-fraction", "1/8", "--auction", "first"]);
+    let [ours, linear] = ["ours", "linear"].map(|name| line(&report, name));
+    assert!(ours["expected_value"].as_f64() > linear["expected_value"].as_f64(), "{report}");
+    assert!(ours["overspend_fraction"].as_f64().unwrap() <= 0.0);
+    for strategy in report["strategies"].as_array().unwrap() {
+        // One purchase of at most 400 fen beyond it, which the rules of such logs allow.
+        let budget = report["budget"].as_f64().unwrap();
+        assert!(strategy["spend"].as_f64().unwrap() <= budget + 400.0, "{strategy}");
+    }
+}
+
+#[test]
+fn a_seed_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made.log");
+    made_up(&path, 2_000);
+    let with = |seed| report(&[path.to_str().unwrap(), "--seed", seed]);
+    let throttled = |report: &Value| line(report, "throttling")["impressions"].clone();
+    assert_eq!(with("1"), with("1"));
+    assert_ne!(throttled(&with("1")), throttled(&with("2")));
 }
 
 #[test]

@@ -9,13 +9,17 @@ use std::time::Duration;
 use haggle_domain::{Campaign, Micros, Pacing, Timestamp};
 
 /// The least multiplier: a campaign never stops probing what it could buy.
-const LEAST: f64 = 0.05;
-/// Seconds over which observed spend is smoothed.
-const MEMORY_S: f64 = 1200.0;
-/// How fast the multiplier moves, in e-foldings an hour at full error.
-const GAIN_PER_HOUR: f64 = 3.0;
+const LEAST: f64 = 0.001;
+/// How far the multiplier's logarithm moves for as much error as is usual: the square root of the sum of all squares.
+const GAIN: f64 = 1.0;
+/// The error that is taken for usual before any was seen, as a share of the day's budget: an even minute's spend.
+const FIRST_ERROR: f64 = 1.0 / 1440.0;
+/// Seconds over which errors are forgotten.
+const MEMORY_S: f64 = 86_400.0;
+/// The longest step of which it is known what was spent in it, in seconds.
+const LONGEST_S: f64 = 900.0;
 /// A plan step this long (in seconds of the day) may always be spent ahead.
-const SLACK_S: f64 = 1200.0;
+const SLACK_S: f64 = 3600.0;
 
 /// One day of a campaign: which of its minutes are for bidding.
 #[derive(Clone, Debug)]
@@ -73,18 +77,23 @@ pub fn in_daypart(campaign: &Campaign, now: Timestamp) -> bool {
 }
 
 /// The controller of one campaign's day.
+///
+/// The multiplier is 1 ÷ (1 + the price of money), and that price is learned as the dual of the budget: it falls while less is
+/// spent than an even spread of what is left would spend, and rises while more is (Balseiro and Gur 2019). Steps are in the
+/// logarithm and measured by the errors seen so far (Duchi, Hazan and Singer 2011), so the same controller serves budgets and
+/// values of every scale, and campaigns that win twice a day or twice a second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pacer {
     multiplier: f64,
-    /// Spend per second, smoothed; currency units.
-    rate: f64,
+    /// Sum of the squares of errors, each a share of the day's budget; the old ones are forgotten.
+    squares: f64,
     last: Option<(Timestamp, Micros)>,
 }
 
 impl Default for Pacer {
     fn default() -> Self {
         // Starting low costs minutes; starting high costs the morning's budget.
-        Self { multiplier: 0.5, rate: 0.0, last: None }
+        Self { multiplier: 0.5, squares: FIRST_ERROR * FIRST_ERROR, last: None }
     }
 }
 
@@ -97,34 +106,43 @@ impl Pacer {
         }
     }
 
-    /// Steers by what was spent since the last call. `spent` is the day's spend so far, `budget` the day's budget.
-    pub fn tick(&mut self, now: Timestamp, plan: &DayPlan, spent: Micros, budget: Micros) {
+    /// Goes on with another day's money. What was learned of the market stays.
+    pub fn begin_day(&mut self) {
+        self.last = None;
+    }
+
+    /// Steers by what was spent since the last call. `spent` is the day's spend so far, `budget` the day's budget. `held_back`
+    /// says that the plan keeps money from bids: what they would have spent is not seen then, but it is more than there was.
+    pub fn tick(&mut self, now: Timestamp, plan: &DayPlan, spent: Micros, budget: Micros, held_back: bool) {
         let Some((last, last_spent)) = self.last.replace((now, spent)) else { return };
         let seconds = now.since(last).as_secs_f64();
         if seconds <= 0.0 {
             self.last = Some((last, last_spent));
             return;
         }
-        let keep = (-seconds / MEMORY_S).exp();
-        let current = (spent - last_spent).to_f64().max(0.0) / seconds;
-        self.rate = self.rate * keep + current * (1.0 - keep);
         let share_left = 1.0 - plan.share(now);
         // How much biddable time the coming second has is how far the plan moves in it.
         let ahead = Duration::from_secs(60);
         let share_per_second = (plan.share(now + ahead) - plan.share(now)) / 60.0;
-        if share_per_second <= 0.0 || share_left <= 0.0 {
+        if share_per_second <= 0.0 || share_left <= 0.0 || budget <= Micros::ZERO {
             return;
         }
-        let left = budget.minus_or_zero(spent).to_f64();
-        let wanted = left / share_left * share_per_second;
-        let error = if wanted > 0.0 { ((wanted - self.rate) / wanted).clamp(-1.0, 1.0) } else { -1.0 };
-        let step = GAIN_PER_HOUR * error * (seconds / 3600.0).min(0.25);
-        self.multiplier = (self.multiplier * step.exp()).clamp(LEAST, 1.0);
+        let step = share_per_second * seconds.min(LONGEST_S);
+        let left = budget.minus_or_zero(spent);
+        let error = if held_back || left == Micros::ZERO {
+            -step
+        } else {
+            let of_budget = |money: Micros| money.to_f64() / budget.to_f64();
+            of_budget(left) / share_left * step - of_budget((spent - last_spent).max(Micros::ZERO))
+        };
+        self.squares = self.squares * (-seconds / MEMORY_S).exp() + error * error;
+        let moved = GAIN * error / self.squares.sqrt();
+        self.multiplier = (self.multiplier * moved.exp()).clamp(LEAST, 1.0);
     }
 
-    /// Whether time alone changes nothing: nothing was spent lately, and the multiplier has risen as far as it can.
+    /// Whether time alone changes nothing: the multiplier has risen as far as it can.
     pub fn is_settled(&self) -> bool {
-        self.multiplier >= 1.0 && self.rate < 1e-6
+        self.multiplier >= 1.0
     }
 
     /// How much of the day's budget may be out (spent, and expected to be spent from what is reserved) by now.
@@ -178,8 +196,15 @@ mod tests {
             let now = hour(0) + Duration::from_secs(step * 60);
             let allowed = Pacer::allowance(Pacing::Even, now, &plan, budget_micros).to_f64();
             let wish = full_rate_per_hour(step / 60) / 60.0 * pacer.multiplier(Pacing::Even);
+            let spent_before = spent;
             spent += wish.min((allowed - spent).max(0.0));
-            pacer.tick(now, &plan, Micros((spent * 1e6) as i64), budget_micros);
+            pacer.tick(
+                now,
+                &plan,
+                Micros((spent * 1e6) as i64),
+                budget_micros,
+                wish > allowed - spent_before,
+            );
             if step % 60 == 59 {
                 by_hour.push(spent);
             }
@@ -206,6 +231,49 @@ mod tests {
     fn even_pacing_follows_a_market_that_peaks_in_the_evening() {
         let (_, spent) = spend_a_day(|hour| if hour >= 18 { 8.0 } else { 1.2 }, 24.0);
         assert!(spent > 22.0 && spent <= 24.0, "{spent}");
+    }
+
+    #[test]
+    fn bids_that_are_far_too_high_come_down_although_the_plan_keeps_spend_even() {
+        let plan = DayPlan::of(&campaign(vec![]), hour(0));
+        let budget = Micros::from_units(24);
+        // Full bids would spend the budget a hundred times over; the plan lets through what it may.
+        let (mut pacer, mut spent) = (Pacer::default(), Micros::ZERO);
+        for step in 0..12 * 60 {
+            let now = hour(0) + Duration::from_secs(step * 60);
+            let room = Pacer::allowance(Pacing::Even, now, &plan, budget).minus_or_zero(spent);
+            let wish = Micros((100.0 / 60.0 * 1e6 * pacer.multiplier(Pacing::Even)) as i64);
+            spent += wish.min(room);
+            pacer.tick(now, &plan, spent, budget, wish > room);
+        }
+        let multiplier = pacer.multiplier(Pacing::Even);
+        assert!((0.008..0.0125).contains(&multiplier), "{multiplier}");
+        pacer.begin_day();
+        pacer.tick(hour(24), &DayPlan::of(&campaign(vec![]), hour(24)), Micros::ZERO, budget, false);
+        assert!(
+            (pacer.multiplier(Pacing::Even) - multiplier).abs() < 1e-12,
+            "a new day begins with what is known"
+        );
+    }
+
+    #[test]
+    fn a_campaign_that_wins_seldom_is_steered_as_well() {
+        // A purchase costs a fiftieth of the budget, and full bids would win 20 times as often as the budget lasts.
+        let plan = DayPlan::of(&campaign(vec![]), hour(0));
+        let budget = Micros::from_units(50);
+        let (mut pacer, mut spent, mut due) = (Pacer::default(), 0, 0.0);
+        for step in 0..24 * 60 {
+            let now = hour(0) + Duration::from_secs(step * 60);
+            due += 1_000.0 / 1_440.0 * pacer.multiplier(Pacing::Even);
+            let affordable =
+                Pacer::allowance(Pacing::Even, now, &plan, budget) >= Micros::from_units(spent + 1);
+            if due >= 1.0 && affordable {
+                (spent, due) = (spent + 1, 0.0);
+            }
+            pacer.tick(now, &plan, Micros::from_units(spent), budget, due >= 1.0);
+        }
+        let multiplier = pacer.multiplier(Pacing::Even);
+        assert!(spent >= 47 && (0.03..0.08).contains(&multiplier), "{spent} {multiplier}");
     }
 
     #[test]

@@ -423,7 +423,7 @@ impl CampaignMachine {
             self.record(Event::BudgetLapsed { amount: unspent }, now, effects);
         }
         self.record(Event::BudgetOpened { day, amount: Micros::ZERO }, now, effects);
-        self.pacer = Pacer::default();
+        self.pacer.begin_day();
     }
 
     /// Makes today's money what the configuration says: the daily budget, within what the total one leaves.
@@ -463,7 +463,8 @@ impl CampaignMachine {
     fn pace(&mut self, now: Timestamp) {
         let spent = self.books.ledger.settled_today();
         let budget = self.days_budget();
-        self.pacer.tick(now, &self.plan, spent, budget);
+        let held_back = self.short && self.in_lease() < self.least();
+        self.pacer.tick(now, &self.plan, spent, budget, held_back);
         self.live.set_multiplier(self.pacer.multiplier(self.campaign.pacing));
     }
 

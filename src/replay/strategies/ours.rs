@@ -34,6 +34,8 @@ pub(super) struct Ours {
     passed: u64,
     ticked: Timestamp,
     spent: Micros,
+    /// The plan kept money from a bid since the last tick.
+    held_back: bool,
 }
 
 impl Ours {
@@ -75,6 +77,7 @@ impl Ours {
             passed: 0,
             ticked: Timestamp::default(),
             spent: Micros::ZERO,
+            held_back: false,
         }
     }
 
@@ -90,14 +93,15 @@ impl Strategy for Ours {
             self.day = self.day + DAY;
         }
         self.plan = DayPlan::of(&self.campaign, self.day);
-        self.pacer = Pacer::default();
+        self.pacer.begin_day();
         (self.passed, self.ticked, self.spent) = (0, self.day, Micros::ZERO);
     }
 
     fn bid(&mut self, ctr: f64) -> Option<CpmMicros> {
         let (now, budget, pacing) = (self.now(), self.episodes.budget, self.campaign.pacing);
         if self.passed == 0 || now.since(self.ticked) >= TICK {
-            self.pacer.tick(now, &self.plan, self.spent, budget);
+            self.pacer.tick(now, &self.plan, self.spent, budget, self.held_back);
+            self.held_back = false;
             self.ticked = now;
         }
         let prediction = Prediction { click: ctr as f32, conversion: 0.0 };
@@ -111,8 +115,9 @@ impl Strategy for Ours {
             self.campaign.max_bid,
         );
         let allowance = Pacer::allowance(pacing, now, &self.plan, budget);
-        let affordable = self.spent.saturating_add(cost(bid)) <= allowance.min(budget);
-        (bid > CpmMicros::ZERO && affordable).then_some(bid)
+        let out = self.spent.saturating_add(cost(bid));
+        self.held_back |= out > allowance && out <= budget;
+        (bid > CpmMicros::ZERO && out <= allowance.min(budget)).then_some(bid)
     }
 
     fn seen(&mut self, seen: Seen) {
