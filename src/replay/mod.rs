@@ -98,6 +98,8 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
         },
         payoff,
         optimum: Optimum::of(&best),
+        optimum_in_episodes: (episodes > 1)
+            .then(|| Optimum::of(&optimum::in_episodes(&log.rows, &setting.episodes))),
         strategies,
         notes: report::notes(args.auction, itself, episodes),
     })

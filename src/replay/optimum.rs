@@ -2,7 +2,7 @@
 
 use haggle_domain::Micros;
 
-use super::auction::{Bought, cost};
+use super::auction::{Bought, Episodes, cost};
 use super::log::Row;
 
 /// What a purchase of the auctions with the most predicted clicks for their price buys: each in that order that the rest of
@@ -28,8 +28,24 @@ pub fn optimum(rows: &[Row], budget: Micros) -> Bought {
     bought
 }
 
+/// The same with a budget for each episode.
+pub fn in_episodes(rows: &[Row], episodes: &Episodes) -> Bought {
+    rows.chunks(episodes.auctions.get()).map(|rows| optimum(rows, episodes.budget)).fold(
+        Bought::default(),
+        |sum, part| Bought {
+            impressions: sum.impressions + part.impressions,
+            clicks: sum.clicks + part.clicks,
+            value: sum.value + part.value,
+            spend: sum.spend + part.spend,
+            overspend: Micros::ZERO,
+        },
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use haggle_domain::CpmMicros;
     use proptest::prelude::*;
 
@@ -49,6 +65,8 @@ mod tests {
             let budget = Micros(budget * 10);
             let greedy = optimum(&rows, budget);
             prop_assert!(greedy.spend <= budget);
+            let whole = Episodes { auctions: NonZeroUsize::new(rows.len()).unwrap(), budget };
+            prop_assert_eq!(in_episodes(&rows, &whole), greedy);
             let best = (0..1u32 << rows.len())
                 .filter_map(|chosen| {
                     let taken = || rows.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1).map(|(_, row)| row);

@@ -33,6 +33,8 @@ pub struct Report {
     pub payoff: f64,
     /// What could have been bought with known prices.
     pub optimum: Optimum,
+    /// The same with no money moved between episodes, where there are several.
+    pub optimum_in_episodes: Option<Optimum>,
     /// What each strategy bought.
     pub strategies: Vec<Line>,
     /// What the log cannot tell.
@@ -98,6 +100,16 @@ impl Optimum {
             spend: units(bought.spend),
         }
     }
+
+    fn write(&self, name: &str, with: &str, best: f64, out: &mut String) -> std::fmt::Result {
+        let Self { expected_value, clicks, impressions, spend } = self;
+        let (fraction, spend) = (part(*expected_value, best), spend.to_string());
+        writeln!(
+            out,
+            "{name:<11}{impressions:>12}{clicks:>7}{expected_value:>10.3}{fraction:>11.4}{spend:>10}{:>10}{:>9}{:>10}  {with}",
+            "–", "–", "–"
+        )
+    }
 }
 
 impl Line {
@@ -152,7 +164,7 @@ pub(super) fn notes(auction: Auction, itself: bool, episodes: usize) -> Vec<Stri
     }
     if episodes > 1 {
         notes.push(
-            "the optimum spends one budget over the whole log; no strategy may move money between episodes"
+            "the optimum spends one budget over the whole log; strategies may not move money between episodes"
                 .to_owned(),
         );
     }
@@ -195,17 +207,11 @@ impl Report {
                 _ => write!(out, "{name:>width$}")?,
             }
         }
-        let Optimum { expected_value, clicks, impressions, spend } = &self.optimum;
-        writeln!(
-            out,
-            "\n{:<11}{impressions:>12}{clicks:>7}{expected_value:>10.3}{:>11}{:>10}{:>10}{:>9}{:>10}  known prices",
-            "optimum",
-            "1.0000",
-            spend.to_string(),
-            "–",
-            "–",
-            "–"
-        )?;
+        writeln!(out)?;
+        self.optimum.write("optimum", "known prices", self.optimum.expected_value, out)?;
+        if let Some(optimum) = &self.optimum_in_episodes {
+            optimum.write("… episodes", "known prices, in each episode", self.optimum.expected_value, out)?;
+        }
         for line in &self.strategies {
             writeln!(
                 out,
@@ -227,5 +233,60 @@ impl Report {
             writeln!(out, "- {note}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let budget = Micros(10_000);
+        let best =
+            Bought { impressions: 40, clicks: 5, value: 4.0, spend: Micros(10_000), overspend: Micros::ZERO };
+        let over = Bought { value: 3.0, spend: Micros(10_015), overspend: Micros(15), ..best };
+        let none = Bought::default();
+        let line =
+            |name, from: &str, bought| Line::of(name, from.to_owned(), bought, budget, best.value, 0.25);
+        Report {
+            log: "a.log".to_owned(),
+            auctions: 100,
+            clicks: 7,
+            bad_rows: 0,
+            episodes: 2,
+            budget: units(budget),
+            auction: "second",
+            payoff: 0.25,
+            optimum: Optimum::of(&best),
+            optimum_in_episodes: Some(Optimum { expected_value: 3.5, ..Optimum::of(&best) }),
+            strategies: vec![line("linear", "b.log", &over), line("ours", "nothing", &none)],
+            notes: notes(Auction::Second, false, 1)[2..3].to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_table_stands_in_columns() {
+        let wanted = "\
+a.log: 100 auctions, 7 clicks; second price, budget 1000 in 2 episodes (1/1000 fen)
+
+            impressions clicks  expected of optimum     spend overspend     eCPC    profit  tuned on
+optimum              40      5     4.000     1.0000      1000         –        –         –  known prices
+… episodes           40      5     3.500     0.8750      1000         –        –         –  known prices, in each episode
+linear               40      5     3.000     0.7500    1001.5   0.150 %     0.20      0.25  b.log
+ours                  0      0     0.000     0.0000         0   0.000 %        –      0.00  nothing
+
+A click is paid with 0.25 fen. What this cannot tell:
+- prices stay what they were: rivals do not answer other bids
+";
+        assert_eq!(report().text(), wanted);
+    }
+
+    #[test]
+    fn spend_is_whole_in_json_where_it_is_whole() {
+        let json = serde_json::to_value(report()).unwrap();
+        assert_eq!((&json["budget"], &json["optimum"]["clicks"]), (&1_000.into(), &5.into()));
+        let [linear, ours] = [0, 1].map(|at| &json["strategies"][at]);
+        assert_eq!((&linear["spend"], &linear["overspend_fraction"]), (&1_001.5.into(), &0.0015.into()));
+        assert_eq!((&ours["spend"], &ours["ecpc"]), (&0.into(), &serde_json::Value::Null));
     }
 }
