@@ -88,7 +88,7 @@ fn fraction(text: &str) -> Result<Fraction, String> {
         (Some((above, below)), _) => (number(above), number(below)),
         (None, Some((whole, part))) => {
             let scale = u32::try_from(part.len()).ok().and_then(|digits| 10u64.checked_pow(digits));
-            let sum = |whole: u64, part: u64| Some(whole.checked_mul(scale?)?.checked_add(part)?);
+            let sum = |whole: u64, part: u64| whole.checked_mul(scale?)?.checked_add(part);
             (number(whole).zip(number(part)).and_then(|(whole, part)| sum(whole, part)), scale)
         }
         (None, None) => (number(text), Some(1)),

@@ -130,7 +130,7 @@ impl Strategy for Ours {
     fn told(&mut self, price: CpmMicros) {
         self.market.observe(self.exchange, price);
         self.told += 1;
-        if self.told % PREPARED_EVERY == 0 {
+        if self.told.is_multiple_of(PREPARED_EVERY) {
             self.market.prepare();
         }
     }
