@@ -20,6 +20,7 @@ use crate::generate;
 use crate::ledger;
 use crate::load;
 use crate::model;
+use crate::ope;
 use crate::privacy;
 use crate::replay;
 use crate::server::{Node, Stopped, journal_exit};
@@ -49,6 +50,8 @@ enum Command {
     Model(model::ModelCommand),
     /// Replay recorded auctions, and compare what bidding strategies, and the bidder itself, would have bought.
     Replay(replay::ReplayArgs),
+    /// Estimate what another policy would have earned, from a log with propensities.
+    Ope(ope::OpeArgs),
     /// Make requests and campaigns to try a bidder's speed with, or clicks to train models on.
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
@@ -127,6 +130,7 @@ pub fn run() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Model(command) => model::run(command),
         Command::Replay(args) => replay::run(&args),
+        Command::Ope(args) => ope::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::BenchEmpty => bench::run_empty(),
         Command::Generate(command) => generate::run(&command),

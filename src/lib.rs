@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod load;
 pub mod metrics;
 pub mod model;
+pub mod ope;
 pub mod price;
 pub mod privacy;
 pub mod replay;

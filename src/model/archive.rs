@@ -4,12 +4,12 @@
 //! Labels are joined exactly as the learner does, so what a model of archives learns is what the model that learns while it
 //! bids was taught. Campaigns that are not configured any more teach nothing: their ads' features are not known.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
-use haggle_domain::{Event, Timestamp};
+use haggle_domain::{BidId, Event, Timestamp};
 use haggle_learning::data::ReadReport;
 use haggle_learning::{
     Batch, Example, ExampleKind, JoinerSettings, LabelJoiner, ad_features, push_archived,
@@ -26,7 +26,7 @@ const CHUNK: usize = 4_096;
 const MOST_PENDING: usize = 1_000_000;
 
 /// A journal that is read from its beginning.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     journal: EmbeddedJournal,
     catalog: Catalog,
     joiner: LabelJoiner,
@@ -37,6 +37,18 @@ pub(super) struct Archive {
     report: ReadReport,
     /// Impressions of campaigns that are not configured.
     unknown: u64,
+    /// Of each impression that waits for its label its record and propensity, where somebody wants them.
+    shown: Option<HashMap<BidId, (u64, f32)>>,
+}
+
+/// An impression with its label, and how probable its creative was.
+pub(crate) struct Shown {
+    /// What a model learns from it.
+    pub(crate) example: Example,
+    /// The number of its record in the journal.
+    pub(crate) record: u64,
+    /// The probability with which its creative was drawn.
+    pub(crate) propensity: f32,
 }
 
 impl Drop for Archive {
@@ -53,7 +65,7 @@ impl Archive {
     /// # Errors
     ///
     /// The configuration is wrong, the journal cannot be read, or a node has it open.
-    pub(super) fn open(config: &Path) -> Result<Self, ExitError> {
+    pub(crate) fn open(config: &Path) -> Result<Self, ExitError> {
         let loaded = config::load(Some(config), &SettingsLayer::default())?;
         let folder = loaded.settings.data.join("journal");
         if !folder.is_dir() {
@@ -80,6 +92,7 @@ impl Archive {
             cursor: 0,
             report: ReadReport::default(),
             unknown: 0,
+            shown: None,
         })
     }
 
@@ -95,6 +108,41 @@ impl Archive {
             }
         }
         Ok(count(batch))
+    }
+
+    /// Remembers propensities, for [`Archive::next_shown`].
+    pub(crate) fn with_propensities(mut self) -> Self {
+        self.shown = Some(HashMap::new());
+        self
+    }
+
+    /// The next impression whose click window is over; each comes once, however late a click is. `None` at the end.
+    pub(crate) fn next_shown(&mut self) -> Result<Option<Shown>, ExitError> {
+        loop {
+            match self.ready.pop_front() {
+                Some(example) if example.kind == ExampleKind::Click => {
+                    let known = self.shown.as_mut().and_then(|shown| shown.remove(&example.bid));
+                    if let Some((record, propensity)) = known {
+                        return Ok(Some(Shown { example, record, propensity }));
+                    }
+                }
+                Some(_) => {}
+                None if self.cursor < self.end => self.read()?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// What an example's ad is called, `campaign/creative`, and its features; `None` and counted where it is not configured.
+    pub(crate) fn ad(&mut self, example: &Example) -> Option<(String, Vec<u32>)> {
+        let found = self.catalog.get(example.bid.campaign).and_then(|entry| {
+            let at = usize::from(example.creative);
+            let creative = entry.campaign.creatives.get(at)?;
+            let name = format!("{}/{}", entry.campaign.id, creative.id);
+            Some((name, ad_features(&entry.campaign, at).to_vec()))
+        });
+        self.unknown += u64::from(found.is_none());
+        found
     }
 
     fn push(&mut self, batch: &mut Batch, example: &Example) {
@@ -129,7 +177,12 @@ impl Archive {
             self.cursor = offset + 1;
             self.advance(record.at);
             match &record.event {
-                Event::Impression { decision } => self.joiner.impression(decision, record.at),
+                Event::Impression { decision } => {
+                    self.joiner.impression(decision, record.at);
+                    if let Some(shown) = &mut self.shown {
+                        shown.entry(decision.bid).or_insert((offset, decision.propensity));
+                    }
+                }
                 Event::Click { decision } => self.joiner.click(decision, record.at),
                 Event::Conversion { decision, .. } => self.joiner.conversion(decision),
                 Event::UserOptedOut { user } | Event::UserErased { user } => {
@@ -152,7 +205,7 @@ impl Archive {
     }
 
     /// Impressions of campaigns that are not configured, which were left out.
-    pub(super) fn unknown(&self) -> u64 {
+    pub(crate) fn unknown(&self) -> u64 {
         self.unknown
     }
 }

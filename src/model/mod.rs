@@ -32,8 +32,10 @@ pub use self::args::{
 };
 pub use self::folder::Manifest;
 
-use self::folder::{RowKind, Saved, meaning};
+pub(crate) use self::archive::Archive;
 pub(crate) use self::input::Progress;
+
+use self::folder::{RowKind, Saved, meaning};
 use self::input::{each_batch, feature_index, fields};
 use self::report::{EvaluateReport, TrainReport, left_out, rate_log_loss};
 use self::train::{Pass, judge, judge_held, kind_of, pass, settings};
@@ -86,7 +88,7 @@ pub fn run(command: ModelCommand) -> Result<(), ExitError> {
     }
 }
 
-fn to_json(report: &impl serde::Serialize) -> Result<String, ExitError> {
+pub(crate) fn to_json(report: &impl serde::Serialize) -> Result<String, ExitError> {
     serde_json::to_string(report)
         .map_err(|error| ExitError::new(Exit::Internal, format!("cannot write the report: {error}")))
 }

@@ -97,8 +97,9 @@ impl Flaw {
 }
 
 impl BadRows {
+    /// Counts a bad row, and keeps what is wrong with it if it is one of the first.
     #[cold]
-    pub(super) fn add(&mut self, line: u64, flaw: Flaw) {
+    pub fn add(&mut self, line: u64, flaw: Flaw) {
         self.count += 1;
         if self.first.len() < SHOWN {
             self.first.push(BadRow { line, flaw });

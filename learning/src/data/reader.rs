@@ -415,7 +415,7 @@ impl Labels {
     }
 }
 
-fn csv_header(records: &mut Records<Source>) -> std::io::Result<Vec<String>> {
+pub(super) fn csv_header(records: &mut Records<Source>) -> std::io::Result<Vec<String>> {
     let Some((text, ends)) = records.next()? else { return Ok(Vec::new()) };
     let starts = std::iter::once(0).chain(ends.iter().copied());
     let fields = starts.zip(ends).map(|(from, to)| text.get(from..*to).unwrap_or_default());
