@@ -27,7 +27,7 @@ pub struct OpeArgs {
     /// The log: a table in the format of the Open Bandit Dataset, or the configuration of a node.
     #[arg(value_name = "LOG")]
     pub log: PathBuf,
-    /// The policy to evaluate: uniform, greedy (the best on other folds), logged (a check: what the log earned), creative=ID (always
+    /// The policy to evaluate: uniform, greedy (the best on two other fifths of the log), logged (a check: what the log earned), creative=ID (always
     /// that one), or a log that the policy made.
     #[arg(long, value_name = "POLICY")]
     pub policy: Policy,

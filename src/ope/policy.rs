@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::log::{Log, Row};
+use super::rewards::FOLDS;
 use crate::exit::{Exit, ExitError};
 
 /// Which policy.
@@ -15,7 +16,7 @@ pub enum Policy {
     Logged,
     /// Each action that is possible is as probable as any other.
     Uniform,
-    /// The action with the best click rate on the other folds.
+    /// The action with the best click rate on two other folds.
     Greedy,
     /// Always this creative, or this item.
     Always(String),
@@ -59,8 +60,10 @@ impl fmt::Display for Policy {
 pub enum Target {
     /// Those of the log, which are known only of what was done.
     Logged,
-    /// By fold, group and place within the group. A policy that learned nothing has one fold for all.
-    Table(Vec<Vec<Vec<f64>>>),
+    /// By group and place within the group.
+    Table(Vec<Vec<f64>>),
+    /// By fold, group and place: what the two folds that follow teach.
+    Learned(Vec<Vec<Vec<f64>>>),
 }
 
 impl Target {
@@ -68,18 +71,22 @@ impl Target {
     pub fn of(&self, fold: usize, group: usize) -> &[f64] {
         match self {
             Self::Logged => &[],
-            Self::Table(folds) => {
-                let own = folds.get(fold).or_else(|| folds.first());
-                own.and_then(|groups| groups.get(group)).map_or(&[], Vec::as_slice)
-            }
+            Self::Table(groups) => groups.get(group).map_or(&[], Vec::as_slice),
+            Self::Learned(folds) => folds.get(fold).and_then(|it| it.get(group)).map_or(&[], Vec::as_slice),
         }
+    }
+
+    /// Whether a model that judges a fold may learn the rows of another. Those that taught the policy are none of them: what was
+    /// lucky there is what the policy does, and a model of the same rows would believe in it too.
+    pub fn leaves(&self, fold: u8, other: u8) -> bool {
+        other != fold && !(matches!(self, Self::Learned(_)) && teaches(fold, other))
     }
 
     /// A row's weight: the policy's probability of what was done by the log's.
     pub fn weight(&self, log: &Log, row: &Row, fold: usize) -> f64 {
         match self {
             Self::Logged => 1.0,
-            Self::Table(_) => {
+            Self::Table(_) | Self::Learned(_) => {
                 let of = self.of(fold, log.group(row));
                 of.get(row.action as usize).copied().unwrap_or_default() / row.propensity
             }
@@ -100,11 +107,11 @@ impl Target {
             of.map(|(probability, logged)| if *logged { 0.0 } else { *probability }).sum()
         };
         let sum: f64 = log.rows.iter().zip(folds).map(|(row, fold)| unknown(row, *fold)).sum();
-        sum / log.rows.len().max(1) as f64
+        sum.abs() / log.rows.len().max(1) as f64
     }
 }
 
-/// The logged policy's name for itself, and the rows that a policy speaks of: a creative that was not possible somewhere
+/// Keeps the rows that a policy speaks of: a creative that was not possible somewhere
 /// cannot be judged there.
 ///
 /// # Errors
@@ -167,7 +174,7 @@ pub fn target(
     other: Option<&Log>,
 ) -> Result<Target, ExitError> {
     let each = |of: &dyn Fn(&[u32]) -> Vec<f64>, log: &Log| {
-        Target::Table(vec![log.groups.iter().map(|(_, actions)| of(actions)).collect()])
+        Target::Table(log.groups.iter().map(|(_, actions)| of(actions)).collect())
     };
     Ok(match (policy, other) {
         (Policy::Logged, _) => Target::Logged,
@@ -178,23 +185,25 @@ pub fn target(
         }
         (Policy::Greedy, _) => greedy(log, folds),
         (Policy::Log(_), Some(other)) => frequencies(log, other)?,
-        (Policy::Log(path), None) => return Err(cannot_be_read(path)),
+        (Policy::Log(path), None) => {
+            return Err(ExitError::new(Exit::Internal, format!("{} was not read", path.display())));
+        }
     })
 }
 
-fn cannot_be_read(path: &Path) -> ExitError {
-    ExitError::new(Exit::Internal, format!("{} was not read", path.display()))
+/// Whether a fold teaches the policy that is judged on another: the two that follow it do.
+fn teaches(judged: u8, fold: u8) -> bool {
+    [1, 2].iter().any(|after| (judged + after) % FOLDS == fold)
 }
 
-/// For each fold the actions that earned best on all others. With few clicks the luckiest of the rarely shown would win, so
+/// For each fold the actions that earned best on two others. With few clicks the luckiest of the rarely shown would win, so
 /// each action starts with one click at the rate of all.
 fn greedy(log: &Log, folds: &[u8]) -> Target {
-    let count = folds.iter().map(|fold| usize::from(*fold) + 1).max().unwrap_or(1);
-    let table = (0..count).map(|fold| {
+    let table = (0..FOLDS).map(|fold| {
         let mut shown = vec![(0.0, 0.0); log.actions.len()];
         let (mut rows, mut clicks) = (0.0, 1.0);
         for (row, of) in log.rows.iter().zip(folds) {
-            if usize::from(*of) == fold {
+            if !teaches(fold, *of) {
                 continue;
             }
             let clicked = f64::from(u8::from(row.clicked));
@@ -219,7 +228,7 @@ fn greedy(log: &Log, folds: &[u8]) -> Target {
         };
         log.groups.iter().map(|(_, actions)| best(actions)).collect::<Vec<_>>()
     });
-    Target::Table(table.collect())
+    Target::Learned(table.collect())
 }
 
 /// How often another log has each action in each group.
@@ -252,5 +261,5 @@ fn frequencies(log: &mut Log, other: &Log) -> Result<Target, ExitError> {
         let total: f64 = actions.iter().filter_map(|action| counts.get(action)).sum();
         table.push(actions.iter().map(|it| counts.get(it).copied().unwrap_or_default() / total).collect());
     }
-    Ok(Target::Table(vec![table]))
+    Ok(Target::Table(table))
 }

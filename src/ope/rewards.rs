@@ -5,6 +5,7 @@
 //! rows, and then the action's own weight has to do.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use haggle_learning::offline::{Learner, Logistic, LogisticSettings};
 use haggle_learning::{Batch, Slot};
@@ -17,8 +18,12 @@ use crate::model::Progress;
 
 /// Parts of the log, each judged by a model of the others.
 pub const FOLDS: u8 = 5;
-/// Passes over the rows. FTRL has settled by then.
-const PASSES: u16 = 5;
+/// Passes over the rows: the smaller the log, the more it takes until FTRL has settled.
+const PASSES: RangeInclusive<usize> = 3..=20;
+/// Rows that are learned in all passes together, where the bounds allow.
+const LEARNED: usize = 200_000;
+/// Steps until predictions sum to the clicks. Where clicks are rare, the first does nearly all.
+const STEPS: u32 = 3;
 /// Of a weight, before anything is learned: 1 by the square of 2.
 const PRECISION: f32 = 0.25;
 /// What makes the deviation of pairs a quarter of that of single features.
@@ -50,39 +55,68 @@ fn push(batch: &mut Batch, context: &Context, action: &Action, label: f32) {
     batch.end(label);
 }
 
-/// Learns the rows of all folds but one, each as often as it counts.
+/// Hands the rows that a model for a fold may learn to `take`, by batches, each row as often as it counts.
+fn each_batch(
+    log: &Log,
+    folds: &[u8],
+    (target, fold): (&Target, u8),
+    counts: &[u8],
+    progress: &Progress,
+    mut take: impl FnMut(&Batch),
+) -> Result<(), ExitError> {
+    let mut batch = Batch::default();
+    for ((row, of), count) in log.rows.iter().zip(folds).zip(counts) {
+        let context = log.contexts.get(row.context as usize);
+        let action = log.possible(log.group(row)).get(row.action as usize);
+        let action = action.and_then(|action| log.actions.get(*action as usize));
+        let Some((context, action)) = context.zip(action).filter(|_| target.leaves(fold, *of)) else {
+            continue;
+        };
+        (0..*count).for_each(|_| push(&mut batch, context, action, f32::from(u8::from(row.clicked))));
+        if batch.len() >= ROWS {
+            progress.check()?;
+            take(&batch);
+            batch.clear();
+        }
+    }
+    take(&batch);
+    Ok(())
+}
+
+/// The model that judges a fold.
 fn learn(
     log: &Log,
     folds: &[u8],
-    but: u8,
+    of: (&Target, u8),
     counts: &[u8],
     progress: &Progress,
 ) -> Result<Logistic, ExitError> {
+    let passes = (LEARNED / log.rows.len().max(1)).clamp(*PASSES.start(), *PASSES.end());
     let settings = LogisticSettings {
         bits: 18,
         rate: 0.5,
         // FTRL's draw to 0 is for all passes together.
-        l2: PRECISION * f32::from(PASSES),
+        l2: PRECISION * passes as f32,
         ..LogisticSettings::default()
     };
     let mut model = Logistic::new(settings).map_err(|error| ExitError::new(Exit::Internal, error))?;
-    let mut batch = Batch::default();
-    for _ in 0..PASSES {
-        for ((row, fold), count) in log.rows.iter().zip(folds).zip(counts) {
-            let context = log.contexts.get(row.context as usize);
-            let action = log.possible(log.group(row)).get(row.action as usize);
-            let action = action.and_then(|action| log.actions.get(*action as usize));
-            let Some((context, action)) = context.zip(action).filter(|_| *fold != but) else { continue };
-            (0..*count).for_each(|_| push(&mut batch, context, action, f32::from(u8::from(row.clicked))));
-            if batch.len() >= ROWS {
-                progress.check()?;
-                model.learn(&batch);
-                batch.clear();
-            }
-        }
-        model.learn(&batch);
-        batch.clear();
+    for _ in 0..passes {
+        each_batch(log, folds, of, counts, progress, |batch| {
+            model.learn(batch);
+        })?;
         model.end_pass();
+    }
+    // Where the bias has settled, predictions sum to the clicks.
+    for _ in 0..STEPS {
+        let (mut clicks, mut predicted, mut out) = (0.0, 0.0, Vec::new());
+        each_batch(log, folds, of, counts, progress, |batch| {
+            model.predict(batch, &mut out);
+            clicks += batch.labels().iter().map(|label| f64::from(*label)).sum::<f64>();
+            predicted += out.iter().map(|it| f64::from(*it)).sum::<f64>();
+        })?;
+        if clicks > 0.0 && predicted > 0.0 {
+            model.shift((clicks / predicted).ln() as f32);
+        }
     }
     Ok(model)
 }
@@ -128,7 +162,7 @@ pub fn terms(
 ) -> Result<Vec<Term>, ExitError> {
     let mut terms = Vec::with_capacity(log.rows.len());
     for fold in 0..FOLDS {
-        let model = learn(log, folds, fold, counts, progress)?;
+        let model = learn(log, folds, (target, fold), counts, progress)?;
         let own =
             log.rows.iter().zip(folds).zip(counts).filter(|((_, of), count)| **of == fold && **count > 0);
         let mut contexts: Vec<u32> = own.clone().map(|((row, _), _)| row.context).collect();
@@ -142,7 +176,7 @@ pub fn terms(
             let expected = match target {
                 // What else it might have done is not in the log; what it did stands for that.
                 Target::Logged => predicted,
-                Target::Table(_) => {
+                Target::Table(_) | Target::Learned(_) => {
                     let probabilities = target.of(usize::from(fold), log.group(row));
                     probabilities.iter().zip(expectations).map(|(p, it)| p * f64::from(*it)).sum()
                 }
