@@ -41,7 +41,7 @@ pub struct OpeArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// The weight above which switch-DR trusts the model alone.
-    #[arg(long, value_name = "WEIGHT", default_value_t = 10.0, value_parser = positive)]
+    #[arg(long, value_name = "WEIGHT", default_value_t = 2.0, value_parser = positive)]
     pub switch: f64,
     /// What the policy earned a row, where that is known: says of each estimator how far it is off, on average over the runs of
     /// the bootstrap.
