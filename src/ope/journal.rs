@@ -63,7 +63,6 @@ pub(super) fn read(config: &Path, bad_rows: u64, progress: &Progress) -> Result<
             .map(|slot| slot.index.to_string())
             .collect();
         let group = builder.group(&format!("{} {}", bid.campaign.0, sizes.join(" ")), |_| Vec::new());
-        // The campaign's own features come first, and the creative's tells it from the others.
         let action = builder.action(&name, || ad);
         shown.entry(group).or_default().insert(action);
         builder.push(Context { group, features: features.clone() }, action, *label, propensity)?;
