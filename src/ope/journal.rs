@@ -34,7 +34,7 @@ pub(super) fn read(config: &Path, bad_rows: u64, progress: &Progress) -> Result<
     let mut batch = Batch::default();
     while let Some(shown_once) = archive.next_shown()? {
         number += 1;
-        if number % LOOK_EVERY == 0 {
+        if number.is_multiple_of(LOOK_EVERY) {
             progress.check()?;
         }
         let Some((name, ad)) = archive.ad(&shown_once.example) else { continue };

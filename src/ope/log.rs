@@ -97,7 +97,7 @@ impl Log {
         let mut builder = Builder::new(path.display().to_string());
         let mut items = Vec::new();
         while let Some(row) = reader.read()? {
-            if builder.log.rows.len() % LOOK_EVERY == 0 {
+            if builder.log.rows.len().is_multiple_of(LOOK_EVERY) {
                 progress.check()?;
             }
             let item = builder.action(&row.item.to_string(), || vec![feature("item", row.item)]);

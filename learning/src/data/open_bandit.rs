@@ -146,6 +146,8 @@ fn row(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn open(text: &str, bad_rows: u64) -> Result<Vec<BanditRow>, String> {
@@ -195,5 +197,17 @@ mod tests {
         }
         assert!(open("a,b\n1,2\n", 0).unwrap_err().contains("`item_id`, `position`"));
         assert!(open("", 0).unwrap_err().contains("its header has no"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_file_holds_rows_that_come_out_can_be_weighted(text in "[0-9a.,\"\n -]{0,200}") {
+            let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+            std::fs::write(file.path(), format!("item_id,position,click,propensity_score\n{text}")).unwrap();
+            let mut log = OpenBandit::open(file.path(), u64::MAX).unwrap();
+            while let Some(row) = log.read().unwrap() {
+                prop_assert!(row.propensity > 0.0 && row.propensity <= 1.0);
+            }
+        }
     }
 }
