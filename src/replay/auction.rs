@@ -150,6 +150,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::log::FEN;
+    // Proptest has one too.
+    use super::Strategy;
     use super::*;
 
     struct Fixed(i64);
