@@ -181,6 +181,12 @@ fn another_policy_is_worth_what_it_would_have_earned() {
     let text =
         String::from_utf8(haggle(&["ope", log.to_str().unwrap(), "--policy", "item=0"]).stdout).unwrap();
     assert!(text.contains("effective sample") && text.contains("switch-DR"), "{text}");
+    // Each row of that item weighs 5, so with a lower threshold all is left to the model, and with a higher one nothing.
+    for (switch, share, like) in [("4", 1.0, "DM"), ("6", 0.0, "DR")] {
+        let report = report(&log, &["--policy", "item=0", "--bootstrap", "0", "--switch", switch]);
+        assert!((number(&report["switched"]) - share).abs() < 1e-9, "{report}");
+        assert!((value(&report, "switch-DR") - value(&report, like)).abs() < 1e-9, "{report}");
+    }
     // Greedy finds an item that is not worse than the others together.
     let greedy = report(&log, &["--policy", "greedy", "--bootstrap", "0"]);
     assert!(value(&greedy, "SNIPS") > 0.09, "{greedy}");

@@ -27,8 +27,8 @@ pub struct OpeArgs {
     /// The log: a table in the format of the Open Bandit Dataset, or the configuration of a node.
     #[arg(value_name = "LOG")]
     pub log: PathBuf,
-    /// The policy to evaluate: uniform, greedy (the best on two other fifths of the log), logged (a check: what the log earned), creative=ID (always
-    /// that one), or a log that the policy made.
+    /// The policy to evaluate: uniform, greedy (the best on two other fifths of the log), logged (a check: what the
+    /// log earned), creative=ID (always that one), or a log that the policy made.
     #[arg(long, value_name = "POLICY")]
     pub policy: Policy,
     /// The log's format; without it open-bandit for .csv and .csv.gz, haggle for .toml.
@@ -40,11 +40,12 @@ pub struct OpeArgs {
     /// The same seed gives the same report.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The weight above which switch-DR trusts the model alone.
+    /// The weight above which switch-DR trusts the model alone. A policy that always takes one of N actions has
+    /// weights of about N, so a lower one makes it DM.
     #[arg(long, value_name = "WEIGHT", default_value_t = 2.0, value_parser = positive)]
     pub switch: f64,
-    /// What the policy earned a row, where that is known: says of each estimator how far it is off, on average over the runs of
-    /// the bootstrap.
+    /// What the policy earned a row, where that is known: says of each estimator how far it is off, on average over
+    /// the runs of the bootstrap.
     #[arg(long, value_name = "REWARD", value_parser = positive)]
     pub truth: Option<f64>,
     /// How many bad rows are left out before the log is refused.

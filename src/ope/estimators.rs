@@ -1,16 +1,17 @@
 //! What another policy would have earned: estimators over a log's rows, and how far they can be trusted.
 //!
-//! Each row of the log brings its *weight* (the policy's probability of the logged action by the logged propensity), its
-//! reward, and what a model of rewards says: of the logged action, and on average over the policy's actions. The sums are
+//! Each row of the log brings its *weight* (the policy's probability of the logged action by the logged propensity),
+//! its reward, and what a model of rewards says: of the logged action, and on average over the policy's actions. The
+//! sums are
 //!
 //! - **IPS**: mean of weight × reward (Horvitz and Thompson 1952). Unbiased where propensities are right.
 //! - **SNIPS**: the same by the sum of the weights (Swaminathan and Joachims, *The self-normalized estimator for
 //!   counterfactual learning*, NeurIPS 2015). Nearly unbiased, and steadier.
 //! - **DM**, the direct method: mean of what the model expects. As good as the model.
-//! - **DR**: DM, and IPS of what the model missed (Dudík, Langford and Li, *Doubly robust policy evaluation and learning*,
-//!   ICML 2011). Unbiased where propensities are right, steadier where the model is good.
-//! - **switch-DR**: DR whose correction leaves rows out that weigh more than a threshold (Wang, Agarwal and Dudík, *Optimal
-//!   and adaptive off-policy evaluation in contextual bandits*, ICML 2017).
+//! - **DR**: DM, and IPS of what the model missed (Dudík, Langford and Li, *Doubly robust policy evaluation and
+//!   learning*, ICML 2011). Unbiased where propensities are right, steadier where the model is good.
+//! - **switch-DR**: DR whose correction leaves rows out that weigh more than a threshold (Wang, Agarwal and Dudík,
+//!   *Optimal and adaptive off-policy evaluation in contextual bandits*, ICML 2017).
 
 /// How one estimates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +62,8 @@ pub struct Term {
     pub expected: f64,
 }
 
-/// What all estimators say of these rows; `switch` is the weight above which switch-DR trusts the model alone. `None` where
-/// there are no rows, or none has a weight.
+/// What all estimators say of these rows; `switch` is the weight above which switch-DR trusts the model alone. `None`
+/// where there are no rows, or none has a weight.
 pub fn estimate(terms: &[Term], switch: f64) -> Option<Values> {
     let (mut rows, mut weights, mut earned, mut expected) = (0.0, 0.0, 0.0, 0.0);
     let (mut missed, mut missed_below) = (0.0, 0.0);

@@ -1,9 +1,9 @@
-//! A node's own journal as a log of decisions: which creative a campaign showed, with which probability, and whether it was
-//! clicked within the click window.
+//! A node's own journal as a log of decisions: which creative a campaign showed, with which probability, and whether
+//! it was clicked within the click window.
 //!
-//! The journal does not say which other creatives an imp could have had. Those of the campaign count as possible that the log
-//! shows for imps of the same size; a row whose creative was certain (propensity 1) had no choice and is left out, and so is
-//! one of a size for which only one creative is known.
+//! The journal does not say which other creatives an imp could have had. Those of the campaign count as possible that
+//! the log shows for imps of the same size; a row whose creative was certain (propensity 1) had no choice and is left
+//! out, and so is one of a size for which only one creative is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

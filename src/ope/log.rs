@@ -1,5 +1,5 @@
-//! A log of decisions as off-policy evaluation needs it: what was possible where, what was done, how probable that was, and
-//! what it brought.
+//! A log of decisions as off-policy evaluation needs it: what was possible where, what was done, how probable that
+//! was, and what it brought.
 
 use std::collections::HashMap;
 use std::path::Path;

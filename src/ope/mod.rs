@@ -25,8 +25,8 @@ use crate::exit::{Exit, ExitError};
 use crate::generate::Chance;
 use crate::model::{Progress, say, to_json, watched};
 
-/// An effective sample below this is refused: a mean of so few rows of one click in a hundred or less has an error as large as
-/// itself, and intervals, which come from the same few rows, do not show it.
+/// An effective sample below this is refused: a mean of so few rows of one click in a hundred or less has an error as
+/// large as itself, and intervals, which come from the same few rows, do not show it.
 const LEAST_EFFECTIVE: f64 = 100.0;
 /// Of what a policy does, at most this may never have been logged.
 const MOST_UNKNOWN: f64 = 0.05;
@@ -79,6 +79,10 @@ fn evaluate(args: &OpeArgs, progress: &Progress) -> Result<Report, ExitError> {
     let Some(values) = estimate(&terms, args.switch) else {
         return Err(ExitError::new(Exit::Internal, "a log with overlap has no estimate"));
     };
+    let weight = |least: f64| -> f64 {
+        terms.iter().map(|term| term.weight).filter(|weight| *weight > least).sum::<f64>().abs()
+    };
+    let switched = weight(args.switch) / weight(0.0);
     let runs = bootstrap(&log, &folds, &target, args, progress)?;
 
     let enough = log.clicks() as u64 >= FEWEST;
@@ -112,6 +116,7 @@ fn evaluate(args: &OpeArgs, progress: &Progress) -> Result<Report, ExitError> {
         mean_weight_interval: ends(&|run| run.mean_weight),
         never_logged: unknown,
         switch: args.switch,
+        switched,
         seed: args.seed,
         runs: runs.len() as u64,
         truth: args.truth,
@@ -150,8 +155,8 @@ struct Run {
     mean_weight: f64,
 }
 
-/// Draws the log anew so many times, by the Poisson bootstrap, and does all again: the model of rewards is learned anew as
-/// well, since an interval that takes it as given would be too narrow. The policy stays what it is.
+/// Draws the log anew so many times, by the Poisson bootstrap, and does all again: the model of rewards is learned
+/// anew as well, since an interval that takes it as given would be too narrow. The policy stays what it is.
 fn bootstrap(
     log: &Log,
     folds: &[u8],

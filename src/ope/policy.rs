@@ -76,8 +76,8 @@ impl Target {
         }
     }
 
-    /// Whether a model that judges a fold may learn the rows of another. Those that taught the policy are none of them: what was
-    /// lucky there is what the policy does, and a model of the same rows would believe in it too.
+    /// Whether a model that judges a fold may learn the rows of another. Those that taught the policy are none of
+    /// them: what was lucky there is what the policy does, and a model of the same rows would believe in it too.
     pub fn leaves(&self, fold: u8, other: u8) -> bool {
         other != fold && !(matches!(self, Self::Learned(_)) && teaches(fold, other))
     }
@@ -161,8 +161,8 @@ fn action_of(id: &str, log: &Log) -> Result<u32, ExitError> {
     }
 }
 
-/// The policy's probabilities in the log's groups. `other` is the log of the policy, for [`Policy::Log`]; what only it has
-/// done becomes an action of `log` too.
+/// The policy's probabilities in the log's groups. `other` is the log of the policy, for [`Policy::Log`]; what only
+/// it has done becomes an action of `log` too.
 ///
 /// # Errors
 ///
@@ -196,8 +196,8 @@ fn teaches(judged: u8, fold: u8) -> bool {
     [1, 2].iter().any(|after| (judged + after) % FOLDS == fold)
 }
 
-/// For each fold the actions that earned best on two others. With few clicks the luckiest of the rarely shown would win, so
-/// each action starts with one click at the rate of all.
+/// For each fold the actions that earned best on two others. With few clicks the luckiest of the rarely shown would
+/// win, so each action starts with one click at the rate of all.
 fn greedy(log: &Log, folds: &[u8]) -> Target {
     let table = (0..FOLDS).map(|fold| {
         let mut shown = vec![(0.0, 0.0); log.actions.len()];

@@ -49,6 +49,8 @@ pub(super) struct Report {
     /// The share of what the policy does that was never logged.
     pub(super) never_logged: f64,
     pub(super) switch: f64,
+    /// The share of all weight that switch-DR leaves to the model; with all of it, it is DM.
+    pub(super) switched: f64,
     pub(super) seed: u64,
     pub(super) runs: u64,
     pub(super) truth: Option<f64>,
@@ -86,6 +88,11 @@ impl Report {
                     .to_owned(),
             );
         }
+        lines.push(format!(
+            "switch-DR leaves rows that weigh more than {} to the model: {:.0} % of all weight",
+            self.switch,
+            100.0 * self.switched
+        ));
         let error = if self.truth.is_some() { "relative error  " } else { "" };
         lines.push(format!(
             "{:<11}{:>10}  {:<24}{:>10}  {error}verdict",

@@ -1,8 +1,8 @@
 //! What a model of rewards expects, cross-fitted: no row is judged by a model that learned it.
 //!
-//! The model is logistic regression on the context, the action, and both together. A weight starts with a deviation of 2 in
-//! log odds, as those of the model that bids do, one of both together with a deviation of 1/2: of most pairs a log has few
-//! rows, and then the action's own weight has to do.
+//! The model is logistic regression on the context, the action, and both together. A weight starts with a deviation
+//! of 2 in log odds, as those of the model that bids do, one of both together with a deviation of 1/2: of most pairs
+//! a log has few rows, and then the action's own weight has to do.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;

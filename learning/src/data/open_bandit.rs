@@ -1,5 +1,5 @@
-//! Logs of a bandit with propensities, in the columns of the Open Bandit Dataset (Saito et al., *Open Bandit Dataset and
-//! Pipeline*, NeurIPS 2021): `item_id`, `position`, `click`, `propensity_score`, and the user's features.
+//! Logs of a bandit with propensities, in the columns of the Open Bandit Dataset (Saito et al., *Open Bandit Dataset
+//! and Pipeline*, NeurIPS 2021): `item_id`, `position`, `click`, `propensity_score`, and the user's features.
 //!
 //! Columns `user_feature…` are read, each value as a category; others, such as affinities, are passed over.
 
@@ -42,7 +42,8 @@ pub struct OpenBandit {
 }
 
 impl OpenBandit {
-    /// Opens a log, unpacked where its name ends in `.gz`, and reads its header. Up to `bad_rows` bad rows are left out.
+    /// Opens a log, unpacked where its name ends in `.gz`, and reads its header. Up to `bad_rows` bad rows are left
+    /// out.
     ///
     /// # Errors
     ///
