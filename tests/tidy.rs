@@ -13,15 +13,16 @@ use std::fs;
 use std::path::Path;
 
 /// The crates, and what each may import, in the order `domain ← … ← src`.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("openrtb", &["domain"]),
     ("safety", &["domain"]),
     ("learning", &["domain"]),
+    ("onnx", &[]),
     ("strategies", &["domain", "learning"]),
     ("actors", &["domain", "learning", "strategies"]),
     ("simulator", &["domain", "learning", "strategies", "actors"]),
-    ("src", &["domain", "openrtb", "safety", "learning", "strategies", "actors", "simulator"]),
+    ("src", &["domain", "openrtb", "safety", "learning", "onnx", "strategies", "actors", "simulator"]),
 ];
 
 /// Words that only one place may use, and the place: a file, or a folder that ends in `/`.
