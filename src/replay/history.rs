@@ -124,7 +124,7 @@ impl Train {
             )
         };
         let info: Info = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
-        let most = i64::MAX as u64 / 1_000;
+        let most = i64::MAX as u64 / (10 * FEN as u64);
         if info.imp_train == 0
             || info.clk_train > info.imp_train
             || info.cost_train > most
@@ -206,5 +206,56 @@ impl History {
             }
         }
         Ok(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(text: &str) -> Result<Train, ExitError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("info.json");
+        std::fs::write(&path, text).unwrap();
+        Train::read(&path, None, 0)
+    }
+
+    #[test]
+    fn sums_say_what_a_click_costs() {
+        let text = r#"{"imp_train": 1000, "clk_train": 4, "cost_train": 60000, "price_counter_train": [1, 2], "dim": 9}"#;
+        let Ok(Train::Totals(totals)) = sums(text) else { unreachable!("no sums") };
+        assert_eq!((totals.cost, totals.prices.as_slice()), (Micros(600_000), [1, 2].as_slice()));
+        assert!((totals.click_cost() - 15.0).abs() < 1e-9 && (totals.ctr - 0.004).abs() < 1e-12);
+    }
+
+    #[test]
+    fn sums_that_cannot_be_are_refused() {
+        let of = |imp: u64, clk: u64, cost: u64| {
+            let text = format!(
+                r#"{{"imp_train": {imp}, "clk_train": {clk}, "cost_train": {cost}, "price_counter_train": []}}"#
+            );
+            sums(&text).map(drop).map_err(|error| error.message)
+        };
+        assert_eq!(of(1, 1, 1), Ok(()));
+        for (imp, clk, cost) in
+            [(0, 0, 1), (1, 2, 1), (1, 1, u64::MAX), (u64::MAX, 1, 1), (1, 1, i64::MAX as u64 / 1_000)]
+        {
+            assert!(of(imp, clk, cost).unwrap_err().contains("the sums contradict each other"));
+        }
+        assert!(sums("{}").unwrap_err().message.contains("info.json: missing field `imp_train`"));
+    }
+
+    #[test]
+    fn an_earlier_log_is_tried_newest_first_and_no_longer_than_the_replayed_one() {
+        let row = |price, clicked| Row { clicked, price: CpmMicros(price * FEN), ctr: 0.5 };
+        let log =
+            |rows: &[Row]| Log { format: Format::Sam, rows: rows.to_vec(), bad: log::BadRows::default() };
+        let replayed = log(&[row(1, false), row(2, false)]);
+        let earlier = log(&[row(10, true), row(20, false), row(30, false)]);
+        let history = History::new(&replayed, Some(("e".to_owned(), Train::Log(earlier)))).unwrap();
+        assert_eq!(history.rows, [row(30, false), row(20, false)]);
+        assert_eq!((history.totals.auctions, history.rows_from.as_str()), (3, "e"));
+        let error = History::new(&replayed, None).unwrap_err();
+        assert!(error.message.starts_with("the log itself: no click in it"), "{error}");
     }
 }

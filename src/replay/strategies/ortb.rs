@@ -15,12 +15,13 @@ const FITTED: usize = 322;
 
 /// The c, in whole fen, whose curve b / (b + c) is nearest to how often bids of up to 322 fen would have won, by squares.
 pub(super) fn landscape(prices: &[u64]) -> f64 {
-    let total: u64 = prices.iter().sum();
-    let mut below = 0;
+    // As floats, because a file may claim more auctions than an integer holds.
+    let total: f64 = prices.iter().map(|count| *count as f64).sum();
+    let mut below = 0.0;
     let wins: Vec<f64> = (0..=FITTED)
         .map(|bid| {
-            below += prices.get(bid).copied().unwrap_or(0);
-            below as f64 / total.max(1) as f64
+            below += prices.get(bid).map_or(0.0, |count| *count as f64);
+            below / total.max(1.0)
         })
         .collect();
     let distance = |c: f64| -> f64 {
@@ -57,6 +58,6 @@ mod tests {
         let mut prices: Vec<u64> = (0..=322).map(|bid: u64| won(bid) - won(bid.saturating_sub(1))).collect();
         prices.push(1_000_000 - won(322));
         assert!((landscape(&prices) - 40.0).abs() < 1.5);
-        assert!(landscape(&[]).is_finite());
+        assert!(landscape(&[]).is_finite() && landscape(&[u64::MAX; 400]).is_finite());
     }
 }
