@@ -9,7 +9,6 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use haggle_learning::Batch;
 use haggle_learning::data::{Cells, Format, ReadOptions};
 use serde::{Deserialize, Serialize};
 
@@ -155,19 +154,13 @@ pub(super) fn encode(args: &EncodeArgs, progress: &Progress) -> Result<(), ExitE
     Ok(())
 }
 
-/// One number of each feature of each row of a batch, side by side.
-fn numbers(cells: &Cells, batch: &Batch, out: &mut Vec<f32>) {
-    out.clear();
-    batch.rows().for_each(|(_, slots)| cells.row(slots, out));
-}
-
 #[cfg(feature = "onnx")]
 mod net {
     use haggle_learning::data::{Cells, ReadOptions};
     use haggle_learning::{Batch, Slot, logit};
     use haggle_onnx::{Net, NetError, Scores};
 
-    use super::{Origin, RowKind, ScoreKind, cells, numbers};
+    use super::{Origin, RowKind, ScoreKind, cells};
 
     /// A model that was trained elsewhere.
     #[derive(Debug)]
@@ -211,7 +204,7 @@ mod net {
 
         pub(crate) fn predict(&self, batch: &Batch, out: &mut Vec<f32>) -> Result<(), NetError> {
             let mut rows = Vec::new();
-            numbers(&self.cells, batch, &mut rows);
+            batch.rows().for_each(|(_, slots)| self.cells.row(slots, &mut rows));
             self.net.predict(&rows, out)
         }
     }
