@@ -158,6 +158,31 @@ fn what_cannot_be_asked_is_refused_with_the_reason_and_leaves_no_folder() {
         assert!(said.contains(reason), "{said}");
     }
     assert!(!path.join("gone").exists());
+    // A row with a gap, unless the number is named that the model was trained with.
+    succeed(path, "model import net.onnx --schema schema.toml --out strict");
+    succeed(path, "model import net.onnx --schema schema.toml --missing -2 --out filled");
+    fs::write(path.join("gap.csv"), "x,y,click\n1,,0\n").unwrap();
+    let said = refusal(path, "model predict --model strict --data gap.csv");
+    assert!(said.contains("a row has no number for \"y\"; import it with --missing"), "{said}");
+    let said: f32 = succeed(path, "model predict --model filled --data gap.csv").trim().parse().unwrap();
+    let expected = 1.0 / (1.0 + (-(BIAS + WEIGHTS[0] - 2.0 * WEIGHTS[1])).exp());
+    assert!((said - expected).abs() < 1e-6, "{said} {expected}");
+    // Nothing has its name before it is whole, so what had it stays, were it the rows themselves.
+    for command in
+        ["predict --model strict", "encode --schema schema.toml --missing nan", "predict --model gone"]
+    {
+        refusal(path, &format!("model {command} --data gap.csv --out gap.csv"));
+        assert_eq!(fs::read_to_string(path.join("gap.csv")).unwrap(), "x,y,click\n1,,0\n");
+    }
+    succeed(path, "model encode --schema schema.toml --missing -2 --data gap.csv --out gap.csv");
+    assert_eq!(fs::read_to_string(path.join("gap.csv")).unwrap(), "click,x,y\n0,1,-2\n");
+    assert_eq!(
+        fs::read_dir(path)
+            .unwrap()
+            .filter(|it| it.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"))
+            .count(),
+        0
+    );
     // A file that was altered, and one that says what is no probability.
     succeed(path, "model import odds.onnx --schema schema.toml --out odds");
     let said = refusal(path, "model evaluate --model odds --data rows.csv");

@@ -76,6 +76,11 @@ fn format(name: &str) -> Result<Format, String> {
     found.map(|(_, format)| *format).ok_or_else(|| format!("must be one of {}", names()))
 }
 
+fn finite(text: &str) -> Result<f32, String> {
+    let number = text.parse().map_err(|_| "is not a number".to_owned())?;
+    if f32::is_finite(number) { Ok(number) } else { Err("must be finite".to_owned()) }
+}
+
 /// How files of rows are read.
 #[derive(Clone, Debug, Args)]
 pub struct RowArgs {
@@ -230,6 +235,9 @@ pub struct ImportArgs {
     /// What it says of a row.
     #[arg(long, value_enum, default_value_t)]
     pub scores: ScoreKind,
+    /// The number that stands for one that is missing, as it was trained with. Without it a row with a gap is an error.
+    #[arg(long, value_name = "NUMBER", value_parser = finite, allow_negative_numbers = true)]
+    pub missing: Option<f32>,
     /// The folder for model and manifest. A model that is in it is replaced when the new one is whole.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -247,6 +255,9 @@ pub struct EncodeArgs {
     /// How files of rows are read.
     #[command(flatten)]
     pub rows: RowArgs,
+    /// What to write for a number that is missing; without it nothing.
+    #[arg(long, value_name = "NUMBER", value_parser = finite, allow_negative_numbers = true)]
+    pub missing: Option<f32>,
     /// The file to write: a header, then a line of commas and numbers a row, the label first.
     #[arg(long, value_name = "FILE.csv")]
     pub out: PathBuf,

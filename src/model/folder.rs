@@ -176,10 +176,16 @@ pub(super) fn manifest(folder: &Path) -> Result<Manifest, ExitError> {
     }
     // Names from a file must not lead out of the folder.
     let plain = |name: &str| {
-        !name.is_empty() && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '.' || it == '-')
+        !name.is_empty()
+            && name != MANIFEST
+            && name != REPORT
+            && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '.' || it == '-')
     };
     if !plain(&manifest.file) || !plain(&manifest.schema_hash) {
-        return Err(refuse(&path, "names a file outside its folder; train the model again"));
+        return Err(refuse(
+            &path,
+            "names a file outside its folder, or another one's; train the model again",
+        ));
     }
     Ok(manifest)
 }

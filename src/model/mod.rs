@@ -8,14 +8,15 @@ mod compress;
 mod folder;
 mod further;
 mod input;
+mod output;
 mod outside;
 mod page;
 pub mod registry;
 mod report;
 mod train;
 
-use std::fs::{self, File};
-use std::io::{BufWriter, IsTerminal, Write};
+use std::fs;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +38,7 @@ pub(crate) use self::input::Progress;
 
 use self::folder::{RowKind, Saved, meaning};
 use self::input::{each_batch, feature_index, fields};
+use self::output::Output;
 use self::report::{EvaluateReport, TrainReport, left_out, rate_log_loss};
 use self::train::{Pass, judge, judge_held, kind_of, pass, settings};
 use crate::cli::{print, signals};
@@ -375,13 +377,7 @@ fn predict(args: &PredictArgs, progress: &Progress) -> Result<(), ExitError> {
     let shown = args.out.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
     let failed =
         |error: std::io::Error| ExitError::new(Exit::IoFailed, format!("{shown} cannot be written: {error}"));
-    let out: Box<dyn Write> = match &args.out {
-        Some(path) => Box::new(File::create(path).map_err(|error| {
-            ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", path.display()))
-        })?),
-        None => Box::new(std::io::stdout().lock()),
-    };
-    let mut out = BufWriter::new(out);
+    let mut out = args.out.as_deref().map_or_else(|| Ok(Output::standard()), Output::create)?;
     let mut predicted = Vec::new();
     let mut gone = false;
     let result = each_batch(&args.data, &options, THREADS, progress, |batch| {
@@ -400,7 +396,7 @@ fn predict(args: &PredictArgs, progress: &Progress) -> Result<(), ExitError> {
         return Ok(());
     }
     result?;
-    match out.flush() {
+    match out.finish() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed(error)),
         _ => Ok(()),
     }

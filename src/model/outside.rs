@@ -4,8 +4,8 @@
 //! one. It does not serve: a network that is not known cannot be taken apart into a request's part and an ad's.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::args::{EncodeArgs, ImportArgs};
 use super::folder::{self, Manifest, RowKind, Saved, meaning};
 use super::input::{Progress, each_batch};
+use super::output::Output;
 use super::report::TrainReport;
 use super::{page, read_schema, say};
 use crate::exit::{Exit, ExitError};
@@ -22,12 +23,14 @@ use crate::exit::{Exit, ExitError};
 pub(crate) use self::net::Outside;
 
 /// What a folder's manifest says of a model that was trained elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Origin {
     /// The output that is read; without one the first of numbers with a fraction.
     output: Option<String>,
     scores: ScoreKind,
+    /// The number that stands for one that is missing. Without it rows have to be complete.
+    missing: Option<f32>,
 }
 
 /// What such a model says of a row.
@@ -81,7 +84,7 @@ fn reading(
 pub(super) fn import(args: &ImportArgs) -> Result<String, ExitError> {
     let (kind, options, schema) = reading(args.schema.as_deref(), args.format)?;
     let bytes = folder::read(&args.onnx)?;
-    let origin = Origin { output: args.output.clone(), scores: args.scores };
+    let origin = Origin { output: args.output.clone(), scores: args.scores, missing: args.missing };
     let model = Outside::load(&bytes, kind, &options, &origin)
         .map_err(|problem| folder::refuse(&args.onnx, problem))?;
     let meaning = meaning(kind, &options);
@@ -125,10 +128,7 @@ pub(super) fn encode(args: &EncodeArgs, progress: &Progress) -> Result<(), ExitE
     let failed = |error: std::io::Error| {
         ExitError::new(Exit::IoFailed, format!("{} cannot be written: {error}", args.out.display()))
     };
-    let file = File::create(&args.out).map_err(|error| {
-        ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", args.out.display()))
-    })?;
-    let mut out = BufWriter::new(file);
+    let mut out = Output::create(&args.out)?;
     writeln!(out, "click,{}", cells.names().join(",")).map_err(failed)?;
     let (mut row, mut line) = (Vec::new(), String::new());
     let read = each_batch(&args.data, &options, 2, progress, |batch| {
@@ -139,8 +139,9 @@ pub(super) fn encode(args: &EncodeArgs, progress: &Progress) -> Result<(), ExitE
             line.push(if label > 0.5 { '1' } else { '0' });
             for number in &row {
                 line.push(',');
-                // What is missing has no number; writing to a string cannot fail.
-                if !number.is_nan() {
+                // What is missing has no number, if none was named; writing to a string cannot fail.
+                let number = if number.is_nan() { args.missing } else { Some(*number) };
+                if let Some(number) = number {
                     let _ = write!(line, "{number}");
                 }
             }
@@ -149,7 +150,7 @@ pub(super) fn encode(args: &EncodeArgs, progress: &Progress) -> Result<(), ExitE
         }
         Ok(())
     })?;
-    out.flush().map_err(failed)?;
+    out.finish().map_err(failed)?;
     say(&super::report::left_out(&read));
     Ok(())
 }
@@ -158,7 +159,7 @@ pub(super) fn encode(args: &EncodeArgs, progress: &Progress) -> Result<(), ExitE
 mod net {
     use haggle_learning::data::{Cells, ReadOptions};
     use haggle_learning::{Batch, Slot, logit};
-    use haggle_onnx::{Net, NetError, Scores};
+    use haggle_onnx::{Net, Scores};
 
     use super::{Origin, RowKind, ScoreKind, cells};
 
@@ -167,6 +168,7 @@ mod net {
     pub(crate) struct Outside {
         cells: Cells,
         net: Net,
+        missing: Option<f32>,
         bytes: usize,
     }
 
@@ -191,7 +193,7 @@ mod net {
                         .to_owned(),
                 );
             }
-            Ok(Self { cells, net, bytes: bytes.len() })
+            Ok(Self { cells, net, missing: origin.missing, bytes: bytes.len() })
         }
 
         pub(crate) fn names(&self) -> &[String] {
@@ -202,17 +204,34 @@ mod net {
             self.bytes
         }
 
-        pub(crate) fn predict(&self, batch: &Batch, out: &mut Vec<f32>) -> Result<(), NetError> {
+        pub(crate) fn predict(&self, batch: &Batch, out: &mut Vec<f32>) -> Result<(), String> {
             let mut rows = Vec::new();
-            batch.rows().for_each(|(_, slots)| self.cells.row(slots, &mut rows));
-            self.net.predict(&rows, out)
+            for (_, slots) in batch.rows() {
+                self.row(slots, &mut rows)?;
+            }
+            self.net.predict(&rows, out).map_err(|error| error.to_string())
+        }
+
+        /// Appends a row's numbers. One that is missing has to be named, because networks do not agree about what is no number:
+        /// some say that the answer is none either, and others say something.
+        fn row(&self, slots: &[Slot], rows: &mut Vec<f32>) -> Result<(), String> {
+            let start = rows.len();
+            self.cells.row(slots, rows);
+            for (number, name) in rows.iter_mut().skip(start).zip(self.cells.names()) {
+                if number.is_nan() {
+                    *number = self.missing.ok_or_else(|| {
+                        format!("a row has no number for {name:?}; import it with --missing, the number that it was trained with")
+                    })?;
+                }
+            }
+            Ok(())
         }
     }
 
     impl haggle_learning::Outside for Outside {
         fn score(&self, slots: &[Slot]) -> Option<f32> {
             let (mut row, mut said) = (Vec::new(), Vec::new());
-            self.cells.row(slots, &mut row);
+            self.row(slots, &mut row).ok()?;
             self.net.predict(&row, &mut said).ok()?;
             said.first().map(|probability| logit(*probability))
         }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use haggle_learning::data::{BadRows, Flaw};
+use haggle_learning::data::{BadRows, Flaw, LEAST_PROPENSITY};
 use haggle_learning::{Batch, Example, archive_fields, push_archived};
 
 use super::log::{Action, Builder, Context, Log};
@@ -39,9 +39,8 @@ pub(super) fn read(config: &Path, bad_rows: u64, progress: &Progress) -> Result<
         }
         let Some((name, ad)) = archive.ad(&shown_once.example) else { continue };
         let propensity = f64::from(shown_once.propensity);
-        if !(propensity > 0.0 && propensity <= 1.0) {
-            let problem =
-                format!("{propensity} is no probability above 0, up to 1, so it cannot be weighted");
+        if !(LEAST_PROPENSITY..=1.0).contains(&propensity) {
+            let problem = format!("{propensity} is no probability from 1e-9 to 1, so it cannot be weighted");
             bad.add(shown_once.record, Flaw { column: Some("propensity".to_owned()), problem });
             if bad.count > bad_rows {
                 let problem = format!("{bad}\nmore than {bad_rows} bad rows; allow more with --bad-rows");

@@ -135,7 +135,7 @@ fn refuse(log: &Log, policy: &Policy, overlap: Overlap, unknown: f64) -> Result<
             100.0 * unknown,
             100.0 * MOST_UNKNOWN
         )
-    } else if overlap.effective_sample < LEAST_EFFECTIVE {
+    } else if overlap.effective_sample.is_nan() || overlap.effective_sample < LEAST_EFFECTIVE {
         format!(
             "{file}: too little overlap with the policy ({policy}): {rows} rows tell as much of it as {:.0} rows of its own (the \
              effective sample), and at least {LEAST_EFFECTIVE:.0} are needed; a few rows weigh up to {:.1} each, and the others \

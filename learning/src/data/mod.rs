@@ -30,7 +30,7 @@ pub use collisions::CollisionReport;
 pub use encoder::{BadValue, Encoder, Sink};
 pub use error::{BadRow, BadRows, DataError, Flaw};
 pub use libsvm::FeatureIndex;
-pub use open_bandit::{BanditRow, OpenBandit};
+pub use open_bandit::{BanditRow, LEAST_PROPENSITY, OpenBandit};
 pub use reader::{Format, ReadOptions, ReadReport, Reader};
 pub use schema::{Feature, How, Positive, Scale, Schema};
 pub use schema_file::{SchemaError, SchemaErrors};

@@ -13,6 +13,8 @@ use super::number::{number, whole};
 use super::reader::csv_header;
 use super::source::Source;
 
+/// Below this a row would weigh more than all that a log can hold.
+pub const LEAST_PROPENSITY: f64 = 1e-9;
 const NEEDED: [&str; 4] = ["item_id", "position", "click", "propensity_score"];
 
 /// One round: what was chosen where, how probable that was, and whether it was clicked.
@@ -129,13 +131,14 @@ fn row(
         Some(click) if click.to_bits() == 1.0_f64.to_bits() => true,
         _ => return Err(Flaw::of(click_name, click, "is neither 0 nor 1")),
     };
-    let propensity = number(propensity).filter(|it| *it > 0.0 && *it <= 1.0).ok_or_else(|| {
-        Flaw::of(
-            propensity_name,
-            propensity,
-            "is no probability above 0, up to 1, so the row cannot be weighted",
-        )
-    })?;
+    let propensity =
+        number(propensity).filter(|it| (LEAST_PROPENSITY..=1.0).contains(it)).ok_or_else(|| {
+            Flaw::of(
+                propensity_name,
+                propensity,
+                "is no probability from 1e-9 to 1, so the row cannot be weighted",
+            )
+        })?;
     Ok(BanditRow {
         item: number_of(item_name, item)?,
         position: number_of(position_name, position)?,
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_propensity_that_is_none_is_an_error_with_its_place() {
-        for value in ["0", "-0.1", "1.5", "nan", "inf", ""] {
+        for value in ["1e-300", "0", "-0.1", "1.5", "nan", "inf", ""] {
             let error =
                 open(&format!("{HEADER}0,now,7,3,1,0.2,x,x\n0,now,7,3,1,{value},x,x\n"), 0).unwrap_err();
             assert!(error.contains(":3: column `propensity_score`: "), "{value}: {error}");

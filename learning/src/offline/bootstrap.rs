@@ -248,9 +248,10 @@ impl Paired {
         };
         let areas = |side: &Side| {
             let mut areas = side.coarse.areas();
-            if let (Some(own), Some(fine)) = (areas.first_mut(), side.fine.areas().first()) {
-                *own = *fine;
-            }
+            // Samples are about what the coarse bins say of the rows as they are; they are moved to what the fine ones say of them.
+            let moved = side.fine.areas().first().copied().flatten().zip(areas.first().copied().flatten());
+            let moved = moved.map_or(0.0, |(fine, coarse)| fine - coarse);
+            areas.iter_mut().flatten().for_each(|area| *area += moved);
             areas
         };
         let (candidate, base) = (&self.candidate, &self.base);
@@ -289,6 +290,23 @@ mod tests {
     /// Uniform numbers from a seed.
     fn uniform(seed: u64, at: u64) -> f32 {
         (mix(mix(seed) ^ at.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 40) as f32 / (1 << 24) as f32
+    }
+
+    #[test]
+    fn an_interval_is_about_the_difference_also_where_predictions_hardly_differ() {
+        let mut paired = Paired::new(3);
+        for row in 0..4_000 {
+            let (odds, noise) = (uniform(1, row), uniform(2, row));
+            let near = |by: f32| 0.02 * (1.0 + 2e-3 * by);
+            let clicked = f32::from(uniform(3, row) < 0.1 + 0.8 * odds);
+            paired.note(&[near(odds)], &[near(noise)], &[clicked]);
+        }
+        let auc = paired.comparison().unwrap().auc.unwrap();
+        let (low, high) = auc.difference.interval.unwrap();
+        assert!(
+            auc.difference.value > 0.1 && low < auc.difference.value && auc.difference.value < high,
+            "{auc:?}"
+        );
     }
 
     /// Rows whose truth is known, and two models that are wrong by so much, up or down, on the scale of log odds.
