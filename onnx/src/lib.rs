@@ -80,14 +80,32 @@ impl Net {
         let (one, numbers, at) = plan(1)?;
         let (many, ..) = plan(ROWS)?;
         let net = Self { width, numbers, one, many, output: at, scores };
-        // What cannot be asked is better refused now; what it says of nothing says nothing of it.
-        for rows in [1, 2] {
-            match net.predict(&vec![0.0; rows * width], &mut Vec::new()) {
-                Ok(()) | Err(NetError::Score { .. }) => {}
-                Err(error) => return Err(error),
+        net.check()?;
+        Ok(net)
+    }
+
+    /// Asks some rows alone and together: what cannot be asked is better refused at once, and so is what says something else of a
+    /// row beside others. What it says of rows that nobody has says nothing of it.
+    fn check(&self) -> Result<(), NetError> {
+        let rows: Vec<f32> = (0..3 * self.width).map(|at| (at % 5) as f32 - (at % 3) as f32).collect();
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        let said = |answer: Result<(), NetError>| match answer {
+            Ok(()) => Ok(true),
+            Err(NetError::Score { .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if !said(self.predict(&rows, &mut together))? {
+            return said(self.predict(rows.get(..self.width).unwrap_or_default(), &mut alone)).map(drop);
+        }
+        for (row, beside) in rows.chunks(self.width.max(1)).zip(&together) {
+            said(self.predict(row, &mut alone))?;
+            if alone.first().is_some_and(|alone| (alone - beside).abs() > 1e-3) {
+                return Err(NetError::Output(
+                    "what it says of a row depends on the rows beside it".to_owned(),
+                ));
             }
         }
-        Ok(net)
+        Ok(())
     }
 
     /// Whether it takes whole numbers only.

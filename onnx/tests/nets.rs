@@ -71,6 +71,8 @@ fn a_refusal_says_why() {
     assert!(refusal(b"", 2, None).starts_with("it cannot be read as ONNX"));
     assert!(refusal(b"HAGGLEOM and something else", 2, None).starts_with("it cannot be read as ONNX"));
     assert!(refusal(&onnx::unknown(&[1.0]), 1, None).contains("Divine"));
+    let said = refusal(&onnx::beside_others(&[1.0, 2.0], 0.0), 2, None);
+    assert_eq!(said, "what it says of a row depends on the rows beside it");
 }
 
 proptest! {

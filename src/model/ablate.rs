@@ -272,7 +272,7 @@ pub(super) fn ablate(args: &AblateArgs, progress: &Progress) -> Result<Report, E
         paired: Paired::new(args.seed),
     };
     let full = build()?;
-    let bytes = full.bytes() as u64 * (asked.len() as u64 + 1);
+    let bytes = (full.bytes() + Paired::bytes()) as u64 * (asked.len() as u64 + 1);
     say(&format!("{} models side by side take {:.1} MB of memory", asked.len() + 1, bytes as f64 / 1e6));
     let mut models = vec![tried(String::new(), Vec::new(), HashSet::new(), full)];
     for (field, name) in asked {

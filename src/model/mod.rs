@@ -273,7 +273,9 @@ fn train(args: &TrainArgs, progress: &Progress) -> Result<TrainReport, ExitError
             break;
         }
     }
-    let judged_on = report.test_rows.zip(report.test_clicks).unwrap_or((report.rows, report.clicks));
+    let held_out = report.held_out_rows.zip(report.held_out_clicks);
+    let judged_on =
+        report.test_rows.zip(report.test_clicks).or(held_out).unwrap_or((report.rows, report.clicks));
     report.baseline_log_loss = baseline(&report, judged_on);
     let judged_on = judged_orders.map(|orders| (orders.rows, orders.positives));
     report.baseline_conversion_log_loss =
@@ -357,6 +359,7 @@ fn evaluate(args: &EvaluateArgs, progress: &Progress) -> Result<EvaluateReport, 
         log_loss: worth.losses.mean_log_loss(),
         auc: worth.auc,
         calibration: worth.losses.calibration(),
+        own_rate: manifest.metrics.rows == 0,
         baseline_log_loss: baseline(&manifest.metrics, (worth.losses.rows, worth.losses.positives)),
         conversion_rows: orders.rows,
         conversions: orders.positives,

@@ -157,11 +157,15 @@ pub(super) fn encode(args: &EncodeArgs, progress: &Progress) -> Result<(), ExitE
 
 #[cfg(feature = "onnx")]
 mod net {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
     use haggle_learning::data::{Cells, ReadOptions};
     use haggle_learning::{Batch, Slot, logit};
     use haggle_onnx::{Net, Scores};
 
     use super::{Origin, RowKind, ScoreKind, cells};
+    use crate::clock::monotonic;
 
     /// A model that was trained elsewhere.
     #[derive(Debug)]
@@ -170,7 +174,14 @@ mod net {
         net: Net,
         missing: Option<f32>,
         bytes: usize,
+        /// Rows in a row that took too long.
+        slow: AtomicU32,
     }
+
+    /// What a row may take where the learner waits for it.
+    const MOST_TIME: Duration = Duration::from_millis(2);
+    /// Rows in a row that may take longer, as any may while the machine is busy. Then the model is not asked any more.
+    const MOST_SLOW: u32 = 16;
 
     impl Outside {
         /// Reads one that takes such rows.
@@ -193,7 +204,7 @@ mod net {
                         .to_owned(),
                 );
             }
-            Ok(Self { cells, net, missing: origin.missing, bytes: bytes.len() })
+            Ok(Self { cells, net, missing: origin.missing, bytes: bytes.len(), slow: AtomicU32::new(0) })
         }
 
         pub(crate) fn names(&self) -> &[String] {
@@ -230,9 +241,19 @@ mod net {
 
     impl haggle_learning::Outside for Outside {
         fn score(&self, slots: &[Slot]) -> Option<f32> {
+            let slow = self.slow.load(Ordering::Relaxed);
+            if slow >= MOST_SLOW {
+                return None;
+            }
             let (mut row, mut said) = (Vec::new(), Vec::new());
             self.row(slots, &mut row).ok()?;
+            let begun = monotonic();
             self.net.predict(&row, &mut said).ok()?;
+            let slow = if begun.elapsed() > MOST_TIME { slow + 1 } else { 0 };
+            self.slow.store(slow, Ordering::Relaxed);
+            if slow == MOST_SLOW {
+                tracing::error!(most = ?MOST_TIME, "a model of another make takes too long for a row and is watched no more");
+            }
             said.first().map(|probability| logit(*probability))
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct TrainReport {
     pub(super) test_auc: Option<f64>,
     /// Predicted by observed clicks.
     pub(super) test_calibration: Option<f64>,
-    /// The log loss of predicting the training data's click rate for all rows: of the test, or of the data where there is none.
+    /// The log loss of predicting the training data's click rate for all rows: of the test, else of those held out, else of the data.
     pub(super) baseline_log_loss: f64,
     /// Rows of orders: clicks of which it is known whether one followed. Of a model that learns them; others have none.
     /// Folders of before have none of what is said of orders.
@@ -133,6 +133,9 @@ pub(super) struct EvaluateReport {
     pub(super) log_loss: f64,
     pub(super) auc: Option<f64>,
     pub(super) calibration: Option<f64>,
+    /// Whether that below is of the rows' own click rate, because nothing is known of the training data.
+    #[serde(skip)]
+    pub(super) own_rate: bool,
     pub(super) baseline_log_loss: f64,
     /// Of clicks of which it is known whether an order followed, where the model learned them.
     pub(super) conversion_rows: u64,
@@ -244,9 +247,10 @@ impl EvaluateReport {
             ),
             None => String::new(),
         };
+        let whose = if self.own_rate { "these rows'" } else { "the training data's" };
         format!(
             "{model} on {rows} rows of {data}, {clicks} clicks, {:.0} rows/s\n\
-             log loss     {:.6}\nAUC          {}\ncalibration  {}\nlog loss of the training data's click rate alone: {:.6}{orders}",
+             log loss     {:.6}\nAUC          {}\ncalibration  {}\nlog loss of {whose} click rate alone: {:.6}{orders}",
             self.rows_per_second,
             self.log_loss,
             known(self.auc),

@@ -102,6 +102,19 @@ pub fn linear(weights: &[f32], bias: f32) -> Vec<u8> {
     model(&nodes, weights, bias)
 }
 
+/// `sigmoid((row - mean of all rows) · weights + bias)`.
+pub fn beside_others(weights: &[f32], bias: f32) -> Vec<u8> {
+    let nodes = [
+        node("MatMul", &["row", "weights"], "products"),
+        // Of all, since no axis is named.
+        node("ReduceMean", &["products"], "mean"),
+        node("Sub", &["products", "mean"], "apart"),
+        node("Add", &["apart", "bias"], "odds"),
+        node("Sigmoid", &["odds"], "probability"),
+    ];
+    model(&nodes, weights, bias)
+}
+
 /// One with an operator that nobody knows.
 pub fn unknown(weights: &[f32]) -> Vec<u8> {
     model(&[node("Divine", &["row", "weights"], "probability")], weights, 0.0)

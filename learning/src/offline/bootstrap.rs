@@ -212,6 +212,12 @@ impl Paired {
         }
     }
 
+    /// Bytes of memory that one takes, about.
+    pub fn bytes() -> usize {
+        let bins = |fine: u32, columns: usize| 2 * Histogram::half(fine) * 2 * columns * size_of::<u32>();
+        2 * (bins(6, COLUMNS) + bins(10, 1)) + 6 * COLUMNS * size_of::<f64>()
+    }
+
     /// Rows so far.
     pub fn rows(&self) -> u64 {
         self.noted

@@ -193,7 +193,7 @@ pub(in crate::model) fn shadow(args: &ShadowArgs) -> Result<(), ExitError> {
 fn warn_of(id: &str, (manifest, bytes): &(Manifest, Vec<u8>)) {
     if let Err(problem) = folder::guest(id, manifest, bytes) {
         say(&format!(
-            "nodes cannot ask {id}: {problem}; they ask deep models that were trained with --format haggle"
+            "nodes cannot ask {id}: {problem}; they ask deep models that were trained with --format haggle, and watch others imported with it"
         ));
     }
 }
