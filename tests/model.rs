@@ -337,6 +337,10 @@ fn what_cannot_be_trained_says_why_before_it_begins() {
     for (more, problem) in [
         (&["--model", "ffm", "--vector-size", "3"][..], "size of the vectors is 3; it must be"),
         (&["--model", "logistic", "--vector-size", "4"], "leave --vector-size out"),
+        (&["--model", "ffm", "--hidden", "32"], "only deep models have a network; leave --hidden out"),
+        (&["--model", "deep", "--hidden", "32,30"], "a multiple of 16 from 16 to 512"),
+        (&["--model", "deep", "--hidden", "many"], "write it like 64,32, or none"),
+        (&["--model", "deep", "--dropout", "0.95"], "from 0 to 0.9"),
         (&["--model", "logistic", "--rate", "nan"], "rate is NaN"),
     ] {
         let (code, message) = train(&[more, &["--schema", &schema]].concat());

@@ -76,6 +76,19 @@ fn format(name: &str) -> Result<Format, String> {
     found.map(|(_, format)| *format).ok_or_else(|| format!("must be one of {}", names()))
 }
 
+/// Units of hidden layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden(pub Vec<u16>);
+
+fn hidden(text: &str) -> Result<Hidden, String> {
+    if text == "none" {
+        return Ok(Hidden(Vec::new()));
+    }
+    let units =
+        text.split(',').map(|it| it.trim().parse().map_err(|_| "write it like 64,32, or none".to_owned()));
+    units.collect::<Result<_, _>>().map(Hidden)
+}
+
 fn finite(text: &str) -> Result<f32, String> {
     let number = text.parse().map_err(|_| "is not a number".to_owned())?;
     if f32::is_finite(number) { Ok(number) } else { Err("must be finite".to_owned()) }
@@ -165,6 +178,18 @@ pub struct TrainArgs {
     /// Numbers in a vector: 2, 4 or 8 of ffm; 8 or 16 of deep.
     #[arg(long, value_name = "N")]
     pub vector_size: Option<u8>,
+    /// Units of a deep model's hidden layers, first to last, multiples of 16 up to 512; none for weighted pairs of fields alone.
+    #[arg(long, value_name = "N,N", value_parser = hidden)]
+    pub hidden: Option<Hidden>,
+    /// The share of a deep model's hidden units that is dropped while learning; 0 to 0.9.
+    #[arg(long, value_name = "SHARE")]
+    pub dropout: Option<f32>,
+    /// Normalise a deep model's hidden units within a minibatch.
+    #[arg(long)]
+    pub normalise: bool,
+    /// What a deep network's steps are multiplied by after each pass; above 0, up to 1.
+    #[arg(long, value_name = "FACTOR")]
+    pub decay: Option<f32>,
     /// Chooses where vectors start, and which rows are held out or left out.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -9,7 +9,7 @@ use haggle_learning::offline::{Learner, Settings, load};
 use super::args::{Freeze, TrainArgs};
 use super::folder::{self, Contents, RowKind};
 use super::input::feature_index;
-use super::train::no_vectors;
+use super::train::{no_network, no_vectors};
 use crate::exit::{Exit, ExitError};
 
 /// Reads what `--from` names, if it names anything.
@@ -95,6 +95,7 @@ pub(super) fn learner(
         }
         Settings::Deep(it) => (&it.linear, Some((it.fields, it.size, it.bits, it.l2))),
     };
+    no_network(args, "a trained model keeps its network")?;
     same(folder, "--bits", args.bits, linear.bits)?;
     same(folder, "--l2", args.l2, linear.l2)?;
     match vectors {

@@ -25,6 +25,9 @@ pub(super) fn settings(args: &TrainArgs, fields: usize, bits: u32) -> Result<Set
     let Some(model) = args.model else {
         return Err(usage("no model is named; name one with --model".to_owned()));
     };
+    if model != ModelKind::Deep {
+        no_network(args, "only deep models have a network")?;
+    }
     if model == ModelKind::Logistic {
         no_vectors(args)?;
     } else if fields < 2 {
@@ -67,6 +70,10 @@ pub(super) fn settings(args: &TrainArgs, fields: usize, bits: u32) -> Result<Set
                 rate: args.vector_rate.unwrap_or(own.rate),
                 l2: args.vector_l2.unwrap_or(own.l2),
                 seed: args.seed,
+                hidden: args.hidden.as_ref().map_or(own.hidden, |hidden| hidden.0.clone()),
+                dropout: args.dropout.unwrap_or(own.dropout),
+                normalise: args.normalise,
+                decay: args.decay.unwrap_or(own.decay),
                 ..own
             })
         }
@@ -80,6 +87,21 @@ pub(super) fn kind_of(settings: &Settings) -> ModelKind {
         Settings::Ffm(_) => ModelKind::Ffm,
         Settings::Deep(_) => ModelKind::Deep,
     }
+}
+
+/// Refuses what only new deep models can be told.
+pub(super) fn no_network(args: &TrainArgs, reason: &str) -> Result<(), ExitError> {
+    for (flag, given) in [
+        ("--hidden", args.hidden.is_some()),
+        ("--dropout", args.dropout.is_some()),
+        ("--normalise", args.normalise),
+        ("--decay", args.decay.is_some()),
+    ] {
+        if given {
+            return Err(ExitError::new(Exit::Usage, format!("{reason}; leave {flag} out")));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what only models with vectors can be told.

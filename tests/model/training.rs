@@ -301,3 +301,25 @@ fn rows_without_a_schema_go_on_with_the_fields_that_the_model_knows() {
         assert!(code == i32::from(Exit::Usage.code()) && said.contains(problem), "{code} {said}");
     }
 }
+
+#[test]
+fn a_deep_models_network_is_what_is_asked_for() {
+    let logs = Logs::new(5_000);
+    let parameters = |name: &str, more: &[&str]| {
+        let report = logs.train("deep", name, more);
+        assert!(number(&report, "test_log_loss") < 0.3, "{report}");
+        count(&report, "parameters")
+    };
+    let own = parameters("own", &[]);
+    let pairs = parameters("pairs", &["--hidden", "none"]);
+    let wide =
+        parameters("wide", &["--hidden", "96,48", "--dropout", "0.1", "--normalise", "--decay", "0.8"]);
+    assert!(pairs < own && own < wide, "{pairs} {own} {wide}");
+    let (folder, schema) = (logs.path("pairs"), logs.path("train.schema.toml"));
+    let (data, out) = (logs.path("train.tsv"), logs.path("on"));
+    let (_, said) = failed(&[
+        "model", "train", "--data", &data, "--schema", &schema, "--out", &out, "--from", &folder, "--hidden",
+        "32",
+    ]);
+    assert!(said.contains("a trained model keeps its network; leave --hidden out"), "{said}");
+}
