@@ -151,11 +151,13 @@ fn curves(report: &TrainReport, out: &mut String) -> std::fmt::Result {
         let share = f64::from(quarter) / 4.0;
         let loss = scale.low + share * (scale.high - scale.low);
         let (x, y) = (scale.x(share * scale.rows), scale.y(loss));
+        // The last would not fit beyond the end.
+        let anchor = if quarter == 4 { "end" } else { "middle" };
         write!(
             out,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{loss:.4}</text>\
-             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{:.0}</text>",
+             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{:.0}</text>",
             WIDTH - RIGHT,
             LEFT - 8.0,
             y + 4.0,
