@@ -155,5 +155,5 @@ fn a_file_that_is_no_log_is_refused_with_its_place() {
     let output = haggle(&[path.to_str().unwrap(), "--bad-rows", "0"]);
     assert_eq!(output.status.code(), Some(i32::from(Exit::InputUnusable.code())));
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("bad.log:2:2: the market price is \"ten\"; it must be whole fen"), "{message}");
+    assert!(message.contains("bad.log:2: column `market price`: \"ten\" is not whole fen"), "{message}");
 }

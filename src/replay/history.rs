@@ -211,6 +211,8 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use haggle_learning::data::BadRows;
+
     use super::*;
 
     fn sums(text: &str) -> Result<Train, ExitError> {
@@ -248,8 +250,7 @@ mod tests {
     #[test]
     fn an_earlier_log_is_tried_newest_first_and_no_longer_than_the_replayed_one() {
         let row = |price, clicked| Row { clicked, price: CpmMicros(price * FEN), ctr: 0.5 };
-        let log =
-            |rows: &[Row]| Log { format: Format::Sam, rows: rows.to_vec(), bad: log::BadRows::default() };
+        let log = |rows: &[Row]| Log { format: Format::Sam, rows: rows.to_vec(), bad: BadRows::default() };
         let replayed = log(&[row(1, false), row(2, false)]);
         let earlier = log(&[row(10, true), row(20, false), row(30, false)]);
         let history = History::new(&replayed, Some(("e".to_owned(), Train::Log(earlier)))).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use haggle_domain::CpmMicros;
+use haggle_learning::data::{BadRows, DataError, Flaw};
 
 use crate::exit::{Exit, ExitError};
 
@@ -15,10 +16,6 @@ pub const FEN: i64 = 10_000;
 const HIGHEST: i64 = 1_000_000;
 /// Bytes in a line at most.
 const LONGEST: u64 = 1024;
-/// How many bad rows are told of.
-const SHOWN: usize = 10;
-/// How much of a bad value is shown.
-const SHOWN_CHARS: usize = 40;
 
 /// How rows are laid out, and with it the rules by which figures on such logs are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -72,18 +69,6 @@ pub struct Log {
     pub bad: BadRows,
 }
 
-/// Rows that are no auctions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BadRows {
-    /// How many.
-    pub count: u64,
-    /// The first of them: line, column and what is wrong with it.
-    pub first: Vec<String>,
-}
-
-/// What is wrong with a row: in which column, from 1, and what.
-type Flaw = (usize, String);
-
 /// Reads a log; unpacked if its name ends in `.gz`. Without a format the first row's separator says which it is.
 ///
 /// # Errors
@@ -119,7 +104,8 @@ pub fn read_from(
 ) -> Result<Log, ExitError> {
     let unusable = |problem: String| ExitError::new(Exit::InputUnusable, problem);
     let failed = |error: io::Error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}"));
-    let mut log = Log { format: format.unwrap_or(Format::Sam), rows: Vec::new(), bad: BadRows::default() };
+    let bad = BadRows { file: name.to_owned(), ..BadRows::default() };
+    let mut log = Log { format: format.unwrap_or(Format::Sam), rows: Vec::new(), bad };
     let (mut line, mut number, mut known) = (Vec::new(), 0u64, format.is_some());
     loop {
         line.clear();
@@ -142,16 +128,10 @@ pub fn read_from(
         }
         match parse(row, log.format) {
             Ok(row) => log.rows.push(row),
-            Err((column, problem)) => {
-                log.bad.count += 1;
-                if log.bad.first.len() < SHOWN {
-                    log.bad.first.push(format!("{name}:{number}:{column}: {problem}"));
-                }
+            Err(flaw) => {
+                log.bad.add(number, flaw);
                 if log.bad.count > most_bad {
-                    let first = log.bad.first.join("\n");
-                    return Err(unusable(format!(
-                        "{first}\n{name}: more than {most_bad} bad rows; mend the file, or allow more with --bad-rows"
-                    )));
+                    return Err(DataError::TooManyBad { bad: log.bad, limit: most_bad }.into());
                 }
             }
         }
@@ -164,25 +144,24 @@ pub fn read_from(
 
 fn parse(line: &[u8], format: Format) -> Result<Row, Flaw> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == format.separator()).collect();
-    let &[clicked, price, ctr, ..] = fields.as_slice() else {
-        return Err((1, columns_wrong(fields.len(), format)));
-    };
+    let wrong = || Err(Flaw::row(columns_wrong(fields.len(), format)));
+    let &[click, price, ctr, ..] = fields.as_slice() else { return wrong() };
     if !format.columns().contains(&fields.len()) {
-        return Err((1, columns_wrong(fields.len(), format)));
+        return wrong();
     }
-    let clicked = match clicked {
+    let clicked = match click {
         b"0" => false,
         b"1" => true,
-        _ => return Err((1, format!("the click is {}; it must be 0 or 1", shown(clicked)))),
+        _ => return Err(Flaw::of("click", click, "is neither 0 nor 1")),
     };
-    let price = whole(price).filter(|price| *price <= HIGHEST).ok_or_else(|| {
-        (2, format!("the market price is {}; it must be whole fen, from 0 to {HIGHEST}", shown(price)))
-    })?;
+    let fen = whole(price)
+        .filter(|fen| *fen <= HIGHEST)
+        .ok_or_else(|| Flaw::of("market price", price, format!("is not whole fen from 0 to {HIGHEST}")))?;
     let rate = std::str::from_utf8(ctr).ok().and_then(|text| text.parse().ok());
-    let rate = rate.filter(|rate| (0.0..=1.0).contains(rate)).ok_or_else(|| {
-        (3, format!("the predicted click rate is {}; it must be a number from 0 to 1", shown(ctr)))
-    })?;
-    Ok(Row { clicked, price: CpmMicros(price * FEN), ctr: rate })
+    let rate = rate
+        .filter(|rate| (0.0..=1.0).contains(rate))
+        .ok_or_else(|| Flaw::of("predicted click rate", ctr, "is not a number from 0 to 1"))?;
+    Ok(Row { clicked, price: CpmMicros(fen * FEN), ctr: rate })
 }
 
 fn columns_wrong(count: usize, format: Format) -> String {
@@ -198,12 +177,6 @@ fn columns_wrong(count: usize, format: Format) -> String {
 fn whole(text: &[u8]) -> Option<i64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
-}
-
-fn shown(value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
-    let start: String = text.chars().take(SHOWN_CHARS).collect();
-    if start.len() < text.len() { format!("{start:?}…") } else { format!("{start:?}") }
 }
 
 #[cfg(test)]
@@ -228,18 +201,18 @@ mod tests {
     #[test]
     fn errors_name_the_line_the_column_and_what_to_do() {
         for (text, wanted) in [
-            ("0\t80\t0.1\n2\t80\t0.1\n", "a.log:2:1: the click is \"2\"; it must be 0 or 1"),
-            ("0 -3 0.1", "a.log:1:2: the market price is \"-3\"; it must be whole fen, from 0 to 1000000"),
-            ("0 1.5 0.1", "a.log:1:2: the market price is \"1.5\""),
-            ("0 99999999999999999999 0.1", "a.log:1:2: the market price"),
-            ("0 3 nan", "a.log:1:3: the predicted click rate is \"nan\"; it must be a number from 0 to 1"),
-            ("0 3 1.01", "a.log:1:3: "),
+            ("0\t80\t0.1\n2\t80\t0.1\n", "a.log:2: column `click`: \"2\" is neither 0 nor 1"),
+            ("0 -3 0.1", "a.log:1: column `market price`: \"-3\" is not whole fen from 0 to 1000000"),
+            ("0 1.5 0.1", "a.log:1: column `market price`: \"1.5\""),
+            ("0 99999999999999999999 0.1", "a.log:1: column `market price`: "),
+            ("0 3 nan", "a.log:1: column `predicted click rate`: \"nan\" is not a number from 0 to 1"),
+            ("0 3 1.01", "a.log:1: column `predicted click rate`: "),
             (
                 "0 3",
-                "a.log:1:1: 2 columns; a row has click, market price and predicted click rate, with spaces",
+                "a.log:1: 2 columns; a row has click, market price and predicted click rate, with spaces",
             ),
-            ("0 3 0.1 7", "a.log:1:1: 4 columns"),
-            ("hello", "a.log:1:1: 1 column; "),
+            ("0 3 0.1 7", "a.log:1: 4 columns"),
+            ("hello", "a.log:1: 1 column; "),
             ("", "a.log: no auction in it"),
         ] {
             let error = log(text).unwrap_err();
@@ -256,12 +229,9 @@ mod tests {
         let read = |most| read_from(text.as_bytes(), "a.log", None, most);
         let log = read(2).unwrap();
         assert_eq!((log.rows.len(), log.bad.count), (2, 2));
-        assert!(log.bad.first[1].starts_with("a.log:4:2: "), "{:?}", log.bad.first);
+        assert_eq!(log.bad.first[1].line, 4);
         let error = read(1).unwrap_err().message;
-        assert!(
-            error.ends_with("a.log: more than 1 bad rows; mend the file, or allow more with --bad-rows"),
-            "{error}"
-        );
+        assert!(error.starts_with("a.log:2: column `click`: ") && error.contains("--bad-rows"), "{error}");
     }
 
     proptest! {

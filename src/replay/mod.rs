@@ -47,7 +47,7 @@ fn name(path: &Path) -> String {
 
 fn warn(log: &Log) {
     if log.bad.count > 0 {
-        say(&format!("{}\nleft out {} bad rows", log.bad.first.join("\n"), log.bad.count));
+        say(&format!("{}\nleft {} bad rows out", log.bad, log.bad.count));
     }
 }
 

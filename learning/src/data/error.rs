@@ -80,7 +80,7 @@ pub struct Flaw {
 impl Flaw {
     /// What is wrong with a value, which is shown as far as it is not too long.
     #[cold]
-    pub(super) fn of(column: &str, value: &[u8], problem: impl fmt::Display) -> Self {
+    pub fn of(column: &str, value: &[u8], problem: impl fmt::Display) -> Self {
         let text = String::from_utf8_lossy(value);
         let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
         if shown.len() < text.len() {
@@ -91,7 +91,7 @@ impl Flaw {
 
     /// What is wrong with a row as a whole.
     #[cold]
-    pub(super) fn row(problem: impl Into<String>) -> Self {
+    pub fn row(problem: impl Into<String>) -> Self {
         Self { column: None, problem: problem.into() }
     }
 }

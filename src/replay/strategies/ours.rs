@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use haggle_domain::{
-    AuctionType, Budget, Campaign, CampaignKey, CpmMicros, ExchangeKey, Flight, Goal, Micros, Pacing,
-    Targeting, Timestamp,
+    AuctionType, Budget, Campaign, CpmMicros, ExchangeKey, Flight, Goal, Micros, Pacing, Timestamp,
 };
 use haggle_learning::Prediction;
 use haggle_strategies::pacing::{DayPlan, Pacer};
 use haggle_strategies::{Market, pricing};
 
+use crate::campaigns::retired;
 use crate::replay::auction::{Auction, Episodes, Seen, Strategy, cost};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -41,25 +41,14 @@ pub(super) struct Ours {
 impl Ours {
     /// A campaign for clicks of up to `click` each, at bids of up to `max_bid`.
     pub(super) fn new(click: Micros, max_bid: CpmMicros, auction: Auction, episodes: Episodes) -> Self {
+        // Of all that a campaign is, only its goal, its money and its time count here.
         let campaign = Campaign {
-            id: "replay".into(),
-            key: CampaignKey::of("replay"),
-            name: String::new(),
-            advertiser_domain: String::new(),
-            categories: Vec::new(),
-            app_bundle: String::new(),
-            language: String::new(),
-            deals: Vec::new(),
             goal: Goal::Cpc { max: click },
             budget: Budget { daily: Some(episodes.budget), total: None },
             flight: Flight { start: Timestamp(i64::MIN), end: Timestamp::MAX },
             pacing: Pacing::Even,
-            zone: Default::default(),
-            dayparts: Vec::new(),
-            targeting: Targeting::default(),
-            frequency: Default::default(),
             max_bid,
-            creatives: Vec::new(),
+            ..retired("replay")
         };
         Self {
             plan: DayPlan::of(&campaign, Timestamp::default()),
