@@ -11,7 +11,7 @@ use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice, Outcome};
 use haggle_domain::{
     BidId, Budget, Campaign, CampaignKey, Category, CpmMicros, Creative, Decision, Flight, Goal, Micros,
-    Pacing, Size, Targeting, Timestamp,
+    Pacing, Size, Timestamp,
 };
 use haggle_strategies::{CampaignLive, Entry};
 
@@ -24,22 +24,13 @@ const NOTICES: usize = 1_000;
 
 fn campaign() -> Campaign {
     Campaign {
-        id: "boots".into(),
-        key: CampaignKey::of("boots"),
         name: "Boots".into(),
         advertiser_domain: "shop.example".into(),
         categories: vec![Category::iab("IAB20")],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros(500_000) },
         budget: Budget { daily: Some(Micros::from_units(10_000)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Asap,
-        zone: Default::default(),
-        dayparts: vec![],
-        targeting: Targeting::default(),
-        frequency: Default::default(),
         max_bid: CpmMicros(10_000_000),
         creatives: ["a", "b", "c", "d"]
             .map(|id| {
@@ -47,6 +38,7 @@ fn campaign() -> Campaign {
                 Creative::banner(id, size, "https://cdn.shop.example/a.jpg", "https://shop.example/a", "A")
             })
             .to_vec(),
+        ..Campaign::named("boots")
     }
 }
 

@@ -276,24 +276,15 @@ mod tests {
     fn caps(id: &str, per: CapScope, most: u16) -> Caps {
         let within = CapWindow::Last(Duration::from_secs(86_400));
         Caps::of(&Campaign {
-            id: id.into(),
-            key: CampaignKey::of(id),
             name: id.into(),
             advertiser_domain: "shop.example".into(),
-            categories: vec![],
-            app_bundle: String::new(),
-            language: String::new(),
-            deals: vec![],
             goal: Goal::Cpm { price: CpmMicros(1) },
             budget: Budget { daily: None, total: Some(Micros(1)) },
             flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
             pacing: Pacing::Asap,
-            zone: Default::default(),
-            dayparts: vec![],
-            targeting: Targeting::default(),
             frequency: Frequency { caps: vec![FrequencyCap { per, most, within }], bids_on_unknown: false },
             max_bid: CpmMicros(1),
-            creatives: vec![],
+            ..Campaign::named(id)
         })
     }
 

@@ -24,22 +24,13 @@ fn settings() -> CampaignSettings {
 
 fn campaign(budget: Budget, pacing: Pacing) -> Campaign {
     Campaign {
-        id: "boots".into(),
-        key: CampaignKey::of("boots"),
         name: "Boots".into(),
         advertiser_domain: "shop.example".into(),
         categories: vec![Category::iab("IAB20")],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros(500_000) },
         budget,
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing,
-        zone: Default::default(),
-        dayparts: vec![],
-        targeting: Targeting::default(),
-        frequency: Default::default(),
         max_bid: CpmMicros(10_000_000),
         creatives: vec![Creative::banner(
             "a",
@@ -48,6 +39,7 @@ fn campaign(budget: Budget, pacing: Pacing) -> Campaign {
             "https://shop.example/a",
             "A",
         )],
+        ..Campaign::named("boots")
     }
 }
 

@@ -21,24 +21,14 @@ const WINDOW: i64 = 50;
 
 fn machine(journal: &EmbeddedJournal) -> LearnerMachine {
     let campaign = Campaign {
-        id: "boots".into(),
-        key: CampaignKey::of("boots"),
         name: "Boots".into(),
         advertiser_domain: "shop.example".into(),
-        categories: vec![],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: vec![],
         goal: Goal::Cpm { price: CpmMicros(1) },
         budget: Budget { daily: None, total: Some(Micros(1)) },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Asap,
-        zone: Default::default(),
-        dayparts: vec![],
-        targeting: Targeting::default(),
-        frequency: Default::default(),
         max_bid: CpmMicros(1),
-        creatives: vec![],
+        ..Campaign::named("boots")
     };
     let window = Duration::from_micros((WINDOW * SECOND).unsigned_abs());
     let settings = JoinerSettings { click_window: window, order_window: window, capacity: 1000 };

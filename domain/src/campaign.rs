@@ -49,6 +49,33 @@ pub struct Campaign {
     pub creatives: Vec<Creative>,
 }
 
+impl Campaign {
+    /// One of that id that never bids: no time, no money, nothing to show. Others are made from it by saying what is different.
+    pub fn named(id: &str) -> Self {
+        let over = Timestamp::default();
+        Self {
+            id: id.to_owned(),
+            key: CampaignKey::of(id),
+            name: String::new(),
+            advertiser_domain: String::new(),
+            categories: Vec::new(),
+            app_bundle: String::new(),
+            language: String::new(),
+            deals: Vec::new(),
+            goal: Goal::Cpm { price: CpmMicros::ZERO },
+            budget: Budget { daily: None, total: Some(Micros::ZERO) },
+            flight: Flight { start: over, end: over },
+            pacing: Pacing::default(),
+            zone: Zone::default(),
+            dayparts: Vec::new(),
+            targeting: Targeting::default(),
+            frequency: Frequency::default(),
+            max_bid: CpmMicros::ZERO,
+            creatives: Vec::new(),
+        }
+    }
+}
+
 /// What the money should buy. The bid is the expected value of an impression under this goal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {

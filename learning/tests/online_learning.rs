@@ -1,8 +1,8 @@
 //! How fast the model learns a made-up world whose truth is known.
 
 use haggle_domain::{
-    BannerSlot, Budget, Campaign, CampaignKey, Category, Context, CpmMicros, Creative, DeviceKind,
-    ExchangeKey, Flight, Goal, Micros, Opportunity, Pacing, Size, Tag, Targeting, Timestamp, UserKey,
+    BannerSlot, Budget, Campaign, Category, Context, CpmMicros, Creative, DeviceKind, ExchangeKey, Flight,
+    Goal, Micros, Opportunity, Pacing, Size, Tag, Timestamp, UserKey,
 };
 use haggle_learning::{AdFeatures, Progress, RequestFeatures, Trainer, ad_features, request_features};
 use rand::rngs::StdRng;
@@ -32,23 +32,14 @@ fn campaign(number: usize) -> Campaign {
     let size =
         |number: usize| [Size { width: 300, height: 250 }, Size { width: 728, height: 90 }][number % 2];
     Campaign {
-        key: CampaignKey::of(&id),
         name: id.clone(),
-        id,
         // Two campaigns an advertiser, and one category each.
         advertiser_domain: format!("shop-{}.example", number / 2),
         categories: vec![Category::iab(format!("IAB{}", number / 2 + 1))],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros::from_units(1) },
         budget: Budget { daily: Some(Micros::from_units(100)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Even,
-        zone: Default::default(),
-        dayparts: Vec::new(),
-        targeting: Targeting::default(),
-        frequency: Default::default(),
         max_bid: CpmMicros::from_per_impression(Micros(10_000)),
         creatives: ["a", "b"]
             .iter()
@@ -63,6 +54,7 @@ fn campaign(number: usize) -> Campaign {
                 )
             })
             .collect(),
+        ..Campaign::named(&id)
     }
 }
 

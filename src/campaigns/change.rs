@@ -13,9 +13,7 @@ use actix::dev::ToEnvelope;
 use arc_swap::ArcSwap;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignActor, Pause, Redefine, checkpoint_name};
-use haggle_domain::{
-    Budget, Campaign, CampaignKey, CpmMicros, Flight, Goal, Micros, Pacing, Targeting, Timestamp,
-};
+use haggle_domain::{Campaign, CampaignKey};
 use haggle_strategies::{Entry, Snapshot};
 use serde::Serialize;
 use tokio::sync::{Mutex, oneshot};
@@ -272,7 +270,7 @@ impl Changes {
 
     async fn retire(&self, handle: &CampaignHandle) -> Result<(), ChangeError> {
         self.snapshot.rcu(|old| old.without(handle.key));
-        let campaign = Arc::new(retired(&handle.id));
+        let campaign = Arc::new(Campaign::named(&handle.id));
         ask(handle, |done| Redefine { campaign: Arc::clone(&campaign), done }).await?;
         handle.retired.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(())
@@ -304,29 +302,4 @@ where
         tokio::time::sleep(ASK_AGAIN).await;
     }
     Err(ChangeError::Busy)
-}
-
-/// A campaign that is not configured any more: it bids no more and settles what comes.
-pub fn retired(id: &str) -> Campaign {
-    let over = Timestamp::default();
-    Campaign {
-        id: id.to_owned(),
-        key: CampaignKey::of(id),
-        name: String::new(),
-        advertiser_domain: String::new(),
-        categories: Vec::new(),
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
-        goal: Goal::Cpm { price: CpmMicros::ZERO },
-        budget: Budget { daily: None, total: Some(Micros::ZERO) },
-        flight: Flight { start: over, end: over },
-        pacing: Pacing::Asap,
-        zone: Default::default(),
-        dayparts: Vec::new(),
-        targeting: Targeting::default(),
-        frequency: Default::default(),
-        max_bid: CpmMicros::ZERO,
-        creatives: Vec::new(),
-    }
 }

@@ -5,6 +5,6 @@ mod file;
 mod roster;
 mod start;
 
-pub use change::{ChangeError, Changes, Summary, retired};
+pub use change::{ChangeError, Changes, Summary};
 pub use roster::{CampaignHandle, Roster};
 pub use start::{Starter, Starting};

@@ -22,7 +22,7 @@ use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOpti
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
 use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::{RestartPolicy, Supervision, supervise};
-use haggle_domain::{CampaignKey, Clock, Micros};
+use haggle_domain::{Campaign, CampaignKey, Clock, Micros};
 use haggle_learning::{JoinerSettings, Trainer};
 use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use super::guests::Follower;
 use super::state::State;
 use super::{admin, front};
-use crate::campaigns::{Changes, Roster, Starter, Starting, retired};
+use crate::campaigns::{Changes, Roster, Starter, Starting};
 use crate::config::{Loaded, Nameable};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
@@ -159,7 +159,7 @@ fn retired_campaigns(journal: &dyn Journal, books: HashMap<CampaignKey, Books>) 
         match books.id.as_deref() {
             Some(id) if open => {
                 tracing::warn!(campaign = id, "not configured any more; settling its open bids");
-                let Entry { campaign, live, .. } = Entry::new(Arc::new(retired(id)));
+                let Entry { campaign, live, .. } = Entry::new(Arc::new(Campaign::named(id)));
                 starting.push(Starting { campaign, live, retired: true, books: Some(books) });
             }
             _ => {

@@ -127,13 +127,9 @@ fn campaign(number: usize) -> Campaign {
     let (first_size, price) =
         (dice.below(SIZES.len() as u64) as usize, 500_000 + dice.below(5_000_000) as i64);
     Campaign {
-        key: CampaignKey::of(&id),
         name: id.clone(),
         advertiser_domain: format!("shop-{}.example", number / 4),
         categories: vec![Category::iab(format!("IAB{}-{}", 1 + number % 26, 1 + number % 5))],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: match number % 4 {
             0 => Goal::Cpm { price: CpmMicros(price) },
             1 => Goal::Cpc { max: Micros(price / 10) },
@@ -143,10 +139,7 @@ fn campaign(number: usize) -> Campaign {
         budget: Budget { daily: Some(Micros::from_units(500)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Even,
-        zone: Default::default(),
-        dayparts: Vec::new(),
         targeting: targeting(&mut dice),
-        frequency: Default::default(),
         max_bid: CpmMicros(12_000_000),
         creatives: (0..4)
             .map(|at| {
@@ -155,7 +148,7 @@ fn campaign(number: usize) -> Campaign {
                 Creative::banner(&format!("{id}-{at}"), size, image, landing, "A")
             })
             .collect(),
-        id,
+        ..Campaign::named(&id)
     }
 }
 

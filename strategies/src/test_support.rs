@@ -1,29 +1,19 @@
 //! A campaign to change to a test's needs.
 
 use haggle_domain::{
-    Budget, Campaign, CampaignKey, Category, CpmMicros, Creative, Flight, Goal, Micros, Pacing, Size,
-    Targeting, Timestamp,
+    Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Pacing, Size, Timestamp,
 };
 
 /// One banner, clicks for half a unit, 24 units a day, everywhere.
 pub(crate) fn campaign(id: &str) -> Campaign {
     Campaign {
-        id: id.into(),
-        key: CampaignKey::of(id),
         name: "Boots".into(),
         advertiser_domain: "shop.example".into(),
         categories: vec![Category::iab("IAB20")],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: Goal::Cpc { max: Micros(500_000) },
         budget: Budget { daily: Some(Micros::from_units(24)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Even,
-        zone: Default::default(),
-        dayparts: Vec::new(),
-        targeting: Targeting::default(),
-        frequency: Default::default(),
         max_bid: CpmMicros(20_000_000),
         creatives: vec![Creative::banner(
             "a",
@@ -32,5 +22,6 @@ pub(crate) fn campaign(id: &str) -> Campaign {
             "https://shop.example/a",
             "A",
         )],
+        ..Campaign::named(id)
     }
 }

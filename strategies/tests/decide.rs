@@ -39,24 +39,16 @@ fn banner() -> Creative {
 /// Pays `cpm` units for a thousand impressions, whoever they are.
 fn campaign(id: &str, category: &str, cpm: i64, creatives: Vec<Creative>) -> Campaign {
     Campaign {
-        id: id.into(),
-        key: CampaignKey::of(id),
         name: id.into(),
         advertiser_domain: format!("{id}.example"),
         categories: vec![Category::iab(category)],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: Goal::Cpm { price: CpmMicros(cpm * 1_000_000) },
         budget: Budget { daily: Some(Micros::from_units(24)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Asap,
-        zone: Default::default(),
-        dayparts: Vec::new(),
-        targeting: Targeting::default(),
-        frequency: Default::default(),
         max_bid: CpmMicros(50_000_000),
         creatives,
+        ..Campaign::named(id)
     }
 }
 

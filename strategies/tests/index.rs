@@ -116,24 +116,17 @@ fn entry() -> impl Strategy<Value = Entry> {
 fn made(number: u32, targeting: Targeting, creatives: Vec<Creative>, worth: i64) -> Entry {
     let id = format!("c{number}");
     Entry::new(Arc::new(Campaign {
-        key: CampaignKey::of(&id),
         name: id.clone(),
-        id,
         advertiser_domain: "shop.example".into(),
         categories: vec![Category::iab("IAB1")],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: Goal::Cpm { price: CpmMicros(worth * 1_000_000) },
         budget: Budget { daily: Some(Micros::from_units(24)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Asap,
-        zone: Default::default(),
-        dayparts: Vec::new(),
         targeting,
-        frequency: Default::default(),
         max_bid: CpmMicros(50_000_000),
         creatives,
+        ..Campaign::named(&id)
     }))
 }
 

@@ -26,26 +26,19 @@ const SIZE: Size = Size { width: 300, height: 250 };
 fn campaign(number: usize, cpm: i64, targeting: Targeting) -> Campaign {
     let id = format!("c{number}");
     Campaign {
-        key: CampaignKey::of(&id),
         name: id.clone(),
         advertiser_domain: format!("{id}.example"),
-        id,
         categories: vec![Category::iab("IAB1")],
-        app_bundle: String::new(),
-        language: String::new(),
-        deals: Vec::new(),
         goal: Goal::Cpm { price: CpmMicros(cpm) },
         budget: Budget { daily: Some(Micros::from_units(24)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing: Pacing::Asap,
-        zone: Default::default(),
-        dayparts: Vec::new(),
         targeting,
-        frequency: Default::default(),
         max_bid: CpmMicros(50_000_000),
         creatives: ["a", "b"]
             .map(|id| Creative::banner(id, SIZE, "https://cdn.example/a.png", "https://shop.example/", "A"))
             .into(),
+        ..Campaign::named(&id)
     }
 }
 

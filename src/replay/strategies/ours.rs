@@ -11,7 +11,6 @@ use haggle_learning::Prediction;
 use haggle_strategies::pacing::{DayPlan, Pacer};
 use haggle_strategies::{Market, pricing};
 
-use crate::campaigns::retired;
 use crate::replay::auction::{Auction, Episodes, Seen, Strategy, cost};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -48,7 +47,7 @@ impl Ours {
             flight: Flight { start: Timestamp(i64::MIN), end: Timestamp::MAX },
             pacing: Pacing::Even,
             max_bid,
-            ..retired("replay")
+            ..Campaign::named("replay")
         };
         Self {
             plan: DayPlan::of(&campaign, Timestamp::default()),
