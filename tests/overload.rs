@@ -85,7 +85,8 @@ const SIDES: usize = 128;
 async fn flood(rig: &Rig, mut enough: impl FnMut(u64) -> bool) -> u64 {
     let body = heavy();
     let head = "POST /openrtb2/bid/demo HTTP/1.1\r\nhost: node\r\ncontent-type: application/json\r\n";
-    let request: Arc<[u8]> = format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes().into();
+    let request: Arc<[u8]> =
+        format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes().into();
     let connect = || BufReader::new(TcpStream::connect(rig.node.address).unwrap());
     let mut sides: Vec<_> = (0..SIDES).map(|_| connect()).collect();
     let began = monotonic();

@@ -157,3 +157,96 @@ fn a_file_that_is_no_log_is_refused_with_its_place() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("bad.log:2: column `market price`: \"ten\" is not whole fen"), "{message}");
 }
+
+#[test]
+fn a_log_of_ipinyou_is_replayed_with_the_click_rates_of_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mut random = StdRng::seed_from_u64(3);
+    // Of two sites one is clicked ten times as often, and both cost the same.
+    let mut log = |name: &str, in_front: bool| {
+        let (mut rows, mut clicks) = (String::new(), String::new());
+        for row in 0..4_000 {
+            let good = random.random_bool(0.5);
+            let clicked = random.random_bool(if good { 0.2 } else { 0.02 });
+            let (site, price) = (if good { "good" } else { "poor" }, random.random_range(10..100));
+            if in_front {
+                rows += &format!("{}\t2\t13\t", u8::from(clicked));
+            } else if clicked {
+                clicks += &format!("b{row}\tand more\n");
+            }
+            rows += &format!(
+                "b{row}\t20131022135101295\t1\tuser\twindows\t1.2.3.*\t1\t2\t1\t{site}\tu\tnull\ts\t300\t250\tNa\tNa\t0\tc\t300\t{price}\tk\t2259\t\n"
+            );
+        }
+        std::fs::write(at(name), rows).unwrap();
+        std::fs::write(at(&format!("clicks-{name}")), clicks).unwrap();
+    };
+    log("train.log", true);
+    log("test.log", false);
+    let [train, test, clicks, model] = ["train.log", "test.log", "clicks-test.log", "model"].map(at);
+    let output = Command::new(env!("CARGO_BIN_EXE_haggle"))
+        .args([
+            "model", "train", "--data", &train, "--format", "ipinyou", "--model", "logistic", "--out", &model,
+        ])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let asked =
+        [test.as_str(), "--format", "ipinyou", "--model", &model, "--clicks", &clicks, "--train", &train];
+    let report = report(&asked);
+    assert_eq!((&report["auctions"], &report["bad_rows"]), (&4_000.into(), &0.into()));
+    // The model has to know the sites apart, or nobody would win more clicks an impression than there are in the log.
+    let of_all = report["clicks"].as_f64().unwrap() / 4_000.0;
+    for name in ["linear", "ours"] {
+        let line = line(&report, name);
+        let rate = line["clicks"].as_f64().unwrap() / line["impressions"].as_f64().unwrap();
+        assert!(rate > 1.5 * of_all, "{name}: {report}");
+    }
+    let without = haggle(&[&test, "--format", "ipinyou"]);
+    let said = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert!(
+        without.status.code() == Some(i32::from(Exit::Usage.code())) && said.contains("--model"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_nodes_own_journal_is_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let demo = Command::new(env!("CARGO_BIN_EXE_haggle"))
+        .args([
+            "demo",
+            "--seconds",
+            "6",
+            "--qps",
+            "400",
+            "--seed",
+            "7",
+            "--data",
+            data.to_str().unwrap(),
+            "--json",
+        ])
+        .output()
+        .unwrap();
+    assert!(demo.status.success(), "{}", String::from_utf8_lossy(&demo.stderr));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = std::fs::read_to_string(root.join("config/haggle.toml")).unwrap();
+    let own: Vec<&str> = own.lines().filter(|line| !line.starts_with("campaigns")).collect();
+    let campaigns = root.join("config/campaigns");
+    let text = format!("data = {data:?}\ncampaigns = {campaigns:?}\n{}\n", own.join("\n"));
+    let node = folder.path().join("node.toml");
+    std::fs::write(&node, text).unwrap();
+    // Of so short a day the sample may hold no click, and so what one costs has to be said.
+    let sums = folder.path().join("sums.json");
+    let said = r#"{"imp_train": 1000, "clk_train": 50, "cost_train": 60000, "price_counter_train": []}"#;
+    std::fs::write(&sums, said).unwrap();
+    let report =
+        report(&[node.to_str().unwrap(), "--train", sums.to_str().unwrap(), "--budget-fraction", "1/2"]);
+    assert!(report["auctions"].as_u64().unwrap() > 5 && report["unit"] == "cents", "{report}");
+    assert!(report["notes"][0].as_str().unwrap().contains("bid_log_sample"), "{report}");
+    let unknown = haggle(&[node.to_str().unwrap(), "--campaign", "no-such"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(said.contains("no campaign is called \"no-such\"; there are camp-again"), "{said}");
+}

@@ -17,7 +17,7 @@ use haggle_learning::{
 };
 use haggle_strategies::{Catalog, Entry};
 
-use crate::config::{self, SettingsLayer};
+use crate::config::{self, Loaded, SettingsLayer};
 use crate::exit::{Exit, ExitError};
 
 /// Records read at once.
@@ -51,6 +51,26 @@ pub(crate) struct Shown {
     pub(crate) propensity: f32,
 }
 
+/// Opens the journal of the node with this configuration, which must not be running.
+///
+/// # Errors
+///
+/// The configuration is wrong, the journal cannot be read, or a node has it open.
+pub(crate) fn open_journal(config: &Path) -> Result<(Loaded, EmbeddedJournal), ExitError> {
+    let loaded = config::load(Some(config), &SettingsLayer::default())?;
+    let folder = loaded.settings.data.join("journal");
+    if !folder.is_dir() {
+        let data = loaded.settings.data.display();
+        let problem = format!("{}: there is no journal in its data folder {data}", config.display());
+        return Err(ExitError::new(Exit::InputUnusable, problem));
+    }
+    let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(|error| {
+        let hint = "stop the node first, or read a copy of its data folder";
+        ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}; {hint}", folder.display()))
+    })?;
+    Ok((loaded, journal))
+}
+
 impl Drop for Archive {
     /// Frees the journal before anybody goes on, such as the next pass over it; dropping it alone would let it end by itself.
     fn drop(&mut self) {
@@ -66,17 +86,7 @@ impl Archive {
     ///
     /// The configuration is wrong, the journal cannot be read, or a node has it open.
     pub(crate) fn open(config: &Path) -> Result<Self, ExitError> {
-        let loaded = config::load(Some(config), &SettingsLayer::default())?;
-        let folder = loaded.settings.data.join("journal");
-        if !folder.is_dir() {
-            let data = loaded.settings.data.display();
-            let problem = format!("{}: there is no journal in its data folder {data}", config.display());
-            return Err(ExitError::new(Exit::InputUnusable, problem));
-        }
-        let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(|error| {
-            let hint = "stop the node first, or read a copy of its data folder";
-            ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}; {hint}", folder.display()))
-        })?;
+        let (loaded, journal) = open_journal(config)?;
         let entries = loaded.campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign)));
         let settings = JoinerSettings {
             click_window: loaded.settings.click_window,

@@ -3,6 +3,7 @@
 mod ablate;
 mod archive;
 mod args;
+mod asked;
 mod compare;
 mod compress;
 mod folder;
@@ -33,7 +34,8 @@ pub use self::args::{
 };
 pub use self::folder::Manifest;
 
-pub(crate) use self::archive::Archive;
+pub(crate) use self::archive::{Archive, open_journal};
+pub(crate) use self::asked::Asked;
 pub(crate) use self::input::Progress;
 
 use self::folder::{RowKind, Saved, meaning};

@@ -8,21 +8,31 @@ use haggle_domain::Micros;
 
 use super::auction::Auction;
 use super::log::Format;
+use crate::exit::{Exit, ExitError};
 
 /// What to replay, and how.
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {
-    /// The log of recorded auctions; a name that ends in .gz is unpacked.
+    /// The log of recorded auctions (a name that ends in .gz is unpacked), or a node's configuration, for what is in its journal.
     #[arg(value_name = "LOG")]
     pub log: PathBuf,
-    /// Its layout, and with it the rules of the figures that are published on such logs; without it the first row's separator
-    /// says which.
+    /// Its layout, and with it the rules of the figures that are published on such logs; without it a name that ends in .toml is a
+    /// node's configuration, and anything else a log of pairs.
     #[arg(long, value_enum, value_name = "NAME")]
     pub format: Option<Format>,
     /// An earlier log, or a campaign's sums (.json), to tune the baselines on; without it they are tuned on the log itself,
     /// which flatters them.
     #[arg(long, value_name = "FILE")]
     pub train: Option<PathBuf>,
+    /// The folder of the model that says what click rates iPinYou's own logs would have had.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The log of clicks to an iPinYou log of impressions.
+    #[arg(long, value_name = "FILE")]
+    pub clicks: Option<PathBuf>,
+    /// The campaign whose auctions are taken from a node's journal; without it those of all.
+    #[arg(long, value_name = "ID")]
+    pub campaign: Option<String>,
     /// The budget, as a fraction of what all auctions cost: 1/16, or 0.0625.
     #[arg(long, value_name = "FRACTION", default_value = "1/16", value_parser = fraction)]
     pub budget_fraction: Fraction,
@@ -38,12 +48,13 @@ pub struct ReplayArgs {
     /// The linear strategy's bid at the mean click rate, in fen, instead of tuning it.
     #[arg(long, value_name = "FEN", value_parser = ratio)]
     pub base_bid: Option<f64>,
-    /// What a click is worth to the bidder itself at most, in fen; without it the whole budget.
+    /// What a click is worth to the bidder itself at most, in fen (cents of a node's journal); without it the whole budget.
     #[arg(long, value_name = "FEN", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_cpc: Option<u32>,
-    /// The highest bid of the bidder itself, in fen for a thousand impressions.
-    #[arg(long, value_name = "FEN", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub max_bid: u32,
+    /// The highest bid of the bidder itself, in fen (cents) for a thousand impressions; without it 300, of a node's journal the
+    /// highest price in it.
+    #[arg(long, value_name = "FEN", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_bid: Option<u32>,
     /// How many bad rows of a log are left out before it is refused.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub bad_rows: u64,
@@ -53,6 +64,27 @@ pub struct ReplayArgs {
     /// Write the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+impl ReplayArgs {
+    /// Whether what was said goes with that layout.
+    ///
+    /// # Errors
+    ///
+    /// The first flag that does not.
+    pub(super) fn check(&self, format: Format) -> Result<(), ExitError> {
+        let (ipinyou, haggle) = (format == Format::Ipinyou, format == Format::Haggle);
+        for (flag, given, fits, wants) in [
+            ("--model", self.model.is_some(), ipinyou, "iPinYou's own logs (--format ipinyou)"),
+            ("--clicks", self.clicks.is_some(), ipinyou, "iPinYou's own logs (--format ipinyou)"),
+            ("--campaign", self.campaign.is_some(), haggle, "a node's journal (--format haggle)"),
+        ] {
+            if given && !fits {
+                return Err(ExitError::new(Exit::Usage, format!("{flag} is for {wants}; leave it out")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A part of something, exactly.

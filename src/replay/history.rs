@@ -5,9 +5,11 @@ use std::path::Path;
 use haggle_domain::{CpmMicros, Micros};
 use serde::Deserialize;
 
+use super::args::ReplayArgs;
 use super::auction::{Bought, Episodes, Rules, Strategy, cost, play};
-use super::log::{self, FEN, Format, Log, Row};
+use super::log::{self, FEN, Log, Row};
 use crate::exit::{Exit, ExitError};
+use crate::model::Progress;
 
 /// What is said of a strategy that was tuned on what it is judged on.
 pub const ITSELF: &str = "the log itself";
@@ -108,10 +110,14 @@ impl Train {
     /// # Errors
     ///
     /// That the file cannot be read or is neither.
-    pub fn read(path: &Path, format: Option<Format>, bad_rows: u64) -> Result<Self, ExitError> {
+    pub(super) fn read(path: &Path, args: &ReplayArgs, progress: &Progress) -> Result<Self, ExitError> {
         if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")) {
-            return log::read(path, format, bad_rows).map(Self::Log);
+            return log::read(path, args, progress).map(Self::Log);
         }
+        Self::sums(path)
+    }
+
+    fn sums(path: &Path) -> Result<Self, ExitError> {
         let name = path.display();
         let text = std::fs::read(path)
             .map_err(|error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}")))?;
@@ -213,13 +219,14 @@ impl History {
 mod tests {
     use haggle_learning::data::BadRows;
 
+    use super::log::Format;
     use super::*;
 
     fn sums(text: &str) -> Result<Train, ExitError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("info.json");
         std::fs::write(&path, text).unwrap();
-        Train::read(&path, None, 0)
+        Train::sums(&path)
     }
 
     #[test]
@@ -250,7 +257,12 @@ mod tests {
     #[test]
     fn an_earlier_log_is_tried_newest_first_and_no_longer_than_the_replayed_one() {
         let row = |price, clicked| Row { clicked, price: CpmMicros(price * FEN), ctr: 0.5 };
-        let log = |rows: &[Row]| Log { format: Format::Sam, rows: rows.to_vec(), bad: BadRows::default() };
+        let log = |rows: &[Row]| Log {
+            format: Format::Sam,
+            rows: rows.to_vec(),
+            bad: BadRows::default(),
+            notes: Vec::new(),
+        };
         let replayed = log(&[row(1, false), row(2, false)]);
         let earlier = log(&[row(10, true), row(20, false), row(30, false)]);
         let history = History::new(&replayed, Some(("e".to_owned(), Train::Log(earlier)))).unwrap();

@@ -1,49 +1,46 @@
-//! Logs of recorded auctions, in the two layouts in which the public ones of iPinYou lie about.
+//! Logs of recorded auctions.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use haggle_domain::CpmMicros;
-use haggle_learning::data::{BadRows, DataError, Flaw};
+use haggle_learning::data::BadRows;
 
+use super::args::ReplayArgs;
+use super::{ipinyou, journal, pairs};
 use crate::exit::{Exit, ExitError};
+use crate::model::Progress;
 
-/// A fen for a thousand impressions, the unit of the logs' prices: a hundredth of a yuan.
+/// A fen for a thousand impressions, the unit of prices and bids here: a hundredth of a yuan, or of what else the log counts in.
 pub const FEN: i64 = 10_000;
-/// The highest price that is read: a million fen. Real ones end at 300.
-const HIGHEST: i64 = 1_000_000;
-/// Bytes in a line at most.
-const LONGEST: u64 = 1024;
 
 /// How rows are laid out, and with it the rules by which figures on such logs are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
+    /// One of the next two: what the first row's separator says.
+    Pairs,
     /// Tabs between click, market price, predicted click rate and slot, of which the slot is not read: wnzhang/rtbarbitrage.
     Sam,
     /// Spaces between click, market price and predicted click rate: han-cai/rlb-dp.
     Rlb,
+    /// iPinYou's own logs of impressions, with the clicks in front or in --clicks; --model says the click rates.
+    Ipinyou,
+    /// A node's own journal; LOG is the node's configuration, and the node is stopped.
+    Haggle,
 }
 
 impl Format {
-    /// What the first row's separator says; a row without one is judged as the more common layout.
-    fn of(line: &[u8]) -> Self {
-        if line.contains(&b' ') && !line.contains(&b'\t') { Self::Rlb } else { Self::Sam }
+    /// What a hundredth of the log's currency is called.
+    pub fn unit(self) -> &'static str {
+        if self == Self::Haggle { "cents" } else { "fen" }
     }
 
-    fn separator(self) -> u8 {
-        match self {
-            Self::Sam => b'\t',
-            Self::Rlb => b' ',
-        }
-    }
-
-    fn columns(self) -> std::ops::RangeInclusive<usize> {
-        match self {
-            Self::Sam => 3..=4,
-            Self::Rlb => 3..=3,
-        }
+    /// What a file's name says.
+    fn of(path: &Path) -> Self {
+        let toml = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+        if toml { Self::Haggle } else { Self::Pairs }
     }
 }
 
@@ -52,7 +49,7 @@ impl Format {
 pub struct Row {
     /// Whether the ad that was shown was clicked.
     pub clicked: bool,
-    /// The highest bid of the others: what it took to win, whole fen for a thousand, in yuan.
+    /// The highest bid of the others: what it took to win, for a thousand impressions.
     pub price: CpmMicros,
     /// The click rate that a model predicted, in 0..=1.
     pub ctr: f64,
@@ -61,204 +58,44 @@ pub struct Row {
 /// A log, in its order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
-    /// How it was laid out.
+    /// How it was laid out; never [`Format::Pairs`].
     pub format: Format,
     /// The auctions.
     pub rows: Vec<Row>,
     /// Rows that were left out.
     pub bad: BadRows,
+    /// What else the log cannot tell.
+    pub notes: Vec<String>,
 }
 
-/// Reads a log; unpacked if its name ends in `.gz`. Without a format the first row's separator says which it is.
+/// Reads the log that is to be replayed, or an earlier one. Without a format a name that ends in `.toml` is a node's configuration,
+/// and anything else a log of pairs.
 ///
 /// # Errors
 ///
-/// That the file cannot be read, holds no auction, or more than `most_bad` rows that are none.
-pub fn read(path: &Path, format: Option<Format>, most_bad: u64) -> Result<Log, ExitError> {
+/// That the file cannot be read, holds no auction, or more rows that are none than are allowed; a model that does not fit.
+pub(super) fn read(path: &Path, args: &ReplayArgs, progress: &Progress) -> Result<Log, ExitError> {
+    let format = args.format.unwrap_or_else(|| Format::of(path));
+    args.check(format)?;
+    match format {
+        Format::Pairs | Format::Sam | Format::Rlb => {
+            pairs::read_from(open(path)?, &path.display().to_string(), format, args.bad_rows)
+        }
+        Format::Ipinyou => ipinyou::read(path, args, progress),
+        Format::Haggle => journal::read(path, args.campaign.as_deref(), progress),
+    }
+}
+
+/// Opens a file to read; unpacked if its name ends in `.gz`.
+///
+/// # Errors
+///
+/// That it cannot be opened.
+pub fn open(path: &Path) -> Result<Box<dyn BufRead>, ExitError> {
     let name = path.display();
     let failed = |error: io::Error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}"));
-    let file = File::open(path).map_err(failed)?;
-    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
-        // A packed file may be several, one after the other.
-        read_from(
-            BufReader::new(MultiGzDecoder::new(BufReader::new(file))),
-            &name.to_string(),
-            format,
-            most_bad,
-        )
-    } else {
-        read_from(BufReader::new(file), &name.to_string(), format, most_bad)
-    }
-}
-
-/// The same from anything that is read; `name` is what errors call it.
-///
-/// # Errors
-///
-/// See [`read`].
-pub fn read_from(
-    mut from: impl BufRead,
-    name: &str,
-    format: Option<Format>,
-    most_bad: u64,
-) -> Result<Log, ExitError> {
-    let unusable = |problem: String| ExitError::new(Exit::InputUnusable, problem);
-    let failed = |error: io::Error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}"));
-    let bad = BadRows { file: name.to_owned(), ..BadRows::default() };
-    let mut log = Log { format: format.unwrap_or(Format::Sam), rows: Vec::new(), bad };
-    let (mut line, mut number, mut known) = (Vec::new(), 0u64, format.is_some());
-    loop {
-        line.clear();
-        if from.by_ref().take(LONGEST).read_until(b'\n', &mut line).map_err(failed)? == 0 {
-            break;
-        }
-        number += 1;
-        if line.len() as u64 == LONGEST && line.last() != Some(&b'\n') {
-            return Err(unusable(format!(
-                "{name}:{number}:1: the line is longer than {LONGEST} bytes; a log has one short row a line: click, market \
-                 price, predicted click rate"
-            )));
-        }
-        let row = line.trim_ascii();
-        if row.is_empty() {
-            continue;
-        }
-        if !known {
-            (log.format, known) = (Format::of(row), true);
-        }
-        match parse(row, log.format) {
-            Ok(row) => log.rows.push(row),
-            Err(flaw) => {
-                log.bad.add(number, flaw);
-                if log.bad.count > most_bad {
-                    return Err(DataError::TooManyBad { bad: log.bad, limit: most_bad }.into());
-                }
-            }
-        }
-    }
-    if log.rows.is_empty() {
-        return Err(unusable(format!("{name}: no auction in it; name a log of recorded auctions")));
-    }
-    Ok(log)
-}
-
-fn parse(line: &[u8], format: Format) -> Result<Row, Flaw> {
-    let fields: Vec<&[u8]> = line.split(|byte| *byte == format.separator()).collect();
-    let wrong = || Err(Flaw::row(columns_wrong(fields.len(), format)));
-    let &[click, price, ctr, ..] = fields.as_slice() else { return wrong() };
-    if !format.columns().contains(&fields.len()) {
-        return wrong();
-    }
-    let clicked = match click {
-        b"0" => false,
-        b"1" => true,
-        _ => return Err(Flaw::of("click", click, "is neither 0 nor 1")),
-    };
-    let fen = whole(price)
-        .filter(|fen| *fen <= HIGHEST)
-        .ok_or_else(|| Flaw::of("market price", price, format!("is not whole fen from 0 to {HIGHEST}")))?;
-    let rate = std::str::from_utf8(ctr).ok().and_then(|text| text.parse().ok());
-    let rate = rate
-        .filter(|rate| (0.0..=1.0).contains(rate))
-        .ok_or_else(|| Flaw::of("predicted click rate", ctr, "is not a number from 0 to 1"))?;
-    Ok(Row { clicked, price: CpmMicros(fen * FEN), ctr: rate })
-}
-
-fn columns_wrong(count: usize, format: Format) -> String {
-    let (layout, separator) = match format {
-        Format::Sam => ("click, market price, predicted click rate and, if need be, a slot", "tabs"),
-        Format::Rlb => ("click, market price and predicted click rate", "spaces"),
-    };
-    let columns = if count == 1 { "1 column".to_owned() } else { format!("{count} columns") };
-    format!("{columns}; a row has {layout}, with {separator} between them (see --format)")
-}
-
-/// Digits alone: no sign, no point.
-fn whole(text: &[u8]) -> Option<i64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn log(text: &str) -> Result<Log, ExitError> {
-        read_from(text.as_bytes(), "a.log", None, 0)
-    }
-
-    #[test]
-    fn both_layouts_are_told_apart_by_their_separator() {
-        let tabs = log("0\t80\t0.000062\t14\n1\t5\t0.5\t14\n").unwrap();
-        let spaces = log("0 80 0.000062\r\n\n1 5 5e-1").unwrap();
-        assert_eq!((tabs.format, spaces.format), (Format::Sam, Format::Rlb));
-        assert_eq!(tabs.rows, spaces.rows);
-        assert_eq!(tabs.rows[1], Row { clicked: true, price: CpmMicros(50_000), ctr: 0.5 });
-    }
-
-    #[test]
-    fn errors_name_the_line_the_column_and_what_to_do() {
-        for (text, wanted) in [
-            ("0\t80\t0.1\n2\t80\t0.1\n", "a.log:2: column `click`: \"2\" is neither 0 nor 1"),
-            ("0 -3 0.1", "a.log:1: column `market price`: \"-3\" is not whole fen from 0 to 1000000"),
-            ("0 1.5 0.1", "a.log:1: column `market price`: \"1.5\""),
-            ("0 99999999999999999999 0.1", "a.log:1: column `market price`: "),
-            ("0 3 nan", "a.log:1: column `predicted click rate`: \"nan\" is not a number from 0 to 1"),
-            ("0 3 1.01", "a.log:1: column `predicted click rate`: "),
-            (
-                "0 3",
-                "a.log:1: 2 columns; a row has click, market price and predicted click rate, with spaces",
-            ),
-            ("0 3 0.1 7", "a.log:1: 4 columns"),
-            ("hello", "a.log:1: 1 column; "),
-            ("", "a.log: no auction in it"),
-        ] {
-            let error = log(text).unwrap_err();
-            assert!(error.message.starts_with(wanted), "{text:?}: {error}");
-            assert_eq!(error.exit, Exit::InputUnusable);
-        }
-        let long = format!("0 3 0.1{}", "1".repeat(2_000));
-        assert!(log(&long).unwrap_err().message.starts_with("a.log:1:1: the line is longer"));
-    }
-
-    #[test]
-    fn bad_rows_are_left_out_up_to_a_limit() {
-        let text = "0 3 0.1\nx 3 0.1\n1 4 0.2\n0 y 0.1\n";
-        let read = |most| read_from(text.as_bytes(), "a.log", None, most);
-        let log = read(2).unwrap();
-        assert_eq!((log.rows.len(), log.bad.count), (2, 2));
-        assert_eq!(log.bad.first[1].line, 4);
-        let error = read(1).unwrap_err().message;
-        assert!(error.starts_with("a.log:2: column `click`: ") && error.contains("--bad-rows"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read(
-            rows in proptest::collection::vec((any::<bool>(), 0..=HIGHEST, 0.0..=1.0f64), 1..50),
-            tabs: bool,
-        ) {
-            let between = if tabs { '\t' } else { ' ' };
-            let text: String = rows
-                .iter()
-                .map(|(clicked, price, ctr)| format!("{}{between}{price}{between}{ctr}\n", u8::from(*clicked)))
-                .collect();
-            let wanted: Vec<Row> = rows
-                .iter()
-                .map(|&(clicked, price, ctr)| Row { clicked, price: CpmMicros(price * FEN), ctr })
-                .collect();
-            prop_assert_eq!(log(&text).unwrap().rows, wanted);
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..3_000), most in 0..5u64) {
-            for format in [None, Some(Format::Sam), Some(Format::Rlb)] {
-                if let Ok(log) = read_from(bytes.as_slice(), "a.log", format, most) {
-                    prop_assert!(log.bad.count <= most && !log.rows.is_empty());
-                }
-            }
-        }
-    }
+    let file = BufReader::new(File::open(path).map_err(failed)?);
+    // A packed file may be several, one after the other.
+    let packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz"));
+    Ok(if packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) })
 }

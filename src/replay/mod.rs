@@ -3,8 +3,11 @@
 mod args;
 pub mod auction;
 pub mod history;
+mod ipinyou;
+mod journal;
 pub mod log;
 pub mod optimum;
+pub mod pairs;
 mod report;
 pub mod strategies;
 
@@ -23,7 +26,7 @@ use strategies::Setting;
 use crate::cli::print;
 use crate::exit::{Exit, ExitError};
 use crate::model::{Progress, say, watched};
-use log::{FEN, Log};
+use log::{FEN, Format, Log};
 
 /// Replays, and prints what came of it.
 ///
@@ -53,12 +56,12 @@ fn warn(log: &Log) {
 
 /// The report of a replay.
 fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
-    let log = log::read(&args.log, args.format, args.bad_rows)?;
+    let log = log::read(&args.log, args, progress)?;
     warn(&log);
     progress.check()?;
     let train = match &args.train {
         Some(path) => {
-            let train = Train::read(path, None, args.bad_rows)?;
+            let train = Train::read(path, args, progress)?;
             if let Train::Log(train) = &train {
                 warn(train);
             }
@@ -85,6 +88,14 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
     }
     let episodes = setting.episodes.count(log.rows.len());
     let itself = history.rows_from == history::ITSELF;
+    let mut notes = report::notes(&log, args.auction, itself, episodes);
+    if best.value < 1.0 && args.max_cpc.is_none() {
+        notes.push(
+            "the budget is less than a click costs, and ours takes it for the most that one is worth, so it holds back; say what one is \
+             worth with --max-cpc"
+                .to_owned(),
+        );
+    }
     Ok(Report {
         log: name(&args.log),
         auctions: log.rows.len(),
@@ -101,12 +112,20 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
         optimum_in_episodes: (episodes > 1)
             .then(|| Optimum::of(&optimum::in_episodes(&log.rows, &setting.episodes))),
         strategies,
-        notes: report::notes(args.auction, itself, episodes),
+        notes,
+        unit: log.format.unit(),
     })
 }
 
 /// How many strategies there are.
 const ENTRANTS: usize = 10;
+
+/// What the bidder itself bids at most, where nothing is said.
+fn highest_bid(log: &Log) -> CpmMicros {
+    let highest = log.rows.iter().map(|row| row.price).max().filter(|_| log.format == Format::Haggle);
+    // Above the highest price, so that it can be beaten.
+    highest.map_or(CpmMicros(300 * FEN), |price| CpmMicros(price.0.saturating_add(FEN)))
+}
 
 fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, ExitError> {
     let all: Micros = log.rows.iter().map(|row| auction::cost(row.price)).sum();
@@ -129,7 +148,11 @@ fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, E
         payoff: totals.click_cost() * args.payoff,
         base_bid: args.base_bid,
         click: args.max_cpc.map_or(episodes.total(log.rows.len()), |fen| Micros(i64::from(fen) * FEN)),
-        max_bid: CpmMicros(i64::from(args.max_bid) * FEN),
+        max_bid: args.max_bid.map_or_else(|| highest_bid(log), |fen| CpmMicros(i64::from(fen) * FEN)),
+        scale: match log.format {
+            Format::Haggle => highest_bid(log).0 as f64 / (300 * FEN) as f64,
+            Format::Pairs | Format::Sam | Format::Rlb | Format::Ipinyou => 1.0,
+        },
         seed: args.seed,
     })
 }

@@ -8,6 +8,7 @@ use serde_json::Number;
 
 use super::auction::{Auction, Bought};
 use super::history::{fen, profit};
+use super::log::{Format, Log};
 
 /// Micro-yuan in a thousandth of a fen, the unit of the sums that are published.
 const UNIT: i64 = 10;
@@ -23,6 +24,8 @@ pub struct Report {
     pub clicks: u64,
     /// Rows that were left out.
     pub bad_rows: u64,
+    /// What the log counts in: a hundredth of its currency.
+    pub unit: &'static str,
     /// Runs of auctions that each had a budget of their own.
     pub episodes: usize,
     /// Money for all of them, in thousandths of a fen.
@@ -137,21 +140,26 @@ impl Line {
 }
 
 /// What a log of recorded auctions cannot tell, whatever is made of it.
-pub(super) fn notes(auction: Auction, itself: bool, episodes: usize) -> Vec<String> {
-    let mut notes = vec![
-        "the log holds only auctions that its bidder won, at the price that it paid: those it lost are missing, and with them \
-         what dearer bids would have bought"
-            .to_owned(),
+pub(super) fn notes(log: &Log, auction: Auction, itself: bool, episodes: usize) -> Vec<String> {
+    let mut notes = log.notes.clone();
+    if log.format != Format::Haggle {
+        notes.push(
+            "the log holds only auctions that its bidder won, at the price that it paid: those it lost are missing, and with them \
+             what dearer bids would have bought"
+                .to_owned(),
+        );
+    }
+    notes.extend([
         "clicks are those recorded on what was shown then, and few: the expected value, which is the sum of the log's predicted \
          click rates, compares strategies with less noise, but is only as true as those predictions are"
             .to_owned(),
         "prices stay what they were: rivals do not answer other bids".to_owned(),
         "the log has no times that are read: ours bids in days that their auctions divide evenly, and sees each outcome at once"
             .to_owned(),
-    ];
+    ]);
     if auction == Auction::First {
         notes.push(
-            "the market prices are those of a second-price exchange, whose bidders would have bid less in first-price auctions; \
+            "market prices of a second-price exchange are used as they are, whose bidders would have bid less in first-price auctions; \
              after each auction ours is told what it would have taken to win"
                 .to_owned(),
         );
@@ -194,11 +202,11 @@ impl Report {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let Self { log, auctions, clicks, budget, auction, episodes, .. } = self;
+        let Self { log, auctions, clicks, budget, auction, episodes, unit, .. } = self;
         let in_episodes = if *episodes > 1 { format!(" in {episodes} episodes") } else { String::new() };
         writeln!(
             out,
-            "{log}: {auctions} auctions, {clicks} clicks; {auction} price, budget {budget}{in_episodes} (1/1000 fen)\n"
+            "{log}: {auctions} auctions, {clicks} clicks; {auction} price, budget {budget}{in_episodes} (1/1000 {unit})\n"
         )?;
         write!(out, "{:<11}", "")?;
         for (name, width) in COLUMNS {
@@ -228,7 +236,7 @@ impl Report {
                 line.tuned_on
             )?;
         }
-        writeln!(out, "\nA click is paid with {:.2} fen. What this cannot tell:", self.payoff)?;
+        writeln!(out, "\nA click is paid with {:.2} {unit}. What this cannot tell:", self.payoff)?;
         for note in &self.notes {
             writeln!(out, "- {note}")?;
         }
@@ -238,6 +246,8 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use haggle_learning::data::BadRows;
+
     use super::*;
 
     fn report() -> Report {
@@ -248,11 +258,13 @@ mod tests {
         let none = Bought::default();
         let line =
             |name, from: &str, bought| Line::of(name, from.to_owned(), bought, budget, best.value, 0.25);
+        let log = Log { format: Format::Sam, rows: vec![], bad: BadRows::default(), notes: vec![] };
         Report {
             log: "a.log".to_owned(),
             auctions: 100,
             clicks: 7,
             bad_rows: 0,
+            unit: "fen",
             episodes: 2,
             budget: units(budget),
             auction: "second",
@@ -260,7 +272,7 @@ mod tests {
             optimum: Optimum::of(&best),
             optimum_in_episodes: Some(Optimum { expected_value: 3.5, ..Optimum::of(&best) }),
             strategies: vec![line("linear", "b.log", &over), line("ours", "nothing", &none)],
-            notes: notes(Auction::Second, false, 1)[2..3].to_vec(),
+            notes: notes(&log, Auction::Second, false, 1)[2..3].to_vec(),
         }
     }
 

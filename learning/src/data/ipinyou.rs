@@ -5,7 +5,8 @@
 use super::schema::Schema;
 use super::schema_file::SchemaErrors;
 
-const RAW: [&str; 24] = [
+/// The columns of a log of impressions.
+pub const IPINYOU_COLUMNS: [&str; 24] = [
     "bidid",
     "timestamp",
     "logtype",
@@ -34,7 +35,7 @@ const RAW: [&str; 24] = [
 
 /// Whether the clicks are in the log, and its columns.
 pub(super) fn columns(count: usize) -> Option<(bool, Vec<String>)> {
-    let raw = || RAW.iter().map(|name| (*name).to_owned());
+    let raw = || IPINYOU_COLUMNS.iter().map(|name| (*name).to_owned());
     match count {
         24 => Some((false, raw().collect())),
         // Later tools add columns at the end.

@@ -29,6 +29,7 @@ pub use cells::Cells;
 pub use collisions::CollisionReport;
 pub use encoder::{BadValue, Encoder, Sink};
 pub use error::{BadRow, BadRows, DataError, Flaw};
+pub use ipinyou::IPINYOU_COLUMNS;
 pub use libsvm::FeatureIndex;
 pub use open_bandit::{BanditRow, LEAST_PROPENSITY, OpenBandit};
 pub use reader::{Format, ReadOptions, ReadReport, Reader};

@@ -9,8 +9,8 @@ use crate::replay::log::Format;
 /// The base bids that are tried for clicks, in fen: what published figures tried.
 pub(super) fn for_clicks(format: Format) -> Vec<f64> {
     match format {
-        Format::Sam => (5..150).step_by(5).map(f64::from).collect(),
-        Format::Rlb => (6..=300).step_by(6).map(f64::from).collect(),
+        Format::Pairs | Format::Sam => (5..150).step_by(5).map(f64::from).collect(),
+        Format::Rlb | Format::Ipinyou | Format::Haggle => (6..=300).step_by(6).map(f64::from).collect(),
     }
 }
 

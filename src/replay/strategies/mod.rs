@@ -55,6 +55,8 @@ pub struct Setting {
     pub click: Micros,
     /// Its highest bid.
     pub max_bid: CpmMicros,
+    /// How much higher the log's prices are than iPinYou's, for whose prices the tried parameters were chosen.
+    pub scale: f64,
     /// For what is drawn.
     pub seed: u64,
 }
@@ -82,9 +84,10 @@ impl Setting {
     ) -> Result<Vec<Entrant>, ExitError> {
         let (totals, seed) = (&history.totals, self.seed);
         let (click, base_ctr) = (totals.click_cost(), totals.ctr);
-        let c = ortb::landscape(&totals.prices);
+        let c = ortb::landscape(&totals.prices, self.scale);
         let profit = Objective::Profit(self.payoff);
-        let mut best = |parameters: Vec<f64>, objective, make: &dyn Fn(f64) -> Box<dyn Strategy>| {
+        let mut best = |mut parameters: Vec<f64>, objective, make: &dyn Fn(f64) -> Box<dyn Strategy>| {
+            parameters.iter_mut().for_each(|parameter| *parameter *= self.scale);
             history.best(&parameters, objective, &self.episodes, &self.rules, make, pass)
         };
         let constant = |bid: f64| -> Box<dyn Strategy> { Box::new(Constant(bid)) };
@@ -136,10 +139,13 @@ impl Rules {
     /// Those by which figures on logs of that layout are published.
     pub fn published(format: Format, auction: Auction) -> Self {
         match format {
-            Format::Sam => Self { auction, ties_win: false, capped: false, highest: None },
+            Format::Pairs | Format::Sam => Self { auction, ties_win: false, capped: false, highest: None },
             Format::Rlb => {
                 Self { auction, ties_win: true, capped: true, highest: Some(CpmMicros(300 * FEN)) }
             }
+            // Nothing is published on them, so they have the rules of an exchange: what it took to win wins, and nobody spends
+            // what is not there.
+            Format::Ipinyou | Format::Haggle => Self { auction, ties_win: true, capped: true, highest: None },
         }
     }
 }

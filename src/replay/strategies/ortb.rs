@@ -14,13 +14,20 @@ pub(super) fn parameters() -> Vec<f64> {
 const FITTED: usize = 322;
 
 /// The c, in whole fen, whose curve b / (b + c) is nearest to how often bids of up to 322 fen would have won, by squares.
-pub(super) fn landscape(prices: &[u64]) -> f64 {
+pub(super) fn landscape(prices: &[u64], scale: f64) -> f64 {
     // As floats, because a file may claim more auctions than an integer holds.
     let total: f64 = prices.iter().map(|count| *count as f64).sum();
     let mut below = 0.0;
     let wins: Vec<f64> = (0..=FITTED)
         .map(|bid| {
-            below += prices.get(bid).map_or(0.0, |count| *count as f64);
+            // The casts take what is out of range for the nearest that is not.
+            let at = |bid: usize| ((bid as f64 * scale) as usize).min(prices.len());
+            below += prices
+                .get(at(bid)..at(bid + 1))
+                .unwrap_or_default()
+                .iter()
+                .map(|count| *count as f64)
+                .sum::<f64>();
             below / total.max(1.0)
         })
         .collect();
@@ -28,7 +35,7 @@ pub(super) fn landscape(prices: &[u64]) -> f64 {
         wins.iter().enumerate().map(|(bid, won)| (won - bid as f64 / (bid as f64 + c)).powi(2)).sum()
     };
     let curves = (1..FITTED).map(|c| (c as f64, distance(c as f64)));
-    curves.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(1.0, |(c, _)| c)
+    curves.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(1.0, |(c, _)| c) * scale
 }
 
 pub(super) struct Ortb {
@@ -57,7 +64,10 @@ mod tests {
         let won = |bid: u64| 1_000_000 * bid / (bid + 40);
         let mut prices: Vec<u64> = (0..=322).map(|bid: u64| won(bid) - won(bid.saturating_sub(1))).collect();
         prices.push(1_000_000 - won(322));
-        assert!((landscape(&prices) - 40.0).abs() < 1.5);
-        assert!(landscape(&[]).is_finite() && landscape(&[u64::MAX; 400]).is_finite());
+        assert!((landscape(&prices, 1.0) - 40.0).abs() < 1.5);
+        // The same prices in a currency of a tenth.
+        let tenth: Vec<u64> = prices.iter().flat_map(|count| [*count, 0, 0, 0, 0, 0, 0, 0, 0, 0]).collect();
+        assert!((landscape(&tenth, 10.0) - 400.0).abs() < 15.0);
+        assert!(landscape(&[], 1.0).is_finite() && landscape(&[u64::MAX; 400], 1.0).is_finite());
     }
 }
