@@ -12,6 +12,7 @@ pub(crate) enum Use {
     Request = 3,
     Rivals = 4,
     AfterWin = 5,
+    Arrivals = 6,
 }
 
 /// A generator for one use of one thing (a request, a user's day …).

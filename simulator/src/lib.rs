@@ -12,6 +12,7 @@ mod auction;
 mod catalog;
 mod chance;
 mod diurnal;
+pub mod drive;
 mod inventory;
 mod people;
 mod placements;

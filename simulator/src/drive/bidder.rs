@@ -1,0 +1,257 @@
+//! The bidder on virtual time: the same parsing, `rank`, `commit` and campaign machines as a node, without threads, network,
+//! journal on disk or clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haggle_actors::audience::Audience;
+use haggle_actors::books::Books;
+use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Notice, Outcome};
+use haggle_actors::learner::LearnerMachine;
+use haggle_domain::{
+    Basis, Campaign, CampaignKey, Draw, Event, ExchangeKey, NoBidReason, Rates, Record, Tag, Timestamp,
+    UserKey,
+};
+use haggle_learning::{JoinerSettings, Trainer};
+use haggle_openrtb::{Asker, UserId, privacy::Policy};
+use haggle_strategies::{
+    CampaignLive, Catalog, Committed, Entry, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit, rank,
+};
+
+use super::check::Checker;
+use crate::shop::ShopEvent;
+
+/// How long things take, as a node's settings say.
+#[derive(Clone, Copy, Debug)]
+pub struct BidderSettings {
+    /// Spans of leases, notices, clicks and orders.
+    pub campaign: CampaignSettings,
+    /// How long labels are waited for.
+    pub joiner: JoinerSettings,
+    /// Between two looks at a campaign for which something came.
+    pub tick: Duration,
+    /// Between two publications of the model.
+    pub publish: Duration,
+    /// Part of every draw.
+    pub salt: u64,
+}
+
+/// Users whose profiles are kept at most.
+const MOST_PROFILES: usize = 1_000_000;
+/// The seat at the simulated exchanges.
+const SEAT: &str = "haggle";
+
+/// What the simulated exchanges mostly ask for, and what budgets are in.
+const CURRENCY: &str = "USD";
+
+/// A campaign's machine, and when it is looked after next.
+struct Run {
+    machine: CampaignMachine,
+    live: Arc<CampaignLive>,
+    key: CampaignKey,
+    due: Timestamp,
+    checker: Checker,
+}
+
+/// A bid, and all that its notices need.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// What was committed.
+    pub committed: Committed,
+    /// The campaign.
+    pub campaign: Arc<Campaign>,
+}
+
+/// The bidder. One imp a request, as the simulated exchanges send them.
+pub struct Bidder {
+    settings: BidderSettings,
+    runs: Vec<Run>,
+    snapshot: Snapshot,
+    learner: LearnerMachine,
+    audience: Arc<Audience>,
+    rates: Rates,
+    user_ids: Vec<UserId>,
+    ranking: Ranking,
+    /// The number of the next record.
+    offset: u64,
+    published: u64,
+    publish_at: Timestamp,
+}
+
+impl Bidder {
+    /// Starts at `now` with nothing known.
+    pub fn new(campaigns: Vec<Campaign>, settings: BidderSettings, now: Timestamp) -> Self {
+        let entries = campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect();
+        let catalog = Arc::new(Catalog::new(entries));
+        let audience = Arc::new(Audience::new(MOST_PROFILES, Arc::default()));
+        let snapshot = Snapshot {
+            version: 0,
+            salt: settings.salt,
+            scorer: Arc::new(Scorer::new(Trainer::default().snapshot(), &catalog)),
+            catalog: Arc::clone(&catalog),
+            market: Arc::new(Market::default()),
+        };
+        let mut bidder = Self {
+            learner: LearnerMachine::new(Arc::clone(&catalog), Arc::clone(&audience), settings.joiner),
+            settings,
+            runs: Vec::new(),
+            snapshot,
+            audience,
+            rates: Rates { account: CURRENCY.to_owned(), pairs: Vec::new() },
+            user_ids: vec![UserId::Buyeruid, UserId::Id],
+            ranking: Ranking::default(),
+            offset: 0,
+            published: 0,
+            publish_at: now,
+        };
+        for (_, entry) in catalog.entries() {
+            let mut effects = Effects::default();
+            let (campaign, live) = (Arc::clone(&entry.campaign), Arc::clone(&entry.live));
+            let key = campaign.key;
+            let machine = CampaignMachine::new(
+                campaign,
+                Arc::clone(&live),
+                settings.campaign,
+                Books::default(),
+                now,
+                &mut effects,
+            );
+            bidder.runs.push(Run { machine, live, key, due: now, checker: Checker::default() });
+            let at = bidder.runs.len() - 1;
+            bidder.carry_out(at, now, effects);
+            bidder.look_after(at, now);
+        }
+        bidder
+    }
+
+    /// Answers a bid request.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no bid.
+    pub fn bid(&mut self, exchange: &str, body: &[u8], now: Timestamp) -> Result<Made, NoBidReason> {
+        let request = haggle_openrtb::parse(body).map_err(|_| NoBidReason::InvalidRequest)?;
+        let asker = Asker {
+            exchange: ExchangeKey::of(exchange),
+            seat: SEAT,
+            user_ids: &self.user_ids,
+            rates: &self.rates,
+        };
+        let (basis, _) = request.basis_in("", &Policy::default());
+        let context = request.context(&asker, basis);
+        let known = context.user.and_then(|user| self.audience.get(user, now)).unwrap_or_default();
+        let countable = context.user.filter(|_| basis.allows(Basis::STORE));
+        let to_user = self.audience.to_user(countable);
+        let (imp, opportunity) =
+            request.imps_for(&context, &asker).next().ok_or(NoBidReason::InvalidRequest)?;
+        let opportunity = opportunity?;
+        let draw = Draw::new(self.snapshot.salt, &request.id, &imp.id);
+        let user = UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
+        rank(&self.snapshot, &context, &opportunity, user, now, draw, &mut self.ranking);
+        let mut pods = Pods::default();
+        let made =
+            commit(&self.snapshot, &context, &opportunity, &mut self.ranking, &mut pods, &to_user, now);
+        // Whoever has bid, or found no money to bid with, is looked after soon.
+        for candidate in &self.ranking.candidates {
+            if let Some(run) = self.runs.get_mut(candidate.campaign) {
+                run.due = run.due.min(now + self.settings.tick);
+            }
+        }
+        let committed = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
+        let entry = self.snapshot.catalog.at(committed.campaign).ok_or(NoBidReason::CampaignDown)?;
+        Ok(Made { campaign: Arc::clone(&entry.campaign), committed })
+    }
+
+    /// Takes a notice in.
+    pub fn notice(&mut self, notice: Notice, now: Timestamp) -> Outcome {
+        let key = notice.decision().bid.campaign;
+        let Some(at) = self.runs.iter().position(|run| run.key == key) else { return Outcome::Expired };
+        let mut effects = Effects::default();
+        let run = &mut self.runs[at];
+        let outcome = run.machine.notice(now, notice, &mut effects);
+        run.due = run.due.min(now + self.settings.tick);
+        self.carry_out(at, now, effects);
+        outcome
+    }
+
+    /// Takes in what a user did in the shop.
+    pub fn behaviour(&mut self, event: &ShopEvent, now: Timestamp) {
+        let (user, did, what) = (UserKey::of(&event.user_id), event.kind, Tag::of(event.what));
+        let event = Event::Behaviour { user, did, what };
+        self.learn(&Record { at: now, campaign: CampaignKey::default(), event });
+    }
+
+    /// Moves time on: looks after the campaigns that are due, and publishes what was learned.
+    pub fn advance(&mut self, now: Timestamp) {
+        for at in 0..self.runs.len() {
+            if self.runs[at].due <= now {
+                self.look_after(at, now);
+            }
+        }
+        if now >= self.publish_at {
+            self.publish();
+            self.publish_at = now + self.settings.publish;
+        }
+    }
+
+    /// When [`Bidder::advance`] is to be called at the latest.
+    pub fn next_due(&self) -> Timestamp {
+        self.runs.iter().map(|run| run.due).fold(self.publish_at, Timestamp::min)
+    }
+
+    /// The campaigns and what they show, in the order in which they were given.
+    pub fn reports(&self) -> impl Iterator<Item = (&Campaign, CampaignReport)> {
+        let entries = self.snapshot.catalog.entries();
+        entries.zip(&self.runs).map(|((_, entry), run)| (&*entry.campaign, run.machine.report()))
+    }
+
+    /// What the checkers found wrong, at most one of each kind and campaign.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.reports().zip(&self.runs).flat_map(|((campaign, report), run)| {
+            run.checker.problems(&run.machine, &report).into_iter().map(|it| format!("{}: {it}", campaign.id))
+        })
+    }
+
+    fn look_after(&mut self, at: usize, now: Timestamp) {
+        let mut effects = Effects::default();
+        let run = &mut self.runs[at];
+        run.machine.tick(now, &mut effects);
+        self.carry_out(at, now, effects);
+        let run = &mut self.runs[at];
+        // A campaign that asks for the same moment again would hold time up.
+        run.due = run.machine.next_due(now).max(now + self.settings.tick);
+    }
+
+    /// What a node's journal and the actor's shell do: the record first, then the money.
+    fn carry_out(&mut self, at: usize, now: Timestamp, effects: Effects) {
+        let Effects { events, grant } = effects;
+        let campaign = self.runs[at].key;
+        for event in events {
+            self.runs[at].checker.note(&event, now);
+            self.learn(&Record { at: now, campaign, event });
+        }
+        if let Some(grant) = grant {
+            grant.publish(&self.runs[at].live);
+        }
+    }
+
+    fn learn(&mut self, record: &Record) {
+        self.learner.consume(self.offset, record);
+        self.offset += 1;
+    }
+
+    fn publish(&mut self) {
+        if self.published == self.learner.learned() {
+            return;
+        }
+        self.published = self.learner.learned();
+        let model = self.learner.trainer().snapshot();
+        if model.version() != self.snapshot.scorer.model.version() {
+            self.snapshot.scorer = Arc::new(self.snapshot.scorer.with_model(model, &self.snapshot.catalog));
+        }
+        let mut market = self.learner.market().clone();
+        market.prepare();
+        self.snapshot.market = Arc::new(market);
+        self.snapshot.version += 1;
+    }
+}
