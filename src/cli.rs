@@ -24,6 +24,7 @@ use crate::ope;
 use crate::privacy;
 use crate::replay;
 use crate::server::{Node, Stopped, journal_exit};
+use crate::simulate;
 use crate::supply;
 use crate::surroundings::Surroundings;
 
@@ -50,6 +51,8 @@ enum Command {
     Model(model::ModelCommand),
     /// Replay recorded auctions, and compare what bidding strategies, and the bidder itself, would have bought.
     Replay(replay::ReplayArgs),
+    /// Try changes in simulated worlds, and say what would come of them and how sure that is.
+    Simulate(simulate::SimulateArgs),
     /// Estimate what another policy would have earned, from a log with propensities.
     Ope(ope::OpeArgs),
     /// Make requests and campaigns to try a bidder's speed with, or clicks to train models on.
@@ -130,6 +133,7 @@ pub fn run() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Model(command) => model::run(command),
         Command::Replay(args) => replay::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Ope(args) => ope::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::BenchEmpty => bench::run_empty(),

@@ -21,6 +21,7 @@ pub mod privacy;
 pub mod replay;
 pub mod safety;
 pub mod server;
+pub mod simulate;
 pub mod supply;
 pub mod surroundings;
 pub mod token;

@@ -103,7 +103,7 @@ fn configure(args: &DemoArgs, data: &Path) -> Result<Loaded, ExitError> {
 }
 
 /// Whether a campaign's targeting lets it bid on one of `exchanges`.
-fn may_be_asked(campaign: &Campaign, exchanges: &[Exchange]) -> bool {
+pub(crate) fn may_be_asked(campaign: &Campaign, exchanges: &[Exchange]) -> bool {
     exchanges.iter().any(|exchange| {
         campaign.targeting.all.iter().all(|predicate| match predicate {
             Predicate::Exchange(keys) => keys.contains(&exchange.key),

@@ -1,0 +1,36 @@
+//! The command line of `haggle simulate`.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::check::Assertion;
+use super::vary::Vary;
+
+/// What to try, and how often.
+#[derive(Clone, Debug, Args)]
+pub struct SimulateArgs {
+    /// The scenario.
+    #[arg(value_name = "SCENARIO.toml")]
+    pub scenario: PathBuf,
+    /// Also try other values of a key: of the scenario (requests_a_day=20000,40000) or of a campaign, * for all
+    /// (campaign.trail-boots.budget.daily=20.00,40.00). Repeated, all combinations are tried.
+    #[arg(long, value_name = "KEY=A,B")]
+    pub vary: Vec<Vary>,
+    /// How many worlds each variant is tried in; the same ones.
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub seeds: NonZeroU32,
+    /// The first world's seed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Worlds that are simulated side by side; without it one a core.
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Fail unless this holds in every world of every variant, such as 'overspend_micros == 0'. May be repeated.
+    #[arg(long = "assert", value_name = "METRIC OP NUMBER")]
+    pub asserts: Vec<Assertion>,
+    /// Write the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}

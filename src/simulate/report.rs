@@ -1,0 +1,208 @@
+//! What came of a what-if, as a table and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use haggle_simulator::drive::Outcome;
+use serde::Serialize;
+
+use super::difference::difference;
+use super::metrics::Metric;
+
+/// All of it. Everything but `timing` follows from the scenario and the seeds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The program.
+    pub version: &'static str,
+    /// A hash of the scenario, its campaigns and what was varied.
+    pub configuration: String,
+    /// The first seed.
+    pub seed: u64,
+    /// Worlds in which all variants were tried to the end.
+    pub seeds: usize,
+    /// Whether it was stopped before all worlds were.
+    pub stopped: bool,
+    /// Auctions in all of them.
+    pub auctions: u64,
+    /// What each variant came to; the first is the scenario as it is.
+    pub variants: Vec<Variant>,
+    /// How the others differ from the first.
+    pub differences: Vec<Compared>,
+    /// Assertions that did not hold.
+    pub failed: Vec<String>,
+    /// Invariants that did not hold, with the command that repeats the first such world.
+    pub problems: Vec<String>,
+    /// How long it took.
+    pub timing: Timing,
+}
+
+/// A variant's means over the worlds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Variant {
+    /// What was varied.
+    pub name: String,
+    /// By metric; null where no world has it.
+    pub metrics: BTreeMap<&'static str, Option<f64>>,
+    /// The same of each campaign: what was spent, in currency units, clicks, orders, and the share of the budget that was spent.
+    pub campaigns: Vec<CampaignMeans>,
+}
+
+/// A campaign's means over the worlds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CampaignMeans {
+    /// Which.
+    pub id: String,
+    /// In currency units.
+    pub spend: f64,
+    /// Of its budget.
+    pub delivered: f64,
+    /// Clicks.
+    pub clicks: f64,
+    /// Orders.
+    pub orders: f64,
+    /// In currency units.
+    pub revenue: f64,
+}
+
+/// A variant against the scenario as it is, in the same worlds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// Which variant.
+    pub variant: String,
+    /// Of what.
+    pub metric: &'static str,
+    /// How much more.
+    pub mean: f64,
+    /// The 95 % interval's ends.
+    pub low: f64,
+    /// See `low`.
+    pub high: f64,
+    /// `more`, `less` or `no difference shown`.
+    pub verdict: &'static str,
+}
+
+/// How long it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Timing {
+    /// Wall clock.
+    pub seconds: f64,
+    /// Of all cores together.
+    pub auctions_per_second: f64,
+    /// Worlds side by side.
+    pub jobs: usize,
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+impl Variant {
+    pub(super) fn of(name: String, worlds: &[Outcome]) -> Self {
+        let metrics = Metric::ALL
+            .map(|metric| (metric.name(), mean(worlds.iter().filter_map(|world| metric.of(world)))));
+        let first = worlds.first().map_or(&[][..], |world| &world.campaigns);
+        let campaigns = first.iter().enumerate().map(|(at, (id, _))| {
+            let all = || worlds.iter().filter_map(|world| world.campaigns.get(at)).map(|(_, it)| it);
+            let of = |value: &dyn Fn(&haggle_simulator::drive::Campaigned) -> f64| {
+                mean(all().map(value)).unwrap_or_default()
+            };
+            let budget = of(&|it| it.budget.to_f64());
+            let spend = of(&|it| it.spend.to_f64());
+            CampaignMeans {
+                id: id.clone(),
+                spend,
+                delivered: if budget > 0.0 { spend / budget } else { 0.0 },
+                clicks: of(&|it| it.clicks as f64),
+                orders: of(&|it| it.orders as f64),
+                revenue: of(&|it| it.revenue.to_f64()),
+            }
+        });
+        Self { campaigns: campaigns.collect(), metrics: metrics.into_iter().collect(), name }
+    }
+}
+
+/// How a variant differs in each metric that both have in enough worlds.
+pub(super) fn compare(name: &str, base: &[Outcome], worlds: &[Outcome]) -> Vec<Compared> {
+    let compared = Metric::ALL.iter().filter_map(|metric| {
+        let pairs =
+            base.iter().zip(worlds).filter_map(|(base, world)| Some((metric.of(base)?, metric.of(world)?)));
+        let differences: Vec<f64> = pairs.map(|(base, world)| world - base).collect();
+        let found = difference(&differences)?;
+        Some(Compared {
+            variant: name.to_owned(),
+            metric: metric.name(),
+            mean: found.mean,
+            low: found.low,
+            high: found.high,
+            verdict: match found.is_shown() {
+                false => "no difference shown",
+                true if found.mean > 0.0 => "more",
+                true => "less",
+            },
+        })
+    });
+    compared.collect()
+}
+
+impl Report {
+    /// As tables.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let Self { scenario, seeds, seed, auctions, timing, .. } = self;
+        let last = seed.saturating_add((*seeds as u64).saturating_sub(1));
+        writeln!(out, "{scenario}: {seeds} worlds (seeds {seed} to {last}), {auctions} auctions")?;
+        for variant in &self.variants {
+            let compared = self.differences.iter().filter(|it| it.variant == variant.name);
+            let compared: BTreeMap<&str, &Compared> = compared.map(|it| (it.metric, it)).collect();
+            writeln!(out, "\n{}", variant.name)?;
+            for metric in Metric::ALL.map(Metric::name) {
+                let value = variant.metrics.get(metric).copied().flatten();
+                let value = value.map_or("–".to_owned(), |value| format!("{value:.4}"));
+                write!(out, "  {metric:<17}{value:>14}")?;
+                if let Some(it) = compared.get(metric) {
+                    write!(out, "  {:>+12.4} ({:+.4} to {:+.4})  {}", it.mean, it.low, it.high, it.verdict)?;
+                }
+                writeln!(out)?;
+            }
+        }
+        writeln!(
+            out,
+            "\n{:<24}{:>12}{:>11}{:>10}{:>9}{:>11}",
+            "campaign", "spend", "delivered", "clicks", "orders", "revenue"
+        )?;
+        for variant in &self.variants {
+            if self.variants.len() > 1 {
+                writeln!(out, "{}", variant.name)?;
+            }
+            for it in &variant.campaigns {
+                writeln!(
+                    out,
+                    "{:<24}{:>12.4}{:>9.1} %{:>10.1}{:>9.1}{:>11.2}",
+                    it.id,
+                    it.spend,
+                    it.delivered * 100.0,
+                    it.clicks,
+                    it.orders,
+                    it.revenue
+                )?;
+            }
+        }
+        for problem in self.problems.iter().chain(&self.failed) {
+            writeln!(out, "\nFAILED: {problem}")?;
+        }
+        if self.stopped {
+            writeln!(out, "\nstopped before all worlds were simulated")?;
+        }
+        let Timing { seconds, auctions_per_second, jobs } = timing;
+        writeln!(out, "\n{seconds:.1} s, {auctions_per_second:.0} auctions/s, {jobs} side by side")
+    }
+}
