@@ -10,6 +10,8 @@
 
 #[path = "config/creatives.rs"]
 mod creatives;
+#[path = "config/explore.rs"]
+mod explore;
 #[path = "config/frequency.rs"]
 mod frequency;
 #[path = "config/rates.rs"]

@@ -1,6 +1,7 @@
 //! What an advertiser asks for.
 
 use crate::creative::Creative;
+use crate::explore::Explore;
 use crate::frequency::Frequency;
 use crate::id::{CampaignKey, Tag};
 use crate::money::{CpmMicros, Micros};
@@ -45,6 +46,8 @@ pub struct Campaign {
     pub frequency: Frequency,
     /// A hard ceiling on any bid.
     pub max_bid: CpmMicros,
+    /// What it tries beyond what it holds for best.
+    pub explore: Explore,
     /// What may be shown; at least one.
     pub creatives: Vec<Creative>,
 }
@@ -71,6 +74,7 @@ impl Campaign {
             targeting: Targeting::default(),
             frequency: Frequency::default(),
             max_bid: CpmMicros::ZERO,
+            explore: Explore::default(),
             creatives: Vec::new(),
         }
     }

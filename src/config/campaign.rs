@@ -11,7 +11,7 @@ use super::document::{Document, Node, Table};
 use super::error::Source;
 use super::predicates::Names;
 use super::words::{category, identifier, label, language, money, word};
-use super::{creative, dayparts, frequency, predicates};
+use super::{creative, dayparts, explore, frequency, predicates};
 
 /// Return on ad spend beyond this is a slip.
 const HIGHEST_ROAS: f64 = 10_000.0;
@@ -65,6 +65,7 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
     let targeting =
         root.get("targeting").map_or_else(|| Some(Default::default()), |node| predicates::read(&node, names));
     let frequency = frequency::read(&mut root);
+    let explore = explore::read(&mut root, goal);
     let creatives = root
         .need("creatives", "a [[creatives]] table with id, width, height, image, landing and title")
         .and_then(|node| creative::read_all(&node));
@@ -89,6 +90,7 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         targeting,
         frequency: frequency?,
         max_bid: max_bid?,
+        explore: explore?,
         creatives: creatives?,
     };
     Some((Read { campaign, targeting: summary }, id_node?.source()))

@@ -6,9 +6,9 @@ use haggle_domain::{Budget, Campaign, Creative, Goal, Rate};
 
 use super::creative::FORMATS;
 use super::exchange::{Exchange, user_id_word};
-use super::frequency;
 use super::knowledge::{List, Taxonomy};
 use super::{ConfigErrors, Loaded};
+use super::{explore, frequency};
 
 /// How many campaigns are shown each.
 const MOST_SHOWN: usize = 200;
@@ -58,6 +58,7 @@ pub fn explain(loaded: &Loaded) -> String {
             creatives(&campaign.creatives),
             targeting,
             frequency::show(&campaign.frequency),
+            explore::show(&campaign.explore),
         ]
     });
     table(&mut out, &rows.collect::<Vec<_>>());

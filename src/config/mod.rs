@@ -13,6 +13,7 @@ mod duration;
 mod error;
 mod exchange;
 pub mod explain;
+mod explore;
 mod files;
 mod flags;
 mod frequency;

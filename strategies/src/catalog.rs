@@ -105,7 +105,7 @@ impl Entry {
     /// Prepares a campaign for bidding. It stays down until its actor has started.
     pub fn new(campaign: Arc<Campaign>) -> Self {
         let shapes: Vec<Shape> = campaign.creatives.iter().map(Shape::of).collect();
-        let live = Arc::new(CampaignLive::new(Arms::thompson(&shapes, &[])));
+        let live = Arc::new(CampaignLive::new(Arms::of(&campaign.explore, &shapes, &[])));
         Self::with_live(campaign, live)
     }
 

@@ -1,22 +1,20 @@
-//! Which creative to show: Thompson sampling (Thompson 1933; Chapelle, Li 2011) with exact propensities.
+//! Which creative to show: by default Thompson sampling (Thompson 1933; Chapelle, Li 2011) with exact propensities.
 //!
-//! Each creative's click rate has a Beta posterior. Thompson sampling shows a creative with the probability that it is
-//! the best one; here that probability is computed by integration when the posterior changes, off the bid path, and
-//! a bid draws from the table. So the logged propensity is exact, which off-policy evaluation needs, and a bid costs
-//! one comparison a creative.
+//! Each creative's click rate has a Beta posterior, and a campaign's policy makes probabilities of them ([`crate::policies`]).
+//! Thompson sampling shows a creative with the probability that it is the best one. Any policy's table is computed when
+//! the posterior changes, off the bid path, and a bid draws from the table. So the logged propensity is exact, which
+//! off-policy evaluation needs, and a bid costs one comparison a creative.
 //!
 //! Creatives of different formats and sizes rarely compete for one imp, so the contest has two levels: among the
 //! creatives of a shape, and among the shapes. Whatever does not fit an imp is left out of its draw, and the propensity
 //! is the one among those that fit.
+//!
+//! Policies that never draw are orders: the first of the order that fits is shown, with a propensity of 1.
 
-use haggle_domain::{Creative, Format, Size};
+use haggle_domain::{Creative, CreativePolicy, Explore, Format, Size};
 use smallvec::SmallVec;
-use statrs::distribution::{Beta, Continuous};
 
-/// No creative's probability within its size falls below this, so every logged decision has overlap.
-const LEAST: f64 = 0.02;
-/// Points of the integration over a posterior's support.
-const POINTS: usize = 192;
+use crate::policies::{LEAST, Posterior, draws, probabilities, probabilities_of_size};
 
 /// Impressions and clicks of one creative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
@@ -29,10 +27,15 @@ pub struct ArmCounts {
     pub clicks: u64,
 }
 
+/// The mass of an order's first: so far below zero that no probabilities added to it, which a bid may read while a policy
+/// changes, hide it.
+const FIRST: f64 = -4.0;
+
 /// The probabilities with which a campaign's creatives are shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arms {
-    /// By creative: the weight of its shape times its probability within the shape.
+    /// By creative: the weight of its shape times its probability within the shape. Below zero: its place in an order, the
+    /// first at [`FIRST`], for policies that do not draw.
     masses: SmallVec<[f64; 6]>,
 }
 
@@ -90,17 +93,15 @@ pub struct Drawn {
 }
 
 impl Arms {
-    /// The probabilities that follow from the counts. `shapes` and `counts` have one entry a creative; missing
-    /// counts are zero. The prior is Beta(1, 60): most ads are clicked rarely.
-    pub fn thompson(shapes: &[Shape], counts: &[ArmCounts]) -> Self {
-        let posteriors: Vec<(f64, f64)> = (0..shapes.len())
-            .map(|creative| {
-                let counts = counts.get(creative).copied().unwrap_or_default();
-                let clicks = counts.clicks.min(counts.impressions);
-                (1.0 + clicks as f64, 60.0 + (counts.impressions - clicks) as f64)
-            })
+    /// What a campaign's policy makes of the counts. `shapes` and `counts` have one entry a creative; missing counts are zero.
+    pub fn of(explore: &Explore, shapes: &[Shape], counts: &[ArmCounts]) -> Self {
+        let posteriors: Vec<Posterior> = (0..shapes.len())
+            .map(|creative| Posterior::of(counts.get(creative).copied().unwrap_or_default()))
             .collect();
-        let overall = probability_best(&posteriors);
+        if !draws(explore.creatives) {
+            return Self::ordered(explore.creatives, &posteriors);
+        }
+        let overall = probabilities(explore, &posteriors);
         let mut masses: SmallVec<[f64; 6]> = SmallVec::from_elem(0.0, shapes.len());
         for (first, shape) in shapes.iter().enumerate() {
             if shapes[..first].contains(shape) {
@@ -108,17 +109,41 @@ impl Arms {
             }
             let of_shape =
                 || shapes.iter().enumerate().filter(|(_, other)| *other == shape).map(|(at, _)| at);
-            let mut best = probability_best(&of_shape().map(|at| posteriors[at]).collect::<Vec<_>>());
-            raise_to_least(&mut best);
+            let within: Vec<Posterior> = of_shape().map(|at| posteriors[at]).collect();
             let weight: f64 = of_shape().map(|at| overall[at]).sum();
-            for (at, probability) in of_shape().zip(best) {
+            for (at, probability) in of_shape().zip(probabilities_of_size(explore, &within)) {
                 masses[at] = weight.max(LEAST) * probability;
             }
         }
         Self { masses }
     }
 
-    /// By creative: how likely it is to be drawn, next to the others.
+    /// The default policy's.
+    pub fn thompson(shapes: &[Shape], counts: &[ArmCounts]) -> Self {
+        Self::of(&Explore::default(), shapes, counts)
+    }
+
+    fn ordered(policy: CreativePolicy, posteriors: &[Posterior]) -> Self {
+        let mut order: Vec<usize> = (0..posteriors.len()).collect();
+        if policy == CreativePolicy::Greedy {
+            // Stable, so of equals the first.
+            order.sort_by(|a, b| posteriors[*b].mean().total_cmp(&posteriors[*a].mean()));
+        }
+        let mut masses: SmallVec<[f64; 6]> = SmallVec::from_elem(0.0, posteriors.len());
+        for (place, at) in order.into_iter().enumerate() {
+            masses[at] = FIRST - place as f64;
+        }
+        Self { masses }
+    }
+
+    /// By creative: the probability among those of its shape.
+    pub fn shares(&self, shapes: &[Shape]) -> Vec<f64> {
+        let of_shape = |shape: &Shape| Fitting::of(shapes.len(), |at| shapes.get(at) == Some(shape));
+        let share = |(at, shape): (usize, &Shape)| share_of(&self.masses, of_shape(shape), at);
+        shapes.iter().enumerate().map(share).collect()
+    }
+
+    /// By creative: how likely it is to be drawn, next to the others; below zero where an order decides.
     pub fn masses(&self) -> &[f64] {
         &self.masses
     }
@@ -133,6 +158,9 @@ impl Arms {
 pub(crate) fn draw(masses: &[f64], fitting: Fitting, uniform: f64) -> Option<Drawn> {
     let fits = || masses.iter().zip(0u16..).filter(|(_, creative)| fitting.contains(*creative));
     let total: f64 = fits().map(|(mass, _)| mass).sum();
+    if total < 0.0 {
+        return first_of_order(masses, fitting);
+    }
     let mut left = uniform * total;
     let mut last = None;
     for (mass, creative) in fits() {
@@ -147,70 +175,23 @@ pub(crate) fn draw(masses: &[f64], fitting: Fitting, uniform: f64) -> Option<Dra
     last
 }
 
-/// For each Beta(α, β), the probability that it is the largest of all: ∫ fᵢ(x) ∏ⱼ Fⱼ(x) dx, by the midpoint rule
-/// over six standard deviations around the means, normalised to sum to 1.
-fn probability_best(posteriors: &[(f64, f64)]) -> Vec<f64> {
-    let even = || vec![1.0 / posteriors.len().max(1) as f64; posteriors.len()];
-    // Equals share, which need not be integrated: all creatives of a new campaign are.
-    if posteriors.iter().all(|posterior| Some(posterior) == posteriors.first()) {
-        return even();
-    }
-    let mut betas = Vec::with_capacity(posteriors.len());
-    let (mut low, mut high) = (1.0f64, 0.0f64);
-    for &(alpha, beta) in posteriors {
-        let Ok(distribution) = Beta::new(alpha, beta) else { return even() };
-        let mean = alpha / (alpha + beta);
-        let deviation = (mean * (1.0 - mean) / (alpha + beta + 1.0)).sqrt();
-        low = low.min((mean - 6.0 * deviation).max(0.0));
-        high = high.max((mean + 6.0 * deviation).min(1.0));
-        betas.push(distribution);
-    }
-    // Densities on one grid; a running sum of them is the distribution function, far cheaper than the incomplete beta
-    // function at every point, and normalising takes the grid's error out.
-    let width = (high - low) / POINTS as f64;
-    let densities: Vec<Vec<f64>> = betas
-        .iter()
-        .map(|beta| {
-            let density = |point: usize| beta.pdf(low + width * (point as f64 + 0.5));
-            let mut density: Vec<f64> = (0..POINTS).map(density).collect();
-            let mass: f64 = density.iter().sum();
-            density.iter_mut().for_each(|density| *density /= mass);
-            density
-        })
-        .collect();
-    let mut below = vec![0.0; betas.len()];
-    let mut best = vec![0.0; betas.len()];
-    for point in 0..POINTS {
-        // Up to the middle of the cell.
-        let middle: Vec<f64> =
-            densities.iter().zip(&below).map(|(density, below)| below + density[point] / 2.0).collect();
-        for (i, density) in densities.iter().enumerate() {
-            let others: f64 =
-                middle.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, middle)| middle).product();
-            best[i] += density[point] * others;
-        }
-        for (below, density) in below.iter_mut().zip(&densities) {
-            *below += density[point];
-        }
-    }
-    let total: f64 = best.iter().sum();
-    if !total.is_finite() || total <= 0.0 {
-        return even();
-    }
-    best.iter().map(|mass| mass / total).collect()
+/// Masses of before and after a change of policy, read together, are an order where one of them is.
+#[cold]
+fn first_of_order(masses: &[f64], fitting: Fitting) -> Option<Drawn> {
+    let fits = masses.iter().zip(0u16..).filter(|(_, creative)| fitting.contains(*creative));
+    let first = fits.max_by(|a, b| a.0.total_cmp(b.0));
+    first.map(|(_, creative)| Drawn { creative, propensity: 1.0 })
 }
 
-/// Lifts each probability to at least [`LEAST`] and scales the rest, so that they sum to 1.
-fn raise_to_least(probabilities: &mut [f64]) {
-    let spare = 1.0 - LEAST * probabilities.len() as f64;
-    if spare <= 0.0 {
-        let even = 1.0 / probabilities.len() as f64;
-        probabilities.fill(even);
-        return;
+/// The probability of one creative among those that fit, of which it is one.
+fn share_of(masses: &[f64], fitting: Fitting, creative: usize) -> f64 {
+    let mass = |at: usize| masses.get(at).copied().unwrap_or_default();
+    let total: f64 = (0..masses.len()).filter(|at| fitting.contains(*at as u16)).map(mass).sum();
+    if total < 0.0 {
+        let first = first_of_order(masses, fitting);
+        return f64::from(u8::from(first.is_some_and(|first| usize::from(first.creative) == creative)));
     }
-    for probability in probabilities {
-        *probability = LEAST + spare * *probability;
-    }
+    mass(creative) / total
 }
 
 #[cfg(test)]
@@ -224,17 +205,6 @@ mod tests {
 
     fn counts(pairs: &[(u64, u64)]) -> Vec<ArmCounts> {
         pairs.iter().map(|&(impressions, clicks)| ArmCounts { impressions, clicks }).collect()
-    }
-
-    #[test]
-    fn two_equal_arms_share_and_a_better_one_wins() {
-        let equal = probability_best(&[(5.0, 95.0), (5.0, 95.0)]);
-        assert!((equal[0] - 0.5).abs() < 1e-9);
-        let clear = probability_best(&[(51.0, 950.0), (11.0, 990.0)]);
-        assert!(clear[0] > 0.999, "{clear:?}");
-        // P(X > Y) = 1 - E[(1-X)^3] with 1-X ~ Beta(3,2): 1 - (3*4*5)/(5*6*7) = 5/7.
-        let known = probability_best(&[(2.0, 3.0), (1.0, 3.0)]);
-        assert!((known[0] - 5.0 / 7.0).abs() < 1e-3, "{known:?}");
     }
 
     #[test]
@@ -253,13 +223,54 @@ mod tests {
         assert!(arms.draw(ALL, 0.999_999).is_some());
     }
 
+    #[test]
+    fn an_order_shows_its_first_that_fits_also_while_a_policy_changes() {
+        let explore = |creatives| Explore { creatives, ..Explore::default() };
+        let shapes = [A, A, B];
+        let shown = counts(&[(900, 9), (900, 30), (900, 90)]);
+        let greedy = Arms::of(&explore(CreativePolicy::Greedy), &shapes, &shown);
+        let first = Arms::of(&explore(CreativePolicy::First), &shapes, &shown);
+        for uniform in [0.0, 0.5, 0.999] {
+            let drawn = |arms: &Arms, fitting| arms.draw(fitting, uniform).unwrap();
+            assert_eq!(drawn(&greedy, ALL), Drawn { creative: 2, propensity: 1.0 });
+            assert_eq!(drawn(&greedy, Fitting(0b11)), Drawn { creative: 1, propensity: 1.0 });
+            assert_eq!(drawn(&first, ALL), Drawn { creative: 0, propensity: 1.0 });
+            assert_eq!(drawn(&first, Fitting(0b110)), Drawn { creative: 1, propensity: 1.0 });
+        }
+        assert_eq!(greedy.shares(&shapes), [0.0, 1.0, 1.0]);
+        // Half of it is already what comes next.
+        let next = Arms::thompson(&shapes, &shown);
+        let mixed = [next.masses()[0], next.masses()[1], first.masses()[2]];
+        assert_eq!(draw(&mixed, ALL, 0.9).unwrap().propensity, 1.0);
+    }
+
+    #[test]
+    fn shares_sum_to_one_within_each_size() {
+        for creatives in [CreativePolicy::Thompson, CreativePolicy::Ucb, CreativePolicy::First] {
+            let explore = Explore { creatives, ..Explore::default() };
+            let shares = Arms::of(&explore, &[A, B, A], &counts(&[(100, 3), (100, 3)])).shares(&[A, B, A]);
+            assert!(
+                (shares[0] + shares[2] - 1.0).abs() < 1e-9 && (shares[1] - 1.0).abs() < 1e-9,
+                "{shares:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn propensities_are_the_frequencies_with_which_creatives_are_drawn(
             shown in proptest::collection::vec((0u64..2_000, 0u64..100), 1..6),
+            creatives in proptest::sample::select(vec![
+                CreativePolicy::Thompson,
+                CreativePolicy::Ucb,
+                CreativePolicy::EpsilonGreedy,
+                CreativePolicy::SquareCb,
+                CreativePolicy::Uniform,
+            ]),
         ) {
             let shapes: Vec<_> = (0..shown.len()).map(|i| if i % 2 == 0 { A } else { B }).collect();
-            let arms = Arms::thompson(&shapes, &counts(&shown));
+            let explore = Explore { creatives, ..Explore::default() };
+            let arms = Arms::of(&explore, &shapes, &counts(&shown));
             let draws = 20_000;
             let mut seen = vec![(0u32, 0.0); shapes.len()];
             for i in 0..draws {

@@ -19,6 +19,7 @@ pub mod offer;
 pub mod pacing;
 pub mod pick;
 pub mod pods;
+mod policies;
 pub mod pricing;
 pub mod rank;
 pub mod safety;

@@ -556,7 +556,7 @@ impl CampaignMachine {
 
     fn publish_arms(&mut self) {
         let shapes: Vec<Shape> = self.campaign.creatives.iter().map(Shape::of).collect();
-        self.live.set_arms(Arms::thompson(&shapes, &self.books.stats.arms));
+        self.live.set_arms(Arms::of(&self.campaign.explore, &shapes, &self.books.stats.arms));
         self.published_arms = self.books.stats.arms.as_slice().into();
     }
 }
