@@ -235,13 +235,16 @@ impl Bytes {
 const PLAIN: u8 = 1;
 /// The same, with the bid's terms after the first byte.
 const WITH_TERMS: u8 = 2;
+/// Added to either for a bid above what its prediction says; with which probability follows the value.
+const EXPLORED: u8 = 0x80;
 
 /// Little-endian, fixed fields first; numbers that are mostly small are written short. The first byte is the layout.
 fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
+    let explored = if decision.explored.is_some() { EXPLORED } else { 0 };
     if decision.terms.are_plain() {
-        out.put(&[PLAIN]);
+        out.put(&[PLAIN | explored]);
     } else {
-        out.put(&[WITH_TERMS]);
+        out.put(&[WITH_TERMS | explored]);
         out.put(&decision.terms.rate.billionths().to_le_bytes());
         out.put(&decision.terms.quantity.0.to_le_bytes());
     }
@@ -261,6 +264,9 @@ fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
     out.put_short(decision.model_version);
     out.put(&decision.click_probability.to_le_bytes());
     out.put_short(decision.value.0.cast_unsigned());
+    if let Some(propensity) = decision.explored {
+        out.put(&propensity.to_le_bytes());
+    }
     match decision.user {
         Some(user) => {
             out.put(&[1]);
@@ -293,9 +299,10 @@ fn take_short(bytes: &mut &[u8]) -> Option<u64> {
 
 fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
     let bytes = &mut bytes;
-    let terms = match take::<1>(bytes)? {
-        [PLAIN] => Terms::default(),
-        [WITH_TERMS] => Terms {
+    let [layout] = take::<1>(bytes)?;
+    let terms = match layout & !EXPLORED {
+        PLAIN => Terms::default(),
+        WITH_TERMS => Terms {
             rate: Rate::from_billionths(u64::from_le_bytes(take(bytes)?)),
             quantity: Quantity(u64::from_le_bytes(take(bytes)?)),
         },
@@ -314,6 +321,8 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         expires_at: Timestamp(at.0.wrapping_add(take_short(bytes)?.cast_signed())),
         ceiling: CpmMicros(take_short(bytes)?.cast_signed()),
         exchange: ExchangeKey(u64::from_le_bytes(take(bytes)?)),
+        // Of money it matters only that it was.
+        explored: (layout & EXPLORED != 0).then_some(0.0),
         ..Decision::default()
     };
     if kind != TokenKind::Money {
@@ -322,6 +331,9 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         decision.model_version = take_short(bytes)?;
         decision.click_probability = f32::from_le_bytes(take(bytes)?);
         decision.value = CpmMicros(take_short(bytes)?.cast_signed());
+        if let Some(propensity) = &mut decision.explored {
+            *propensity = f32::from_le_bytes(take(bytes)?);
+        }
         decision.user = match take::<1>(bytes)? {
             [0] => None,
             _ => Some(UserKey(u64::from_le_bytes(take(bytes)?))),
@@ -359,6 +371,7 @@ mod tests {
             user: Some(UserKey(13)),
             features: (0..24).map(|i| i * 699_051).collect(),
             terms: Terms::default(),
+            explored: None,
         }
     }
 
@@ -391,6 +404,17 @@ mod tests {
         for kind in [TokenKind::Money, TokenKind::Event] {
             assert_eq!(sealer().open(kind, &sealed(&sealer(), kind, &decision)).unwrap().terms, terms);
         }
+    }
+
+    #[test]
+    fn that_a_bid_tried_something_costs_a_plain_one_nothing_and_is_known_to_money() {
+        let sealer = sealer();
+        let tried = Decision { explored: Some(0.05), ..decision() };
+        let event = sealed(&sealer, TokenKind::Event, &tried);
+        assert_eq!(sealer.open(TokenKind::Event, &event), Ok(tried.clone()));
+        let money = sealed(&sealer, TokenKind::Money, &tried);
+        assert!(sealer.open(TokenKind::Money, &money).unwrap().explored.is_some());
+        assert_eq!(money.len(), sealed(&sealer, TokenKind::Money, &decision()).len());
     }
 
     #[test]
@@ -456,7 +480,7 @@ mod tests {
         fn every_number_comes_back(
             (number, at, expires, ceiling, value) in any::<(u32, i64, i64, i64, i64)>(),
             (model_version, user, features) in any::<(u64, Option<u64>, [u32; MOST_FEATURES])>(),
-            small in any::<bool>(),
+            (small, explored) in any::<(bool, bool)>(),
         ) {
             let few = |number: i64| if small { number >> 44 } else { number };
             let decision = Decision {
@@ -469,6 +493,7 @@ mod tests {
                 user: user.map(UserKey),
                 features: features.iter().map(|feature| feature & 0xff_ffff).collect(),
                 terms: Terms { rate: Rate::from_billionths(3), quantity: Quantity(u64::MAX) },
+                explored: explored.then_some(0.05),
                 ..decision()
             };
             let text = sealed(&sealer(), TokenKind::Event, &decision);

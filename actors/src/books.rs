@@ -46,6 +46,20 @@ pub struct Stats {
     pub resolutions: u64,
 }
 
+/// What bids above what predictions say have cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Explored {
+    /// The day that `today` is of.
+    #[n(0)]
+    day: Option<i32>,
+    /// Charged on that day.
+    #[n(1)]
+    pub today: Micros,
+    /// Charged since the beginning.
+    #[n(2)]
+    pub ever: Micros,
+}
+
 /// Which notices of a lease's bids have come.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct Seen {
@@ -93,6 +107,9 @@ pub struct Books {
     #[n(8)]
     #[cbor(default)]
     creatives: Box<[Tag]>,
+    #[n(9)]
+    #[cbor(default)]
+    explored: Explored,
 }
 
 impl Books {
@@ -116,8 +133,13 @@ impl Books {
                     self.stats.bids += u64::from(seen.bids);
                 }
             }
-            Event::Billed { bid, reserved, charged, .. } => {
+            Event::Billed { bid, reserved, charged, explored, .. } => {
                 self.seen(*bid);
+                if *explored {
+                    self.explored = self.explored();
+                    self.explored.today += *charged;
+                    self.explored.ever += *charged;
+                }
                 self.stats.billed += *charged;
                 self.stats.resolved += *reserved;
                 self.stats.resolutions += 1;
@@ -158,6 +180,13 @@ impl Books {
             | Event::Redacted => {}
         }
         Ok(())
+    }
+
+    /// What bids above what predictions say have cost.
+    pub fn explored(&self) -> Explored {
+        let day = self.ledger.day();
+        let today = if self.explored.day == day { self.explored.today } else { Micros::ZERO };
+        Explored { day, today, ever: self.explored.ever }
     }
 
     /// Whether the counts are those of these creatives.
@@ -311,7 +340,16 @@ mod tests {
             .unwrap();
         let bid = BidId { campaign: CampaignKey(1), lease: 0, number: 6 };
         books
-            .apply(&Event::Billed { bid, reserved: Micros(5), charged: Micros(5), capped: false }, at)
+            .apply(
+                &Event::Billed {
+                    bid,
+                    reserved: Micros(5),
+                    charged: Micros(5),
+                    capped: false,
+                    explored: false,
+                },
+                at,
+            )
             .unwrap();
         books.apply(&Event::LeaseReturned { lease: 0, amount: Micros(0), bids: 0 }, at).unwrap();
         assert_eq!(books.uncounted_bids(u32::MAX), 7);

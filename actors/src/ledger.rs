@@ -195,7 +195,7 @@ impl Ledger {
                 self.leases.remove(&lease);
                 self.unleased += amount;
             }
-            Event::Billed { bid, reserved, charged, capped } => {
+            Event::Billed { bid, reserved, charged, capped, .. } => {
                 if charged > reserved {
                     return Err(Violation::ChargedAboveReservation);
                 }
@@ -364,6 +364,7 @@ mod tests {
             bid: bid(lease, number),
             reserved: Micros(reserved),
             charged: Micros(charged),
+            explored: false,
             capped: false,
         }
     }

@@ -68,6 +68,10 @@ pub struct Decision {
     #[n(12)]
     #[cbor(default)]
     pub terms: Terms,
+    /// For a bid above what the prediction says, to find out: the probability with which a bid at such an imp is raised.
+    /// None for a bid at the prediction, or where the raised price came to the same.
+    #[n(14)]
+    pub explored: Option<f32>,
 }
 
 /// What happened. The first group moves money: replaying it gives the ledger. The second teaches.
@@ -148,6 +152,10 @@ pub enum Event {
         /// The notice asked for more than the signed ceiling.
         #[n(3)]
         capped: bool,
+        /// The bid was raised above the prediction, to find out.
+        #[n(4)]
+        #[cbor(default)]
+        explored: bool,
     },
     /// A bid lost: its reservation ended.
     #[n(7)]

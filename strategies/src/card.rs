@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use haggle_domain::fit::{Fit, attributes, banner_has_room, fits};
-use haggle_domain::{Ad, CampaignKey, Codes, CpmMicros, Flight, Format, Goal, Opportunity, Size};
+use haggle_domain::{
+    Ad, CampaignKey, CandidatePolicy, Codes, CpmMicros, Flight, Format, Goal, Opportunity, Size,
+};
 use smallvec::SmallVec;
 
 use crate::catalog::Entry;
@@ -28,6 +30,8 @@ pub(crate) struct Card {
     pub(crate) has_hours: bool,
     /// Whether it may be seen only so often.
     pub(crate) has_caps: bool,
+    /// Whether it bids above what the prediction says at some imps.
+    pub(crate) explores: bool,
     creatives: SmallVec<[Outline; 4]>,
 }
 
@@ -57,6 +61,7 @@ impl Card {
             max_bid: campaign.max_bid,
             has_hours: !campaign.dayparts.is_empty(),
             has_caps: !entry.caps.is_empty(),
+            explores: campaign.explore.candidates != CandidatePolicy::None,
             creatives: outlines.collect(),
             entry: Arc::new(entry),
         }

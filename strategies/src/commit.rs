@@ -200,6 +200,7 @@ impl Reservation {
             user: context.user.filter(|_| context.basis.allows(Basis::STORE)),
             features: lesson.to_vec(),
             terms,
+            explored: candidate.explored,
         }
     }
 }
@@ -207,8 +208,16 @@ impl Reservation {
 fn reserve(entry: &Entry, candidate: &Candidate, now: Timestamp) -> Option<Reservation> {
     let lease = entry.live.lease.load();
     // Its actor is late: a bid now might not have time enough for its notice.
-    let number = if now < lease.closes_at() { lease.take(candidate.cost) } else { None };
+    let number = match candidate.explored {
+        _ if now >= lease.closes_at() => None,
+        None => lease.take(candidate.cost),
+        Some(_) => lease.take_to_explore(candidate.cost),
+    };
     let Some(number) = number else {
+        if candidate.explored.is_some() {
+            // Until the actor has looked.
+            entry.live.set_explores(false);
+        }
         entry.live.want();
         return None;
     };

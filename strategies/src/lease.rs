@@ -23,6 +23,8 @@ pub struct Lease {
     expires_at: Timestamp,
     /// Money not yet taken, or [`CLOSED`].
     purse: AtomicI64,
+    /// How much of it may still pay for bids above what predictions say.
+    to_explore: AtomicI64,
     /// The next bid's number.
     next: AtomicU32,
     /// A grant that is on its way to the journal. Locked while it moves into the purse, so that whoever does the books
@@ -38,6 +40,7 @@ impl Lease {
             closes_at,
             expires_at,
             purse: AtomicI64::new(0),
+            to_explore: AtomicI64::new(0),
             next: AtomicU32::new(0),
             promised: Mutex::new(Micros::ZERO),
         }
@@ -77,6 +80,33 @@ impl Lease {
             })
             .ok()?;
         Some(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The same for a bid above what its prediction says: only if as much is left for such bids, too.
+    pub fn take_to_explore(&self, amount: Micros) -> Option<u32> {
+        if amount < Micros::ZERO {
+            return None;
+        }
+        self.to_explore
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |left| {
+                (left >= amount.0).then_some(left.wrapping_sub(amount.0))
+            })
+            .ok()?;
+        let number = self.take(amount);
+        if number.is_none() {
+            self.to_explore.fetch_add(amount.0, Ordering::AcqRel);
+        }
+        number
+    }
+
+    /// What is left for such bids; for a moment less than that while one of them finds the purse empty.
+    pub fn to_explore(&self) -> Micros {
+        Micros(self.to_explore.load(Ordering::Acquire))
+    }
+
+    /// Makes it another amount, unless a bid took of it meanwhile.
+    pub fn set_to_explore(&self, known: Micros, amount: Micros) -> bool {
+        self.to_explore.compare_exchange(known.0, amount.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Announces a grant. The lease must not be closed before [`Lease::keep_promise`].
@@ -156,6 +186,23 @@ mod tests {
         assert_eq!(lease.take(Micros(4)), Some(1));
         assert_eq!(lease.take(Micros(-1)), None, "a negative bid would put money in");
         assert_eq!((lease.available(), lease.bids()), (Micros::ZERO, 2));
+    }
+
+    #[test]
+    fn what_may_be_explored_with_is_a_part_of_the_purse() {
+        let lease = Lease::new(1, Timestamp(5), Timestamp(9));
+        lease.top_up(Micros(10));
+        assert_eq!(lease.take_to_explore(Micros(1)), None, "nothing is set aside for it");
+        assert!(lease.set_to_explore(Micros::ZERO, Micros(6)));
+        assert_eq!(lease.take_to_explore(Micros(4)), Some(0));
+        assert!(!lease.set_to_explore(Micros(6), Micros(9)), "a bid has taken of it");
+        assert_eq!(lease.take_to_explore(Micros(4)), None);
+        assert_eq!((lease.available(), lease.to_explore()), (Micros(6), Micros(2)));
+        assert_eq!(lease.take(Micros(5)), Some(1));
+        assert_eq!(lease.take_to_explore(Micros(2)), None, "the purse is empty");
+        assert_eq!((lease.available(), lease.to_explore()), (Micros(1), Micros(2)), "and both are as before");
+        lease.close();
+        assert_eq!(lease.take_to_explore(Micros(1)), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod live;
 pub mod market;
 pub mod offer;
+mod optimism;
 pub mod pacing;
 pub mod pick;
 pub mod pods;

@@ -58,6 +58,8 @@ struct Controls {
     state: AtomicU8,
     /// A bid found no money in the lease.
     wanted: AtomicBool,
+    /// There is money for bids above what the prediction says.
+    explores: AtomicBool,
     /// Bits of an `f64` in 0..=1.
     multiplier: AtomicU64,
     order_value: AtomicI64,
@@ -75,6 +77,7 @@ impl CampaignLive {
             controls: Controls {
                 state: AtomicU8::new(CampaignState::Down as u8),
                 wanted: AtomicBool::new(false),
+                explores: AtomicBool::new(false),
                 multiplier: AtomicU64::new(1.0f64.to_bits()),
                 order_value: AtomicI64::new(0),
                 hours: AtomicI64::new(i64::MIN),
@@ -203,6 +206,16 @@ impl CampaignLive {
     /// Whether a bid found no money since the last call.
     pub fn take_wanted(&self) -> bool {
         self.controls.wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether there is money for bids above what the prediction says.
+    pub fn explores(&self) -> bool {
+        self.controls.explores.load(Ordering::Relaxed)
+    }
+
+    /// Says whether there is.
+    pub fn set_explores(&self, explores: bool) {
+        self.controls.explores.store(explores, Ordering::Relaxed);
     }
 
     /// The pacing multiplier, in 0..=1.

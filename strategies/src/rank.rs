@@ -18,6 +18,7 @@ use crate::index::BLOCK;
 use crate::live::CampaignState;
 use crate::market::WinCurve;
 use crate::offer::{Offer, Worth, may_use, offer};
+use crate::optimism::{Raised, raised, to_the_best};
 use crate::pick::{Pool, pick};
 use crate::scorer::Request;
 use crate::targeting::Asked;
@@ -50,6 +51,8 @@ pub struct Candidate {
     pub cost: Micros,
     /// Of a draw of its own for each imp and campaign.
     pub(crate) tie: u64,
+    /// The bid is above what the prediction says; see [`haggle_domain::Decision::explored`].
+    pub explored: Option<f32>,
 }
 
 /// The candidates of one opportunity, best first, or why there are none. Reused from one imp to the next, so that
@@ -150,6 +153,7 @@ pub fn rank(
         pick(&judge, ranking);
         explain(&judge, ranking);
     }
+    judge.raise_to_the_best(&mut ranking.candidates);
     ranking.features = features;
     if ranking.candidates.is_empty() {
         return;
@@ -266,7 +270,12 @@ impl Judge<'_> {
         {
             seats.observe(slot % BLOCK, worth);
         }
-        seats::key(worth.min(card.max_bid))
+        // Who might be worth more than expected is among those that are considered.
+        let hoped = match self.raised(slot, card, 0, (value, &prediction)) {
+            Some(raised) => CpmMicros::from_f64_rounded_down(raised.value * card.live.multiplier()),
+            None => worth,
+        };
+        seats::key(hoped.min(card.max_bid))
     }
 
     /// What a campaign bids, or the first stage that it fails.
@@ -282,12 +291,16 @@ impl Judge<'_> {
         let multiplier = live.multiplier();
         let (max_bid, auction) = (card.max_bid, self.asked.context.auction);
         let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };
-        let made = offer(&card.entry, opportunity, fit, worth)?;
-        let sent = sent(opportunity, made, self.terms);
-        if sent <= CpmMicros::ZERO {
-            return Err(NoBidReason::BelowFloor);
-        }
-        let ceiling = self.terms.charge(sent);
+        let made = offer(&card.entry, opportunity, fit, worth);
+        let (made, explored) = match self.raised(slot, card, drawn.creative, (value, &prediction)) {
+            None => (made?, None),
+            Some(raised) => hopeful(
+                made,
+                offer(&card.entry, opportunity, fit, Worth { value: raised.value, ..worth }),
+                raised,
+            )?,
+        };
+        let (sent, ceiling) = priced(opportunity, made, self.terms)?;
         Ok(Candidate {
             campaign: slot,
             drawn,
@@ -301,7 +314,48 @@ impl Judge<'_> {
             ceiling,
             cost: ceiling.per_impression_rounded_up(),
             tie: self.draw.bits(Stream::Tie, card.key.0),
+            explored,
         })
+    }
+
+    /// A value above what the prediction says, where the campaign tries that here and has money for it.
+    #[inline]
+    fn raised(
+        &self,
+        slot: usize,
+        card: &Card,
+        creative: u16,
+        (value, prediction): (f64, &Prediction),
+    ) -> Option<Raised> {
+        if !card.explores || !card.live.explores() {
+            return None;
+        }
+        let deviation = || self.snapshot.scorer.deviation(self.request(), slot, creative);
+        let explore = &card.entry.campaign.explore;
+        raised(explore, (value, prediction.click), card.max_bid, deviation, self.draw, card.key.0)
+    }
+
+    /// Lets candidates bid for being the best whose policy depends on the others.
+    fn raise_to_the_best(&self, candidates: &mut [Candidate]) {
+        for at in 0..candidates.len() {
+            let Some(candidate) = candidates.get(at).filter(|candidate| candidate.deal.is_none()) else {
+                continue;
+            };
+            let Some(card) = self.snapshot.catalog.card(candidate.campaign) else { continue };
+            if !card.explores || !card.live.explores() {
+                continue;
+            }
+            let explore = &card.entry.campaign.explore;
+            let best = to_the_best(explore, candidates, candidate.price, card.max_bid, self.draw, card.key.0);
+            let Some((price, propensity)) = best else { continue };
+            let made = Offer { deal: None, price, guaranteed: false };
+            let Ok((sent, ceiling)) = priced(self.asked.opportunity, made, self.terms) else { continue };
+            if let Some(candidate) = candidates.get_mut(at) {
+                let cost = ceiling.per_impression_rounded_up();
+                *candidate =
+                    Candidate { price, sent, ceiling, cost, explored: Some(propensity), ..candidate.clone() };
+            }
+        }
     }
 }
 
@@ -309,6 +363,32 @@ impl Judge<'_> {
 fn pod_seconds(opportunity: &Opportunity) -> Option<u32> {
     let slots = [&opportunity.video, &opportunity.audio].into_iter().flatten();
     slots.filter_map(|slot| slot.pod).filter(|pod| pod.most > 1).map(|pod| pod.duration.max(1)).max()
+}
+
+/// Of what is bid by the prediction and what by hope, the latter where it is more.
+fn hopeful(
+    made: Result<Offer, NoBidReason>,
+    hoped: Result<Offer, NoBidReason>,
+    raised: Raised,
+) -> Result<(Offer, Option<f32>), NoBidReason> {
+    match (made, hoped) {
+        (Ok(made), Ok(hoped)) if hoped.price <= made.price => Ok((made, None)),
+        (_, Ok(hoped)) => Ok((hoped, Some(raised.propensity))),
+        (made, Err(_)) => made.map(|made| (made, None)),
+    }
+}
+
+/// What is sent for an offer, and what that can cost at most.
+fn priced(
+    opportunity: &Opportunity,
+    made: Offer,
+    terms: Terms,
+) -> Result<(CpmMicros, CpmMicros), NoBidReason> {
+    let sent = sent(opportunity, made, terms);
+    if sent <= CpmMicros::ZERO {
+        return Err(NoBidReason::BelowFloor);
+    }
+    Ok((sent, terms.charge(sent)))
 }
 
 /// A price in the bid's currency. A deal's own price, where it is in that currency already, stays what it is.

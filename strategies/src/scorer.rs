@@ -164,6 +164,11 @@ impl Scorer {
         Some(self.model.with_guest(own, self.model.seats().get(seat)?, scores))
     }
 
+    /// How unsure the own model is of a creative's click ([`Model::click_deviation`]); nothing of one that is not known yet.
+    pub(crate) fn deviation(&self, request: &Request, slot: usize, creative: u16) -> f32 {
+        self.ad(slot, creative).map_or(0.0, |ad| self.model.click_deviation(&request.own, ad))
+    }
+
     /// The ad side of one creative.
     #[inline]
     pub fn ad(&self, slot: usize, creative: u16) -> Option<&AdPart> {

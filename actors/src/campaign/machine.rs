@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haggle_domain::{Campaign, Event, Goal, Micros, Pacing, Tag, Timestamp};
+use haggle_domain::{Campaign, Decision, Event, Goal, Micros, Pacing, Tag, Timestamp};
 use haggle_strategies::explore::{ArmCounts, Shape};
 use haggle_strategies::pacing::{DayPlan, Pacer};
 use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
 
+use super::exploration::Exploration;
 use super::message::{Notice, Outcome};
 use super::report::CampaignReport;
 use crate::books::Books;
@@ -87,6 +88,7 @@ pub struct CampaignMachine {
     /// What bids took between the last two ticks.
     demand: Micros,
     taken_before: Micros,
+    exploration: Exploration,
     /// The counts that the published probabilities follow from.
     published_arms: Box<[ArmCounts]>,
     violations: [u64; Violation::ALL.len()],
@@ -106,6 +108,7 @@ impl CampaignMachine {
         let plan = DayPlan::of(&campaign, now);
         let mut machine = Self {
             lease: live.lease.load_full(),
+            exploration: Exploration::new(&books.ledger, now),
             campaign,
             live,
             settings,
@@ -198,7 +201,8 @@ impl CampaignMachine {
                 let reserved = decision.ceiling.per_impression_rounded_up();
                 let asked = price.per_impression_rounded_up();
                 let capped = asked > reserved;
-                let event = Event::Billed { bid, reserved, charged: asked.min(reserved), capped };
+                let explored = self.note_explored(&decision, reserved);
+                let event = Event::Billed { bid, reserved, charged: asked.min(reserved), capped, explored };
                 (event, if capped { Outcome::Capped } else { Outcome::Accepted })
             }
             Notice::Lost { decision, min_to_win } => {
@@ -209,6 +213,7 @@ impl CampaignMachine {
                     Some(Resolution::Billed) => return Outcome::Conflict,
                 }
                 let reserved = decision.ceiling.per_impression_rounded_up();
+                self.note_explored(&decision, reserved);
                 let (ceiling, exchange) = (decision.ceiling, decision.exchange);
                 (Event::Lost { bid, reserved, min_to_win, ceiling, exchange }, Outcome::Accepted)
             }
@@ -257,6 +262,8 @@ impl CampaignMachine {
         self.adjust_budget(now, effects);
         self.pace(now);
         self.grant(now, effects);
+        let (spent, day) = (self.books.explored(), self.days_budget());
+        self.exploration.tick(&self.campaign, &self.lease, spent, day, now);
         if let Err(violation) = self.books.ledger.check() {
             self.violations[violation as usize] += 1;
         }
@@ -339,6 +346,8 @@ impl CampaignMachine {
             conversions: stats.conversions,
             revenue: stats.revenue,
             capped: ledger.capped(),
+            explored: self.books.explored().ever,
+            explores: self.live.explores(),
             violations: self.violations,
         }
     }
@@ -358,6 +367,14 @@ impl CampaignMachine {
                 false
             }
         }
+    }
+
+    /// What a resolved bid had reserved is not under way any more. Whether it tried something.
+    fn note_explored(&mut self, decision: &Decision, reserved: Micros) -> bool {
+        if decision.explored.is_some() {
+            self.exploration.resolve(decision.bid.lease, reserved);
+        }
+        decision.explored.is_some()
     }
 
     /// Before the first count, so that counts are never without their creatives.
@@ -546,6 +563,8 @@ impl CampaignMachine {
         } else {
             CampaignState::Exhausted
         });
+        let highest = self.campaign.max_bid.per_impression_rounded_up();
+        self.live.set_explores(self.exploration.is_open(highest));
         if let Goal::Roas { order_value, .. } = self.campaign.goal {
             self.live.set_order_value(self.books.order_value(order_value));
         }

@@ -1,6 +1,7 @@
 //! One campaign, one actor: the single writer of its money, pacing, counts and posteriors.
 
 mod actor;
+mod exploration;
 mod machine;
 mod message;
 mod recovery;

@@ -34,6 +34,10 @@ pub struct CampaignReport {
     pub conversions: u64,
     /// What the orders brought.
     pub revenue: Micros,
+    /// Of what it spent, how much bids above what predictions say cost.
+    pub explored: Micros,
+    /// Whether there is money for more of them.
+    pub explores: bool,
     /// Billing notices above the ceiling.
     pub capped: u64,
     /// Broken rules of bookkeeping since the actor's start, in the order of [`Violation::ALL`]; all zero.

@@ -99,6 +99,7 @@ mod tests {
                     user: user.map(UserKey),
                     features,
                     terms: Terms { rate: Rate::from_billionths(model_version), quantity: Quantity(campaign) },
+                    explored: (creative % 2 == 1).then_some(click),
                 }
             },
         )
@@ -131,9 +132,15 @@ mod tests {
                 bids
             }),
             (any::<u32>(), amount()).prop_map(|(lease, amount)| Event::LeaseExpired { lease, amount }),
-            (bid(), amount(), amount(), any::<bool>()).prop_map(|(bid, reserved, charged, capped)| {
-                Event::Billed { bid, reserved, charged, capped }
-            }),
+            (bid(), amount(), amount(), any::<[bool; 2]>()).prop_map(
+                |(bid, reserved, charged, [capped, explored])| Event::Billed {
+                    bid,
+                    reserved,
+                    charged,
+                    capped,
+                    explored
+                }
+            ),
             (bid(), amount(), any::<(Option<i64>, i64, u64)>()).prop_map(
                 |(bid, reserved, (min, ceiling, from))| {
                     Event::Lost {
