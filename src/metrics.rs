@@ -106,6 +106,10 @@ metrics! {
     AvailableMicros = Gauge "haggle_available_micros" ["campaign"];
     /// The share of an impression's value that pacing lets be bid.
     PacingMultiplier = Gauge "haggle_pacing_multiplier" ["campaign"];
+    /// What bids above what predictions say have cost, in millionths of the currency.
+    ExploredMicros = Counter "haggle_explored_micros_total" ["campaign"];
+    /// Whether there is money for more of them: 1 or 0.
+    ExplorationOpen = Gauge "haggle_exploration_open" ["campaign"];
     /// Bids of all campaigns, those without series of their own too.
     AccountBids = Counter "haggle_account_bids_total" [];
     /// Auctions that all campaigns have won.

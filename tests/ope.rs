@@ -11,7 +11,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions, Refused};
+use haggle_domain::{
+    BannerSlot, BidId, Campaign, Context, Decision, Event, Opportunity, Record, Size, Tag, Timestamp,
+};
+use haggle_strategies::explore::{ArmCounts, Arms, Fitting, Shape};
 use serde_json::Value;
 
 const HEADER: &str = "item_id,position,click,propensity_score,user_feature_0\n";
@@ -237,10 +243,13 @@ fn flawed_logs_are_refused_with_the_place() {
 
 /// A configuration of a node with this data folder and the example campaigns.
 fn configuration(folder: &Path, data: &Path) -> PathBuf {
+    node(folder, data, &Path::new(env!("CARGO_MANIFEST_DIR")).join("config/campaigns"))
+}
+
+fn node(folder: &Path, data: &Path, campaigns: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = fs::read_to_string(root.join("config/haggle.toml")).unwrap();
     let own: Vec<&str> = own.lines().filter(|line| !line.starts_with("campaigns")).collect();
-    let campaigns = root.join("config/campaigns");
     let text = format!("data = {data:?}\ncampaigns = {campaigns:?}\n{}\n", own.join("\n"));
     file(folder, "node.toml", &text)
 }
@@ -266,4 +275,100 @@ fn a_nodes_journal_tells_what_other_creatives_would_have_earned() {
     assert!(number(&uniform["effective_sample"]) < rows, "{uniform}");
     let (code, said) = refused(&node, &["--policy", "creative=no-such"]);
     assert!(code == Some(66) && said.contains("no row shows no-such"), "{said}");
+}
+
+/// Writes the journal of a node whose one campaign showed its creatives by this policy, each impression with its propensity as
+/// bids log it. The rates of clicks are 2, 6 and 4 %.
+fn write_journal(folder: &Path, campaign: &Campaign, impressions: u32) {
+    let journal = EmbeddedJournal::open(&folder.join("journal"), &JournalOptions::default()).unwrap();
+    let mut uniform = Uniform(5);
+    let shapes: Vec<Shape> = campaign.creatives.iter().map(Shape::of).collect();
+    let mut counts = vec![ArmCounts::default(); shapes.len()];
+    let size = Size { width: 300, height: 250 };
+    let imp = Opportunity { banner: Some(BannerSlot::of([size])), ..Opportunity::default() };
+    let start: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
+    let mut records = Vec::new();
+    let mut arms = Arms::of(&campaign.explore, &shapes, &counts);
+    for number in 0..impressions {
+        if number.is_multiple_of(100) {
+            arms = Arms::of(&campaign.explore, &shapes, &counts);
+        }
+        let at = start + Duration::from_secs(number.into());
+        let drawn = arms.draw(Fitting::of(shapes.len(), |_| true), uniform.next()).unwrap();
+        let context =
+            Context { inventory: Tag::of(&format!("site-{}.example", number % 7)), ..Context::default() };
+        let decision = Decision {
+            bid: BidId { campaign: campaign.key, lease: 1, number },
+            at,
+            expires_at: at + Duration::from_secs(3_600),
+            creative: drawn.creative,
+            propensity: drawn.propensity as f32,
+            features: haggle_learning::request_features(&context, &imp, None, at).to_vec(),
+            ..Decision::default()
+        };
+        let clicked = uniform.next() < [0.02, 0.06, 0.04][usize::from(drawn.creative)];
+        let counted = &mut counts[usize::from(drawn.creative)];
+        counted.impressions += 1;
+        counted.clicks += u64::from(clicked);
+        let record = |event| Record { at, campaign: campaign.key, event };
+        records.push(record(Event::Impression { decision: decision.clone() }));
+        if clicked {
+            records.push(record(Event::Click { decision }));
+        }
+    }
+    // The windows of all of them are over.
+    let at = start + Duration::from_secs(90 * 86_400);
+    records.push(Record { at, campaign: campaign.key, event: Event::Paused { paused: false } });
+    for some in records.chunks(500) {
+        let (sender, done) = std::sync::mpsc::channel();
+        let permit = loop {
+            match journal.try_reserve() {
+                Ok(permit) => break permit,
+                Err(refused) => assert!(matches!(refused, Refused::Full), "{refused}"),
+            }
+        };
+        permit.commit(some.to_vec(), Some(Box::new(move |result| sender.send(result).unwrap())));
+        done.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    }
+    journal.close().unwrap();
+}
+
+#[test]
+fn each_policys_log_is_evaluated_or_refused_as_it_draws_or_not() {
+    let creative = |id: &str| {
+        format!(
+            "[[creatives]]\nid = {id:?}\nwidth = 300\nheight = 250\nimage = \"https://cdn.example/{id}.png\"\n\
+             landing = \"https://shop.example/\"\ntitle = \"Boots\"\n"
+        )
+    };
+    let creatives: String = ["a", "b", "c"].map(creative).concat();
+    for policy in ["thompson", "ucb", "epsilon_greedy", "squarecb", "uniform", "greedy", "first"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, campaigns) = (folder.path().join("data"), folder.path().join("campaigns"));
+        fs::create_dir_all(&campaigns).unwrap();
+        let text = format!(
+            "id = \"boots\"\nname = \"Boots\"\nadvertiser_domain = \"shop.example\"\ncategories = [\"IAB20\"]\n\
+             max_bid_cpm = \"12.00\"\ngoal = {{ cpc = {{ max = \"0.60\" }} }}\nbudget = {{ daily = \"40.00\" }}\n\
+             explore = {{ creatives = {policy:?} }}\n{creatives}"
+        );
+        file(&campaigns, "boots.toml", &text);
+        let node = node(folder.path(), &data, &campaigns);
+        let loaded = haggle::config::load(Some(&node), &haggle::config::SettingsLayer::default()).unwrap();
+        write_journal(&data, &loaded.campaigns[0], 6_000);
+        if ["greedy", "first"].contains(&policy) {
+            let (code, said) = refused(&node, &["--policy", "uniform"]);
+            assert_eq!(code, Some(66), "{policy}: {said}");
+            let told =
+                "no rows to evaluate a policy on; left 6000 impressions out whose creative was certain";
+            assert!(said.contains(told) && said.contains("(greedy, first)"), "{policy}: {said}");
+            continue;
+        }
+        let report = report(&node, &["--policy", "uniform", "--bootstrap", "40"]);
+        assert_eq!((number(&report["rows"]), number(&report["actions"])), (6_000.0, 3.0), "{policy}");
+        // Propensities are right, and so is what the estimators say.
+        assert!((number(&report["mean_weight"]) - 1.0).abs() < 0.15, "{policy}: {report}");
+        let (value, interval) = (value(&report, "SNIPS"), &of(&report, "SNIPS")["interval"]);
+        let wide = (number(&interval[1]) - number(&interval[0])) / 2.0;
+        assert!((value - 0.04).abs() < 2.0 * wide && wide < 0.02, "{policy}: {report}");
+    }
 }

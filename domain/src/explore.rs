@@ -53,7 +53,7 @@ pub enum CandidatePolicy {
     /// To a draw from what the click rate may be, where that is above the prediction (optimistic Bayesian sampling: May,
     /// Korda, Lee and Leslie 2012).
     Thompson,
-    /// By one standard deviation of the prediction.
+    /// By two standard deviations of the prediction.
     Ucb,
     /// To the most that the campaign bids, at a share of the imps.
     EpsilonGreedy,

@@ -37,6 +37,8 @@ pub struct CampaignMetrics {
     pub reserved_micros: IntGauge,
     pub available_micros: IntGauge,
     pub pacing_multiplier: Gauge,
+    pub explored_micros: Counter,
+    pub exploration_open: IntGauge,
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
@@ -67,6 +69,8 @@ impl CampaignMetrics {
         self.reserved_micros.set(report.reserved.0);
         self.available_micros.set(report.available.0);
         self.pacing_multiplier.set(report.multiplier);
+        self.explored_micros.raise_to(u64::try_from(report.explored.0).unwrap_or(0));
+        self.exploration_open.set(i64::from(report.explores));
     }
 }
 
@@ -86,6 +90,8 @@ pub(super) struct Campaigns {
     reserved: IntGaugeVec,
     available: IntGaugeVec,
     multiplier: GaugeVec,
+    explored: IntCounterVec,
+    explores: IntGaugeVec,
     restarts: IntCounterVec,
     breaker: IntGaugeVec,
     mailbox: IntCounterVec,
@@ -108,6 +114,8 @@ impl Campaigns {
             reserved: maker.gauges(Metric::ReservedMicros)?,
             available: maker.gauges(Metric::AvailableMicros)?,
             multiplier: maker.float_gauges(Metric::PacingMultiplier)?,
+            explored: maker.counters(Metric::ExploredMicros)?,
+            explores: maker.gauges(Metric::ExplorationOpen)?,
             restarts: maker.counters(Metric::CampaignRestarts)?,
             breaker: maker.gauges(Metric::CampaignBreakerOpen)?,
             mailbox: maker.counters(Metric::MailboxFull)?,
@@ -148,6 +156,8 @@ impl Campaigns {
             reserved_micros: self.reserved.get_metric_with_label_values(label)?,
             available_micros: self.available.get_metric_with_label_values(label)?,
             pacing_multiplier: self.multiplier.get_metric_with_label_values(label)?,
+            explored_micros: pick(&self.explored, label)?,
+            exploration_open: self.explores.get_metric_with_label_values(label)?,
             restarts: pick(&self.restarts, label)?,
             breaker_open: self.breaker.get_metric_with_label_values(label)?,
             mailbox_full: pick(&self.mailbox, label)?,

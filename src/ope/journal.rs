@@ -3,7 +3,7 @@
 //!
 //! The journal does not say which other creatives an imp could have had. Those of the campaign count as possible that
 //! the log shows for imps of the same size; a row whose creative was certain (propensity 1) had no choice and is left
-//! out, and so is one of a size for which only one creative is known.
+//! out (nor have policies that never draw any), and so is one of a size for which only one creative is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -70,7 +70,10 @@ pub(super) fn read(config: &Path, bad_rows: u64, progress: &Progress) -> Result<
     log.bad = bad;
     places(&mut log, &shown);
     if certain > 0 {
-        log.notes.push(format!("left {certain} impressions out that had one creative to choose from"));
+        log.notes.push(format!(
+            "left {certain} impressions out whose creative was certain: no other fitted, or the campaign's policy (greedy, first) \
+             draws none"
+        ));
     }
     if archive.unknown() > 0 {
         log.notes

@@ -1,6 +1,7 @@
 //! Metrics, health, readiness, and the campaigns' state and changes, on a listener of their own.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -9,7 +10,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ORIGIN;
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
-use haggle_domain::{CampaignKey, NoBidReason};
+use haggle_domain::{CampaignKey, Creative, NoBidReason};
+use haggle_strategies::Catalog;
+use haggle_strategies::explore::Shape;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -100,14 +103,16 @@ struct Page {
 
 /// Campaigns: their money and how far they came at each imp. Where there are more, the header names what to ask for next.
 async fn campaigns(state: web::Data<State>, page: web::Query<Page>) -> HttpResponse {
+    let catalog = Arc::clone(&state.snapshot.load().catalog);
     if let Some(id) = &page.id {
-        let one: Vec<Value> = state.campaigns.named(id).iter().map(|handle| shown(handle)).collect();
+        let one: Vec<Value> =
+            state.campaigns.named(id).iter().map(|handle| shown(handle, &catalog)).collect();
         return HttpResponse::Ok().json(one);
     }
     let limit = page.limit.unwrap_or(PAGE).min(LONGEST_PAGE);
     let after = page.after.as_deref().map(CampaignKey::of);
     let Some((handles, more)) = state.campaigns.page(after, limit) else { return unknown() };
-    let all: Vec<Value> = handles.iter().map(|handle| shown(handle)).collect();
+    let all: Vec<Value> = handles.iter().map(|handle| shown(handle, &catalog)).collect();
     let mut response = HttpResponse::Ok();
     if let Some(last) = handles.last().filter(|_| more) {
         response.insert_header(("x-next-after", &*last.id));
@@ -118,7 +123,7 @@ async fn campaigns(state: web::Data<State>, page: web::Query<Page>) -> HttpRespo
 /// One of them.
 async fn campaign(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
     match state.campaigns.named(&id) {
-        Some(handle) => HttpResponse::Ok().json(shown(&handle)),
+        Some(handle) => HttpResponse::Ok().json(shown(&handle, &state.snapshot.load().catalog)),
         None => unknown(),
     }
 }
@@ -129,7 +134,7 @@ fn unknown() -> HttpResponse {
 
 /// Amounts in millionths of the account's currency. `imps` are those since the start that say what became of the campaign: all
 /// that were ranked where there are few campaigns, else a sample; `bids` and the reasons in `refused` sum to them.
-fn shown(handle: &CampaignHandle) -> Value {
+fn shown(handle: &CampaignHandle, catalog: &Catalog) -> Value {
     let counts = handle.live.funnel.read();
     let refused = NoBidReason::ALL.iter().zip(counts.refused).filter(|(_, count)| *count > 0);
     let refused: Map<String, Value> =
@@ -144,8 +149,18 @@ fn shown(handle: &CampaignHandle) -> Value {
         "budget_micros": report.budget, "spend_micros": report.settled, "reserved_micros": report.reserved,
         "available_micros": report.available, "bids": report.bids, "wins": report.wins,
         "impressions": report.impressions, "clicks": report.clicks, "orders": report.conversions,
-        "funnel": funnel,
+        "explored_micros": report.explored, "exploration_open": report.explores,
+        "creatives": creatives(handle, catalog), "funnel": funnel,
     })
+}
+
+/// How likely each creative is to be shown among those of its format and size.
+fn creatives(handle: &CampaignHandle, catalog: &Catalog) -> Value {
+    let Some(entry) = catalog.get(handle.key) else { return json!([]) };
+    let creatives = &entry.campaign.creatives;
+    let shares = handle.live.creative_shares(&creatives.iter().map(Shape::of).collect::<Vec<_>>());
+    let shown = |(creative, share): (&Creative, f64)| json!({ "id": creative.id, "probability": share });
+    creatives.iter().zip(shares).map(shown).collect()
 }
 
 /// Carries a change through to its end, even where whoever asked for it goes away meanwhile.

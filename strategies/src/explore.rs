@@ -138,9 +138,7 @@ impl Arms {
 
     /// By creative: the probability among those of its shape.
     pub fn shares(&self, shapes: &[Shape]) -> Vec<f64> {
-        let of_shape = |shape: &Shape| Fitting::of(shapes.len(), |at| shapes.get(at) == Some(shape));
-        let share = |(at, shape): (usize, &Shape)| share_of(&self.masses, of_shape(shape), at);
-        shapes.iter().enumerate().map(share).collect()
+        shares(&self.masses, shapes)
     }
 
     /// By creative: how likely it is to be drawn, next to the others; below zero where an order decides.
@@ -181,6 +179,13 @@ fn first_of_order(masses: &[f64], fitting: Fitting) -> Option<Drawn> {
     let fits = masses.iter().zip(0u16..).filter(|(_, creative)| fitting.contains(*creative));
     let first = fits.max_by(|a, b| a.0.total_cmp(b.0));
     first.map(|(_, creative)| Drawn { creative, propensity: 1.0 })
+}
+
+/// The probabilities among those of the same shape.
+pub(crate) fn shares(masses: &[f64], shapes: &[Shape]) -> Vec<f64> {
+    let of_shape = |shape: &Shape| Fitting::of(shapes.len(), |at| shapes.get(at) == Some(shape));
+    let share = |(at, shape): (usize, &Shape)| share_of(masses, of_shape(shape), at);
+    shapes.iter().enumerate().map(share).collect()
 }
 
 /// The probability of one creative among those that fit, of which it is one.
@@ -241,7 +246,7 @@ mod tests {
         // Half of it is already what comes next.
         let next = Arms::thompson(&shapes, &shown);
         let mixed = [next.masses()[0], next.masses()[1], first.masses()[2]];
-        assert_eq!(draw(&mixed, ALL, 0.9).unwrap().propensity, 1.0);
+        assert_eq!(draw(&mixed, ALL, 0.9), Some(Drawn { creative: 2, propensity: 1.0 }));
     }
 
     #[test]

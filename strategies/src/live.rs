@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_domain::{Campaign, CpmMicros, Micros, Timestamp};
 
 use crate::bell::Bell;
-use crate::explore::{Arms, Drawn, Fitting, draw};
+use crate::explore::{Arms, Drawn, Fitting, Shape, draw, shares};
 use crate::funnel::Funnel;
 use crate::lease::Lease;
 use crate::pacing;
@@ -118,6 +118,21 @@ impl CampaignLive {
             return self.many_arms.load().as_ref()?.draw(fitting, uniform);
         }
         draw(&masses, fitting, uniform)
+    }
+
+    /// By creative: the probability among those of its shape. `shapes` has one entry a creative.
+    pub fn creative_shares(&self, shapes: &[Shape]) -> Vec<f64> {
+        let few = self
+            .controls
+            .shares
+            .each_ref()
+            .map(|share| f64::from(f32::from_bits(share.load(Ordering::Acquire))));
+        match few.first() {
+            Some(first) if first.is_nan() => {
+                self.many_arms.load().as_ref().map_or_else(Vec::new, |arms| arms.shares(shapes))
+            }
+            _ => shares(&few, shapes),
+        }
     }
 
     /// Has what bids read brought near.
@@ -245,7 +260,7 @@ mod tests {
     use haggle_domain::{Creative, Size};
 
     use super::*;
-    use crate::explore::{ArmCounts, Shape};
+    use crate::explore::ArmCounts;
 
     #[test]
     fn creatives_are_drawn_as_their_arms_say_be_they_few_or_many() {
@@ -267,6 +282,9 @@ mod tests {
             let arms = Arms::thompson(&shapes, &counts);
             let live = CampaignLive::new(Arms::thompson(&shapes, &[]));
             live.set_arms(arms.clone());
+            for (shown, share) in live.creative_shares(&shapes).into_iter().zip(arms.shares(&shapes)) {
+                assert!((shown - share).abs() < 1e-6);
+            }
             let fitting = Fitting::of(count, |creative| creative % 2 == 0);
             for step in 0..100 {
                 let uniform = (f64::from(step) + 0.37) / 100.0;

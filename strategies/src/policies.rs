@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn a_quantile_is_where_the_distribution_function_says() {
         // Beta(1, 60) has 1 - (1 - x)^60.
-        for probability in [0.1, 0.5, 0.999] {
-            let known = 1.0 - (1.0 - probability as f64).powf(1.0 / 60.0);
+        for probability in [0.1f64, 0.5, 0.999] {
+            let known = 1.0 - (1.0 - probability).powf(1.0 / 60.0);
             assert!((arm(1.0, 60.0).quantile(probability) - known).abs() < 1e-8);
         }
     }
