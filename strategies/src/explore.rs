@@ -246,7 +246,7 @@ mod tests {
         // Half of it is already what comes next.
         let next = Arms::thompson(&shapes, &shown);
         let mixed = [next.masses()[0], next.masses()[1], first.masses()[2]];
-        assert_eq!(draw(&mixed, ALL, 0.9), Some(Drawn { creative: 2, propensity: 1.0 }));
+        assert_eq!(draw(&mixed, ALL, 0.9), Some(Drawn { creative: 1, propensity: 1.0 }));
     }
 
     #[test]

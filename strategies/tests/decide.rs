@@ -205,6 +205,117 @@ fn what_may_not_be_stored_or_learned_is_not_in_the_decision() {
     assert!(all.features.len() > stored.features.len());
 }
 
+/// Buys clicks, and tries.
+fn trying(id: &str, candidates: CandidatePolicy) -> Campaign {
+    Campaign {
+        goal: Goal::Cpc { max: Micros(500_000) },
+        max_bid: CpmMicros(11_000_000),
+        explore: Explore { candidates, epsilon: 0.5, ..Explore::default() },
+        ..campaign(id, "IAB1", 0, vec![banner()])
+    }
+}
+
+/// What is decided at imps that differ in their draw alone.
+fn decide_at(snapshot: &Snapshot, floor: i64, imp: u32) -> (Result<Bids, NoBidReason>, Ranking) {
+    let context = Context { auction: AuctionType::SecondPlus, ..Context::default() };
+    let opportunity = Opportunity {
+        banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
+        floor: CpmMicros(floor),
+        ..Opportunity::default()
+    };
+    let (mut ranking, draw) = (Ranking::default(), Draw::new(7, &format!("r{imp}"), "1"));
+    rank(snapshot, &context, &opportunity, UserView::default(), NOW, draw, &mut ranking);
+    let bids = commit(snapshot, &context, &opportunity, &mut ranking, &mut Pods::default(), &(), NOW);
+    (bids, ranking)
+}
+
+#[test]
+fn a_bid_that_tries_is_above_its_prediction_within_all_bounds_and_replays() {
+    for policy in [CandidatePolicy::Thompson, CandidatePolicy::Ucb, CandidatePolicy::EpsilonGreedy] {
+        let plain = snapshot(vec![trying("a", CandidatePolicy::None)]);
+        let tries = snapshot(vec![trying("a", policy)]);
+        for snapshot in [&plain, &tries] {
+            fund(snapshot.catalog.at(0).unwrap(), Micros::from_units(1_000));
+        }
+        let live = Arc::clone(&tries.catalog.at(0).unwrap().live);
+        assert!(live.lease.load().set_to_explore(Micros::ZERO, Micros::from_units(1_000)));
+        // Until somebody says that there is money for it, nothing is tried.
+        let price = |snapshot: &Snapshot, imp| decide_at(snapshot, 1, imp).0.unwrap()[0].clone();
+        let predicted = price(&plain, 0);
+        assert!((0..50).all(|imp| price(&tries, imp).decision.explored.is_none()));
+        live.set_explores(true);
+        let mut tried = 0;
+        for imp in 0..400 {
+            let bid = price(&tries, imp);
+            assert_eq!(
+                bid.decision.click_probability.to_bits(),
+                predicted.decision.click_probability.to_bits()
+            );
+            assert_eq!(
+                bid.decision.value, predicted.decision.value,
+                "what is learned from stays the prediction"
+            );
+            assert!(bid.price <= CpmMicros(11_000_000), "{policy:?}: {}", bid.price);
+            match bid.decision.explored {
+                None => assert_eq!(bid.price, predicted.price),
+                Some(propensity) => {
+                    assert!(bid.price > predicted.price && propensity > 0.0 && propensity <= 0.5);
+                    tried += 1;
+                }
+            }
+            let again = price(&tries, imp);
+            assert_eq!((again.price, again.decision.explored), (bid.price, bid.decision.explored));
+        }
+        let share = f64::from(tried) / 400.0;
+        let expected = if policy == CandidatePolicy::Thompson { 0.25 } else { 0.5 };
+        assert!((share - expected).abs() < 0.08, "{policy:?}: {share}");
+        // A floor that the prediction does not reach is reached by some that try.
+        let dear = predicted.price.0 + 1;
+        assert_eq!(decide_at(&plain, dear, 1).0, Err(NoBidReason::BelowFloor));
+        assert!((0..50).any(|imp| decide_at(&tries, dear, imp).0.is_ok()), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_gap_is_tried_the_less_often_the_wider_it_is() {
+    let bids = |second: i64| {
+        let mut low = trying("low", CandidatePolicy::SquareCb);
+        low.goal = Goal::Cpc { max: Micros(second) };
+        let snapshot = snapshot(vec![trying("high", CandidatePolicy::None), low]);
+        let slot = (0..2).find(|slot| snapshot.catalog.at(*slot).unwrap().campaign.id == "low").unwrap();
+        for (_, entry) in snapshot.catalog.entries() {
+            fund(entry, Micros::from_units(1_000));
+        }
+        let live = &snapshot.catalog.at(slot).unwrap().live;
+        assert!(live.lease.load().set_to_explore(Micros::ZERO, Micros::from_units(1_000)));
+        live.set_explores(true);
+        let tried = (0..2_000).filter_map(|imp| {
+            let bid = decide_at(&snapshot, 1, imp).0.unwrap()[0].clone();
+            assert_eq!(bid.campaign == slot, bid.decision.explored.is_some(), "it wins by trying alone");
+            bid.decision.explored
+        });
+        let propensities: Vec<f32> = tried.collect();
+        let share = propensities.len() as f64 / 2_000.0;
+        assert!((share - f64::from(propensities[0])).abs() < 0.03, "{share} {}", propensities[0]);
+        share
+    };
+    let (near, far) = (bids(450_000), bids(150_000));
+    assert!(near > 1.5 * far && far > 0.0, "{near} {far}");
+}
+
+#[test]
+fn who_has_no_money_to_try_with_loses_the_imp_once_and_then_bids_by_the_prediction() {
+    let snapshot = snapshot(vec![trying("a", CandidatePolicy::Ucb)]);
+    let live = &snapshot.catalog.at(0).unwrap().live;
+    live.set_explores(true);
+    let refused: Vec<u32> = (0..100).filter(|imp| decide_at(&snapshot, 1, *imp).0.is_err()).collect();
+    assert_eq!(refused.len(), 1, "at the first imp where it tried");
+    assert!(!live.explores());
+    live.set_explores(true);
+    let (bids, ranking) = decide_at(&snapshot, 1, refused[0]);
+    assert_eq!((bids, ranking.verdicts[0].1), (Err(NoBidReason::LeaseRaced), Some(NoBidReason::LeaseRaced)));
+}
+
 proptest! {
     #[test]
     fn every_campaign_ends_in_one_verdict_and_every_bid_in_none(
