@@ -204,7 +204,7 @@ proptest! {
                 3 => rig.tick(Duration::from_secs(minutes)),
                 4 => rig.tick(MINUTE * minutes as u32),
                 _ => {
-                    for decision in open.drain(..).collect::<Vec<_>>() {
+                    for decision in std::mem::take(&mut open) {
                         if which < 6 {
                             rig.notice(bill(&decision));
                         } else if which == 6 {
