@@ -236,12 +236,16 @@ const PLAIN: u8 = 1;
 /// The same, with the bid's terms after the first byte.
 const WITH_TERMS: u8 = 2;
 
+/// What is added to the layout where an event's token says how probable an order was. Those from before say 0.
+const WITH_ORDERS: u8 = 2;
+
 /// Little-endian, fixed fields first; numbers that are mostly small are written short. The first byte is the layout.
 fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
+    let orders = if kind == TokenKind::Money { 0 } else { WITH_ORDERS };
     if decision.terms.are_plain() {
-        out.put(&[PLAIN]);
+        out.put(&[PLAIN + orders]);
     } else {
-        out.put(&[WITH_TERMS]);
+        out.put(&[WITH_TERMS + orders]);
         out.put(&decision.terms.rate.billionths().to_le_bytes());
         out.put(&decision.terms.quantity.0.to_le_bytes());
     }
@@ -260,6 +264,7 @@ fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
     out.put(&decision.propensity.to_le_bytes());
     out.put_short(decision.model_version);
     out.put(&decision.click_probability.to_le_bytes());
+    out.put(&decision.order_probability.to_le_bytes());
     out.put_short(decision.value.0.cast_unsigned());
     match decision.user {
         Some(user) => {
@@ -293,9 +298,11 @@ fn take_short(bytes: &mut &[u8]) -> Option<u64> {
 
 fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
     let bytes = &mut bytes;
-    let terms = match take::<1>(bytes)? {
-        [PLAIN] => Terms::default(),
-        [WITH_TERMS] => Terms {
+    let [layout] = take(bytes)?;
+    let orders = layout > WITH_TERMS;
+    let terms = match if orders { layout - WITH_ORDERS } else { layout } {
+        PLAIN => Terms::default(),
+        WITH_TERMS => Terms {
             rate: Rate::from_billionths(u64::from_le_bytes(take(bytes)?)),
             quantity: Quantity(u64::from_le_bytes(take(bytes)?)),
         },
@@ -321,6 +328,9 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         decision.propensity = f32::from_le_bytes(take(bytes)?);
         decision.model_version = take_short(bytes)?;
         decision.click_probability = f32::from_le_bytes(take(bytes)?);
+        if orders {
+            decision.order_probability = f32::from_le_bytes(take(bytes)?);
+        }
         decision.value = CpmMicros(take_short(bytes)?.cast_signed());
         decision.user = match take::<1>(bytes)? {
             [0] => None,
@@ -355,6 +365,7 @@ mod tests {
             propensity: 0.25,
             model_version: 77,
             click_probability: 0.03,
+            order_probability: 0.002,
             value: CpmMicros(5_000_000),
             user: Some(UserKey(13)),
             features: (0..24).map(|i| i * 699_051).collect(),

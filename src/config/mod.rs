@@ -16,6 +16,7 @@ pub mod explain;
 mod files;
 mod flags;
 mod frequency;
+mod goal;
 mod knowledge;
 mod predicates;
 mod rates;

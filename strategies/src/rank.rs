@@ -259,14 +259,21 @@ impl Judge<'_> {
     pub(crate) fn score(&self, slot: usize, card: &Card) -> u32 {
         let scorer = &*self.snapshot.scorer;
         let Some(prediction) = scorer.predict(self.request(), slot, 0) else { return 0 };
-        let value = pricing::value(&card.goal, &prediction, card.live.order_value());
+        let value = self.value(card, &prediction);
         let worth = CpmMicros::from_f64_rounded_down(value * card.live.multiplier());
         if self.observes
             && let Some(seats) = self.snapshot.catalog.seats(slot / BLOCK)
         {
             seats.observe(slot % BLOCK, worth);
         }
-        seats::key(worth.min(card.max_bid))
+        seats::key(worth.min(pricing::ceiling(card.max_bid, card.max_cpc, &prediction)))
+    }
+
+    /// What a thousand such impressions are worth to a campaign, in currency units.
+    fn value(&self, card: &Card, prediction: &Prediction) -> f64 {
+        let value = pricing::value(&card.goal, prediction, card.live.order_value());
+        let reached = || card.entry.caps.reached(self.seen, self.asked.now);
+        value * pricing::share(&card.goal, self.asked.opportunity.viewability, reached)
     }
 
     /// What a campaign bids, or the first stage that it fails.
@@ -278,9 +285,10 @@ impl Judge<'_> {
         let prediction =
             scorer.predict(self.request(), slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
         let live = &card.live;
-        let value = pricing::value(&card.goal, &prediction, live.order_value());
+        let value = self.value(card, &prediction);
         let multiplier = live.multiplier();
-        let (max_bid, auction) = (card.max_bid, self.asked.context.auction);
+        let max_bid = pricing::ceiling(card.max_bid, card.max_cpc, &prediction);
+        let auction = self.asked.context.auction;
         let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };
         let made = offer(&card.entry, opportunity, fit, worth)?;
         let sent = sent(opportunity, made, self.terms);

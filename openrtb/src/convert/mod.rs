@@ -193,6 +193,7 @@ impl<'a> BidRequest<'a> {
             rewarded: imp.rewarded(),
             quantity: imp.qty.get().map_or(Ok(Quantity::ONE), |qty| quantity(qty.multiplier))?,
             expires_within: imp.exp.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
+            viewability: viewability(&imp.metric),
         };
         let formats = [
             opportunity.banner.is_some(),
@@ -343,6 +344,13 @@ fn device_kind(device: &Device<'_>) -> DeviceKind {
 fn operating_system(device: &Device<'_>) -> Tag {
     let platform = device.sua.as_deref().and_then(|sua| sua.platform.as_deref());
     tag(first_said(&device.os, platform.map_or("", |platform| &platform.brand)))
+}
+
+/// The share of such impressions that were seen. Of several vendors' figures the lowest; what is no share says nothing.
+fn viewability(metrics: &[Metric<'_>]) -> Option<f32> {
+    let seen = metrics.iter().filter(|metric| metric.kind.eq_ignore_ascii_case("viewability"));
+    let shares = seen.filter_map(|metric| metric.value).filter(|value| (0.0..=1.0).contains(value));
+    shares.map(|share| share as f32).reduce(f32::min)
 }
 
 /// A multiplier in millionths. Without one that says something sensible the imp has no price.
