@@ -16,10 +16,9 @@ use haggle_domain::draw::mix;
 use haggle_domain::*;
 use haggle_learning::Prediction;
 use haggle_strategies::market::Market;
-use haggle_strategies::{CampaignLive, Entry, pricing};
+use haggle_strategies::{CampaignLive, CampaignState, Entry, pricing};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const DAY_S: f64 = 86_400.0;
 /// Days in which there are bids; then orders have as long as they need.
 const DAYS: u32 = 14;
 /// The day on which whatever changes has changed.
@@ -29,6 +28,9 @@ const CLICK: f64 = 0.1;
 const ORDER: f64 = 0.2;
 /// An order's mean revenue.
 const REVENUE: f64 = 8.0;
+
+/// Criteria that are not met, as the documentation says.
+const KNOWN_MISSES: [(&str, &str, &str); 0] = [];
 
 /// What a market does.
 #[derive(Clone)]
@@ -54,10 +56,12 @@ struct World {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Wanted {
-    /// The average within 5 %, and the budget spent.
-    Held,
-    /// The average no worse than asked by more than 5 %: it is a bound, or the budget ends before it is reached.
-    Bound,
+    /// The average within 5 %, and 95 % of the budget spent.
+    Both,
+    /// The average within 5 %: the budget is more than what is for sale at that.
+    Average,
+    /// 95 % of the budget spent, which ends before the average is reached.
+    Budget,
 }
 
 /// What came of one run.
@@ -231,8 +235,11 @@ fn run(world: &World, seed: u64, steered: bool, replayed: bool) -> Came {
                 pricing::bid(value, rig.live.multiplier(), world.auction, curve, CpmMicros(10_000), ceiling);
             let price = CpmMicros::from_f64_rounded_down(price).max(CpmMicros(10_000));
             let lease = rig.live.lease.load_full();
-            let taken =
-                (bid > CpmMicros(10_000)).then(|| lease.take(bid.per_impression_rounded_up())).flatten();
+            let wanted = bid > CpmMicros(10_000) && rig.live.state() == CampaignState::Active;
+            let taken = wanted.then(|| lease.take(bid.per_impression_rounded_up())).flatten();
+            if wanted && taken.is_none() {
+                rig.live.want();
+            }
             if let Some(number) = taken {
                 let decision = Decision {
                     bid: BidId { campaign: campaign.key, lease: lease.number(), number },
@@ -317,51 +324,153 @@ fn worlds() -> Vec<World> {
         limits: Limits::default(),
         auction: AuctionType::SecondPlus,
         auctions: 8.0,
-        budget: 10_000.0,
+        budget: 304.0,
         model: (1.0, 1.0),
         orders_later: 1.0,
         prices_later: 1.0,
         delay: (1.0, 1.0),
         seeds: 3,
-        wanted: Wanted::Held,
+        wanted: Wanted::Both,
     };
-    let first = World { auction: AuctionType::First, ..base.clone() };
+    let first = World { auction: AuctionType::First, budget: 157.0, ..base.clone() };
+    let (second, roas_first) = (base.clone(), World { goal: roas, ..first.clone() });
+    let roas_second = World { goal: roas, ..base };
+    let thin =
+        World { name: "a tenth of the market", auctions: 0.8, budget: 30.0, seeds: 12, ..second.clone() };
+    let limits = Limits { target_cpa: Some(Micros(2_000_000)), ..Limits::default() };
+    let dear = World {
+        name: "cpm, too dear",
+        goal: Goal::Cpm { price: CpmMicros(120_000_000) },
+        limits,
+        ..second.clone()
+    };
+    let cpc = Goal::Cpc { max: Micros(500_000) };
+    let ample = |world: &World| World { budget: 1_000.0, wanted: Wanted::Average, ..world.clone() };
     vec![
-        base.clone(),
+        second.clone(),
         first.clone(),
-        World { name: "steady", goal: roas, ..base.clone() },
-        World { name: "steady", goal: roas, ..first.clone() },
-        World { name: "orders × 0.6", orders_later: 0.6, ..base.clone() },
-        World { name: "orders × 1.6", orders_later: 1.6, ..base.clone() },
-        World { name: "orders × 0.6", orders_later: 0.6, goal: roas, ..first.clone() },
-        World { name: "orders × 1.6", orders_later: 1.6, goal: roas, ..first.clone() },
-        World { name: "model 30 % over", model: (1.0, 1.3), ..base.clone() },
-        World { name: "model 30 % under", model: (1.0, 0.7), ..base.clone() },
-        World { name: "model 30 % over", model: (1.0, 1.3), goal: roas, ..first.clone() },
-        World { name: "prices × 1.4", prices_later: 1.4, ..base.clone() },
-        World { name: "prices × 1.4", prices_later: 1.4, ..first.clone() },
-        World { name: "orders after 12 hours", delay: (12.0, 0.7), ..base.clone() },
-        World { name: "orders after 2 days", delay: (48.0, 0.5), ..base.clone() },
-        World { name: "orders after 2 days", delay: (48.0, 0.5), goal: roas, ..first.clone() },
+        roas_second.clone(),
+        roas_first.clone(),
+        World { name: "orders × 0.6", orders_later: 0.6, ..ample(&second) },
+        World { name: "orders × 0.6", orders_later: 0.6, ..ample(&roas_first) },
+        World { name: "orders × 1.6", orders_later: 1.6, ..ample(&second) },
+        World { name: "orders × 1.6", orders_later: 1.6, ..ample(&roas_first) },
+        World { name: "model 30 % over", model: (1.0, 1.3), ..second.clone() },
+        World { name: "model 30 % over", model: (1.0, 1.3), ..roas_first.clone() },
+        World { name: "model 30 % under", model: (1.0, 0.7), ..second.clone() },
+        World { name: "model 30 % under", model: (1.0, 0.7), ..roas_first.clone() },
+        World { name: "prices × 1.4", prices_later: 1.4, ..ample(&roas_second) },
+        World { name: "prices × 1.4", prices_later: 1.4, ..ample(&first) },
+        World { name: "prices × 0.7", prices_later: 0.7, ..ample(&second) },
+        World { name: "orders after 12 hours", delay: (12.0, 0.7), ..second.clone() },
+        World { name: "orders after 12 hours", delay: (12.0, 0.7), ..roas_first.clone() },
+        World { name: "orders after 2 days", delay: (48.0, 0.5), ..second.clone() },
+        World { name: "orders after 2 days", delay: (48.0, 0.5), ..roas_first.clone() },
+        World { name: "late, orders × 0.6", orders_later: 0.6, delay: (24.0, 0.7), ..ample(&second) },
+        thin.clone(),
+        World { goal: roas, ..thin },
+        World {
+            name: "a tenth of the budget",
+            budget: 30.0,
+            seeds: 6,
+            wanted: Wanted::Budget,
+            ..second.clone()
+        },
+        World { name: "half the budget", budget: 75.0, wanted: Wanted::Budget, ..roas_first },
+        World { name: "cpm, too dear", wanted: Wanted::Average, ..dear },
+        World {
+            name: "cpc, clicks 160 % over",
+            goal: cpc,
+            model: (2.6, 1.0),
+            wanted: Wanted::Average,
+            budget: 500.0,
+            ..first
+        },
+        World {
+            name: "cpc, clicks 160 % over",
+            goal: cpc,
+            model: (2.6, 1.0),
+            wanted: Wanted::Average,
+            budget: 500.0,
+            ..second
+        },
     ]
+}
+
+/// Whether a world's criterion is met.
+fn is_met(world: &World, row: &Row) -> bool {
+    let held = (0.95..=1.05).contains(&row.ratio);
+    let spent = row.delivered >= 0.95;
+    match world.wanted {
+        Wanted::Both => held && spent,
+        Wanted::Average => held,
+        Wanted::Budget => spent && row.ratio <= 1.05,
+    }
+}
+
+/// What is asked for, in words.
+fn goal(world: &World) -> &'static str {
+    match (world.goal, world.limits.target_cpa) {
+        (_, Some(_)) => "limit of CPA",
+        (Goal::Cpc { .. }, _) => "CPC",
+        (Goal::Roas { .. }, _) => "ROAS",
+        _ => "CPA",
+    }
 }
 
 #[test]
 fn averages_are_held() {
-    for world in worlds() {
-        let (held, truthful) = (rows(&world, true), rows(&world, false));
+    let worlds = worlds();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let lines = std::sync::Mutex::new(std::collections::BTreeMap::new());
+    let work = || {
+        while let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+            && let Some(world) = worlds.get(at)
+        {
+            let (held, truthful) = (rows(world, true), rows(world, false));
+            lines.lock().unwrap().insert(at, (held, truthful));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..std::thread::available_parallelism().map_or(1, usize::from).min(8) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let lines = lines.into_inner().unwrap();
+    println!(
+        "seeds from 1; {DAYS} days; what changes does so on day {CHANGE}; cost is spend ÷ what was asked for"
+    );
+    println!(
+        "| market | goal | price | seeds | cost | farthest seed | budget | orders | truthful: cost | budget | orders | wanted | |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    let mut missed = Vec::new();
+    for (world, (held, truthful)) in worlds.iter().zip(lines.values()) {
+        let price = if world.auction == AuctionType::First { "first" } else { "second" };
+        let wanted = match world.wanted {
+            Wanted::Both => "both",
+            Wanted::Average => "average",
+            Wanted::Budget => "budget",
+        };
+        let met = is_met(world, held);
         println!(
-            "{:24} {:?} {:?} ratio {:.3} ±{:.3} delivered {:.2} orders {:.0} | truthful {:.3} {:.2} {:.0}",
+            "| {} | {} | {price} | {} | {:.3} | ±{:.3} | {:.0} % | {:.0} | {:.3} | {:.0} % | {:.0} | {wanted} | {} |",
             world.name,
-            world.auction,
-            std::mem::discriminant(&world.goal),
+            goal(world),
+            world.seeds,
             held.ratio,
             held.spread,
-            held.delivered,
+            held.delivered * 100.0,
             held.orders,
             truthful.ratio,
-            truthful.delivered,
-            truthful.orders
+            truthful.delivered * 100.0,
+            truthful.orders,
+            if met { "" } else { "missed" }
         );
+        if !met {
+            missed.push((world.name, goal(world), price));
+        }
     }
+    assert_eq!(missed, KNOWN_MISSES, "criteria that are missed");
 }

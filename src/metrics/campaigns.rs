@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use haggle_actors::campaign::CampaignReport;
+use haggle_actors::campaign::{CampaignReport, Held};
 use haggle_domain::{Micros, NoBidReason};
 use haggle_strategies::funnel::{FIRST, FunnelCounts};
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
@@ -37,6 +37,8 @@ pub struct CampaignMetrics {
     pub reserved_micros: IntGauge,
     pub available_micros: IntGauge,
     pub pacing_multiplier: Gauge,
+    pub goal_multiplier: Gauge,
+    pub goal_cost_ratio: Gauge,
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
@@ -67,6 +69,8 @@ impl CampaignMetrics {
         self.reserved_micros.set(report.reserved.0);
         self.available_micros.set(report.available.0);
         self.pacing_multiplier.set(report.multiplier);
+        self.goal_multiplier.set(report.goal_multiplier);
+        self.goal_cost_ratio.set(report.held.iter().flatten().find_map(Held::cost_ratio).unwrap_or(0.0));
     }
 }
 
@@ -86,6 +90,8 @@ pub(super) struct Campaigns {
     reserved: IntGaugeVec,
     available: IntGaugeVec,
     multiplier: GaugeVec,
+    goal_multiplier: GaugeVec,
+    goal_cost: GaugeVec,
     restarts: IntCounterVec,
     breaker: IntGaugeVec,
     mailbox: IntCounterVec,
@@ -108,6 +114,8 @@ impl Campaigns {
             reserved: maker.gauges(Metric::ReservedMicros)?,
             available: maker.gauges(Metric::AvailableMicros)?,
             multiplier: maker.float_gauges(Metric::PacingMultiplier)?,
+            goal_multiplier: maker.float_gauges(Metric::GoalMultiplier)?,
+            goal_cost: maker.float_gauges(Metric::GoalCostRatio)?,
             restarts: maker.counters(Metric::CampaignRestarts)?,
             breaker: maker.gauges(Metric::CampaignBreakerOpen)?,
             mailbox: maker.counters(Metric::MailboxFull)?,
@@ -148,6 +156,8 @@ impl Campaigns {
             reserved_micros: self.reserved.get_metric_with_label_values(label)?,
             available_micros: self.available.get_metric_with_label_values(label)?,
             pacing_multiplier: self.multiplier.get_metric_with_label_values(label)?,
+            goal_multiplier: self.goal_multiplier.get_metric_with_label_values(label)?,
+            goal_cost_ratio: self.goal_cost.get_metric_with_label_values(label)?,
             restarts: pick(&self.restarts, label)?,
             breaker_open: self.breaker.get_metric_with_label_values(label)?,
             mailbox_full: pick(&self.mailbox, label)?,

@@ -8,9 +8,9 @@ use haggle_strategies::pricing::MOST_MULTIPLIER;
 use crate::averages::Kind;
 use crate::books::Books;
 
-/// The least multiplier: a model that promises ten times of what comes is corrected; whose average is not held then should not
-/// be bid for, and a campaign that is never seen learns nothing.
-const LEAST: f64 = 0.1;
+/// The least multiplier: a model that promises eight times of what comes is corrected. Below that the model is of no use, and a
+/// campaign that wins nothing learns nothing.
+const LEAST: f64 = 0.125;
 /// How far the multiplier's logarithm moves in a step. So nothing that is believed for a minute does much harm, and a morning is
 /// enough for any change.
 const STEP: f64 = 0.05;
@@ -48,10 +48,20 @@ pub struct Held {
     pub average: Average,
     /// What was asked for: units of money, or a ratio.
     pub target: f64,
-    /// What it comes to over the last month, with the clicks and orders that are still expected; none before anything was spent.
+    /// What it comes to over the last months, with the clicks and orders that are still expected; none before anything was spent.
     pub achieved: Option<f64>,
     /// Clicks or orders that came for each that the model expected.
     pub came: f64,
+}
+
+impl Held {
+    /// What is paid ÷ what was asked for: above 1 it is dearer.
+    pub fn cost_ratio(&self) -> Option<f64> {
+        self.achieved.map(|achieved| match self.average {
+            Average::Cpc | Average::Cpa => achieved / self.target,
+            Average::Roas => self.target / achieved,
+        })
+    }
 }
 
 /// A promised average.
