@@ -396,6 +396,18 @@ mod tests {
     }
 
     #[test]
+    fn tokens_from_before_orders_were_in_them_open() {
+        let mut bytes = Bytes::new();
+        write(TokenKind::Event, &decision(), &mut bytes);
+        let (mut old, now) = (bytes.written().to_vec(), decision().order_probability.to_le_bytes());
+        let at = old.windows(4).position(|window| window == now).unwrap();
+        old.drain(at..at + 4);
+        old[0] = PLAIN;
+        let before = Decision { order_probability: 0.0, ..decision() };
+        assert_eq!(read(TokenKind::Event, &old), Some(before));
+    }
+
+    #[test]
     fn a_bid_in_another_currency_or_for_many_carries_its_terms() {
         let terms = Terms { rate: Rate::from_billionths(1_083_200_000), quantity: Quantity(2_500_000) };
         let decision = Decision { terms, ..decision() };

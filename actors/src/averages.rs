@@ -20,13 +20,14 @@ const ENDS_S: [f64; SPANS] = {
     [600.0, HOUR, 4.0 * HOUR, 12.0 * HOUR, DAY, 2.0 * DAY, 4.0 * DAY, 8.0 * DAY, 16.0 * DAY, 32.0 * DAY]
 };
 const SPANS: usize = 10;
-/// The shares of outcomes that are taken to come in each before any was seen.
-const SHARES: [f64; SPANS] = [0.3, 0.2, 0.15, 0.12, 0.1, 0.06, 0.04, 0.02, 0.007, 0.003];
+/// The shares of outcomes that are taken to come in each before any was seen: clicks at once, orders within a day or so.
+const CLICK_SHARES: Shares = [0.95, 0.03, 0.01, 0.004, 0.002, 0.001, 0.001, 0.001, 0.0005, 0.0005];
+const ORDER_SHARES: Shares = [0.3, 0.2, 0.15, 0.12, 0.1, 0.06, 0.04, 0.02, 0.007, 0.003];
+type Shares = [f64; SPANS];
 /// What is believed of a span before anything was seen weighs as much as so many expected outcomes.
 const BELIEF: f64 = 10.0;
-/// How much those shares are stretched, so that all spans together have what the model expects as long as nothing speaks
-/// against it: at least, and by how much more than 1 where the spans that are known have none of what they should.
-const STRETCH: (f64, f64) = (0.25, 10.0);
+/// The least that those shares are stretched where earlier spans have all that the model expects.
+const LEAST_STRETCH: f64 = 0.25;
 /// Groups of like age that expectations are kept in: spaced by a third of their age.
 const GROUPS: usize = 32;
 /// Expectations of impressions that are this close are of one age.
@@ -139,28 +140,30 @@ impl Outcomes {
         self.counted += (-delay / BALANCE_MEMORY_S).exp();
     }
 
-    /// How many come in each span for each that is expected. Where little has passed through a span, it is taken to have what the
-    /// model expects and earlier spans do not explain.
-    fn rates(&self) -> [f64; SPANS] {
+    /// How many come in each span for each that is expected. Where little has passed through a span, it is taken to have its share of
+    /// what the model expects and earlier spans do not explain.
+    fn rates(&self, shares: &Shares) -> [f64; SPANS] {
         let known = |at: usize| self.passed[at] / (self.passed[at] + BELIEF);
         let seen = |at: usize| self.came[at] / (self.passed[at] + BELIEF);
         let (all_seen, unknown) = (0..SPANS).fold((0.0, 0.0), |(all_seen, unknown), at| {
-            (all_seen + seen(at), unknown + (1.0 - known(at)) * SHARES[at])
+            (all_seen + seen(at), unknown + (1.0 - known(at)) * shares[at])
         });
-        // Few outcomes so far may be late ones or none. The fewer, the more is left to those who come late.
+        // Few outcomes so far are late ones or none at all. The fewer there are, and the younger what they are of, the more is left
+        // to those that come late.
         let missing = (1.0 - all_seen / (1.0 - unknown).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
-        let stretch = ((1.0 - all_seen) / unknown).clamp(STRETCH.0, 1.0 + STRETCH.1 * missing * missing);
-        std::array::from_fn(|at| seen(at) + (1.0 - known(at)) * SHARES[at] * stretch)
+        let most = 1.0 + missing.powi(3) * unknown.powf(-0.6);
+        let stretch = ((1.0 - all_seen) / unknown).clamp(LEAST_STRETCH, most);
+        std::array::from_fn(|at| seen(at) + (1.0 - known(at)) * shares[at] * stretch)
     }
 
     /// How many come in the end for each that is expected.
-    pub fn ratio(&self) -> f64 {
-        self.rates().iter().sum()
+    fn ratio(&self, shares: &Shares) -> f64 {
+        self.rates(shares).iter().sum()
     }
 
     /// How many are still to come of impressions that were shown.
-    fn outstanding(&self) -> f64 {
-        let rates = self.rates();
+    fn outstanding(&self, shares: &Shares) -> f64 {
+        let rates = self.rates(shares);
         let ahead = |age: f64| -> f64 {
             let rates = rates.iter().enumerate();
             rates
@@ -269,8 +272,8 @@ impl Averages {
             let [_, amends, balance] = &mut self.spent;
             (*amends, *balance) = (0.0, 0.0);
             // What is still to come was paid for under the old ones.
-            self.clicks.counted = -self.clicks.outstanding();
-            self.orders.counted = -self.orders.outstanding();
+            self.clicks.counted = -self.clicks.outstanding(&CLICK_SHARES);
+            self.orders.counted = -self.orders.outstanding(&ORDER_SHARES);
         }
         (self.goal, self.total, self.steered_at) = (goal, total, now);
     }
@@ -308,10 +311,10 @@ impl Averages {
         }
     }
 
-    fn outcomes(&self, kind: Kind) -> &Outcomes {
+    fn outcomes(&self, kind: Kind) -> (&Outcomes, &'static Shares) {
         match kind {
-            Kind::Clicks => &self.clicks,
-            Kind::Orders => &self.orders,
+            Kind::Clicks => (&self.clicks, &CLICK_SHARES),
+            Kind::Orders => (&self.orders, &ORDER_SHARES),
         }
     }
 
@@ -329,25 +332,25 @@ impl Averages {
     /// (the dual of the constraint: Balseiro and Gur 2019; for returns on spend Feng, Padmanabhan and Wang 2022). Before
     /// anything is known it is 1.
     pub fn wanted(&self, kind: Kind, worth: f64) -> f64 {
-        let outcomes = self.outcomes(kind);
+        let (outcomes, shares) = self.outcomes(kind);
         let [spent, recent, all] = self.spent;
         let [impressions, logarithms] = self.bids;
         // So few that nothing follows: as if they had been bid at 1.
         let mean = (logarithms / impressions.max(1.0)).exp();
         let belief = worth * PRICE_BELIEF;
-        let price = (spent + belief * mean) / (worth * outcomes.ratio() * outcomes.expected + belief);
-        let balance = worth * (outcomes.counted + outcomes.outstanding()) - all;
+        let price = (spent + belief * mean) / (worth * outcomes.ratio(shares) * outcomes.expected + belief);
+        let balance = worth * (outcomes.counted + outcomes.outstanding(shares)) - all;
         let amends = (balance / (recent + worth * PATIENCE)).clamp(-MOST_AMENDS.0, MOST_AMENDS.1);
         mean * (1.0 + amends) / price
     }
 
     /// How far the average is from what was asked for, with what is still to come.
     pub fn standing(&self, kind: Kind, worth: f64) -> Standing {
-        let outcomes = self.outcomes(kind);
+        let (outcomes, shares) = self.outcomes(kind);
         let [_, _, spent] = self.spent;
-        let value = worth * (outcomes.counted + outcomes.outstanding());
+        let value = worth * (outcomes.counted + outcomes.outstanding(shares));
         let ratio = (spent > 0.0 && value > 0.0).then(|| spent / value);
-        Standing { ratio, came: outcomes.ratio() }
+        Standing { ratio, came: outcomes.ratio(shares) }
     }
 
     /// Whether anything happened since the multiplier last changed, or a while has passed.
@@ -401,7 +404,7 @@ mod tests {
     fn late_orders_are_not_taken_for_failed_ones() {
         for (delay, hours) in [(0.2, 168), (5.0, 168), (30.0, 240)] {
             for rate in [0.6, 1.0, 1.6] {
-                let found = run(hours, rate, delay, 1.0).at(at(f64::from(hours))).orders.ratio();
+                let found = run(hours, rate, delay, 1.0).at(at(f64::from(hours))).orders.ratio(&ORDER_SHARES);
                 assert!((found / rate - 1.0).abs() < 0.12, "delay {delay} h: {found} for {rate}");
             }
         }
@@ -419,10 +422,10 @@ mod tests {
     #[test]
     fn another_aim_forgives_the_past_but_keeps_what_is_known_of_the_model() {
         let mut averages = run(96, 0.6, 5.0, 1.0);
-        let before = averages.at(at(96.0)).orders.ratio();
+        let before = averages.at(at(96.0)).orders.ratio(&ORDER_SHARES);
         averages.steer(at(96.0), 1.0, 1.0, Tag(2));
-        assert!((averages.orders.ratio() - before).abs() < 1e-9);
-        let balance = averages.orders.counted + averages.orders.outstanding();
+        assert!((averages.orders.ratio(&ORDER_SHARES) - before).abs() < 1e-9);
+        let balance = averages.orders.counted + averages.orders.outstanding(&ORDER_SHARES);
         assert!(balance.abs() < 1e-9 && averages.spent[2] == 0.0);
         let bytes = minicbor::to_vec(&averages).unwrap();
         assert_eq!(minicbor::decode::<Averages>(&bytes).unwrap(), averages);
@@ -430,7 +433,7 @@ mod tests {
 
     #[test]
     fn a_state_from_long_ago_believes_what_a_new_one_does() {
-        let averages = run(48, 0.3, 0.2, 2.0).at(at(24.0 * 365.0));
+        let averages = run(48, 0.3, 0.2, 2.0).at(at(24.0 * 365.0 * 10.0));
         // Of the ratio, 0.3, a little is remembered: it is forgotten by what replaces it, and nothing did.
         assert!((averages.wanted(Kind::Orders, 1.0) - 1.0).abs() < 0.1);
     }

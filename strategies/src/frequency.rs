@@ -515,6 +515,31 @@ mod tests {
     }
 
     #[test]
+    fn reach_counts_without_a_cap_and_pays_for_no_user_that_it_cannot_count() {
+        let price = haggle_domain::CpmMicros(5_000_000);
+        let goal = |repeat| Goal::Reach { price, repeat, within: hours(24) };
+        let of = |repeat| {
+            let mut campaign = Campaign { goal: goal(repeat), ..campaign("reach") };
+            campaign.frequency.bids_on_unknown = true;
+            Caps::of(&campaign)
+        };
+        let (once, often, none) = (of(0.0), of(0.5), AdvertiserCaps::default());
+        assert_eq!(once.allow(None, both(), at(90_000)), Err(NoBidReason::NoBasis));
+        let mut seen = Seen::default();
+        assert_eq!((often.reached(Some(&seen), at(90_000)), often.reached(None, at(90_000))), (0, 0));
+        assert_eq!(once.allow(Some(&seen), both(), at(90_000)), Ok(both()));
+        show(&mut seen, &once, &none, 0, 90_000);
+        seen.marks.push(once.mark(0, at(90_001)));
+        assert_eq!(once.allow(Some(&seen), both(), at(90_002)), Err(NoBidReason::FrequencyCapped));
+        // What is half as much worth each time is worth a hundredth after seven.
+        assert_eq!(often.allow(Some(&seen), both(), at(90_002)), Ok(both()));
+        assert_eq!(often.reached(Some(&seen), at(90_002)), 2);
+        (2..7).for_each(|_| show(&mut seen, &often, &none, 0, 90_002));
+        assert_eq!(often.allow(Some(&seen), both(), at(90_002)), Err(NoBidReason::FrequencyCapped));
+        assert_eq!(Caps::of(&campaign("plain")).reached(Some(&seen), at(90_002)), 0);
+    }
+
+    #[test]
     fn an_exposure_ends_no_earlier_than_it_counts() {
         for span in [60, 61, 3600, 86_400, 90 * 86_400] {
             let bucket = Bucket::of(CapWindow::Last(Duration::from_secs(span)));

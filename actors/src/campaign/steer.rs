@@ -14,6 +14,8 @@ const LEAST: f64 = 0.125;
 /// How far the multiplier's logarithm moves in a step. So nothing that is believed for a minute does much harm, and a morning is
 /// enough for any change.
 const STEP: f64 = 0.05;
+/// Where pacing leaves less than this of bids, the budget decides and raising them further is of no use.
+const BUDGET_DECIDES: f64 = 0.5;
 /// How long a step takes.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
 /// Smaller changes of the multiplier, and of what pacing makes of it, are not worth an event.
@@ -146,6 +148,7 @@ pub(super) fn step(campaign: &Campaign, books: &Books, pacing: f64, now: Timesta
     let wanted = promises(campaign, books).map(|promise| known.wanted(promise.kind, promise.worth));
     let wanted = wanted.reduce(f64::min).filter(|wanted| wanted.is_finite())?;
     let before = multiplier(campaign, books);
+    let wanted = if pacing < BUDGET_DECIDES { wanted.min(before) } else { wanted };
     let moved = (wanted / before).max(f64::MIN_POSITIVE).ln().clamp(-STEP, STEP);
     let goal = (before * moved.exp()).clamp(LEAST, most(&campaign.goal));
     let step = Step { goal, total: goal * pacing, aim };

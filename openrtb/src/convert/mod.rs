@@ -361,3 +361,18 @@ fn quantity(multiplier: Option<f64>) -> Result<Quantity, NoBidReason> {
         _ => Err(NoBidReason::InvalidImp),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viewability_is_the_lowest_share_that_is_said() {
+        let metric = |kind: &'static str, value| Metric { kind: kind.into(), value: Some(value), ..Metric::default() };
+        let said = |metrics: &[Metric<'_>]| viewability(metrics).map(f64::from);
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&[metric("click_through_rate", 0.1)]), None);
+        assert_eq!(said(&[metric("viewability", 0.75), metric("Viewability", 0.5)]), Some(0.5));
+        assert_eq!(said(&[metric("viewability", 60.0), metric("viewability", f64::NAN)]), None, "no shares");
+    }
+}
