@@ -76,6 +76,7 @@ struct Promise {
 }
 
 /// What a step comes to.
+#[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) goal: f64,
     pub(super) total: f64,

@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn viewability_is_the_lowest_share_that_is_said() {
-        let metric = |kind: &'static str, value| Metric { kind: kind.into(), value: Some(value), ..Metric::default() };
+        let metric = |kind: &'static str, value| Metric { kind: kind.into(), value: Some(value) };
         let said = |metrics: &[Metric<'_>]| viewability(metrics).map(f64::from);
         assert_eq!(said(&[]), None);
         assert_eq!(said(&[metric("click_through_rate", 0.1)]), None);
