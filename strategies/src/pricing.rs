@@ -132,11 +132,12 @@ mod tests {
 
     #[test]
     fn a_click_costs_no_more_than_its_limit_even_if_every_bid_is_paid() {
-        let prediction = Prediction { click: 0.01, conversion: 0.0 };
-        let ceiling = |most| ceiling(CpmMicros(9_000_000), most, &prediction).0;
-        assert_eq!(ceiling(None), 9_000_000);
-        assert!((7_999_990..=8_000_000).contains(&ceiling(Some(Micros(800_000)))));
-        assert_eq!(ceiling(Some(Micros(5_000_000))), 9_000_000);
+        // A power of two, which a float holds exactly.
+        let prediction = Prediction { click: 1.0 / 64.0, conversion: 0.0 };
+        let ceiling = |most| ceiling(CpmMicros(20_000_000), most, &prediction).0;
+        assert_eq!(ceiling(None), 20_000_000);
+        assert_eq!(ceiling(Some(Micros(800_000))), 12_500_000);
+        assert_eq!(ceiling(Some(Micros(5_000_000))), 20_000_000);
         let nothing = Prediction { click: f32::NAN, conversion: 0.0 };
         assert_eq!(super::ceiling(CpmMicros(9), Some(Micros(1)), &nothing), CpmMicros::ZERO);
     }
