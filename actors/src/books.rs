@@ -324,6 +324,48 @@ mod tests {
         assert_eq!(minicbor::decode::<Books>(&bytes).unwrap(), books);
     }
 
+    /// [`Books`] as they were before averages were held.
+    #[derive(Encode)]
+    struct Before {
+        #[n(0)]
+        id: Option<Box<str>>,
+        #[n(1)]
+        ledger: Ledger,
+        #[n(2)]
+        stats: Stats,
+        #[n(3)]
+        seen: BTreeMap<u32, Box<Seen>>,
+        #[n(4)]
+        clicked: BTreeMap<(u32, u32), Timestamp>,
+        #[n(5)]
+        ordered: BTreeMap<Tag, Timestamp>,
+        #[n(6)]
+        orders: BTreeMap<(u32, u32), (Timestamp, u32)>,
+        #[n(7)]
+        paused: bool,
+        #[n(8)]
+        creatives: Box<[Tag]>,
+    }
+
+    #[test]
+    fn a_checkpoint_from_before_averages_were_held_is_read() {
+        let stats = Stats { conversions: 990, revenue: Micros::from_units(990 * 30), ..Stats::default() };
+        let before = Before {
+            id: Some("boots".into()),
+            ledger: Ledger::default(),
+            stats,
+            seen: BTreeMap::new(),
+            clicked: BTreeMap::new(),
+            ordered: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            paused: true,
+            creatives: Box::new([Tag(1)]),
+        };
+        let books: Books = minicbor::decode(&minicbor::to_vec(&before).unwrap()).unwrap();
+        assert!(books.paused && books.averages.is_none() && books.counts_for(&[Tag(1)]));
+        assert_eq!(books.order_value(Micros::from_units(70)), Micros(30_400_000), "earlier orders count");
+    }
+
     #[test]
     fn a_lease_cut_off_by_a_crash_counts_the_bids_its_notices_named() {
         let mut books = Books::default();
