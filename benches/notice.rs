@@ -18,6 +18,7 @@ fn decision() -> Decision {
         propensity: 0.31,
         model_version: 41,
         click_probability: 0.004,
+        order_probability: 0.0002,
         value: CpmMicros(4_100_000),
         user: Some(UserKey(0x9e37_79b9_7f4a_7c15)),
         features: (0..20).map(|field: u32| field << 18 | field.wrapping_mul(0x9e37_79b9) >> 14).collect(),

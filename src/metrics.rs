@@ -110,6 +110,11 @@ metrics! {
     ExploredMicros = Counter "haggle_explored_micros_total" ["campaign"];
     /// Whether there is money for more of them: 1 or 0.
     ExplorationOpen = Gauge "haggle_exploration_open" ["campaign"];
+    /// What bids are multiplied by to hold the averages that the goal and its limits ask for; 1 where none is asked for.
+    GoalMultiplier = Gauge "haggle_goal_multiplier" ["campaign"];
+    /// What clicks, orders or revenue cost on average ÷ what the goal asks for, what is still expected included; 0 before anything
+    /// was spent, or without such a goal.
+    GoalCostRatio = Gauge "haggle_goal_cost_ratio" ["campaign"];
     /// Bids of all campaigns, those without series of their own too.
     AccountBids = Counter "haggle_account_bids_total" [];
     /// Auctions that all campaigns have won.

@@ -238,13 +238,17 @@ const WITH_TERMS: u8 = 2;
 /// Added to either for a bid above what its prediction says; with which probability follows the value.
 const EXPLORED: u8 = 0x80;
 
+/// What is added to the layout where an event's token says how probable an order was. Those from before say 0.
+const WITH_ORDERS: u8 = 2;
+
 /// Little-endian, fixed fields first; numbers that are mostly small are written short. The first byte is the layout.
 fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
     let explored = if decision.explored.is_some() { EXPLORED } else { 0 };
+    let orders = if kind == TokenKind::Money { 0 } else { WITH_ORDERS };
     if decision.terms.are_plain() {
-        out.put(&[PLAIN | explored]);
+        out.put(&[(PLAIN + orders) | explored]);
     } else {
-        out.put(&[WITH_TERMS | explored]);
+        out.put(&[(WITH_TERMS + orders) | explored]);
         out.put(&decision.terms.rate.billionths().to_le_bytes());
         out.put(&decision.terms.quantity.0.to_le_bytes());
     }
@@ -263,6 +267,7 @@ fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
     out.put(&decision.propensity.to_le_bytes());
     out.put_short(decision.model_version);
     out.put(&decision.click_probability.to_le_bytes());
+    out.put(&decision.order_probability.to_le_bytes());
     out.put_short(decision.value.0.cast_unsigned());
     if let Some(propensity) = decision.explored {
         out.put(&propensity.to_le_bytes());
@@ -299,8 +304,10 @@ fn take_short(bytes: &mut &[u8]) -> Option<u64> {
 
 fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
     let bytes = &mut bytes;
-    let [layout] = take::<1>(bytes)?;
-    let terms = match layout & !EXPLORED {
+    let [head] = take(bytes)?;
+    let layout = head & !EXPLORED;
+    let orders = layout > WITH_TERMS;
+    let terms = match if orders { layout - WITH_ORDERS } else { layout } {
         PLAIN => Terms::default(),
         WITH_TERMS => Terms {
             rate: Rate::from_billionths(u64::from_le_bytes(take(bytes)?)),
@@ -322,7 +329,7 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         ceiling: CpmMicros(take_short(bytes)?.cast_signed()),
         exchange: ExchangeKey(u64::from_le_bytes(take(bytes)?)),
         // Of money it matters only that it was.
-        explored: (layout & EXPLORED != 0).then_some(0.0),
+        explored: (head & EXPLORED != 0).then_some(0.0),
         ..Decision::default()
     };
     if kind != TokenKind::Money {
@@ -330,6 +337,9 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         decision.propensity = f32::from_le_bytes(take(bytes)?);
         decision.model_version = take_short(bytes)?;
         decision.click_probability = f32::from_le_bytes(take(bytes)?);
+        if orders {
+            decision.order_probability = f32::from_le_bytes(take(bytes)?);
+        }
         decision.value = CpmMicros(take_short(bytes)?.cast_signed());
         if let Some(propensity) = &mut decision.explored {
             *propensity = f32::from_le_bytes(take(bytes)?);
@@ -367,6 +377,7 @@ mod tests {
             propensity: 0.25,
             model_version: 77,
             click_probability: 0.03,
+            order_probability: 0.002,
             value: CpmMicros(5_000_000),
             user: Some(UserKey(13)),
             features: (0..24).map(|i| i * 699_051).collect(),
@@ -395,6 +406,18 @@ mod tests {
         assert_eq!((opened.bid, opened.ceiling), (decision().bid, decision().ceiling));
         assert!(opened.features.is_empty() && opened.user.is_none());
         assert!(money.len() < 110 && event.len() < 250, "{} {}", money.len(), event.len());
+    }
+
+    #[test]
+    fn tokens_from_before_orders_were_in_them_open() {
+        let mut bytes = Bytes::new();
+        write(TokenKind::Event, &decision(), &mut bytes);
+        let (mut old, now) = (bytes.written().to_vec(), decision().order_probability.to_le_bytes());
+        let at = old.windows(4).position(|window| window == now).unwrap();
+        old.drain(at..at + 4);
+        old[0] = PLAIN;
+        let before = Decision { order_probability: 0.0, ..decision() };
+        assert_eq!(read(TokenKind::Event, &old), Some(before));
     }
 
     #[test]

@@ -140,6 +140,12 @@ fn exchanges_say_how_they_are_answered_and_where_users_stand() {
 fn every_goal_can_be_set() {
     for goal in [
         "{ cpm = { price = \"4.00\" } }",
+        "{ vcpm = { price = \"4.00\" } }",
+        "{ reach = { price = \"4.00\" } }",
+        "{ reach = { price = \"4.00\", repeat = 0.5, within = \"7d\" } }",
+        "{ roas = { target = 1, order_value = \"70.00\", margin = 0.35 } }",
+        "{ cpm = { price = \"4.00\" } }\nlimits = { max_cpc = \"0.80\", target_cpa = \"20.00\" }",
+        "{ cpc = { max = \"0.40\" } }\nlimits = { target_roas = 4.0, order_value = \"70.00\" }",
         "{ cpa = { target = \"18.00\" } }",
         "{ roas = { target = 4, order_value = \"70.00\" } }",
         "{ roas = { target = 0.5, order_value = \"70.00\" } }",
@@ -193,6 +199,45 @@ fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
             "{ cpc = { max = \"1\" }, cpm = { price = \"1\" } }",
             "goal",
             "must have exactly one of",
+        ),
+        (
+            "{ cpc = { max = \"0.60\" } }",
+            "{ roas = { target = 2, order_value = \"70.00\", margin = 35 } }",
+            "goal.roas.margin",
+            "must be a number above 0 and at most 1",
+        ),
+        (
+            "{ cpc = { max = \"0.60\" } }",
+            "{ reach = { price = \"4.00\", repeat = 1 } }",
+            "goal.reach.repeat",
+            "must be a number from 0 to 0.9",
+        ),
+        (
+            "{ cpc = { max = \"0.60\" } }",
+            "{ reach = { price = \"4.00\", within = \"1y\" } }",
+            "goal.reach.within",
+            "is not a span of time",
+        ),
+        ("{ cpc = { max = \"0.60\" } }", "{ vcpm = { price = \"0\" } }", "goal.vcpm.price", "is zero"),
+        ("pacing = \"even\"", "limits = {}", "limits", "has none of max_cpc, target_cpa and target_roas"),
+        ("pacing = \"even\"", "limits = { max_cpa = \"2\" }", "limits.max_cpa", "unknown key"),
+        (
+            "pacing = \"even\"",
+            "limits = { max_cpc = \"0.80\" }",
+            "limits.max_cpc",
+            "says again what goal.cpc.max does",
+        ),
+        (
+            "pacing = \"even\"",
+            "limits = { target_roas = 4.0 }",
+            "limits.target_roas",
+            "needs to know what an order brings",
+        ),
+        (
+            "pacing = \"even\"",
+            "limits = { target_cpa = \"20.00\", order_value = \"70.00\" }",
+            "limits.order_value",
+            "is only for target_roas",
         ),
         (
             "{ cpc = { max = \"0.60\" } }",

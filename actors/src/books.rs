@@ -7,8 +7,10 @@ use haggle_domain::{BidId, Event, Micros, Tag, Timestamp};
 use haggle_strategies::explore::ArmCounts;
 use minicbor::{Decode, Encode};
 
+use crate::averages::{Averages, Kind};
 use crate::bits::Bits;
 use crate::ledger::{Ledger, Violation};
+use crate::revenues::Revenues;
 
 /// What came of a campaign's bids, since its beginning.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -110,6 +112,18 @@ pub struct Books {
     #[n(9)]
     #[cbor(default)]
     explored: Explored,
+    /// What holds the averages that were promised, once one was.
+    #[n(10)]
+    #[cbor(default)]
+    pub averages: Option<Box<Averages>>,
+    /// What orders brought, as far as single ones were noted.
+    #[n(11)]
+    #[cbor(default)]
+    revenues: Revenues,
+    /// How many those are, and what they brought together.
+    #[n(12)]
+    #[cbor(default)]
+    noted: (u64, Micros),
 }
 
 impl Books {
@@ -120,6 +134,10 @@ impl Books {
             Event::Defined { id } => self.id = Some(id.as_str().into()),
             Event::Paused { paused } => self.paused = *paused,
             Event::Creatives { tags } => self.move_counts(tags),
+            Event::Steered { goal, total, aim } => {
+                let averages = self.averages.get_or_insert_with(|| Box::new(Averages::new(at)));
+                averages.steer(at, *goal, *total, *aim);
+            }
             Event::LeaseReturned { lease, bids, .. } => {
                 let seen = self.seen.entry(*lease).or_default();
                 // A lease that a crash cut off cannot say how many bids it paid for; its notices can, in part.
@@ -141,6 +159,7 @@ impl Books {
                     self.explored.ever += *charged;
                 }
                 self.stats.billed += *charged;
+                self.averages.iter_mut().for_each(|averages| averages.paid(at, *charged));
                 self.stats.resolved += *reserved;
                 self.stats.resolutions += 1;
             }
@@ -157,11 +176,14 @@ impl Books {
                 self.seen(decision.bid).shown.insert(decision.bid.number);
                 self.stats.impressions += 1;
                 self.arm(decision.creative).impressions += 1;
+                let (clicks, orders) = (decision.click_probability, decision.order_probability);
+                self.averages.iter_mut().for_each(|averages| averages.shown(at, decision.at, clicks, orders));
             }
             Event::Click { decision } => {
                 self.clicked.insert((decision.bid.lease, decision.bid.number), at);
                 self.stats.clicks += 1;
                 self.arm(decision.creative).clicks += 1;
+                self.averages.iter_mut().for_each(|averages| averages.came(at, decision.at, Kind::Clicks));
             }
             Event::Conversion { decision, revenue, order } => {
                 self.ordered.insert(*order, at);
@@ -169,6 +191,9 @@ impl Books {
                 *orders = (at, orders.1.saturating_add(1));
                 self.stats.conversions += 1;
                 self.stats.revenue = self.stats.revenue.saturating_add(*revenue);
+                self.revenues.note(*revenue);
+                self.noted = (self.noted.0 + 1, self.noted.1.saturating_add(*revenue));
+                self.averages.iter_mut().for_each(|averages| averages.came(at, decision.at, Kind::Orders));
             }
             Event::BudgetOpened { .. }
             | Event::BudgetLapsed { .. }
@@ -280,14 +305,12 @@ impl Books {
         Some(Micros(self.stats.resolved.0 / resolutions))
     }
 
-    /// The mean revenue of an order: what was configured weighs as much as ten orders. At most ten times what was
-    /// configured, because what orders bring is as their sender says.
+    /// The mean revenue of an order: what was configured weighs as much as ten orders, and no order counts for more than ten
+    /// times the middle one.
     pub fn order_value(&self, configured: Micros) -> Micros {
-        const PRIOR: i128 = 10;
-        let orders = i128::from(self.stats.conversions) + PRIOR;
-        let revenue = i128::from(self.stats.revenue.0) + i128::from(configured.0) * PRIOR;
-        let mean = Micros(i64::try_from(revenue / orders).unwrap_or(i64::MAX));
-        mean.min(Micros(configured.0.saturating_mul(10)))
+        let (orders, revenue) = self.noted;
+        let earlier = self.stats.conversions.saturating_sub(orders);
+        self.revenues.mean(configured, earlier, self.stats.revenue.minus_or_zero(revenue))
     }
 }
 
@@ -328,6 +351,48 @@ mod tests {
         assert!(books.counts_for(&[b, c, a]));
         let bytes = minicbor::to_vec(&books).unwrap();
         assert_eq!(minicbor::decode::<Books>(&bytes).unwrap(), books);
+    }
+
+    /// [`Books`] as they were before averages were held.
+    #[derive(Encode)]
+    struct Before {
+        #[n(0)]
+        id: Option<Box<str>>,
+        #[n(1)]
+        ledger: Ledger,
+        #[n(2)]
+        stats: Stats,
+        #[n(3)]
+        seen: BTreeMap<u32, Box<Seen>>,
+        #[n(4)]
+        clicked: BTreeMap<(u32, u32), Timestamp>,
+        #[n(5)]
+        ordered: BTreeMap<Tag, Timestamp>,
+        #[n(6)]
+        orders: BTreeMap<(u32, u32), (Timestamp, u32)>,
+        #[n(7)]
+        paused: bool,
+        #[n(8)]
+        creatives: Box<[Tag]>,
+    }
+
+    #[test]
+    fn a_checkpoint_from_before_averages_were_held_is_read() {
+        let stats = Stats { conversions: 990, revenue: Micros::from_units(990 * 30), ..Stats::default() };
+        let before = Before {
+            id: Some("boots".into()),
+            ledger: Ledger::default(),
+            stats,
+            seen: BTreeMap::new(),
+            clicked: BTreeMap::new(),
+            ordered: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            paused: true,
+            creatives: Box::new([Tag(1)]),
+        };
+        let books: Books = minicbor::decode(&minicbor::to_vec(&before).unwrap()).unwrap();
+        assert!(books.paused && books.averages.is_none() && books.counts_for(&[Tag(1)]));
+        assert_eq!(books.order_value(Micros::from_units(70)), Micros(30_400_000), "earlier orders count");
     }
 
     #[test]

@@ -216,6 +216,7 @@ impl Ledger {
             }
             Event::Defined { .. }
             | Event::Paused { .. }
+            | Event::Steered { .. }
             | Event::Creatives { .. }
             | Event::Bid { .. }
             | Event::Won { .. }

@@ -3,12 +3,14 @@
 //! Actors stand beside the bid path, never in it: they publish what bids read, and consume what follows from bids.
 
 pub mod audience;
+pub mod averages;
 mod bits;
 pub mod books;
 pub mod campaign;
 pub mod journal;
 pub mod learner;
 pub mod ledger;
+mod revenues;
 pub mod supervisor;
 pub mod suppression;
 mod users;

@@ -2,7 +2,7 @@
 
 use crate::creative::Creative;
 use crate::explore::Explore;
-use crate::frequency::Frequency;
+use crate::frequency::{CapWindow, Frequency};
 use crate::id::{CampaignKey, Tag};
 use crate::money::{CpmMicros, Micros};
 use crate::targeting::{Daypart, Targeting};
@@ -30,6 +30,8 @@ pub struct Campaign {
     pub deals: Vec<Tag>,
     /// What the money should buy.
     pub goal: Goal,
+    /// What holds beside the goal.
+    pub limits: Limits,
     /// How much there is.
     pub budget: Budget,
     /// When it runs.
@@ -66,6 +68,7 @@ impl Campaign {
             language: String::new(),
             deals: Vec::new(),
             goal: Goal::Cpm { price: CpmMicros::ZERO },
+            limits: Limits::default(),
             budget: Budget { daily: None, total: Some(Micros::ZERO) },
             flight: Flight { start: over, end: over },
             pacing: Pacing::default(),
@@ -88,23 +91,70 @@ pub enum Goal {
         /// Value of a thousand impressions.
         price: CpmMicros,
     },
-    /// Clicks, at up to `max` each.
+    /// Impressions that are seen, at a fixed price per thousand of them.
+    Vcpm {
+        /// Value of a thousand viewable impressions.
+        price: CpmMicros,
+    },
+    /// People: their first impressions.
+    Reach {
+        /// Value of a thousand first impressions.
+        price: CpmMicros,
+        /// What each further impression is worth of the one before it, in 0..=0.9.
+        repeat: f64,
+        /// For how long an impression counts as seen.
+        within: CapWindow,
+    },
+    /// Clicks, at no more than `max` each.
     Cpc {
         /// Value of a click.
         max: Micros,
     },
-    /// Orders, at `target` each.
+    /// Orders, at `target` each on average.
     Cpa {
-        /// Value of an order.
+        /// What an order costs on average.
         target: Micros,
     },
-    /// Revenue, `target` units of it for each unit spent.
+    /// Revenue, `target` units of it for each unit spent, on average.
     Roas {
-        /// Revenue ÷ spend; above 0.
+        /// Revenue (or what `margin` leaves of it) ÷ spend; above 0.
         target: f64,
         /// What an order brings, before enough orders were seen to know.
         order_value: Micros,
+        /// The share of revenue that counts, above 0 and at most 1.
+        margin: f64,
     },
+}
+
+impl Goal {
+    /// What an order is worth to the goal of one that brings `order_value`; none where orders are not its measure.
+    pub fn order_worth(&self, order_value: Micros) -> Option<f64> {
+        match *self {
+            Self::Cpa { target } => Some(target.to_f64()),
+            Self::Roas { target, margin, .. } => Some(order_value.to_f64() * margin / target),
+            Self::Cpm { .. } | Self::Vcpm { .. } | Self::Reach { .. } | Self::Cpc { .. } => None,
+        }
+    }
+}
+
+/// What holds beside a goal. The goal says what an impression is worth; a limit only ever lowers a bid.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// No bid is above what the expected clicks come to at this price each, and the average of what clicks cost is held under it.
+    pub max_cpc: Option<Micros>,
+    /// Orders cost no more than this on average.
+    pub target_cpa: Option<Micros>,
+    /// Each unit spent brings at least so much revenue on average.
+    pub target_roas: Option<ReturnLimit>,
+}
+
+/// A least return on spend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReturnLimit {
+    /// Revenue ÷ spend; above 0.
+    pub target: f64,
+    /// What an order brings, before enough orders were seen to know.
+    pub order_value: Micros,
 }
 
 /// How much there is to spend. At least one of the two is set.

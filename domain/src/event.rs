@@ -72,6 +72,10 @@ pub struct Decision {
     /// None for a bid at the prediction, or where the raised price came to the same.
     #[n(14)]
     pub explored: Option<f32>,
+    /// How probable it was that an order follows, by that model; 0 in decisions from before that was noted.
+    #[n(15)]
+    #[cbor(default)]
+    pub order_probability: f32,
 }
 
 /// What happened. The first group moves money: replaying it gives the ledger. The second teaches.
@@ -190,6 +194,20 @@ pub enum Event {
         /// The tags of their ids.
         #[n(0)]
         tags: Vec<Tag>,
+    },
+
+    /// What the campaign's bids are multiplied by from here on, so that its averages hold.
+    #[n(34)]
+    Steered {
+        /// What holds the averages.
+        #[n(0)]
+        goal: f64,
+        /// That, and what pacing makes of it.
+        #[n(1)]
+        total: f64,
+        /// Which averages are held: a hash of what was configured. Where it changes, what is to be made up for begins anew.
+        #[n(2)]
+        aim: Tag,
     },
 
     /// A win notice came (no money moves).

@@ -161,6 +161,8 @@ pub struct Opportunity {
     pub quantity: Quantity,
     /// `exp`: within how many seconds the impression should come; 0 where not said.
     pub expires_within: u32,
+    /// `metric` of type `viewability`: the share of such impressions that were seen, in 0..=1, where the exchange says.
+    pub viewability: Option<f32>,
 }
 
 /// How many impressions one showing counts for, in millionths: out of home, a screen is seen by many, or by less than

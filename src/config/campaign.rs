@@ -2,7 +2,7 @@
 
 use haggle_domain::time::Zone;
 use haggle_domain::{
-    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Goal, Micros, Pacing, Tag, Timestamp,
+    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Limits, Micros, Pacing, Tag, Timestamp,
 };
 use toml::de::DeValue;
 
@@ -11,10 +11,7 @@ use super::document::{Document, Node, Table};
 use super::error::Source;
 use super::predicates::Names;
 use super::words::{category, identifier, label, language, money, word};
-use super::{creative, dayparts, explore, frequency, predicates};
-
-/// Return on ad spend beyond this is a slip.
-const HIGHEST_ROAS: f64 = 10_000.0;
+use super::{creative, dayparts, explore, frequency, goal, predicates};
 
 /// A campaign, and its targeting as a person would say it.
 pub(super) struct Read {
@@ -57,7 +54,9 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         node.choice(&[("even", Pacing::Even), ("asap", Pacing::Asap)])
     });
     let max_bid = root.need("max_bid_cpm", "\"12.00\"").and_then(|node| money::<CpmMicros>(&node));
-    let goal = root.need("goal", "{ cpc = { max = \"0.60\" } }").and_then(|node| goal(&node));
+    let goal = root.need("goal", "{ cpc = { max = \"0.60\" } }").and_then(|node| goal::read(&node));
+    let limits =
+        root.get("limits").map_or(Some(Limits::default()), |node| goal::limits(&node, goal.as_ref()));
     let budget = root.need("budget", "{ daily = \"40.00\" }").and_then(|node| budget(&node));
     let always = Flight { start: Timestamp::default(), end: Timestamp::MAX };
     let flight = root.get("flight").map_or(Some(always), |node| flight(&node, always));
@@ -82,6 +81,7 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         language: language?,
         deals: deals?,
         goal: goal?,
+        limits: limits?,
         budget: budget?,
         flight: flight?,
         pacing: pacing?,
@@ -129,54 +129,6 @@ fn time_zone(text: &str) -> Result<Zone, String> {
     Zone::named(text).ok_or_else(|| {
         format!("{text:?} is not a time zone; write its IANA name, like \"America/New_York\" or \"UTC\"")
     })
-}
-
-fn goal(node: &Node<'_>) -> Option<Goal> {
-    let mut table = node.table()?;
-    if table.len() != 1 {
-        table.fail(
-            "must have exactly one of cpm, cpc, cpa and roas; write it like { cpc = { max = \"0.60\" } }",
-        );
-        return None;
-    }
-    // Asking for all four tells the table what it may hold.
-    let kinds = [table.get("cpm"), table.get("cpc"), table.get("cpa"), table.get("roas")];
-    table.finish();
-    let [cpm, cpc, cpa, roas] = kinds;
-    if let Some(mut inner) = cpm.and_then(|node| node.table()) {
-        let price = inner.need("price", "\"4.00\"").and_then(|node| money(&node));
-        inner.finish();
-        return Some(Goal::Cpm { price: price? });
-    }
-    if let Some(mut inner) = cpc.and_then(|node| node.table()) {
-        let max = inner.need("max", "\"0.60\"").and_then(|node| money(&node));
-        inner.finish();
-        return Some(Goal::Cpc { max: max? });
-    }
-    if let Some(mut inner) = cpa.and_then(|node| node.table()) {
-        let target = inner.need("target", "\"18.00\"").and_then(|node| money(&node));
-        inner.finish();
-        return Some(Goal::Cpa { target: target? });
-    }
-    let mut inner = roas?.table()?;
-    let target = inner.need("target", "4.0").and_then(|node| ratio(&node));
-    let order_value = inner.need("order_value", "\"70.00\"").and_then(|node| money(&node));
-    inner.finish();
-    Some(Goal::Roas { target: target?, order_value: order_value? })
-}
-
-/// Revenue ÷ spend: no money, so a plain number.
-fn ratio(node: &Node<'_>) -> Option<f64> {
-    let number = match node.value() {
-        DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-        DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
-        _ => None,
-    };
-    let found = number.filter(|number| *number > 0.0 && *number <= HIGHEST_ROAS);
-    if found.is_none() {
-        node.fail(format!("must be a number above 0 and at most {HIGHEST_ROAS}, without quotes, like 4.0"));
-    }
-    found
 }
 
 fn budget(node: &Node<'_>) -> Option<Budget> {

@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use haggle_domain::{Budget, Campaign, Creative, Goal, Rate};
+use haggle_domain::{Budget, Creative, Rate};
 
 use super::creative::FORMATS;
 use super::exchange::{Exchange, user_id_word};
 use super::knowledge::{List, Taxonomy};
-use super::{ConfigErrors, Loaded};
-use super::{explore, frequency};
+use super::{ConfigErrors, Loaded, explore, frequency, goal};
 
 /// How many campaigns are shown each.
 const MOST_SHOWN: usize = 200;
@@ -53,7 +52,7 @@ pub fn explain(loaded: &Loaded) -> String {
         let targeting = if targeting.is_empty() { "everyone".to_owned() } else { targeting.clone() };
         [
             format!("  {}", campaign.id),
-            goal(campaign),
+            goal::show(&campaign.goal, &campaign.limits),
             budget(campaign.budget, currency),
             creatives(&campaign.creatives),
             targeting,
@@ -115,15 +114,6 @@ fn creatives(creatives: &[Creative]) -> String {
     let count = |format| creatives.iter().filter(|creative| creative.format() == format).count();
     let counts = FORMATS.iter().map(|(name, format)| (count(*format), name)).filter(|(count, _)| *count > 0);
     counts.map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
-}
-
-fn goal(campaign: &Campaign) -> String {
-    match campaign.goal {
-        Goal::Cpm { price } => format!("cpm {price}"),
-        Goal::Cpc { max } => format!("cpc up to {max}"),
-        Goal::Cpa { target } => format!("cpa {target}"),
-        Goal::Roas { target, order_value } => format!("roas {target} at {order_value} an order"),
-    }
 }
 
 fn budget(budget: Budget, currency: &str) -> String {

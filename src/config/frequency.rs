@@ -67,7 +67,7 @@ fn cap(node: &Node<'_>) -> Option<FrequencyCap> {
     Some(FrequencyCap { per: per?, most: u16::try_from(most?).ok()?, within: within? })
 }
 
-fn window(text: &str) -> Result<CapWindow, String> {
+pub(super) fn window(text: &str) -> Result<CapWindow, String> {
     if text == "lifetime" {
         return Ok(CapWindow::Lifetime);
     }

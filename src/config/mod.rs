@@ -17,6 +17,7 @@ mod explore;
 mod files;
 mod flags;
 mod frequency;
+mod goal;
 mod knowledge;
 mod predicates;
 mod rates;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use haggle_actors::campaign::CampaignReport;
+use haggle_actors::campaign::{CampaignReport, Held};
 use haggle_domain::{Micros, NoBidReason};
 use haggle_strategies::funnel::{FIRST, FunnelCounts};
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
@@ -39,6 +39,8 @@ pub struct CampaignMetrics {
     pub pacing_multiplier: Gauge,
     pub explored_micros: Counter,
     pub exploration_open: IntGauge,
+    pub goal_multiplier: Gauge,
+    pub goal_cost_ratio: Gauge,
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
@@ -71,6 +73,8 @@ impl CampaignMetrics {
         self.pacing_multiplier.set(report.multiplier);
         self.explored_micros.raise_to(u64::try_from(report.explored.0).unwrap_or(0));
         self.exploration_open.set(i64::from(report.explores));
+        self.goal_multiplier.set(report.goal_multiplier);
+        self.goal_cost_ratio.set(report.held.iter().flatten().find_map(Held::cost_ratio).unwrap_or(0.0));
     }
 }
 
@@ -92,6 +96,8 @@ pub(super) struct Campaigns {
     multiplier: GaugeVec,
     explored: IntCounterVec,
     explores: IntGaugeVec,
+    goal_multiplier: GaugeVec,
+    goal_cost: GaugeVec,
     restarts: IntCounterVec,
     breaker: IntGaugeVec,
     mailbox: IntCounterVec,
@@ -116,6 +122,8 @@ impl Campaigns {
             multiplier: maker.float_gauges(Metric::PacingMultiplier)?,
             explored: maker.counters(Metric::ExploredMicros)?,
             explores: maker.gauges(Metric::ExplorationOpen)?,
+            goal_multiplier: maker.float_gauges(Metric::GoalMultiplier)?,
+            goal_cost: maker.float_gauges(Metric::GoalCostRatio)?,
             restarts: maker.counters(Metric::CampaignRestarts)?,
             breaker: maker.gauges(Metric::CampaignBreakerOpen)?,
             mailbox: maker.counters(Metric::MailboxFull)?,
@@ -158,6 +166,8 @@ impl Campaigns {
             pacing_multiplier: self.multiplier.get_metric_with_label_values(label)?,
             explored_micros: pick(&self.explored, label)?,
             exploration_open: self.explores.get_metric_with_label_values(label)?,
+            goal_multiplier: self.goal_multiplier.get_metric_with_label_values(label)?,
+            goal_cost_ratio: self.goal_cost.get_metric_with_label_values(label)?,
             restarts: pick(&self.restarts, label)?,
             breaker_open: self.breaker.get_metric_with_label_values(label)?,
             mailbox_full: pick(&self.mailbox, label)?,

@@ -10,6 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ORIGIN;
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
+use haggle_actors::campaign::Held;
 use haggle_domain::{CampaignKey, Creative, NoBidReason};
 use haggle_strategies::Catalog;
 use haggle_strategies::explore::Shape;
@@ -146,6 +147,8 @@ fn shown(handle: &CampaignHandle, catalog: &Catalog) -> Value {
     let now = if handle.is_retired() { "retired" } else { CampaignState::from(report.state).as_str() };
     json!({
         "id": handle.id, "state": now, "multiplier": report.multiplier,
+        "goal_multiplier": report.goal_multiplier,
+        "averages": report.held.iter().flatten().map(average).collect::<Vec<_>>(),
         "budget_micros": report.budget, "spend_micros": report.settled, "reserved_micros": report.reserved,
         "available_micros": report.available, "bids": report.bids, "wins": report.wins,
         "impressions": report.impressions, "clicks": report.clicks, "orders": report.conversions,
@@ -161,6 +164,16 @@ fn creatives(handle: &CampaignHandle, catalog: &Catalog) -> Value {
     let shares = handle.live.creative_shares(&creatives.iter().map(Shape::of).collect::<Vec<_>>());
     let shown = |(creative, share): (&Creative, f64)| json!({ "id": creative.id, "probability": share });
     creatives.iter().zip(shares).map(shown).collect()
+}
+
+/// What a goal or limit asks for on average and how it stands; without `achieved` before anything was spent. `came` is how many
+/// clicks or orders came for each that the model expected.
+fn average(held: &Held) -> Value {
+    let mut shown = json!({ "average": held.average.as_str(), "target": held.target, "came": held.came });
+    if let (Some(achieved), Some(shown)) = (held.achieved, shown.as_object_mut()) {
+        shown.insert("achieved".to_owned(), achieved.into());
+    }
+    shown
 }
 
 /// Carries a change through to its end, even where whoever asked for it goes away meanwhile.

@@ -134,7 +134,7 @@ fn campaign(number: usize) -> Campaign {
             0 => Goal::Cpm { price: CpmMicros(price) },
             1 => Goal::Cpc { max: Micros(price / 10) },
             2 => Goal::Cpa { target: Micros(price * 2) },
-            _ => Goal::Roas { target: 10.0, order_value: Micros::from_units(70) },
+            _ => Goal::Roas { target: 10.0, order_value: Micros::from_units(70), margin: 1.0 },
         },
         budget: Budget { daily: Some(Micros::from_units(500)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use haggle_domain::fit::{Fit, attributes, banner_has_room, fits};
 use haggle_domain::{
-    Ad, CampaignKey, CandidatePolicy, Codes, CpmMicros, Flight, Format, Goal, Opportunity, Size,
+    Ad, CampaignKey, CandidatePolicy, Codes, CpmMicros, Flight, Format, Goal, Micros, Opportunity, Size,
 };
 use smallvec::SmallVec;
 
@@ -26,6 +26,8 @@ pub(crate) struct Card {
     pub(crate) flight: Flight,
     pub(crate) goal: Goal,
     pub(crate) max_bid: CpmMicros,
+    /// See [`haggle_domain::Limits`].
+    pub(crate) max_cpc: Option<Micros>,
     /// Whether it has hours in which it bids.
     pub(crate) has_hours: bool,
     /// Whether it may be seen only so often.
@@ -59,6 +61,7 @@ impl Card {
             flight: campaign.flight,
             goal: campaign.goal,
             max_bid: campaign.max_bid,
+            max_cpc: campaign.limits.max_cpc,
             has_hours: !campaign.dayparts.is_empty(),
             has_caps: !entry.caps.is_empty(),
             explores: campaign.explore.candidates != CandidatePolicy::None,

@@ -201,6 +201,7 @@ impl Reservation {
             features: lesson.to_vec(),
             terms,
             explored: candidate.explored,
+            order_probability: candidate.prediction.click * candidate.prediction.conversion,
         }
     }
 }

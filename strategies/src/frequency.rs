@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use haggle_domain::{Campaign, CampaignKey, CapScope, CapWindow, NoBidReason, Tag, Timestamp};
+use haggle_domain::{Campaign, CampaignKey, CapScope, CapWindow, Goal, NoBidReason, Tag, Timestamp};
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
 
@@ -81,6 +81,8 @@ pub struct Caps {
     campaign: u32,
     advertiser: u32,
     bids_on_unknown: bool,
+    /// What a goal of reach pays for; the first of the rules.
+    reach: bool,
     rules: Vec<Rule>,
 }
 
@@ -97,6 +99,12 @@ struct Rule {
 /// ask for each.
 #[derive(Clone, Debug, Default)]
 pub struct AdvertiserCaps(HashMap<u32, SmallVec<[(Bucket, u32); 1]>>);
+
+/// Impressions of one user that a goal of reach pays for: as long as one is worth a hundredth of the first.
+fn paid_for(repeat: f64) -> u32 {
+    let worth = std::iter::successors(Some(1.0), |worth| Some(worth * repeat));
+    worth.take(usize::from(u8::MAX)).take_while(|worth| *worth >= 0.01).count() as u32
+}
 
 /// Seconds since 1970, as they are kept.
 pub fn seconds(at: Timestamp) -> u32 {
@@ -216,8 +224,16 @@ impl Caps {
             campaign: key as u32,
             advertiser: Tag::of(&campaign.advertiser_domain).0 as u32,
             bids_on_unknown: campaign.frequency.bids_on_unknown,
+            reach: false,
             rules: Vec::new(),
         };
+        if let Goal::Reach { repeat, within, .. } = campaign.goal {
+            // Of whom nothing can be counted, nobody knows whether they were reached.
+            (caps.reach, caps.bids_on_unknown) = (true, false);
+            let bucket = Bucket::of(within);
+            let keys = SmallVec::from_iter([CapKey::of(CapScope::Campaign, caps.campaign, "", bucket)]);
+            caps.rules.push(Rule { scope: CapScope::Campaign, most: paid_for(repeat), bucket, keys });
+        }
         for cap in &campaign.frequency.caps {
             let bucket = Bucket::of(cap.within);
             let keys = match cap.per {
@@ -308,6 +324,16 @@ impl Caps {
             }
         }
         if left.is_empty() && !fitting.is_empty() { Err(NoBidReason::FrequencyCapped) } else { Ok(left) }
+    }
+
+    /// How often the user has seen the campaign, or is about to, within what its goal of reach counts; 0 for other goals.
+    pub fn reached(&self, seen: Option<&Seen>, now: Timestamp) -> u32 {
+        let rule = self.rules.first().filter(|_| self.reach);
+        let count = rule.and_then(|rule| {
+            // What cannot be known was refused by `allow`.
+            seen?.count(self, rule, *rule.keys.first()?, 0, seconds(now))
+        });
+        count.unwrap_or(0)
     }
 
     /// Whether a bid with this creative may be made, looked at once more when it is about to be.
@@ -486,6 +512,31 @@ mod tests {
             seen.marks.push(plain.mark(0, at(1)));
         }
         assert!(!plain.allow_one(&seen, 0, at(1)) && plain.allow_one(&seen, 0, at(121)));
+    }
+
+    #[test]
+    fn reach_counts_without_a_cap_and_pays_for_no_user_that_it_cannot_count() {
+        let price = haggle_domain::CpmMicros(5_000_000);
+        let goal = |repeat| Goal::Reach { price, repeat, within: hours(24) };
+        let of = |repeat| {
+            let mut campaign = Campaign { goal: goal(repeat), ..campaign("reach") };
+            campaign.frequency.bids_on_unknown = true;
+            Caps::of(&campaign)
+        };
+        let (once, often, none) = (of(0.0), of(0.5), AdvertiserCaps::default());
+        assert_eq!(once.allow(None, both(), at(90_000)), Err(NoBidReason::NoBasis));
+        let mut seen = Seen::default();
+        assert_eq!((often.reached(Some(&seen), at(90_000)), often.reached(None, at(90_000))), (0, 0));
+        assert_eq!(once.allow(Some(&seen), both(), at(90_000)), Ok(both()));
+        show(&mut seen, &once, &none, 0, 90_000);
+        seen.marks.push(once.mark(0, at(90_001)));
+        assert_eq!(once.allow(Some(&seen), both(), at(90_002)), Err(NoBidReason::FrequencyCapped));
+        // What is half as much worth each time is worth a hundredth after seven.
+        assert_eq!(often.allow(Some(&seen), both(), at(90_002)), Ok(both()));
+        assert_eq!(often.reached(Some(&seen), at(90_002)), 2);
+        (2..7).for_each(|_| show(&mut seen, &often, &none, 0, 90_002));
+        assert_eq!(often.allow(Some(&seen), both(), at(90_002)), Err(NoBidReason::FrequencyCapped));
+        assert_eq!(Caps::of(&campaign("plain")).reached(Some(&seen), at(90_002)), 0);
     }
 
     #[test]

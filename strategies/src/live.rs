@@ -11,6 +11,7 @@ use crate::explore::{Arms, Drawn, Fitting, Shape, draw, shares};
 use crate::funnel::Funnel;
 use crate::lease::Lease;
 use crate::pacing;
+use crate::pricing::MOST_MULTIPLIER;
 use crate::seats::Seats;
 
 /// Whether a campaign may bid, as its actor last said.
@@ -60,7 +61,7 @@ struct Controls {
     wanted: AtomicBool,
     /// There is money for bids above what the prediction says.
     explores: AtomicBool,
-    /// Bits of an `f64` in 0..=1.
+    /// Bits of an `f64` in 0..=[`MOST_MULTIPLIER`].
     multiplier: AtomicU64,
     order_value: AtomicI64,
     /// A minute since 1970, and in the lowest bit whether it lies in the campaign's hours.
@@ -233,14 +234,14 @@ impl CampaignLive {
         self.controls.explores.store(explores, Ordering::Relaxed);
     }
 
-    /// The pacing multiplier, in 0..=1.
+    /// What bids are multiplied by, in 0..=[`MOST_MULTIPLIER`]: what pacing leaves, times what holds the goal's average.
     pub fn multiplier(&self) -> f64 {
         f64::from_bits(self.controls.multiplier.load(Ordering::Relaxed))
     }
 
-    /// Sets the pacing multiplier; clamped to 0..=1, NaN counts as 0.
+    /// Sets that; clamped, NaN counts as 0.
     pub fn set_multiplier(&self, multiplier: f64) {
-        let multiplier = if multiplier > 0.0 { multiplier.min(1.0) } else { 0.0 };
+        let multiplier = if multiplier > 0.0 { multiplier.min(MOST_MULTIPLIER) } else { 0.0 };
         self.controls.multiplier.store(multiplier.to_bits(), Ordering::Relaxed);
     }
 

@@ -263,7 +263,7 @@ impl Judge<'_> {
     pub(crate) fn score(&self, slot: usize, card: &Card) -> u32 {
         let scorer = &*self.snapshot.scorer;
         let Some(prediction) = scorer.predict(self.request(), slot, 0) else { return 0 };
-        let value = pricing::value(&card.goal, &prediction, card.live.order_value());
+        let value = self.value(card, &prediction);
         let worth = CpmMicros::from_f64_rounded_down(value * card.live.multiplier());
         if self.observes
             && let Some(seats) = self.snapshot.catalog.seats(slot / BLOCK)
@@ -275,7 +275,14 @@ impl Judge<'_> {
             Some(raised) => CpmMicros::from_f64_rounded_down(raised.value * card.live.multiplier()),
             None => worth,
         };
-        seats::key(hoped.min(card.max_bid))
+        seats::key(hoped.min(pricing::ceiling(card.max_bid, card.max_cpc, &prediction)))
+    }
+
+    /// What a thousand such impressions are worth to a campaign, in currency units.
+    fn value(&self, card: &Card, prediction: &Prediction) -> f64 {
+        let value = pricing::value(&card.goal, prediction, card.live.order_value());
+        let reached = || card.entry.caps.reached(self.seen, self.asked.now);
+        value * pricing::share(&card.goal, self.asked.opportunity.viewability, reached)
     }
 
     /// What a campaign bids, or the first stage that it fails.
@@ -287,9 +294,10 @@ impl Judge<'_> {
         let prediction =
             scorer.predict(self.request(), slot, drawn.creative).ok_or(NoBidReason::CampaignDown)?;
         let live = &card.live;
-        let value = pricing::value(&card.goal, &prediction, live.order_value());
+        let value = self.value(card, &prediction);
         let multiplier = live.multiplier();
-        let (max_bid, auction) = (card.max_bid, self.asked.context.auction);
+        let max_bid = pricing::ceiling(card.max_bid, card.max_cpc, &prediction);
+        let auction = self.asked.context.auction;
         let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };
         let made = offer(&card.entry, opportunity, fit, worth);
         let (made, explored) = match self.raised(slot, card, drawn.creative, (value, &prediction)) {
@@ -346,7 +354,8 @@ impl Judge<'_> {
                 continue;
             }
             let explore = &card.entry.campaign.explore;
-            let best = to_the_best(explore, candidates, candidate.price, card.max_bid, self.draw, card.key.0);
+            let max_bid = pricing::ceiling(card.max_bid, card.max_cpc, &candidate.prediction);
+            let best = to_the_best(explore, candidates, candidate.price, max_bid, self.draw, card.key.0);
             let Some((price, propensity)) = best else { continue };
             let made = Offer { deal: None, price, guaranteed: false };
             let Ok((sent, ceiling)) = priced(self.asked.opportunity, made, self.terms) else { continue };

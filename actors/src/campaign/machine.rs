@@ -14,6 +14,7 @@ use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
 use super::exploration::Exploration;
 use super::message::{Notice, Outcome};
 use super::report::CampaignReport;
+use super::steer;
 use crate::books::Books;
 use crate::ledger::{Resolution, Violation};
 
@@ -92,6 +93,8 @@ pub struct CampaignMachine {
     /// The counts that the published probabilities follow from.
     published_arms: Box<[ArmCounts]>,
     violations: [u64; Violation::ALL.len()],
+    /// Of the last tick.
+    now: Timestamp,
 }
 
 impl CampaignMachine {
@@ -123,6 +126,7 @@ impl CampaignMachine {
             taken_before: Micros::ZERO,
             published_arms: Box::default(),
             violations: [0; Violation::ALL.len()],
+            now,
         };
         if machine.books.id.as_deref() != Some(&machine.campaign.id) {
             machine.record(Event::Defined { id: machine.campaign.id.clone() }, now, effects);
@@ -253,6 +257,7 @@ impl CampaignMachine {
 
     /// Moves time on: day boundaries, expiry, rotation, pacing, the next grant. Then publishes.
     pub fn tick(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.now = now;
         self.expire_leases(now, effects);
         self.open_day(now, effects);
         if now >= self.rotate_at || !self.runs(now) {
@@ -260,7 +265,7 @@ impl CampaignMachine {
             self.books.forget(now, self.settings.click_expiry, self.settings.conversion_window);
         }
         self.adjust_budget(now, effects);
-        self.pace(now);
+        self.pace(now, effects);
         self.grant(now, effects);
         let (spent, day) = (self.books.explored(), self.days_budget());
         self.exploration.tick(&self.campaign, &self.lease, spent, day, now);
@@ -289,6 +294,10 @@ impl CampaignMachine {
         if self.runs(now) {
             if self.campaign.pacing == Pacing::Even && !self.pacer.is_settled() {
                 by(now + PACING_STEP);
+            }
+            if steer::multiplier(&self.campaign, &self.books) < 1.0 {
+                // Bids that win nothing any more teach nothing: time alone brings them back.
+                by(now + steer::EVERY);
             }
             if self.short {
                 by(self.affordable(now));
@@ -337,7 +346,9 @@ impl CampaignMachine {
             reserved: ledger.leased() - available,
             available,
             unleased: ledger.unleased(),
-            multiplier: self.live.multiplier(),
+            multiplier: self.pacer.multiplier(self.campaign.pacing),
+            goal_multiplier: steer::multiplier(&self.campaign, &self.books),
+            held: steer::held(&self.campaign, &self.books, self.now),
             state: self.live.state(),
             bids: stats.bids + self.books.uncounted_bids(self.lease.number()) + open,
             wins: stats.wins,
@@ -477,12 +488,20 @@ impl CampaignMachine {
         self.record(Event::LeaseReturned { lease, amount, bids }, now, effects);
     }
 
-    fn pace(&mut self, now: Timestamp) {
+    fn pace(&mut self, now: Timestamp, effects: &mut Effects) {
         let spent = self.books.ledger.settled_today();
         let budget = self.days_budget();
         let held_back = self.short && self.in_lease() < self.least();
         self.pacer.tick(now, &self.plan, spent, budget, held_back);
-        self.live.set_multiplier(self.pacer.multiplier(self.campaign.pacing));
+        let pacing = self.pacer.multiplier(self.campaign.pacing);
+        if let Some(step) = steer::step(&self.campaign, &self.books, pacing, now) {
+            self.steer(step, now, effects);
+        }
+        self.live.set_multiplier(pacing * steer::multiplier(&self.campaign, &self.books));
+    }
+
+    fn steer(&mut self, step: steer::Step, now: Timestamp, effects: &mut Effects) {
+        self.record(Event::Steered { goal: step.goal, total: step.total, aim: step.aim }, now, effects);
     }
 
     /// The least money that is worth bidding with: what a bid takes on average, or before that is known, a tenth of
@@ -533,6 +552,10 @@ impl CampaignMachine {
             let expires_at = self.rotate_at + self.settings.notice_timeout;
             let number = self.books.ledger.next_lease().max(self.first_lease);
             self.lease = Arc::new(Lease::new(number, closes_at, expires_at));
+        }
+        if self.books.averages.is_none() && steer::promises_any(&self.campaign, &self.books) {
+            let pacing = self.pacer.multiplier(self.campaign.pacing);
+            self.steer(steer::first(&self.campaign, pacing), now, effects);
         }
         let (lease, expires_at) = (self.lease.number(), self.lease.expires_at());
         if self.record(Event::LeaseGranted { lease, amount, expires_at }, now, effects) {

@@ -6,6 +6,7 @@ mod machine;
 mod message;
 mod recovery;
 mod report;
+mod steer;
 mod wheel;
 
 pub use actor::{
@@ -15,4 +16,5 @@ pub use machine::{CampaignMachine, CampaignSettings, Effects, Grant};
 pub use message::{Notice, Outcome};
 pub use recovery::{RecoveryError, checkpoint_name, recover_all, recover_one, replay_all};
 pub use report::CampaignReport;
+pub use steer::{Average, Held};
 pub use wheel::Wheel;

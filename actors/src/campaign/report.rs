@@ -3,6 +3,7 @@
 use haggle_domain::Micros;
 use haggle_strategies::CampaignState;
 
+use super::steer::Held;
 use crate::ledger::Violation;
 
 /// A campaign as of its last tick. Money adds up: settled + reserved + available + unleased = budget.
@@ -18,8 +19,12 @@ pub struct CampaignReport {
     pub available: Micros,
     /// What is left besides.
     pub unleased: Micros,
-    /// Scales its bids.
+    /// The share of its bids that pacing leaves.
     pub multiplier: f64,
+    /// What its bids are multiplied by besides, to hold the averages that its goal and limits ask for.
+    pub goal_multiplier: f64,
+    /// Those averages, the goal's first.
+    pub held: [Option<Held>; 4],
     /// Whether it may bid.
     pub state: CampaignState,
     /// How many bids it made.

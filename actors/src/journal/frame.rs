@@ -95,6 +95,7 @@ mod tests {
                     propensity,
                     model_version,
                     click_probability: click,
+                    order_probability: click * 0.25,
                     value: CpmMicros(value),
                     user: user.map(UserKey),
                     features,
@@ -117,6 +118,11 @@ mod tests {
         prop_oneof![
             ".{0,20}".prop_map(|id| Event::Defined { id }),
             any::<bool>().prop_map(|paused| Event::Paused { paused }),
+            (0f64..4.0, 0f64..4.0, any::<u64>()).prop_map(|(goal, total, aim)| Event::Steered {
+                goal,
+                total,
+                aim: Tag(aim)
+            }),
             proptest::collection::vec(any::<u64>().prop_map(Tag), 0..5)
                 .prop_map(|tags| Event::Creatives { tags }),
             (any::<i32>(), amount()).prop_map(|(day, amount)| Event::BudgetOpened { day, amount }),

@@ -193,6 +193,7 @@ impl<'a> BidRequest<'a> {
             rewarded: imp.rewarded(),
             quantity: imp.qty.get().map_or(Ok(Quantity::ONE), |qty| quantity(qty.multiplier))?,
             expires_within: imp.exp.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
+            viewability: viewability(&imp.metric),
         };
         let formats = [
             opportunity.banner.is_some(),
@@ -345,11 +346,33 @@ fn operating_system(device: &Device<'_>) -> Tag {
     tag(first_said(&device.os, platform.map_or("", |platform| &platform.brand)))
 }
 
+/// The share of such impressions that were seen. Of several vendors' figures the lowest; what is no share says nothing.
+fn viewability(metrics: &[Metric<'_>]) -> Option<f32> {
+    let seen = metrics.iter().filter(|metric| metric.kind.eq_ignore_ascii_case("viewability"));
+    let shares = seen.filter_map(|metric| metric.value).filter(|value| (0.0..=1.0).contains(value));
+    shares.map(|share| share as f32).reduce(f32::min)
+}
+
 /// A multiplier in millionths. Without one that says something sensible the imp has no price.
 fn quantity(multiplier: Option<f64>) -> Result<Quantity, NoBidReason> {
     // A screen that a billion people see is an error.
     match multiplier.and_then(CpmMicros::from_f64_rounded_up) {
         Some(millionths) if millionths > CpmMicros::ZERO => Ok(Quantity(millionths.0.unsigned_abs())),
         _ => Err(NoBidReason::InvalidImp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viewability_is_the_lowest_share_that_is_said() {
+        let metric = |kind: &'static str, value| Metric { kind: kind.into(), value: Some(value) };
+        let said = |metrics: &[Metric<'_>]| viewability(metrics).map(f64::from);
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&[metric("click_through_rate", 0.1)]), None);
+        assert_eq!(said(&[metric("viewability", 0.75), metric("Viewability", 0.5)]), Some(0.5));
+        assert_eq!(said(&[metric("viewability", 60.0), metric("viewability", f64::NAN)]), None, "no shares");
     }
 }
