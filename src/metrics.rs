@@ -106,6 +106,12 @@ metrics! {
     AvailableMicros = Gauge "haggle_available_micros" ["campaign"];
     /// The share of an impression's value that pacing lets be bid.
     PacingMultiplier = Gauge "haggle_pacing_multiplier" ["campaign"];
+    /// The share of the auctions that pacing lets it take.
+    PacingTaken = Gauge "haggle_pacing_taken" ["campaign"];
+    /// What the plan had it spend by its last tick, counted as haggle_spend_micros is.
+    PlannedSpendMicros = Gauge "haggle_planned_spend_micros" ["campaign"];
+    /// How a campaign's spend is spread over the day, and what keeps it to that; always 1.
+    PacingInfo = Gauge "haggle_pacing_info" ["campaign", "curve", "control"];
     /// Bids of all campaigns, those without series of their own too.
     AccountBids = Counter "haggle_account_bids_total" [];
     /// Auctions that all campaigns have won.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use haggle_domain::{BidId, Event, Micros, Tag, Timestamp};
 use haggle_strategies::explore::ArmCounts;
+use haggle_strategies::pacing::Traffic;
 use minicbor::{Decode, Encode};
 
 use crate::bits::Bits;
@@ -44,6 +45,10 @@ pub struct Stats {
     /// How many bids were billed or lost.
     #[n(9)]
     pub resolutions: u64,
+    /// What bids had reserved of which no notice came.
+    #[n(10)]
+    #[cbor(default)]
+    pub expired: Micros,
 }
 
 /// Which notices of a lease's bids have come.
@@ -93,6 +98,10 @@ pub struct Books {
     #[n(8)]
     #[cbor(default)]
     creatives: Box<[Tag]>,
+    /// How requests come, of a campaign that spends as they do.
+    #[n(9)]
+    #[cbor(default)]
+    pub traffic: Option<Box<Traffic>>,
 }
 
 impl Books {
@@ -109,7 +118,11 @@ impl Books {
                 seen.counted = *bids > 0;
                 self.stats.bids += u64::from(*bids);
             }
-            Event::LeaseExpired { lease, .. } => {
+            Event::Traffic { hour, imps } => {
+                self.traffic.get_or_insert_default().observe(usize::from(*hour), *imps);
+            }
+            Event::LeaseExpired { lease, amount } => {
+                self.stats.expired += *amount;
                 if let Some(seen) = self.seen.remove(lease)
                     && !seen.counted
                 {
@@ -238,11 +251,13 @@ impl Books {
             .sum()
     }
 
-    /// The share of reserved money that is spent in the end, as seen so far; a half before anything was seen.
+    /// The share of reserved money that is spent in the end, as seen so far; a half before anything was seen. Where exchanges tell
+    /// nothing of bids that lost, what they had reserved counts when its time is over.
     pub fn spent_share(&self) -> f64 {
         // The prior weighs as much as ten cents of reservations.
         const PRIOR: f64 = 0.1;
-        (self.stats.billed.to_f64() + PRIOR / 2.0) / (self.stats.resolved.to_f64() + PRIOR)
+        let reserved = (self.stats.resolved + self.stats.expired).to_f64();
+        (self.stats.billed.to_f64() + PRIOR / 2.0) / (reserved + PRIOR)
     }
 
     /// What a bid reserves on average, as seen so far.

@@ -217,6 +217,7 @@ impl Ledger {
             Event::Defined { .. }
             | Event::Paused { .. }
             | Event::Creatives { .. }
+            | Event::Traffic { .. }
             | Event::Bid { .. }
             | Event::Won { .. }
             | Event::Impression { .. }

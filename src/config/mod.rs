@@ -17,6 +17,7 @@ mod files;
 mod flags;
 mod frequency;
 mod knowledge;
+mod pacing;
 mod predicates;
 mod rates;
 mod settings;

@@ -37,11 +37,35 @@ pub struct CampaignMetrics {
     pub reserved_micros: IntGauge,
     pub available_micros: IntGauge,
     pub pacing_multiplier: Gauge,
+    pub pacing_taken: Gauge,
+    pub planned_spend_micros: IntGauge,
+    pacing_info: PacingInfo,
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
     /// By [`NoBidReason::index`] from [`FIRST`] on, and bids last.
     funnel: Vec<Counter>,
+}
+
+/// The one series of a campaign that says how it is paced: another one, when that changes.
+#[derive(Debug)]
+struct PacingInfo {
+    series: IntGaugeVec,
+    campaign: String,
+    said: Mutex<Option<(&'static str, &'static str)>>,
+}
+
+impl PacingInfo {
+    fn say(&self, curve: &'static str, control: &'static str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((curve, control)) =
+            said.replace((curve, control)).filter(|said| *said != (curve, control))
+        {
+            // It is there, since it was set.
+            let _ = self.series.remove_label_values(&[&self.campaign, curve, control]);
+        }
+        self.series.with_label_values(&[&self.campaign, curve, control]).set(1);
+    }
 }
 
 impl CampaignMetrics {
@@ -67,6 +91,9 @@ impl CampaignMetrics {
         self.reserved_micros.set(report.reserved.0);
         self.available_micros.set(report.available.0);
         self.pacing_multiplier.set(report.multiplier);
+        self.pacing_taken.set(report.taken);
+        self.planned_spend_micros.set(report.planned.0);
+        self.pacing_info.say(report.pacing.as_str(), report.control.as_str());
     }
 }
 
@@ -86,6 +113,9 @@ pub(super) struct Campaigns {
     reserved: IntGaugeVec,
     available: IntGaugeVec,
     multiplier: GaugeVec,
+    taken: GaugeVec,
+    planned: IntGaugeVec,
+    pacing: IntGaugeVec,
     restarts: IntCounterVec,
     breaker: IntGaugeVec,
     mailbox: IntCounterVec,
@@ -108,6 +138,9 @@ impl Campaigns {
             reserved: maker.gauges(Metric::ReservedMicros)?,
             available: maker.gauges(Metric::AvailableMicros)?,
             multiplier: maker.float_gauges(Metric::PacingMultiplier)?,
+            taken: maker.float_gauges(Metric::PacingTaken)?,
+            planned: maker.gauges(Metric::PlannedSpendMicros)?,
+            pacing: maker.gauges(Metric::PacingInfo)?,
             restarts: maker.counters(Metric::CampaignRestarts)?,
             breaker: maker.gauges(Metric::CampaignBreakerOpen)?,
             mailbox: maker.counters(Metric::MailboxFull)?,
@@ -148,6 +181,13 @@ impl Campaigns {
             reserved_micros: self.reserved.get_metric_with_label_values(label)?,
             available_micros: self.available.get_metric_with_label_values(label)?,
             pacing_multiplier: self.multiplier.get_metric_with_label_values(label)?,
+            pacing_taken: self.taken.get_metric_with_label_values(label)?,
+            planned_spend_micros: self.planned.get_metric_with_label_values(label)?,
+            pacing_info: PacingInfo {
+                series: self.pacing.clone(),
+                campaign: id.to_owned(),
+                said: Mutex::default(),
+            },
             restarts: pick(&self.restarts, label)?,
             breaker_open: self.breaker.get_metric_with_label_values(label)?,
             mailbox_full: pick(&self.mailbox, label)?,

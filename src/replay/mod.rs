@@ -18,7 +18,7 @@ pub use args::{Fraction, ReplayArgs};
 use auction::{Episodes, Rules, play};
 use history::{History, Train};
 pub use report::{Line, Optimum, Report};
-use strategies::Setting;
+use strategies::{ENTRANTS, Setting};
 
 use crate::cli::print;
 use crate::exit::{Exit, ExitError};
@@ -104,9 +104,6 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
         notes: report::notes(args.auction, itself, episodes),
     })
 }
-
-/// How many strategies there are.
-const ENTRANTS: usize = 10;
 
 fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, ExitError> {
     let all: Micros = log.rows.iter().map(|row| auction::cost(row.price)).sum();

@@ -139,8 +139,12 @@ fn shown(handle: &CampaignHandle) -> Value {
         return json!({ "id": handle.id, "state": "starting", "funnel": funnel });
     };
     let now = if handle.is_retired() { "retired" } else { CampaignState::from(report.state).as_str() };
+    let pacing = json!({
+        "curve": report.pacing.as_str(), "control": report.control.as_str(), "planned_micros": report.planned,
+        "multiplier": report.multiplier, "taken": report.taken,
+    });
     json!({
-        "id": handle.id, "state": now, "multiplier": report.multiplier,
+        "id": handle.id, "state": now, "multiplier": report.multiplier, "pacing": pacing,
         "budget_micros": report.budget, "spend_micros": report.settled, "reserved_micros": report.reserved,
         "available_micros": report.available, "bids": report.bids, "wins": report.wins,
         "impressions": report.impressions, "clicks": report.clicks, "orders": report.conversions,

@@ -5,6 +5,7 @@ mod machine;
 mod message;
 mod recovery;
 mod report;
+mod watch;
 mod wheel;
 
 pub use actor::{

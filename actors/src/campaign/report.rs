@@ -1,6 +1,6 @@
 //! What a campaign's actor shows to metrics, the live view and tests, published whenever something of it has changed.
 
-use haggle_domain::Micros;
+use haggle_domain::{Control, Micros, Pacing};
 use haggle_strategies::CampaignState;
 
 use crate::ledger::Violation;
@@ -18,8 +18,16 @@ pub struct CampaignReport {
     pub available: Micros,
     /// What is left besides.
     pub unleased: Micros,
+    /// How its spend is spread over the day.
+    pub pacing: Pacing,
+    /// What keeps it to that.
+    pub control: Control,
+    /// What the plan had it spend by its last tick, counted as `settled` is.
+    pub planned: Micros,
     /// Scales its bids.
     pub multiplier: f64,
+    /// The share of the auctions that it takes.
+    pub taken: f64,
     /// Whether it may bid.
     pub state: CampaignState,
     /// How many bids it made.
