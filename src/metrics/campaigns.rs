@@ -93,7 +93,7 @@ impl CampaignMetrics {
         self.pacing_multiplier.set(report.multiplier);
         self.pacing_taken.set(report.taken);
         self.planned_spend_micros.set(report.planned.0);
-        self.pacing_info.say(report.pacing.as_str(), report.control.as_str());
+        self.pacing_info.say(report.curve, report.control.as_str());
     }
 }
 

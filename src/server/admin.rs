@@ -140,7 +140,7 @@ fn shown(handle: &CampaignHandle) -> Value {
     };
     let now = if handle.is_retired() { "retired" } else { CampaignState::from(report.state).as_str() };
     let pacing = json!({
-        "curve": report.pacing.as_str(), "control": report.control.as_str(), "planned_micros": report.planned,
+        "curve": report.curve, "control": report.control.as_str(), "planned_micros": report.planned,
         "multiplier": report.multiplier, "taken": report.taken,
     });
     json!({

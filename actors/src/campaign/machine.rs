@@ -76,7 +76,7 @@ pub struct CampaignMachine {
     /// What it had planned to spend by the last tick, from its beginning.
     planned: Micros,
     /// Counts what it could have bid on, where it spends as requests come.
-    watch: Option<Watch>,
+    watch: Option<Box<Watch>>,
     /// The lease that bids take from, or will once its grant is durable; closed if there is none.
     lease: Arc<Lease>,
     /// When it stops taking bids.
@@ -353,7 +353,7 @@ impl CampaignMachine {
             reserved: ledger.leased() - available,
             available,
             unleased: ledger.unleased(),
-            pacing: self.campaign.pacing,
+            curve: self.campaign.pacing.as_str(),
             control: self.campaign.control,
             planned: self.planned,
             multiplier: self.live.multiplier(),
@@ -506,8 +506,10 @@ impl CampaignMachine {
             return;
         }
         let (local, chances) = (self.campaign.zone.local(now), self.live.funnel.read().chances());
-        let hour =
-            self.watch.get_or_insert_with(|| Watch::begin(now, local, chances)).turn(now, local, chances);
+        let hour = self
+            .watch
+            .get_or_insert_with(|| Box::new(Watch::begin(now, local, chances)))
+            .turn(now, local, chances);
         if let Some((hour, imps)) = hour {
             self.record(Event::Traffic { hour, imps }, now, effects);
         }
@@ -524,14 +526,8 @@ impl CampaignMachine {
 
     /// What is spent today, and what the open bids of today are expected to cost: bills may come minutes later.
     fn spent(&self) -> Micros {
-        let ledger = &self.books.ledger;
-        let reserved = ledger.leased_today().minus_or_zero(self.in_lease());
-        ledger.settled_today() + self.expected(reserved)
-    }
-
-    /// What is billed in the end of what bids have reserved.
-    fn expected(&self, reserved: Micros) -> Micros {
-        Micros((reserved.to_f64() * self.books.spent_share() * 1e6) as i64)
+        let expected = self.books.expected(self.lease.number(), self.in_lease());
+        self.books.ledger.settled_today() + expected
     }
 
     /// The least money that is worth bidding with: what a bid takes on average, or before that is known, a tenth of
@@ -592,9 +588,7 @@ impl CampaignMachine {
 
     /// What is spent today, is expected to be spent from what is reserved, or can be taken by bids.
     fn out(&self) -> Micros {
-        let available = self.in_lease();
-        let reserved = self.books.ledger.leased() - available;
-        self.books.ledger.settled_today() + self.expected(reserved) + available
+        self.spent() + self.in_lease()
     }
 
     fn publish(&mut self) {

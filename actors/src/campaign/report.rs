@@ -1,6 +1,6 @@
 //! What a campaign's actor shows to metrics, the live view and tests, published whenever something of it has changed.
 
-use haggle_domain::{Control, Micros, Pacing};
+use haggle_domain::{Control, Micros};
 use haggle_strategies::CampaignState;
 
 use crate::ledger::Violation;
@@ -18,8 +18,8 @@ pub struct CampaignReport {
     pub available: Micros,
     /// What is left besides.
     pub unleased: Micros,
-    /// How its spend is spread over the day.
-    pub pacing: Pacing,
+    /// How its spend is spread over the day, as the configuration calls it.
+    pub curve: &'static str,
     /// What keeps it to that.
     pub control: Control,
     /// What the plan had it spend by its last tick, counted as `settled` is.

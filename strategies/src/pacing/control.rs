@@ -38,7 +38,8 @@ pub struct Pacer {
 #[derive(Clone, Debug, PartialEq)]
 enum Law {
     Dual(Dual),
-    Pid(Pid),
+    /// Boxed, because few choose it and it is the largest.
+    Pid(Box<Pid>),
     Throttle(Dual),
 }
 
@@ -78,6 +79,16 @@ struct Step {
     plan: f64,
     wanted: f64,
     spent: f64,
+}
+
+impl Law {
+    /// The logarithm of what it steers.
+    fn log(&self) -> f64 {
+        match self {
+            Self::Dual(dual) | Self::Throttle(dual) => dual.log,
+            Self::Pid(pid) => pid.log,
+        }
+    }
 }
 
 impl Dual {
@@ -133,7 +144,7 @@ impl Pacer {
     pub fn new(control: Control) -> Self {
         let law = match control {
             Control::Dual => Law::Dual(Dual::new()),
-            Control::Pid => Law::Pid(Pid::new()),
+            Control::Pid => Law::Pid(Box::new(Pid::new())),
             Control::Throttle => Law::Throttle(Dual::new()),
         };
         Self { law, last: None }
@@ -152,7 +163,7 @@ impl Pacer {
     pub fn multiplier(&self, pacing: Pacing) -> f64 {
         match (&self.law, pacing) {
             (_, Pacing::Asap) | (Law::Throttle(_), _) => 1.0,
-            (Law::Dual(Dual { log, .. }) | Law::Pid(Pid { log, .. }), _) => log.exp().min(1.0),
+            (law, _) => law.log().exp().min(1.0),
         }
     }
 
@@ -160,7 +171,7 @@ impl Pacer {
     pub fn taken(&self, pacing: Pacing) -> f64 {
         match (&self.law, pacing) {
             (_, Pacing::Asap) | (Law::Dual(_) | Law::Pid(_), _) => 1.0,
-            (Law::Throttle(Dual { log, .. }), _) => log.exp().min(1.0),
+            (law @ Law::Throttle(_), _) => law.log().exp().min(1.0),
         }
     }
 
@@ -203,11 +214,7 @@ impl Pacer {
 
     /// Whether time alone changes nothing: it has risen as far as it can.
     pub fn is_settled(&self) -> bool {
-        match &self.law {
-            Law::Dual(Dual { log, .. }) | Law::Throttle(Dual { log, .. }) | Law::Pid(Pid { log, .. }) => {
-                *log >= HEADROOM
-            }
-        }
+        self.law.log() >= HEADROOM
     }
 }
 

@@ -14,12 +14,23 @@ const SLACK: Duration = Duration::from_secs(3_600);
 pub struct DayPlan {
     start: Timestamp,
     end: Timestamp,
-    pacing: Pacing,
+    shape: Shape,
     /// Runs of biddable minutes of the same weight, from (inclusive) and to (exclusive), counted from the day's start; a day may
     /// have 25 hours and a bit.
     runs: Box<[(u16, u16, f32)]>,
     /// The share of the day that was over when the plan began to count, and what had been spent by then.
     begun: (f64, Micros),
+}
+
+/// What the money of the day's minutes makes of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// Each gets what it weighs.
+    AsWeighed,
+    /// Sooner, see [`Pacing::Ahead`].
+    Ahead,
+    /// All at once.
+    Asap,
 }
 
 impl DayPlan {
@@ -60,7 +71,12 @@ impl DayPlan {
             // The flight or the hours leave it only time that has no weight: then that is what there is.
             runs.iter_mut().for_each(|(_, _, weight)| *weight = 1.0);
         }
-        Self { start, end, pacing: campaign.pacing, runs: runs.into(), begun: (0.0, Micros::ZERO) }
+        let shape = match campaign.pacing {
+            Pacing::Even | Pacing::Hours(_) | Pacing::Traffic => Shape::AsWeighed,
+            Pacing::Ahead => Shape::Ahead,
+            Pacing::Asap => Shape::Asap,
+        };
+        Self { start, end, shape, runs: runs.into(), begun: (0.0, Micros::ZERO) }
     }
 
     /// Counts from `now` on: what is left of the money is for what is left of the day. For a campaign that begins, or begins again,
@@ -85,16 +101,16 @@ impl DayPlan {
             before += weight * (passed - from).clamp(0.0, to - from);
         }
         let share = if total > 0.0 { before / total } else { 1.0 };
-        match self.pacing {
-            Pacing::Ahead => share * (1.5 - 0.5 * share),
-            Pacing::Even | Pacing::Asap | Pacing::Hours(_) | Pacing::Traffic => share,
+        match self.shape {
+            Shape::Ahead => share * (1.5 - 0.5 * share),
+            Shape::AsWeighed | Shape::Asap => share,
         }
     }
 
     /// What is planned to be spent by `now` of a day's budget.
     pub fn due(&self, now: Timestamp, budget: Micros) -> Micros {
         let (before, spent) = self.begun;
-        if self.pacing == Pacing::Asap || before >= 1.0 {
+        if self.shape == Shape::Asap || before >= 1.0 {
             return budget;
         }
         let spent = spent.min(budget);
