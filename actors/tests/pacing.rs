@@ -305,9 +305,9 @@ fn what_is_learned_of_traffic_is_how_requests_come_however_little_is_bought() {
         Play::new(campaign(TIGHT / 20, Pacing::Traffic, Control::Throttle), "2026-11-23T00:00:00Z", world);
     play.run(HOUR * 48);
     let weights = play.machine.books().traffic.clone().unwrap().weights();
-    for hour in 0..24 {
+    for (hour, weight) in weights.iter().enumerate().take(24) {
         let expected = diurnal(HOUR * hour as u32 + HOUR / 2) / 600.0;
-        assert!((weights[hour] / expected - 1.0).abs() < 0.15, "{hour}: {} {expected}", weights[hour]);
+        assert!((weight / expected - 1.0).abs() < 0.15, "{hour}: {weight} {expected}");
     }
     let bytes = minicbor::to_vec(play.machine.books()).unwrap();
     assert_eq!(&minicbor::decode::<Books>(&bytes).unwrap(), play.machine.books());

@@ -2,9 +2,11 @@
 
 mod args;
 pub mod auction;
+mod course;
 pub mod history;
 pub mod log;
 pub mod optimum;
+mod page;
 mod report;
 pub mod strategies;
 
@@ -16,7 +18,9 @@ use haggle_domain::{CpmMicros, Micros};
 
 pub use args::{Fraction, ReplayArgs};
 use auction::{Episodes, Rules, play};
+use course::Recorded;
 use history::{History, Train};
+use page::Courses;
 pub use report::{Line, Optimum, Report};
 use strategies::{ENTRANTS, Setting};
 
@@ -32,7 +36,12 @@ use log::{FEN, Log};
 /// That a file cannot be used, or that the replay was stopped.
 pub fn run(args: &ReplayArgs) -> Result<(), ExitError> {
     let (asked, json) = (args.clone(), args.json);
-    let report = watched(json, move |progress| replay(&asked, progress))?;
+    let (report, courses) = watched(json, move |progress| replay(&asked, progress))?;
+    if let Some(path) = &args.report {
+        std::fs::write(path, page::page(&report, &courses)).map_err(|error| {
+            ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", path.display()))
+        })?;
+    }
     if !json {
         return print(report.text());
     }
@@ -51,8 +60,8 @@ fn warn(log: &Log) {
     }
 }
 
-/// The report of a replay.
-fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
+/// The report of a replay, and who spent what by when.
+fn replay(args: &ReplayArgs, progress: &Progress) -> Result<(Report, Courses), ExitError> {
     let log = log::read(&args.log, args.format, args.bad_rows)?;
     warn(&log);
     progress.check()?;
@@ -77,15 +86,18 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
     };
     let (budget, payoff) = (setting.episodes.total(log.rows.len()), setting.payoff);
     let best = optimum::optimum(&log.rows, budget);
+    let plan = course::plan(&setting.episodes, log.rows.len());
+    let mut courses = Courses { budget, plan, strategies: Vec::new() };
     let mut strategies = Vec::new();
-    for mut entrant in setting.entrants(&history, &mut pass)? {
-        let bought =
-            play(log.rows.iter(), &setting.episodes, &setting.rules, &mut *entrant.strategy, &mut pass)?;
+    for entrant in setting.entrants(&history, &mut pass)? {
+        let (mut strategy, course) = Recorded::new(entrant.strategy, log.rows.len());
+        let bought = play(log.rows.iter(), &setting.episodes, &setting.rules, &mut strategy, &mut pass)?;
+        courses.strategies.push((entrant.name, course::whole(&course)));
         strategies.push(Line::of(entrant.name, entrant.tuned_on, &bought, budget, best.value, payoff));
     }
     let episodes = setting.episodes.count(log.rows.len());
     let itself = history.rows_from == history::ITSELF;
-    Ok(Report {
+    let report = Report {
         log: name(&args.log),
         auctions: log.rows.len(),
         clicks: log.rows.iter().filter(|row| row.clicked).count() as u64,
@@ -102,7 +114,8 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
             .then(|| Optimum::of(&optimum::in_episodes(&log.rows, &setting.episodes))),
         strategies,
         notes: report::notes(args.auction, itself, episodes),
-    })
+    };
+    Ok((report, courses))
 }
 
 fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, ExitError> {

@@ -62,7 +62,8 @@ impl DayPlan {
                 continue;
             }
             let weight = weight(at);
-            match runs.last_mut().filter(|(_, to, same)| *to == minute && *same == weight) {
+            match runs.last_mut().filter(|(_, to, same)| *to == minute && same.to_bits() == weight.to_bits())
+            {
                 Some((_, to, _)) => *to = minute + 1,
                 None => runs.push((minute, minute + 1, weight)),
             }
