@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use haggle::config::{self, BillOn, Loaded, NoBid, SETTINGS, SettingsLayer, explain};
-use haggle_domain::Tag;
+use haggle_domain::{Control, Pacing, Tag};
 use haggle_openrtb::UserId;
 use proptest::prelude::*;
 use tempfile::TempDir;
