@@ -16,6 +16,7 @@ pub mod load;
 pub mod metrics;
 pub mod model;
 pub mod ope;
+mod page;
 pub mod price;
 pub mod privacy;
 pub mod replay;

@@ -115,6 +115,12 @@ metrics! {
     /// What clicks, orders or revenue cost on average ÷ what the goal asks for, what is still expected included; 0 before anything
     /// was spent, or without such a goal.
     GoalCostRatio = Gauge "haggle_goal_cost_ratio" ["campaign"];
+    /// The share of the auctions that pacing lets it take.
+    PacingTaken = Gauge "haggle_pacing_taken" ["campaign"];
+    /// What the plan had it spend by its last tick, counted as haggle_spend_micros is.
+    PlannedSpendMicros = Gauge "haggle_planned_spend_micros" ["campaign"];
+    /// How a campaign's spend is spread over the day, and what keeps it to that; always 1.
+    PacingInfo = Gauge "haggle_pacing_info" ["campaign", "curve", "control"];
     /// Bids of all campaigns, those without series of their own too.
     AccountBids = Counter "haggle_account_bids_total" [];
     /// Auctions that all campaigns have won.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use haggle::config::{self, BillOn, Loaded, NoBid, SETTINGS, SettingsLayer, explain};
-use haggle_domain::Tag;
+use haggle_domain::{Control, Pacing, Tag};
 use haggle_openrtb::UserId;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -156,12 +156,71 @@ fn every_goal_can_be_set() {
 }
 
 #[test]
+fn pacing_is_a_curve_and_a_control() {
+    let mut hours = [1; 24];
+    hours[20] = 1_000;
+    for (written, pacing, control) in [
+        ("\"asap\"", Pacing::Asap, Control::Dual),
+        ("\"ahead\"", Pacing::Ahead, Control::Dual),
+        ("{ control = \"throttle\" }", Pacing::Even, Control::Throttle),
+        ("{ curve = \"traffic\", control = \"pid\" }", Pacing::Traffic, Control::Pid),
+        (
+            "{ curve = [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1000,1,1,1] }",
+            Pacing::Hours(hours),
+            Control::Dual,
+        ),
+    ] {
+        let text = GOOD.replace("pacing = \"even\"", &format!("pacing = {written}"));
+        let loaded = load(SERVER, &[&text]).unwrap();
+        let campaign = &loaded.campaigns[0];
+        assert_eq!((campaign.pacing, campaign.control), (pacing, control), "{written}");
+    }
+}
+
+#[test]
 fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
     // What is changed, into what, the key that is named, and what the message says.
     let mistakes = [
         ("name =", "naem =", "naem", "unknown key; did you mean name?"),
         ("pacing = \"even\"", "colour = 1", "colour", "unknown key; the keys here are id, name"),
-        ("pacing = \"even\"", "pacing = \"slow\"", "pacing", "\"slow\" is none of \"even\", \"asap\""),
+        (
+            "pacing = \"even\"",
+            "pacing = \"slow\"",
+            "pacing",
+            "\"slow\" is none of \"even\", \"asap\", \"ahead\", \"traffic\"",
+        ),
+        ("pacing = \"even\"", "pacing = 3", "pacing", "must be a text in quotes"),
+        (
+            "pacing = \"even\"",
+            "pacing = { shape = \"even\" }",
+            "pacing.shape",
+            "unknown key; the keys here are curve",
+        ),
+        (
+            "pacing = \"even\"",
+            "pacing = { control = \"brake\" }",
+            "pacing.control",
+            "\"brake\" is none of \"dual\", \"pid\", \"throttle\"",
+        ),
+        (
+            "pacing = \"even\"",
+            "pacing = { curve = \"asap\", control = \"pid\" }",
+            "pacing.control",
+            "has nothing to do where all is spent as soon as possible",
+        ),
+        ("pacing = \"even\"", "pacing = { curve = [1, 2] }", "pacing.curve", "has 2 numbers, must have 24"),
+        (
+            "pacing = \"even\"",
+            "pacing = { curve = [1, -2] }",
+            "pacing.curve[1]",
+            "is -2, must be a whole number from 0 to 1000",
+        ),
+        (
+            "pacing = \"even\"",
+            "pacing = { curve = [0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0] }",
+            "pacing.curve",
+            "gives no hour any money",
+        ),
         (
             "daily = \"40.00\"",
             "daily = \"-40.00\"",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use haggle_domain::{BidId, Event, Micros, Tag, Timestamp};
 use haggle_strategies::explore::ArmCounts;
+use haggle_strategies::pacing::Traffic;
 use minicbor::{Decode, Encode};
 
 use crate::averages::{Averages, Kind};
@@ -46,6 +47,10 @@ pub struct Stats {
     /// How many bids were billed or lost.
     #[n(9)]
     pub resolutions: u64,
+    /// What bids had reserved of which no notice came.
+    #[n(10)]
+    #[cbor(default)]
+    pub expired: Micros,
 }
 
 /// What bids above what predictions say have cost.
@@ -124,6 +129,10 @@ pub struct Books {
     #[n(12)]
     #[cbor(default)]
     noted: (u64, Micros),
+    /// How requests come, of a campaign that spends as they do.
+    #[n(13)]
+    #[cbor(default)]
+    pub traffic: Option<Box<Traffic>>,
 }
 
 impl Books {
@@ -144,7 +153,11 @@ impl Books {
                 seen.counted = *bids > 0;
                 self.stats.bids += u64::from(*bids);
             }
-            Event::LeaseExpired { lease, .. } => {
+            Event::Traffic { hour, imps } => {
+                self.traffic.get_or_insert_default().observe(usize::from(*hour), *imps);
+            }
+            Event::LeaseExpired { lease, amount } => {
+                self.stats.expired += *amount;
                 if let Some(seen) = self.seen.remove(lease)
                     && !seen.counted
                 {
@@ -292,11 +305,23 @@ impl Books {
             .sum()
     }
 
-    /// The share of reserved money that is spent in the end, as seen so far; a half before anything was seen.
-    pub fn spent_share(&self) -> f64 {
-        // The prior weighs as much as ten cents of reservations.
+    /// What the open bids of the current day are expected to be billed, where `free` is what the open lease `open` still has for
+    /// bids. Of a lease's money a part is resolved in the end, as seen so far: where exchanges tell nothing of bids that lost, little is
+    /// to be expected of a lease most of whose bids must have been billed by now.
+    pub fn expected(&self, open: u32, free: Micros) -> Micros {
+        // Each prior weighs as much as ten cents of reservations: that all is resolved, and that half of that is billed.
         const PRIOR: f64 = 0.1;
-        (self.stats.billed.to_f64() + PRIOR / 2.0) / (self.stats.resolved.to_f64() + PRIOR)
+        let Stats { billed, resolved, expired, .. } = &self.stats;
+        let (billed, resolved, expired) = (billed.to_f64(), resolved.to_f64(), expired.to_f64());
+        let resolves = (resolved + PRIOR) / (resolved + expired + PRIOR);
+        let today = self.ledger.leases().filter(|(_, book)| self.ledger.day() == Some(book.day()));
+        let to_come = today.map(|(number, book)| {
+            let free = if number == open { free } else { Micros::ZERO };
+            let taken = book.held().minus_or_zero(free) + book.resolved();
+            (taken.to_f64() * resolves - book.resolved().to_f64()).max(0.0)
+        });
+        let to_come: f64 = to_come.sum();
+        Micros((to_come * (billed + PRIOR / 2.0) / (resolved + PRIOR) * 1e6) as i64)
     }
 
     /// What a bid reserves on average, as seen so far.
@@ -393,6 +418,49 @@ mod tests {
         let books: Books = minicbor::decode(&minicbor::to_vec(&before).unwrap()).unwrap();
         assert!(books.paused && books.averages.is_none() && books.counts_for(&[Tag(1)]));
         assert_eq!(books.order_value(Micros::from_units(70)), Micros(30_400_000), "earlier orders count");
+    }
+
+    #[test]
+    fn what_open_bids_will_cost_follows_what_became_of_others() {
+        let mut books = Books::default();
+        let at = Timestamp(0);
+        let units = Micros::from_units;
+        let granted = |lease| Event::LeaseGranted { lease, amount: units(100), expires_at: Timestamp(5) };
+        let bid = |lease, number| BidId { campaign: CampaignKey(1), lease, number };
+        let billed = |bid| Event::Billed {
+            bid,
+            reserved: units(10),
+            charged: units(5),
+            capped: false,
+            explored: false,
+        };
+        let is = |books: &Books, open, free, expected: f64| {
+            let found = books.expected(open, units(free)).to_f64();
+            // What has come of a lease itself moves what is thought of all.
+            assert!((found - expected).abs() < 1.0, "{found} is not {expected}");
+        };
+        books.apply(&Event::BudgetOpened { day: 0, amount: units(1_000) }, at).unwrap();
+        books.apply(&granted(0), at).unwrap();
+        is(&books, 0, 40, 30.0);
+        // Of twenty units that a bid takes one is billed, at half of what it reserved; nothing is told of the others.
+        for lease in 0..5 {
+            if lease > 0 {
+                books.apply(&granted(lease), at).unwrap();
+            }
+            (0..2).for_each(|number| books.apply(&billed(bid(lease, number)), at).unwrap());
+            books.apply(&Event::LeaseReturned { lease, amount: units(60), bids: 4 }, at).unwrap();
+            books.apply(&Event::LeaseExpired { lease, amount: units(20) }, at).unwrap();
+        }
+        books.apply(&granted(5), at).unwrap();
+        is(&books, 5, 60, 10.0);
+        books.apply(&billed(bid(5, 0)), at).unwrap();
+        is(&books, 5, 60, 5.0);
+        books.apply(&billed(bid(5, 1)), at).unwrap();
+        is(&books, 5, 60, 0.0);
+        // Another day's bids are another day's spend.
+        books.apply(&Event::BudgetOpened { day: 1, amount: Micros::ZERO }, at).unwrap();
+        books.apply(&granted(6), at).unwrap();
+        is(&books, 6, 0, 27.3);
     }
 
     #[test]

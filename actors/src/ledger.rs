@@ -110,6 +110,11 @@ impl LeaseBook {
         self.granted - self.returned - self.resolved
     }
 
+    /// What its resolved bids had reserved.
+    pub fn resolved(&self) -> Micros {
+        self.resolved
+    }
+
     /// When its reservations end.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -218,6 +223,7 @@ impl Ledger {
             | Event::Paused { .. }
             | Event::Steered { .. }
             | Event::Creatives { .. }
+            | Event::Traffic { .. }
             | Event::Bid { .. }
             | Event::Won { .. }
             | Event::Impression { .. }

@@ -38,6 +38,8 @@ pub struct Campaign {
     pub flight: Flight,
     /// How spend is spread over the day.
     pub pacing: Pacing,
+    /// What keeps spend to that.
+    pub control: Control,
     /// The advertiser's time zone: its days begin at its midnight.
     pub zone: Zone,
     /// Hours of the week in which it bids; empty means all.
@@ -72,6 +74,7 @@ impl Campaign {
             budget: Budget { daily: None, total: Some(Micros::ZERO) },
             flight: Flight { start: over, end: over },
             pacing: Pacing::default(),
+            control: Control::default(),
             zone: Zone::default(),
             dayparts: Vec::new(),
             targeting: Targeting::default(),
@@ -201,12 +204,54 @@ impl Flight {
     }
 }
 
-/// How spend is spread over a day.
+/// How spend is spread over a day: its curve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pacing {
-    /// In proportion to the hours of the day in which the campaign may bid.
+    /// In proportion to the time of the day in which the campaign may bid.
     #[default]
     Even,
     /// As soon as possible.
     Asap,
+    /// Sooner than evenly: one and a half times as fast at first and half as fast in the end, so that 62.5 % is spent by the middle.
+    Ahead,
+    /// By the weights of the hours of the advertiser's day, from midnight on. At least one is above 0.
+    Hours([u16; 24]),
+    /// As the requests come that it could bid on, by what it has seen of them.
+    Traffic,
+}
+
+impl Pacing {
+    /// What the configuration calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Even => "even",
+            Self::Asap => "asap",
+            Self::Ahead => "ahead",
+            Self::Hours(_) => "hours",
+            Self::Traffic => "traffic",
+        }
+    }
+}
+
+/// What keeps spend to its curve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// Bids are scaled by the price of money, which is learned as the dual of the budget.
+    #[default]
+    Dual,
+    /// Bids are scaled by a PID controller.
+    Pid,
+    /// Bids stay as they are; a share of the auctions is taken.
+    Throttle,
+}
+
+impl Control {
+    /// What the configuration calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dual => "dual",
+            Self::Pid => "pid",
+            Self::Throttle => "throttle",
+        }
+    }
 }

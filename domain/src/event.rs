@@ -195,6 +195,16 @@ pub enum Event {
         #[n(0)]
         tags: Vec<Tag>,
     },
+    /// An hour is over of a campaign that spends as requests come.
+    #[n(35)]
+    Traffic {
+        /// Which of the advertiser's week; 0 is Monday's first.
+        #[n(0)]
+        hour: u8,
+        /// How many imps it could have bid on, had it been watched from its beginning to its end.
+        #[n(1)]
+        imps: u64,
+    },
 
     /// What the campaign's bids are multiplied by from here on, so that its averages hold.
     #[n(34)]

@@ -25,7 +25,7 @@ pub mod terms;
 pub mod time;
 
 pub use basis::{Basis, BasisSource};
-pub use campaign::{Budget, Campaign, Category, Flight, Goal, Limits, Pacing, ReturnLimit};
+pub use campaign::{Budget, Campaign, Category, Control, Flight, Goal, Limits, Pacing, ReturnLimit};
 pub use codes::Codes;
 pub use creative::{Ad, Creative, Format, Media, MediaFile, NativeAd, NativeImage, Stream, Verification};
 pub use draw::Draw;

@@ -83,7 +83,7 @@ reasons! {
     CampaignDown = "campaign_down" => 1,
     /// The budget is spent.
     BudgetExhausted = "budget_exhausted" => 0,
-    /// The budget's plan says: not yet.
+    /// The budget's plan says: not yet, or this auction is one that throttling leaves out.
     Pacing = "pacing" => 0,
     /// The campaign is paused.
     Paused = "paused" => 0,

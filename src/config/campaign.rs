@@ -2,7 +2,7 @@
 
 use haggle_domain::time::Zone;
 use haggle_domain::{
-    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Limits, Micros, Pacing, Tag, Timestamp,
+    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Limits, Micros, Tag, Timestamp,
 };
 use toml::de::DeValue;
 
@@ -11,7 +11,7 @@ use super::document::{Document, Node, Table};
 use super::error::Source;
 use super::predicates::Names;
 use super::words::{category, identifier, label, language, money, word};
-use super::{creative, dayparts, explore, frequency, goal, predicates};
+use super::{creative, dayparts, explore, frequency, goal, pacing, predicates};
 
 /// A campaign, and its targeting as a person would say it.
 pub(super) struct Read {
@@ -50,9 +50,7 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         .map_or(Some(String::new()), |node| node.read(language).map(|code| code.to_ascii_lowercase()));
     let deals = root.get("deals").map_or(Some(Vec::new()), |node| deals(&node));
     let zone = root.get("timezone").map_or(Some(Zone::default()), |node| node.read(time_zone));
-    let pacing = root.get("pacing").map_or(Some(Pacing::default()), |node| {
-        node.choice(&[("even", Pacing::Even), ("asap", Pacing::Asap)])
-    });
+    let pacing = root.get("pacing").map_or_else(|| Some(Default::default()), |node| pacing::read(&node));
     let max_bid = root.need("max_bid_cpm", "\"12.00\"").and_then(|node| money::<CpmMicros>(&node));
     let goal = root.need("goal", "{ cpc = { max = \"0.60\" } }").and_then(|node| goal::read(&node));
     let limits =
@@ -70,7 +68,7 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         .and_then(|node| creative::read_all(&node));
     root.finish();
 
-    let (id, (targeting, summary)) = (id?, targeting?);
+    let (id, (targeting, summary), (pacing, control)) = (id?, targeting?, pacing?);
     let campaign = Campaign {
         key: CampaignKey::of(&id),
         id,
@@ -84,7 +82,8 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         limits: limits?,
         budget: budget?,
         flight: flight?,
-        pacing: pacing?,
+        pacing,
+        control,
         zone: zone?,
         dayparts: dayparts?,
         targeting,

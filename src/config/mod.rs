@@ -19,6 +19,7 @@ mod flags;
 mod frequency;
 mod goal;
 mod knowledge;
+mod pacing;
 mod predicates;
 mod rates;
 mod settings;

@@ -3,28 +3,7 @@
 use std::fmt::Write;
 
 use super::report::{Curve, PerSecond, Quantiles, Report};
-
-const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 320.0;
-/// Room for the axes' texts.
-const LEFT: f64 = 64.0;
-const BOTTOM: f64 = 36.0;
-const TOP: f64 = 12.0;
-const RIGHT: f64 = 16.0;
-/// Lines in this order take these colours of the style sheet.
-const COLOURS: [&str; 4] = ["a", "b", "c", "d"];
-
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1c2024;--dim:#6b7280;--line:#d5d9de;--paper:#fff;--a:#0b62c4;--b:#c2410c;--c:#15803d;--d:#7c3aed}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6e8ea;--dim:#9aa3ad;--line:#3a4148;--paper:#15181b;--a:#6cb0ff;--b:#ff9a62;--c:#5fd08a;--d:#c09bff}}\
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:900px;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.2rem}h2{font-size:1rem;margin-top:2rem}\
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.15rem .8rem;text-align:right;border-bottom:1px solid var(--line)}\
-td:first-child,th:first-child{text-align:left;padding-left:0}\
-svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}\
-.grid{stroke:var(--line)}.axis{stroke:var(--dim)}path{fill:none;stroke-width:1.8}\
-.a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.d{stroke:var(--d)}\
-.key span{margin-right:1.2rem}.key svg{width:22px;height:8px;margin-right:.4rem}";
+use crate::page::{COLOURS, close, escape, head, key, level, line, moment, open};
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
@@ -36,22 +15,18 @@ pub(super) fn page(report: &Report) -> String {
 
 fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     let title = escape(&report.title());
-    write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>haggle load</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>\
-         <h1>{title}</h1>"
-    )?;
+    head("haggle load", out)?;
+    write!(out, "<h1>{title}</h1>")?;
     tables(report, out)?;
     out.push_str("<h2>Latency by percentile, ms</h2>");
-    key(report.curves.iter().filter(|curve| !curve.points.is_empty()).map(|curve| curve.name), out)?;
+    key(None, report.curves.iter().filter(|curve| !curve.points.is_empty()).map(|curve| curve.name), out)?;
     distribution(&report.curves, out)?;
     out.push_str("<h2>Answers a second</h2>");
     let course = |value: fn(&PerSecond) -> f64| -> Vec<f64> { report.per_second.iter().map(value).collect() };
     over_time(&course(|second| second.answered as f64), out)?;
     out.push_str("<h2>p99 of each second, ms</h2>");
     over_time(&course(|second| second.p99_ms), out)?;
-    out.push_str("</body></html>\n");
+    close(out);
     Ok(())
 }
 
@@ -91,65 +66,6 @@ fn tables(report: &Report, out: &mut String) -> std::fmt::Result {
         )?;
     }
     out.push_str("</table>");
-    Ok(())
-}
-
-fn key<'a>(names: impl Iterator<Item = &'a str>, out: &mut String) -> std::fmt::Result {
-    out.push_str("<p class=\"key\">");
-    for (name, colour) in names.zip(COLOURS) {
-        write!(
-            out,
-            "<span><svg viewBox=\"0 0 22 8\"><path class=\"{colour}\" d=\"M0 4H22\"/></svg>{name}</span>"
-        )?;
-    }
-    out.push_str("</p>");
-    Ok(())
-}
-
-/// Where a value between 0 and 1 lies on the paper.
-fn x(share: f64) -> f64 {
-    LEFT + share * (WIDTH - LEFT - RIGHT)
-}
-
-fn y(share: f64) -> f64 {
-    HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP)
-}
-
-fn open(out: &mut String) -> std::fmt::Result {
-    write!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">")
-}
-
-/// A text left of the vertical axis, with a line across.
-fn level(share: f64, text: &str, out: &mut String) -> std::fmt::Result {
-    let y = y(share);
-    write!(
-        out,
-        "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-         <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>",
-        WIDTH - RIGHT,
-        LEFT - 8.0,
-        y + 4.0
-    )
-}
-
-/// A text below the horizontal axis, with a line up.
-fn moment(share: f64, text: &str, out: &mut String) -> std::fmt::Result {
-    let x = x(share);
-    write!(
-        out,
-        "<line class=\"grid\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{:.1}\"/>\
-         <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
-        HEIGHT - BOTTOM,
-        HEIGHT - BOTTOM + 18.0
-    )
-}
-
-fn line(points: impl Iterator<Item = (f64, f64)>, colour: &str, out: &mut String) -> std::fmt::Result {
-    write!(out, "<path class=\"{colour}\" d=\"")?;
-    for (index, (across, up)) in points.enumerate() {
-        write!(out, "{}{:.1} {:.1}", if index == 0 { 'M' } else { 'L' }, x(across), y(up))?;
-    }
-    out.push_str("\"/>");
     Ok(())
 }
 
@@ -212,8 +128,4 @@ fn over_time(values: &[f64], out: &mut String) -> std::fmt::Result {
     )?;
     out.push_str("</svg>");
     Ok(())
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -41,11 +41,35 @@ pub struct CampaignMetrics {
     pub exploration_open: IntGauge,
     pub goal_multiplier: Gauge,
     pub goal_cost_ratio: Gauge,
+    pub pacing_taken: Gauge,
+    pub planned_spend_micros: IntGauge,
+    pacing_info: PacingInfo,
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
     /// By [`NoBidReason::index`] from [`FIRST`] on, and bids last.
     funnel: Vec<Counter>,
+}
+
+/// The one series of a campaign that says how it is paced: another one, when that changes.
+#[derive(Debug)]
+struct PacingInfo {
+    series: IntGaugeVec,
+    campaign: String,
+    said: Mutex<Option<(&'static str, &'static str)>>,
+}
+
+impl PacingInfo {
+    fn say(&self, curve: &'static str, control: &'static str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((curve, control)) =
+            said.replace((curve, control)).filter(|said| *said != (curve, control))
+        {
+            // It is there, since it was set.
+            let _ = self.series.remove_label_values(&[&self.campaign, curve, control]);
+        }
+        self.series.with_label_values(&[&self.campaign, curve, control]).set(1);
+    }
 }
 
 impl CampaignMetrics {
@@ -75,6 +99,9 @@ impl CampaignMetrics {
         self.exploration_open.set(i64::from(report.explores));
         self.goal_multiplier.set(report.goal_multiplier);
         self.goal_cost_ratio.set(report.held.iter().flatten().find_map(Held::cost_ratio).unwrap_or(0.0));
+        self.pacing_taken.set(report.taken);
+        self.planned_spend_micros.set(report.planned.0);
+        self.pacing_info.say(report.curve, report.control.as_str());
     }
 }
 
@@ -98,6 +125,9 @@ pub(super) struct Campaigns {
     explores: IntGaugeVec,
     goal_multiplier: GaugeVec,
     goal_cost: GaugeVec,
+    taken: GaugeVec,
+    planned: IntGaugeVec,
+    pacing: IntGaugeVec,
     restarts: IntCounterVec,
     breaker: IntGaugeVec,
     mailbox: IntCounterVec,
@@ -124,6 +154,9 @@ impl Campaigns {
             explores: maker.gauges(Metric::ExplorationOpen)?,
             goal_multiplier: maker.float_gauges(Metric::GoalMultiplier)?,
             goal_cost: maker.float_gauges(Metric::GoalCostRatio)?,
+            taken: maker.float_gauges(Metric::PacingTaken)?,
+            planned: maker.gauges(Metric::PlannedSpendMicros)?,
+            pacing: maker.gauges(Metric::PacingInfo)?,
             restarts: maker.counters(Metric::CampaignRestarts)?,
             breaker: maker.gauges(Metric::CampaignBreakerOpen)?,
             mailbox: maker.counters(Metric::MailboxFull)?,
@@ -168,6 +201,13 @@ impl Campaigns {
             exploration_open: self.explores.get_metric_with_label_values(label)?,
             goal_multiplier: self.goal_multiplier.get_metric_with_label_values(label)?,
             goal_cost_ratio: self.goal_cost.get_metric_with_label_values(label)?,
+            pacing_taken: self.taken.get_metric_with_label_values(label)?,
+            planned_spend_micros: self.planned.get_metric_with_label_values(label)?,
+            pacing_info: PacingInfo {
+                series: self.pacing.clone(),
+                campaign: id.to_owned(),
+                said: Mutex::default(),
+            },
             restarts: pick(&self.restarts, label)?,
             breaker_open: self.breaker.get_metric_with_label_values(label)?,
             mailbox_full: pick(&self.mailbox, label)?,

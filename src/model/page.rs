@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::report::{Point, TrainReport};
+use crate::page::escape;
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 320.0;
@@ -179,10 +180,6 @@ fn curves(report: &TrainReport, out: &mut String) -> std::fmt::Result {
     }
     out.push_str("</svg>");
     Ok(())
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -61,6 +61,9 @@ pub struct ReplayArgs {
     /// Chooses what the random strategies draw.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Write a page too, with what was spent by when beside the plan.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
     /// Write the report as JSON.
     #[arg(long)]
     pub json: bool,

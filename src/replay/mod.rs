@@ -2,11 +2,13 @@
 
 mod args;
 pub mod auction;
+mod course;
 pub mod history;
 mod ipinyou;
 mod journal;
 pub mod log;
 pub mod optimum;
+mod page;
 pub mod pairs;
 mod report;
 pub mod strategies;
@@ -19,9 +21,11 @@ use haggle_domain::{CpmMicros, Micros};
 
 pub use args::{Fraction, ReplayArgs};
 use auction::{Episodes, Rules, play};
+use course::Recorded;
 use history::{History, Train};
+use page::Courses;
 pub use report::{Line, Optimum, Report};
-use strategies::Setting;
+use strategies::{ENTRANTS, Setting};
 
 use crate::cli::print;
 use crate::exit::{Exit, ExitError};
@@ -35,7 +39,12 @@ use log::{FEN, Format, Log};
 /// That a file cannot be used, or that the replay was stopped.
 pub fn run(args: &ReplayArgs) -> Result<(), ExitError> {
     let (asked, json) = (args.clone(), args.json);
-    let report = watched(json, move |progress| replay(&asked, progress))?;
+    let (report, courses) = watched(json, move |progress| replay(&asked, progress))?;
+    if let Some(path) = &args.report {
+        std::fs::write(path, page::page(&report, &courses)).map_err(|error| {
+            ExitError::new(Exit::CannotCreate, format!("{} cannot be written: {error}", path.display()))
+        })?;
+    }
     if !json {
         return print(report.text());
     }
@@ -54,8 +63,8 @@ fn warn(log: &Log) {
     }
 }
 
-/// The report of a replay.
-fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
+/// The report of a replay, and who spent what by when.
+fn replay(args: &ReplayArgs, progress: &Progress) -> Result<(Report, Courses), ExitError> {
     let log = log::read(&args.log, args, progress)?;
     warn(&log);
     progress.check()?;
@@ -80,10 +89,13 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
     };
     let (budget, payoff) = (setting.episodes.total(log.rows.len()), setting.payoff);
     let best = optimum::optimum(&log.rows, budget);
+    let plan = course::plan(&setting.episodes, log.rows.len());
+    let mut courses = Courses { budget, plan, strategies: Vec::new() };
     let mut strategies = Vec::new();
-    for mut entrant in setting.entrants(&history, &mut pass)? {
-        let bought =
-            play(log.rows.iter(), &setting.episodes, &setting.rules, &mut *entrant.strategy, &mut pass)?;
+    for entrant in setting.entrants(&history, &mut pass)? {
+        let (mut strategy, course) = Recorded::new(entrant.strategy, log.rows.len());
+        let bought = play(log.rows.iter(), &setting.episodes, &setting.rules, &mut strategy, &mut pass)?;
+        courses.strategies.push((entrant.name, course::whole(&course)));
         strategies.push(Line::of(entrant.name, entrant.tuned_on, &bought, budget, best.value, payoff));
     }
     let episodes = setting.episodes.count(log.rows.len());
@@ -96,7 +108,7 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
                 .to_owned(),
         );
     }
-    Ok(Report {
+    let report = Report {
         log: name(&args.log),
         auctions: log.rows.len(),
         clicks: log.rows.iter().filter(|row| row.clicked).count() as u64,
@@ -114,11 +126,9 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
         strategies,
         notes,
         unit: log.format.unit(),
-    })
+    };
+    Ok((report, courses))
 }
-
-/// How many strategies there are.
-const ENTRANTS: usize = 10;
 
 /// What the bidder itself bids at most, where nothing is said.
 fn highest_bid(log: &Log) -> CpmMicros {

@@ -109,7 +109,7 @@ impl Optimum {
         let (fraction, spend) = (part(*expected_value, best), spend.to_string());
         writeln!(
             out,
-            "{name:<11}{impressions:>12}{clicks:>7}{expected_value:>10.3}{fraction:>11.4}{spend:>10}{:>10}{:>9}{:>10}  {with}",
+            "{name:<14}{impressions:>12}{clicks:>7}{expected_value:>10.3}{fraction:>11.4}{spend:>10}{:>10}{:>9}{:>10}  {with}",
             "–", "–", "–"
         )
     }
@@ -208,7 +208,7 @@ impl Report {
             out,
             "{log}: {auctions} auctions, {clicks} clicks; {auction} price, budget {budget}{in_episodes} (1/1000 {unit})\n"
         )?;
-        write!(out, "{:<11}", "")?;
+        write!(out, "{:<14}", "")?;
         for (name, width) in COLUMNS {
             match width {
                 0 => write!(out, "  {name}")?,
@@ -223,7 +223,7 @@ impl Report {
         for line in &self.strategies {
             writeln!(
                 out,
-                "{:<11}{:>12}{:>7}{:>10.3}{:>11.4}{:>10}{:>8.3} %{:>9}{:>10.2}  {}",
+                "{:<14}{:>12}{:>7}{:>10.3}{:>11.4}{:>10}{:>8.3} %{:>9}{:>10.2}  {}",
                 line.name,
                 line.impressions,
                 line.clicks,
@@ -281,11 +281,11 @@ mod tests {
         let wanted = "\
 a.log: 100 auctions, 7 clicks; second price, budget 1000 in 2 episodes (1/1000 fen)
 
-            impressions clicks  expected of optimum     spend overspend     eCPC    profit  tuned on
-optimum              40      5     4.000     1.0000      1000         –        –         –  known prices
-… episodes           40      5     3.500     0.8750      1000         –        –         –  known prices, in each episode
-linear               40      5     3.000     0.7500    1001.5   0.150 %     0.20      0.25  b.log
-ours                  0      0     0.000     0.0000         0   0.000 %        –      0.00  nothing
+               impressions clicks  expected of optimum     spend overspend     eCPC    profit  tuned on
+optimum                 40      5     4.000     1.0000      1000         –        –         –  known prices
+… episodes              40      5     3.500     0.8750      1000         –        –         –  known prices, in each episode
+linear                  40      5     3.000     0.7500    1001.5   0.150 %     0.20      0.25  b.log
+ours                     0      0     0.000     0.0000         0   0.000 %        –      0.00  nothing
 
 A click is paid with 0.25 fen. What this cannot tell:
 - prices stay what they were: rivals do not answer other bids

@@ -145,8 +145,12 @@ fn shown(handle: &CampaignHandle, catalog: &Catalog) -> Value {
         return json!({ "id": handle.id, "state": "starting", "funnel": funnel });
     };
     let now = if handle.is_retired() { "retired" } else { CampaignState::from(report.state).as_str() };
+    let pacing = json!({
+        "curve": report.curve, "control": report.control.as_str(), "planned_micros": report.planned,
+        "multiplier": report.multiplier, "taken": report.taken,
+    });
     json!({
-        "id": handle.id, "state": now, "multiplier": report.multiplier,
+        "id": handle.id, "state": now, "multiplier": report.multiplier, "pacing": pacing,
         "goal_multiplier": report.goal_multiplier,
         "averages": report.held.iter().flatten().map(average).collect::<Vec<_>>(),
         "budget_micros": report.budget, "spend_micros": report.settled, "reserved_micros": report.reserved,

@@ -83,6 +83,12 @@ impl Funnel {
 }
 
 impl FunnelCounts {
+    /// How many of those imps it could have bid on: it had all that they asked for, and what kept it from them, if anything, was
+    /// its own money, price or luck. Pacing does not change this.
+    pub fn chances(&self) -> u64 {
+        self.refused.iter().skip(NoBidReason::CampaignDown.index()).sum::<u64>() + self.explained_bids
+    }
+
     /// How many imps explained what became of it: all refusals and explained bids together.
     pub fn imps(&self) -> u64 {
         self.refused.iter().sum::<u64>() + self.explained_bids
@@ -106,5 +112,7 @@ mod tests {
         assert_eq!(counts.imps(), stages.len() as u64 + 2);
         assert_eq!((counts.explained_bids, counts.refused[NoBidReason::Pacing.index()]), (1, 2));
         assert_eq!(counts.refused[NoBidReason::NoCampaigns.index()], 0);
+        let before = stages.iter().filter(|reason| **reason < NoBidReason::CampaignDown).count() as u64;
+        assert_eq!(counts.chances(), counts.imps() - before);
     }
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use haggle_domain::{Campaign, CpmMicros, Micros, Timestamp};
+use haggle_domain::draw::Stream;
+use haggle_domain::{Campaign, CampaignKey, CpmMicros, Draw, Micros, Timestamp};
 
 use crate::bell::Bell;
 use crate::explore::{Arms, Drawn, Fitting, Shape, draw, shares};
@@ -52,6 +53,8 @@ pub struct CampaignLive {
 /// Creatives whose probabilities lie where everything else does that a bid reads: most campaigns have no more.
 const SHARES: usize = 8;
 
+const TWO_32: f64 = 4_294_967_296.0;
+
 /// What every bid reads, in one line of the cache.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -61,6 +64,8 @@ struct Controls {
     wanted: AtomicBool,
     /// There is money for bids above what the prediction says.
     explores: AtomicBool,
+    /// The share of the auctions that are taken, in 2⁻³²; `u32::MAX` for all of them.
+    taken: AtomicU32,
     /// Bits of an `f64` in 0..=[`MOST_MULTIPLIER`].
     multiplier: AtomicU64,
     order_value: AtomicI64,
@@ -79,6 +84,7 @@ impl CampaignLive {
                 state: AtomicU8::new(CampaignState::Down as u8),
                 wanted: AtomicBool::new(false),
                 explores: AtomicBool::new(false),
+                taken: AtomicU32::new(u32::MAX),
                 multiplier: AtomicU64::new(1.0f64.to_bits()),
                 order_value: AtomicI64::new(0),
                 hours: AtomicI64::new(i64::MIN),
@@ -245,6 +251,26 @@ impl CampaignLive {
         self.controls.multiplier.store(multiplier.to_bits(), Ordering::Relaxed);
     }
 
+    /// The share of the auctions that pacing lets it take, in 0..=1.
+    pub fn taken(&self) -> f64 {
+        match self.controls.taken.load(Ordering::Relaxed) {
+            u32::MAX => 1.0,
+            share => f64::from(share) / TWO_32,
+        }
+    }
+
+    /// Sets that share; clamped to 0..=1, NaN counts as 0.
+    pub fn set_taken(&self, share: f64) {
+        // The cast takes what is no number for 0, and 1 for the largest.
+        self.controls.taken.store((share * TWO_32) as u32, Ordering::Relaxed);
+    }
+
+    /// Whether pacing leaves this auction to others. The same for one imp and campaign, however often it is asked.
+    pub fn is_throttled(&self, draw: Draw, campaign: CampaignKey) -> bool {
+        let taken = self.controls.taken.load(Ordering::Relaxed);
+        taken != u32::MAX && (draw.bits(Stream::Throttle, campaign.0) >> 32) as u32 >= taken
+    }
+
     /// What an order brings on average.
     pub fn order_value(&self) -> Micros {
         Micros(self.controls.order_value.load(Ordering::Relaxed))
@@ -262,6 +288,29 @@ mod tests {
 
     use super::*;
     use crate::explore::ArmCounts;
+
+    #[test]
+    fn the_share_of_auctions_that_is_asked_for_is_taken() {
+        let live = CampaignLive::new(Arms::thompson(&[], &[]));
+        let key = CampaignKey::of("boots");
+        let taken =
+            || (0..20_000).filter(|at| !live.is_throttled(Draw::new(7, &at.to_string(), "1"), key)).count();
+        assert_eq!((taken(), live.taken()), (20_000, 1.0));
+        for (share, least, most) in
+            [(0.0, 0, 0), (0.001, 5, 40), (0.25, 4_800, 5_200), (0.999, 19_940, 19_999)]
+        {
+            live.set_taken(share);
+            assert!((least..=most).contains(&taken()), "{share}: {}", taken());
+            assert!((live.taken() - share).abs() < 1e-9, "{share}: {}", live.taken());
+        }
+        for share in [1.0, 7.0, f64::INFINITY] {
+            live.set_taken(share);
+            assert_eq!(taken(), 20_000);
+        }
+        live.set_taken(f64::NAN);
+        assert_eq!(taken(), 0);
+        assert!(size_of::<Controls>() == 64, "what every bid reads lies in one line of the cache");
+    }
 
     #[test]
     fn creatives_are_drawn_as_their_arms_say_be_they_few_or_many() {

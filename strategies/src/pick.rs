@@ -206,7 +206,8 @@ impl Walk<'_, '_> {
     /// after the other they would be waited for longer than they are scored.
     fn score(&mut self, kept: usize, scramble: u32) {
         let (catalog, scorer) = (&*self.judge.snapshot.catalog, &*self.judge.snapshot.scorer);
-        let Pool { waiting, scored, .. } = &mut self.ranking.pool;
+        let passed_over = &mut self.passed_over;
+        let Pool { waiting, scored, judged, .. } = &mut self.ranking.pool;
         let chosen = waiting.get(kept..).unwrap_or_default();
         let slots = || chosen.iter().map(|key| slot_of(*key, scramble) as usize);
         let mut read = 0;
@@ -219,10 +220,18 @@ impl Walk<'_, '_> {
         }
         black_box(read);
         scored.clear();
-        scored.extend(chosen.iter().map(|key| {
+        scored.extend(chosen.iter().filter_map(|key| {
             let slot = slot_of(*key, scramble);
             let card = catalog.card(slot as usize);
-            key_of(card.map_or(0, |card| self.judge.score(slot as usize, card)), slot, scramble)
+            if card.is_some_and(|card| card.live.is_throttled(self.judge.draw, card.key)) {
+                // It leaves its place to others, and may have to say why there is no bid.
+                *judged += 1;
+                if passed_over.len() < MOST_ASKED {
+                    passed_over.push(slot);
+                }
+                return None;
+            }
+            Some(key_of(card.map_or(0, |card| self.judge.score(slot as usize, card)), slot, scramble))
         }));
         scored.sort_unstable();
         waiting.truncate(kept);

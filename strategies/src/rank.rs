@@ -454,6 +454,8 @@ fn eligible(
     let chosen = drawn.and_then(|drawn| Some((drawn, card.fit(usize::from(drawn.creative), opportunity)?)));
     let chosen = chosen.ok_or(NoBidReason::CreativeMismatch)?;
     match live.state() {
+        // Of those that share the auctions with others, before anything is scored.
+        CampaignState::Active if live.is_throttled(draw, card.key) => Err(NoBidReason::Pacing),
         CampaignState::Active => Ok(chosen),
         CampaignState::Down => Err(NoBidReason::CampaignDown),
         CampaignState::Exhausted => Err(NoBidReason::BudgetExhausted),

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use haggle_domain::{Campaign, Decision, Event, Goal, Micros, Pacing, Tag, Timestamp};
 use haggle_strategies::explore::{ArmCounts, Shape};
-use haggle_strategies::pacing::{DayPlan, Pacer};
+use haggle_strategies::pacing::{DayPlan, Pacer, Traffic};
 use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
 
 use super::exploration::Exploration;
 use super::message::{Notice, Outcome};
 use super::report::CampaignReport;
 use super::steer;
+use super::watch::Watch;
 use crate::books::Books;
 use crate::ledger::{Resolution, Violation};
 
@@ -74,6 +75,10 @@ pub struct CampaignMachine {
     books: Books,
     pacer: Pacer,
     plan: DayPlan,
+    /// What it had planned to spend by the last tick, from its beginning.
+    planned: Micros,
+    /// Counts what it could have bid on, where it spends as requests come.
+    watch: Option<Box<Watch>>,
     /// The lease that bids take from, or will once its grant is durable; closed if there is none.
     lease: Arc<Lease>,
     /// When it stops taking bids.
@@ -108,16 +113,18 @@ impl CampaignMachine {
         now: Timestamp,
         effects: &mut Effects,
     ) -> Self {
-        let plan = DayPlan::of(&campaign, now);
+        let plan = plan(&campaign, now, &books);
         let mut machine = Self {
             lease: live.lease.load_full(),
             exploration: Exploration::new(&books.ledger, now),
+            pacer: Pacer::new(campaign.control),
             campaign,
             live,
             settings,
             books,
-            pacer: Pacer::default(),
             plan,
+            planned: Micros::ZERO,
+            watch: None,
             rotate_at: now,
             lapsed: false,
             short: false,
@@ -148,14 +155,25 @@ impl CampaignMachine {
             machine.record(Event::LeaseReturned { lease, amount, bids }, now, effects);
         }
         machine.lease.close();
+        machine.catch_up(now);
         machine.publish();
         machine
     }
 
     /// Goes on under another definition: with the same money, counts and leases, and from now on with its budget.
     pub fn redefine(&mut self, campaign: Arc<Campaign>, now: Timestamp, effects: &mut Effects) {
-        self.plan = DayPlan::of(&campaign, now);
+        let before = self.days_budget();
+        if self.pacer.control() != campaign.control {
+            self.pacer = Pacer::new(campaign.control);
+        }
+        self.plan = plan(&campaign, now, &self.books);
         self.campaign = campaign;
+        if self.days_budget() == before {
+            self.catch_up(now);
+        } else {
+            // What is left of the new budget is for what is left of the day, however much of the old one is spent.
+            self.plan.begin_at(now, self.spent());
+        }
         self.note_creatives(now, effects);
         self.publish_arms();
         // A smaller budget holds for what is in the purse, too: the lease is taken back and the next one is cut to it.
@@ -167,6 +185,7 @@ impl CampaignMachine {
     pub fn pause(&mut self, paused: bool, now: Timestamp, effects: &mut Effects) {
         if self.books.paused != paused {
             self.record(Event::Paused { paused }, now, effects);
+            self.catch_up(now);
         }
         self.lapsed = false;
         self.tick(now, effects);
@@ -265,6 +284,7 @@ impl CampaignMachine {
             self.books.forget(now, self.settings.click_expiry, self.settings.conversion_window);
         }
         self.adjust_budget(now, effects);
+        self.watch(now, effects);
         self.pace(now, effects);
         self.grant(now, effects);
         let (spent, day) = (self.books.explored(), self.days_budget());
@@ -292,12 +312,15 @@ impl CampaignMachine {
             by(now + self.settings.lease_duration);
         }
         if self.runs(now) {
-            if self.campaign.pacing == Pacing::Even && !self.pacer.is_settled() {
+            if self.campaign.pacing != Pacing::Asap && !self.pacer.is_settled() {
                 by(now + PACING_STEP);
             }
             if steer::multiplier(&self.campaign, &self.books) < 1.0 {
                 // Bids that win nothing any more teach nothing: time alone brings them back.
                 by(now + steer::EVERY);
+            }
+            if let Some(watch) = &self.watch {
+                by(watch.until());
             }
             if self.short {
                 by(self.affordable(now));
@@ -310,7 +333,7 @@ impl CampaignMachine {
     fn affordable(&self, now: Timestamp) -> Timestamp {
         let (budget, out) = (self.days_budget(), self.out());
         let waits = PLAN_STEPS.into_iter().find(|step| {
-            let allowance = Pacer::allowance(self.campaign.pacing, now + *step, &self.plan, budget);
+            let allowance = self.plan.allowance(now + *step, budget);
             allowance.minus_or_zero(out) < self.least()
         });
         waits.map_or(now, |step| now + step)
@@ -346,7 +369,11 @@ impl CampaignMachine {
             reserved: ledger.leased() - available,
             available,
             unleased: ledger.unleased(),
+            curve: self.campaign.pacing.as_str(),
+            control: self.campaign.control,
+            planned: self.planned,
             multiplier: self.pacer.multiplier(self.campaign.pacing),
+            taken: self.live.taken(),
             goal_multiplier: steer::multiplier(&self.campaign, &self.books),
             held: steer::held(&self.campaign, &self.books, self.now),
             state: self.live.state(),
@@ -435,7 +462,7 @@ impl CampaignMachine {
     fn open_day(&mut self, now: Timestamp, effects: &mut Effects) {
         let day = self.campaign.zone.local(now).day;
         if now >= self.plan.end() {
-            self.plan = DayPlan::of(&self.campaign, now);
+            self.plan = plan(&self.campaign, now, &self.books);
         }
         // A clock that was set back brings no day, and no day's money, a second time.
         if self.books.ledger.day().is_some_and(|known| known >= day) {
@@ -452,6 +479,8 @@ impl CampaignMachine {
         }
         self.record(Event::BudgetOpened { day, amount: Micros::ZERO }, now, effects);
         self.pacer.begin_day();
+        // A campaign that was not there when the day began has only what is left of it.
+        self.catch_up(now);
     }
 
     /// Makes today's money what the configuration says: the daily budget, within what the total one leaves.
@@ -489,19 +518,52 @@ impl CampaignMachine {
     }
 
     fn pace(&mut self, now: Timestamp, effects: &mut Effects) {
-        let spent = self.books.ledger.settled_today();
         let budget = self.days_budget();
         let held_back = self.short && self.in_lease() < self.least();
-        self.pacer.tick(now, &self.plan, spent, budget, held_back);
+        self.pacer.tick(now, &self.plan, self.spent(), budget, held_back);
         let pacing = self.pacer.multiplier(self.campaign.pacing);
         if let Some(step) = steer::step(&self.campaign, &self.books, pacing, now) {
             self.steer(step, now, effects);
         }
         self.live.set_multiplier(pacing * steer::multiplier(&self.campaign, &self.books));
+        self.live.set_taken(self.pacer.taken(self.campaign.pacing));
+        let ledger = &self.books.ledger;
+        self.planned = (ledger.settled() - ledger.settled_today()).saturating_add(self.plan.due(now, budget));
     }
 
     fn steer(&mut self, step: steer::Step, now: Timestamp, effects: &mut Effects) {
         self.record(Event::Steered { goal: step.goal, total: step.total, aim: step.aim }, now, effects);
+    }
+
+    /// Counts the hour's chances, where it spends as they come.
+    fn watch(&mut self, now: Timestamp, effects: &mut Effects) {
+        if self.campaign.pacing != Pacing::Traffic {
+            self.watch = None;
+            return;
+        }
+        let (local, chances) = (self.campaign.zone.local(now), self.live.funnel.read().chances());
+        let hour = self
+            .watch
+            .get_or_insert_with(|| Box::new(Watch::begin(now, local, chances)))
+            .turn(now, local, chances);
+        if let Some((hour, imps)) = hour {
+            self.record(Event::Traffic { hour, imps }, now, effects);
+        }
+    }
+
+    /// Has the plan count from now on, where less is spent than it had planned: what was not possible before is no reason to spend it
+    /// at once.
+    fn catch_up(&mut self, now: Timestamp) {
+        let spent = self.spent();
+        if spent < self.plan.due(now, self.days_budget()) {
+            self.plan.begin_at(now, spent);
+        }
+    }
+
+    /// What is spent today, and what the open bids of today are expected to cost: bills may come minutes later.
+    fn spent(&self) -> Micros {
+        let expected = self.books.expected(self.lease.number(), self.in_lease());
+        self.books.ledger.settled_today() + expected
     }
 
     /// The least money that is worth bidding with: what a bid takes on average, or before that is known, a tenth of
@@ -537,7 +599,7 @@ impl CampaignMachine {
             return;
         }
         let out = self.out();
-        let allowance = Pacer::allowance(self.campaign.pacing, now, &self.plan, budget);
+        let allowance = self.plan.allowance(now, budget);
         let unleased = self.books.ledger.unleased();
         let amount = purse.minus_or_zero(available).min(allowance.minus_or_zero(out)).min(unleased);
         if amount < self.least().min(unleased) || amount <= Micros::ZERO {
@@ -566,10 +628,7 @@ impl CampaignMachine {
 
     /// What is spent today, is expected to be spent from what is reserved, or can be taken by bids.
     fn out(&self) -> Micros {
-        let available = self.in_lease();
-        let reserved = self.books.ledger.leased() - available;
-        let expected = Micros((reserved.to_f64() * self.books.spent_share() * 1e6) as i64);
-        self.books.ledger.settled_today() + expected + available
+        self.spent() + self.in_lease()
     }
 
     fn publish(&mut self) {
@@ -600,5 +659,13 @@ impl CampaignMachine {
         let shapes: Vec<Shape> = self.campaign.creatives.iter().map(Shape::of).collect();
         self.live.set_arms(Arms::of(&self.campaign.explore, &shapes, &self.books.stats.arms));
         self.published_arms = self.books.stats.arms.as_slice().into();
+    }
+}
+
+/// The plan of the day that holds `now`.
+fn plan(campaign: &Campaign, now: Timestamp, books: &Books) -> DayPlan {
+    match &books.traffic {
+        Some(traffic) => DayPlan::by(campaign, now, traffic),
+        None => DayPlan::by(campaign, now, &Traffic::default()),
     }
 }

@@ -7,6 +7,7 @@ mod message;
 mod recovery;
 mod report;
 mod steer;
+mod watch;
 mod wheel;
 
 pub use actor::{

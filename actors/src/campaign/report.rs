@@ -1,6 +1,6 @@
 //! What a campaign's actor shows to metrics, the live view and tests, published whenever something of it has changed.
 
-use haggle_domain::Micros;
+use haggle_domain::{Control, Micros};
 use haggle_strategies::CampaignState;
 
 use super::steer::Held;
@@ -25,6 +25,14 @@ pub struct CampaignReport {
     pub goal_multiplier: f64,
     /// Those averages, the goal's first.
     pub held: [Option<Held>; 4],
+    /// How its spend is spread over the day, as the configuration calls it.
+    pub curve: &'static str,
+    /// What keeps it to that.
+    pub control: Control,
+    /// What the plan had it spend by its last tick, counted as `settled` is.
+    pub planned: Micros,
+    /// The share of the auctions that it takes.
+    pub taken: f64,
     /// Whether it may bid.
     pub state: CampaignState,
     /// How many bids it made.

@@ -125,6 +125,7 @@ mod tests {
             }),
             proptest::collection::vec(any::<u64>().prop_map(Tag), 0..5)
                 .prop_map(|tags| Event::Creatives { tags }),
+            any::<(u8, u64)>().prop_map(|(hour, imps)| Event::Traffic { hour, imps }),
             (any::<i32>(), amount()).prop_map(|(day, amount)| Event::BudgetOpened { day, amount }),
             amount().prop_map(|amount| Event::BudgetLapsed { amount }),
             (any::<u32>(), amount(), any::<i64>()).prop_map(|(lease, amount, at)| Event::LeaseGranted {

@@ -10,7 +10,7 @@ mod slots;
 mod throttling;
 mod truthful;
 
-use haggle_domain::{CpmMicros, Micros};
+use haggle_domain::{Control, CpmMicros, Micros};
 
 use super::auction::{Auction, Episodes, Rules, Strategy};
 use super::history::{History, Objective};
@@ -27,6 +27,9 @@ use truthful::Truthful;
 
 /// What is said of a strategy that was tuned on nothing.
 pub const NOTHING: &str = "nothing";
+
+/// How many take part.
+pub const ENTRANTS: usize = 12;
 
 /// Somebody who takes part.
 pub struct Entrant {
@@ -106,9 +109,9 @@ impl Setting {
         let ortb = ortb(best(ortb::parameters(), Objective::Clicks, &ortb)?);
         let sam1 = linear(best(linear::for_profit(), profit, &linear)?);
         let truthful = |click| Box::new(Truthful { click });
-        let ours = Ours::new(self.click, self.max_bid, self.rules.auction, self.episodes);
+        let ours = |control| Box::new(Ours::new(self, control));
         let (rows, totals) = (history.rows_from.as_str(), history.totals_from.as_str());
-        let entrants: [(_, &str, Box<dyn Strategy>); 10] = [
+        let entrants: [(_, &str, Box<dyn Strategy>); ENTRANTS] = [
             ("constant", rows, constant),
             ("random", rows, random),
             ("truthful", totals, truthful(self.payoff)),
@@ -118,7 +121,9 @@ impl Setting {
             ("sam1", rows, sam1),
             ("pid", totals, Box::new(Pid::new(click))),
             ("throttling", totals, Box::new(Throttling::new(click, seed))),
-            ("ours", NOTHING, Box::new(ours)),
+            ("ours", NOTHING, ours(Control::Dual)),
+            ("ours/pid", NOTHING, ours(Control::Pid)),
+            ("ours/throttle", NOTHING, ours(Control::Throttle)),
         ];
         let entrant = |(name, tuned_on, strategy): (_, &str, _)| Entrant {
             name,

@@ -4,13 +4,16 @@
 
 use std::time::Duration;
 
+use haggle_domain::draw::Stream;
 use haggle_domain::{
-    AuctionType, Budget, Campaign, CpmMicros, ExchangeKey, Flight, Goal, Micros, Pacing, Timestamp,
+    AuctionType, Budget, Campaign, Control, CpmMicros, Draw, ExchangeKey, Flight, Goal, Micros, Pacing,
+    Timestamp,
 };
 use haggle_learning::Prediction;
 use haggle_strategies::pacing::{DayPlan, Pacer};
 use haggle_strategies::{Market, pricing};
 
+use super::Setting;
 use crate::replay::auction::{Auction, Episodes, Seen, Strategy, cost};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -28,6 +31,7 @@ pub(super) struct Ours {
     exchange: ExchangeKey,
     told: u32,
     episodes: Episodes,
+    seed: u64,
     /// The day's start, and its auctions so far.
     day: Timestamp,
     passed: u64,
@@ -38,29 +42,32 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    /// A campaign for clicks of up to `click` each, at bids of up to `max_bid`.
-    pub(super) fn new(click: Micros, max_bid: CpmMicros, auction: Auction, episodes: Episodes) -> Self {
+    /// A campaign for clicks of up to the setting's price each, at bids of up to its highest.
+    pub(super) fn new(setting: &Setting, control: Control) -> Self {
+        let Setting { click, max_bid, episodes, seed, .. } = *setting;
         // Of all that a campaign is, only its goal, its money and its time count here.
         let campaign = Campaign {
             goal: Goal::Cpc { max: click },
             budget: Budget { daily: Some(episodes.budget), total: None },
             flight: Flight { start: Timestamp(i64::MIN), end: Timestamp::MAX },
             pacing: Pacing::Even,
+            control,
             max_bid,
             ..Campaign::named("replay")
         };
         Self {
             plan: DayPlan::of(&campaign, Timestamp::default()),
             campaign,
-            auction: match auction {
+            auction: match setting.rules.auction {
                 Auction::First => AuctionType::First,
                 Auction::Second => AuctionType::SecondPlus,
             },
-            pacer: Pacer::default(),
+            pacer: Pacer::new(control),
             market: Market::default(),
             exchange: ExchangeKey::of("replay"),
             told: 0,
             episodes,
+            seed,
             day: Timestamp::default(),
             passed: 0,
             ticked: Timestamp::default(),
@@ -92,6 +99,14 @@ impl Strategy for Ours {
             self.held_back = false;
             self.ticked = now;
         }
+        let taken = self.pacer.taken(pacing);
+        if taken < 1.0 {
+            // As the bidder draws: a hash, here of the auction's number.
+            let draw = Draw::new(self.seed, &now.0.to_string(), "1");
+            if draw.uniform(Stream::Throttle, self.campaign.key.0) >= taken {
+                return None;
+            }
+        }
         let prediction = Prediction { click: ctr as f32, conversion: 0.0 };
         let value = pricing::value(&self.campaign.goal, &prediction, Micros::ZERO);
         let bid = pricing::bid(
@@ -102,7 +117,7 @@ impl Strategy for Ours {
             CpmMicros::ZERO,
             self.campaign.max_bid,
         );
-        let allowance = Pacer::allowance(pacing, now, &self.plan, budget);
+        let allowance = self.plan.allowance(now, budget);
         let out = self.spent.saturating_add(cost(bid));
         self.held_back |= out > allowance && out <= budget;
         (bid > CpmMicros::ZERO && out <= allowance.min(budget)).then_some(bid)
