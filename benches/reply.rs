@@ -61,6 +61,7 @@ async fn prepare(state: &State, bodies: &[String]) {
         min_to_win: Some(price),
         ceiling: CpmMicros::ZERO,
         exchange: ExchangeKey::of(EXCHANGE),
+        quote: Default::default(),
     });
     let events: Vec<Event> = behaviours.chain(losses).collect();
     for events in events.chunks(500) {

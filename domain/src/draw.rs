@@ -26,6 +26,8 @@ pub enum Stream {
     Explain = 6,
     /// Whether the imp adds to what campaigns are expected to bid.
     Observe = 7,
+    /// Whether the imp's prices are tried out, and by how much they are changed.
+    Price = 12,
 }
 
 /// SplitMix64's output function (Steele, Lea, Flood 2014): every input bit changes every output bit.

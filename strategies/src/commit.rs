@@ -200,6 +200,7 @@ impl Reservation {
             user: context.user.filter(|_| context.basis.allows(Basis::STORE)),
             features: lesson.to_vec(),
             terms,
+            quote: candidate.quote,
         }
     }
 }

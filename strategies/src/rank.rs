@@ -6,7 +6,8 @@ use std::cmp::Reverse;
 use haggle_domain::draw::Stream;
 use haggle_domain::fit::Fit;
 use haggle_domain::{
-    Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
+    AuctionType, Basis, Context, CpmMicros, Draw, Footing, Micros, NoBidReason, Opportunity, Profile,
+    Quantity, Quote, Segment, Tag, Terms, Timestamp,
 };
 use haggle_learning::{Prediction, RequestFeatures, request_features};
 
@@ -21,6 +22,7 @@ use crate::offer::{Offer, Worth, may_use, offer};
 use crate::pick::{Pool, pick};
 use crate::scorer::Request;
 use crate::targeting::Asked;
+use crate::trial::Trial;
 use crate::{pricing, safety, seats, targeting};
 
 /// A campaign that would bid.
@@ -48,6 +50,8 @@ pub struct Candidate {
     pub ceiling: CpmMicros,
     /// What that takes from its lease.
     pub cost: Micros,
+    /// How the price was found.
+    pub quote: Quote,
     /// Of a draw of its own for each imp and campaign.
     pub(crate) tie: u64,
 }
@@ -121,6 +125,9 @@ pub fn rank(
     ranking.lesson.clear();
     let features = request_features(context, opportunity, profile, now);
     let catalog = &*snapshot.catalog;
+    let segment = Segment::of(context.inventory, opportunity);
+    // Truthful bids ask nothing of the market.
+    let shades = context.auction == AuctionType::First || !opportunity.deals.is_empty();
     let judge = Judge {
         snapshot,
         asked,
@@ -128,7 +135,10 @@ pub fn rank(
         draw,
         features: &features,
         request: OnceCell::new(),
-        curve: snapshot.market.curve(context.exchange),
+        segment,
+        curve: if shades { snapshot.market.curve(context.exchange, segment) } else { None },
+        trial: (context.explore_prices > 0.0)
+            .then(|| Trial { share: context.explore_prices, uniform: draw.uniform(Stream::Price, 0) }),
         terms: Terms { rate: context.rate, quantity: opportunity.quantity },
         observes: draw.bits(Stream::Observe, 0).is_multiple_of(OBSERVED_ONE_IN),
     };
@@ -243,7 +253,9 @@ pub(crate) struct Judge<'a> {
     features: &'a RequestFeatures,
     /// What the model makes of them, once somebody is in question: at many imps nobody is.
     request: OnceCell<Request>,
+    segment: Segment,
     curve: Option<&'a WinCurve>,
+    trial: Option<Trial>,
     terms: Terms,
     /// Whether what campaigns would bid is noted in their seats.
     observes: bool,
@@ -281,7 +293,7 @@ impl Judge<'_> {
         let value = pricing::value(&card.goal, &prediction, live.order_value());
         let multiplier = live.multiplier();
         let (max_bid, auction) = (card.max_bid, self.asked.context.auction);
-        let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };
+        let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve, trial: self.trial };
         let made = offer(&card.entry, opportunity, fit, worth)?;
         let sent = sent(opportunity, made, self.terms);
         if sent <= CpmMicros::ZERO {
@@ -300,8 +312,21 @@ impl Judge<'_> {
             sent,
             ceiling,
             cost: ceiling.per_impression_rounded_up(),
+            quote: self.quote(made),
             tie: self.draw.bits(Stream::Tie, card.key.0),
         })
+    }
+}
+
+impl Judge<'_> {
+    /// What a bid's outcome will be told of its price.
+    fn quote(&self, made: Offer) -> Quote {
+        let footing = match made.deal {
+            Some(_) => Footing::Deal,
+            None if self.terms.quantity != Quantity::ONE => Footing::Unknown,
+            None => self.asked.context.auction.into(),
+        };
+        Quote { segment: self.segment, footing, propensity: made.propensity }
     }
 }
 

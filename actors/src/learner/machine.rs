@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use haggle_domain::{Event, Record, Timestamp};
 use haggle_learning::{Example, ExampleKind, Guest, JoinerSettings, LabelJoiner, Role, Trainer, ad_features};
-use haggle_strategies::{Catalog, Market};
+use haggle_strategies::{Catalog, Landscape, Market};
 use minicbor::{Decode, Encode};
 
+use super::outcome;
 use crate::audience::Audience;
 
 /// Users who did nothing and saw nothing for this long are forgotten.
@@ -20,7 +21,7 @@ pub struct LearnerMachine {
     audience: Arc<Audience>,
     trainer: Trainer,
     joiner: LabelJoiner,
-    market: Market,
+    landscape: Landscape,
     /// Records below are learned.
     learned: u64,
     /// Records below are in the profiles.
@@ -39,7 +40,7 @@ struct Saved {
     #[cbor(n(1), with = "minicbor::bytes")]
     joiner: Vec<u8>,
     #[n(2)]
-    market: Market,
+    landscape: Landscape,
     /// What was learned of models of archives; checkpoints of before there were any have none.
     #[cbor(n(3), with = "minicbor::bytes")]
     #[cbor(default)]
@@ -54,7 +55,7 @@ impl LearnerMachine {
             audience,
             trainer: Trainer::default(),
             joiner: LabelJoiner::new(settings),
-            market: Market::default(),
+            landscape: Landscape::default(),
             learned: 0,
             profiled: 0,
             noted: 0,
@@ -83,7 +84,7 @@ impl LearnerMachine {
         }
         self.joiner.restore(&saved.joiner).map_err(|error| error.to_string())?;
         self.trainer = trainer;
-        self.market = saved.market;
+        self.landscape = saved.landscape;
         self.learned = offset;
         Ok(())
     }
@@ -105,8 +106,8 @@ impl LearnerMachine {
         let (mut trainer, mut guests) = (Vec::new(), Vec::new());
         self.trainer.save(&mut trainer);
         self.trainer.save_guests(&mut guests);
-        let (joiner, market) = (self.joiner.save(), self.market.clone());
-        let saved = Saved { trainer, joiner, market, guests };
+        let (joiner, landscape) = (self.joiner.save(), self.landscape.clone());
+        let saved = Saved { trainer, joiner, landscape, guests };
         minicbor::to_vec(saved).unwrap_or_default()
     }
 
@@ -155,8 +156,7 @@ impl LearnerMachine {
             Event::Impression { decision } => self.joiner.impression(decision, record.at),
             Event::Click { decision } => self.joiner.click(decision, record.at),
             Event::Conversion { decision, .. } => self.joiner.conversion(decision),
-            Event::Won { exchange, min_to_win: Some(price), .. }
-            | Event::Lost { exchange, min_to_win: Some(price), .. } => self.market.observe(*exchange, *price),
+            Event::Won { .. } | Event::Lost { .. } => outcome::learn(&record.event, &mut self.landscape),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.joiner.forget(|waiting| waiting == *user);
             }
@@ -196,9 +196,14 @@ impl LearnerMachine {
         &self.trainer
     }
 
-    /// The market's prices.
-    pub fn market(&self) -> &Market {
-        &self.market
+    /// The curves of the market's prices, prepared for bids.
+    pub fn market(&mut self) -> Market {
+        self.landscape.prepare()
+    }
+
+    /// What is known of the market's prices.
+    pub fn landscape(&self) -> &Landscape {
+        &self.landscape
     }
 
     /// The users' profiles.

@@ -2,6 +2,7 @@
 
 mod actor;
 mod machine;
+mod outcome;
 
 pub use actor::{FinalCheckpoint, Guests, LearnerActor, LearnerDeps, LearnerReport};
 pub use machine::LearnerMachine;
