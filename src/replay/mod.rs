@@ -68,7 +68,8 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
     };
     let history = History::new(&log, train)?;
     let setting = setting(args, &log, &history)?;
-    let passes = setting.passes() * history.rows.len() + ENTRANTS * log.rows.len();
+    let passes =
+        setting.passes() * history.rows.len() + (ENTRANTS + setting.passes_in_hindsight()) * log.rows.len();
     progress.length.store(passes as u64, Ordering::Relaxed);
     let mut pass = || {
         progress.read.fetch_add(1, Ordering::Relaxed);
@@ -76,12 +77,14 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
         progress.check()
     };
     let (budget, payoff) = (setting.episodes.total(log.rows.len()), setting.payoff);
+    let click = history::fen(setting.click);
     let best = optimum::optimum(&log.rows, budget);
     let mut strategies = Vec::new();
-    for mut entrant in setting.entrants(&history, &mut pass)? {
+    for mut entrant in setting.entrants(&log.rows, &history, &mut pass)? {
         let bought =
             play(log.rows.iter(), &setting.episodes, &setting.rules, &mut *entrant.strategy, &mut pass)?;
-        strategies.push(Line::of(entrant.name, entrant.tuned_on, &bought, budget, best.value, payoff));
+        let against = report::Against { budget, optimum: best.value, payoff, click };
+        strategies.push(Line::of(entrant.name, entrant.tuned_on, &bought, &against));
     }
     let episodes = setting.episodes.count(log.rows.len());
     let itself = history.rows_from == history::ITSELF;
@@ -97,16 +100,17 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<Report, ExitError> {
             auction::Auction::Second => "second",
         },
         payoff,
+        click_worth: click,
         optimum: Optimum::of(&best),
         optimum_in_episodes: (episodes > 1)
             .then(|| Optimum::of(&optimum::in_episodes(&log.rows, &setting.episodes))),
         strategies,
-        notes: report::notes(args.auction, itself, episodes),
+        notes: report::notes(args.auction, args.feedback, itself, episodes),
     })
 }
 
-/// How many strategies there are.
-const ENTRANTS: usize = 10;
+/// How many strategies there are at most.
+const ENTRANTS: usize = 11;
 
 fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, ExitError> {
     let all: Micros = log.rows.iter().map(|row| auction::cost(row.price)).sum();
@@ -130,6 +134,8 @@ fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, E
         base_bid: args.base_bid,
         click: args.max_cpc.map_or(episodes.total(log.rows.len()), |fen| Micros(i64::from(fen) * FEN)),
         max_bid: CpmMicros(i64::from(args.max_bid) * FEN),
+        feedback: args.feedback,
+        explore_prices: args.explore_prices,
         seed: args.seed,
     })
 }

@@ -6,8 +6,8 @@ use haggle_domain::Micros;
 use serde::Serialize;
 use serde_json::Number;
 
-use super::auction::{Auction, Bought};
-use super::history::{fen, profit};
+use super::auction::{Auction, Bought, Feedback};
+use super::history::{fen, profit, surplus};
 
 /// Micro-yuan in a thousandth of a fen, the unit of the sums that are published.
 const UNIT: i64 = 10;
@@ -31,6 +31,8 @@ pub struct Report {
     pub auction: &'static str,
     /// What a click was paid with, in fen.
     pub payoff: f64,
+    /// What a click is worth to the bidder itself, in fen: what surplus is counted by.
+    pub click_worth: f64,
     /// What could have been bought with known prices.
     pub optimum: Optimum,
     /// The same with no money moved between episodes, where there are several.
@@ -77,6 +79,21 @@ pub struct Line {
     pub fraction_of_optimum: f64,
     /// What the clicks were paid with, less what was spent, in fen.
     pub profit: f64,
+    /// The expected value at what a click is worth, less what was spent, in fen.
+    pub surplus: f64,
+}
+
+/// What a purchase is measured against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Against {
+    /// The money for all of the log.
+    pub(super) budget: Micros,
+    /// The optimum's expected value.
+    pub(super) optimum: f64,
+    /// What a click is paid with, in fen.
+    pub(super) payoff: f64,
+    /// What one is worth to the bidder itself, in fen.
+    pub(super) click: f64,
 }
 
 /// Money in the unit of published sums: whole where it is.
@@ -106,21 +123,15 @@ impl Optimum {
         let (fraction, spend) = (part(*expected_value, best), spend.to_string());
         writeln!(
             out,
-            "{name:<11}{impressions:>12}{clicks:>7}{expected_value:>10.3}{fraction:>11.4}{spend:>10}{:>10}{:>9}{:>10}  {with}",
-            "–", "–", "–"
+            "{name:<11}{impressions:>12}{clicks:>7}{expected_value:>10.3}{fraction:>11.4}{spend:>10}{:>10}{:>9}{:>10}{:>13}  {with}",
+            "–", "–", "–", "–"
         )
     }
 }
 
 impl Line {
-    pub(super) fn of(
-        name: &'static str,
-        tuned_on: String,
-        bought: &Bought,
-        budget: Micros,
-        optimum: f64,
-        payoff: f64,
-    ) -> Self {
+    pub(super) fn of(name: &'static str, tuned_on: String, bought: &Bought, against: &Against) -> Self {
+        let Against { budget, optimum, payoff, click } = *against;
         Self {
             name,
             tuned_on,
@@ -132,12 +143,13 @@ impl Line {
             overspend_fraction: part(bought.overspend.to_f64(), budget.to_f64()),
             fraction_of_optimum: part(bought.value, optimum),
             profit: profit(bought, payoff),
+            surplus: surplus(bought, click),
         }
     }
 }
 
 /// What a log of recorded auctions cannot tell, whatever is made of it.
-pub(super) fn notes(auction: Auction, itself: bool, episodes: usize) -> Vec<String> {
+pub(super) fn notes(auction: Auction, feedback: Feedback, itself: bool, episodes: usize) -> Vec<String> {
     let mut notes = vec![
         "the log holds only auctions that its bidder won, at the price that it paid: those it lost are missing, and with them \
          what dearer bids would have bought"
@@ -150,9 +162,17 @@ pub(super) fn notes(auction: Auction, itself: bool, episodes: usize) -> Vec<Stri
             .to_owned(),
     ];
     if auction == Auction::First {
-        notes.push(
+        let told = match feedback {
+            Feedback::Full => "after each auction ours is told what it would have taken to win",
+            Feedback::WinLoss => "ours is told only whether its bid won",
+        };
+        notes.push(format!(
             "the market prices are those of a second-price exchange, whose bidders would have bid less in first-price auctions; \
-             after each auction ours is told what it would have taken to win"
+             {told}"
+        ));
+        notes.push(
+            "fixed_shade bids the part of the value that left the most surplus on this very log, so nobody who has to learn \
+             could have known it; truthful bids the value itself"
                 .to_owned(),
         );
     }
@@ -172,7 +192,7 @@ pub(super) fn notes(auction: Auction, itself: bool, episodes: usize) -> Vec<Stri
 }
 
 /// What stands in the head of each column, and how wide it is.
-const COLUMNS: [(&str, usize); 9] = [
+const COLUMNS: [(&str, usize); 10] = [
     ("impressions", 12),
     ("clicks", 7),
     ("expected", 10),
@@ -181,6 +201,7 @@ const COLUMNS: [(&str, usize); 9] = [
     ("overspend", 10),
     ("eCPC", 9),
     ("profit", 10),
+    ("surplus", 13),
     ("tuned on", 0),
 ];
 
@@ -215,7 +236,7 @@ impl Report {
         for line in &self.strategies {
             writeln!(
                 out,
-                "{:<11}{:>12}{:>7}{:>10.3}{:>11.4}{:>10}{:>8.3} %{:>9}{:>10.2}  {}",
+                "{:<11}{:>12}{:>7}{:>10.3}{:>11.4}{:>10}{:>8.3} %{:>9}{:>10.2}{:>13.2}  {}",
                 line.name,
                 line.impressions,
                 line.clicks,
@@ -225,10 +246,15 @@ impl Report {
                 line.overspend_fraction * 100.0,
                 line.ecpc.map_or("–".to_owned(), |ecpc| format!("{ecpc:.2}")),
                 line.profit,
+                line.surplus,
                 line.tuned_on
             )?;
         }
-        writeln!(out, "\nA click is paid with {:.2} fen. What this cannot tell:", self.payoff)?;
+        writeln!(
+            out,
+            "\nA click is paid with {:.2} fen, and worth {:.2} fen for the surplus. What this cannot tell:",
+            self.payoff, self.click_worth
+        )?;
         for note in &self.notes {
             writeln!(out, "- {note}")?;
         }
@@ -246,8 +272,8 @@ mod tests {
             Bought { impressions: 40, clicks: 5, value: 4.0, spend: Micros(10_000), overspend: Micros::ZERO };
         let over = Bought { value: 3.0, spend: Micros(10_015), overspend: Micros(15), ..best };
         let none = Bought::default();
-        let line =
-            |name, from: &str, bought| Line::of(name, from.to_owned(), bought, budget, best.value, 0.25);
+        let against = Against { budget, optimum: best.value, payoff: 0.25, click: 2.0 };
+        let line = |name, from: &str, bought| Line::of(name, from.to_owned(), bought, &against);
         Report {
             log: "a.log".to_owned(),
             auctions: 100,
@@ -257,10 +283,11 @@ mod tests {
             budget: units(budget),
             auction: "second",
             payoff: 0.25,
+            click_worth: 2.0,
             optimum: Optimum::of(&best),
             optimum_in_episodes: Some(Optimum { expected_value: 3.5, ..Optimum::of(&best) }),
             strategies: vec![line("linear", "b.log", &over), line("ours", "nothing", &none)],
-            notes: notes(Auction::Second, false, 1)[2..3].to_vec(),
+            notes: notes(Auction::Second, Feedback::Full, false, 1)[2..3].to_vec(),
         }
     }
 
@@ -269,13 +296,13 @@ mod tests {
         let wanted = "\
 a.log: 100 auctions, 7 clicks; second price, budget 1000 in 2 episodes (1/1000 fen)
 
-            impressions clicks  expected of optimum     spend overspend     eCPC    profit  tuned on
-optimum              40      5     4.000     1.0000      1000         –        –         –  known prices
-… episodes           40      5     3.500     0.8750      1000         –        –         –  known prices, in each episode
-linear               40      5     3.000     0.7500    1001.5   0.150 %     0.20      0.25  b.log
-ours                  0      0     0.000     0.0000         0   0.000 %        –      0.00  nothing
+            impressions clicks  expected of optimum     spend overspend     eCPC    profit      surplus  tuned on
+optimum              40      5     4.000     1.0000      1000         –        –         –            –  known prices
+… episodes           40      5     3.500     0.8750      1000         –        –         –            –  known prices, in each episode
+linear               40      5     3.000     0.7500    1001.5   0.150 %     0.20      0.25         5.00  b.log
+ours                  0      0     0.000     0.0000         0   0.000 %        –      0.00         0.00  nothing
 
-A click is paid with 0.25 fen. What this cannot tell:
+A click is paid with 0.25 fen, and worth 2.00 fen for the surplus. What this cannot tell:
 - prices stay what they were: rivals do not answer other bids
 ";
         assert_eq!(report().text(), wanted);
