@@ -46,6 +46,8 @@ pub struct LearnerDeps {
     pub turn: Duration,
     /// Turns between checkpoints.
     pub checkpoint_turns: u32,
+    /// The share of the bids that the journal has.
+    pub bid_sample: f64,
     /// How long labels are waited for.
     pub joiner: JoinerSettings,
     /// Where its report is published.
@@ -135,6 +137,7 @@ impl LearnerActor {
         // An earlier life's profiles would count behaviours twice that are replayed now.
         deps.audience.clear();
         let mut machine = LearnerMachine::new(catalog, Arc::clone(&deps.audience), deps.joiner);
+        machine.set_bid_sample(deps.bid_sample);
         for name in [MODEL, PROFILES] {
             let restored = match deps.journal.checkpoint(name) {
                 Ok(Some(checkpoint)) if name == MODEL => {

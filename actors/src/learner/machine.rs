@@ -9,6 +9,7 @@ use haggle_strategies::{Catalog, Landscape, Market};
 use minicbor::{Decode, Encode};
 
 use super::outcome;
+use super::unanswered::{Unanswered, Waiting};
 use crate::audience::Audience;
 
 /// Users who did nothing and saw nothing for this long are forgotten.
@@ -22,6 +23,9 @@ pub struct LearnerMachine {
     trainer: Trainer,
     joiner: LabelJoiner,
     landscape: Landscape,
+    unanswered: Unanswered,
+    /// The share of the bids that the journal has.
+    bid_sample: f64,
     /// Records below are learned.
     learned: u64,
     /// Records below are in the profiles.
@@ -45,6 +49,10 @@ struct Saved {
     #[cbor(n(3), with = "minicbor::bytes")]
     #[cbor(default)]
     guests: Vec<u8>,
+    /// Sampled bids that were waited for.
+    #[n(4)]
+    #[cbor(default)]
+    unanswered: Vec<Waiting>,
 }
 
 impl LearnerMachine {
@@ -56,6 +64,8 @@ impl LearnerMachine {
             trainer: Trainer::default(),
             joiner: LabelJoiner::new(settings),
             landscape: Landscape::default(),
+            unanswered: Unanswered::default(),
+            bid_sample: 0.0,
             learned: 0,
             profiled: 0,
             noted: 0,
@@ -66,6 +76,11 @@ impl LearnerMachine {
     /// These models of archives are asked from now on.
     pub fn set_guests(&mut self, guests: &[(Arc<Guest>, Role)]) {
         self.trainer.set_guests(guests);
+    }
+
+    /// The journal has this share of the bids (0 where it has none): what one that was never answered stands for.
+    pub fn set_bid_sample(&mut self, share: f64) {
+        self.bid_sample = share;
     }
 
     /// The campaigns are these now.
@@ -85,6 +100,8 @@ impl LearnerMachine {
         self.joiner.restore(&saved.joiner).map_err(|error| error.to_string())?;
         self.trainer = trainer;
         self.landscape = saved.landscape;
+        self.unanswered = Unanswered::default();
+        self.unanswered.restore(saved.unanswered);
         self.learned = offset;
         Ok(())
     }
@@ -107,7 +124,8 @@ impl LearnerMachine {
         self.trainer.save(&mut trainer);
         self.trainer.save_guests(&mut guests);
         let (joiner, landscape) = (self.joiner.save(), self.landscape.clone());
-        let saved = Saved { trainer, joiner, landscape, guests };
+        let unanswered = self.unanswered.save();
+        let saved = Saved { trainer, joiner, landscape, guests, unanswered };
         minicbor::to_vec(saved).unwrap_or_default()
     }
 
@@ -152,6 +170,8 @@ impl LearnerMachine {
         // Time is what the journal says, and windows close before the record counts: so a replay labels exactly like
         // the first reading did.
         self.learn(record.at);
+        self.unanswered.expire(record.at, self.bid_sample, &mut self.landscape);
+        self.unanswered.note(&record.event);
         match &record.event {
             Event::Impression { decision } => self.joiner.impression(decision, record.at),
             Event::Click { decision } => self.joiner.click(decision, record.at),

@@ -3,6 +3,7 @@
 mod actor;
 mod machine;
 mod outcome;
+mod unanswered;
 
 pub use actor::{FinalCheckpoint, Guests, LearnerActor, LearnerDeps, LearnerReport};
 pub use machine::LearnerMachine;

@@ -21,13 +21,15 @@ pub(super) struct FixedShade {
     /// What a click is worth, in fen.
     pub(super) click: f64,
     pub(super) shade: f64,
+    /// Above this it never bids, as the bidder itself does not: a few impressions are said to be worth much more than any costs.
+    pub(super) max_bid: CpmMicros,
 }
 
 impl Strategy for FixedShade {
     /// Not in whole fen, as the other baselines do as they were published: finer bids lose less.
     fn bid(&mut self, ctr: f64) -> Option<CpmMicros> {
         let fen = ctr * self.click * 1e3 * self.shade;
-        Some(CpmMicros::from_f64_rounded_down(fen * FEN as f64 / 1e6))
+        Some(CpmMicros::from_f64_rounded_down(fen * FEN as f64 / 1e6).min(self.max_bid))
     }
 }
 
@@ -37,7 +39,8 @@ mod tests {
 
     #[test]
     fn bids_its_part_of_the_value_to_a_tenth_of_a_fen() {
-        let bid = |shade| FixedShade { click: 40.0, shade }.bid(0.001);
+        let max_bid = CpmMicros(300 * FEN);
+        let bid = |shade| FixedShade { click: 40.0, shade, max_bid }.bid(0.001);
         assert_eq!(bid(1.0), Some(CpmMicros(40 * FEN)));
         assert_eq!(bid(0.51234), Some(CpmMicros(204 * FEN / 10)));
         assert!(
