@@ -171,7 +171,7 @@ pub(super) fn notes(auction: Auction, feedback: Feedback, itself: bool, episodes
              {told}"
         ));
         notes.push(
-            "fixed_shade bids the part of the value that left the most surplus on this very log, so nobody who has to learn \
+            "fixed_shade bids the part of the value, up to --max-bid, that left the most surplus on this very log, so nobody who has to learn \
              could have known it; truthful bids the value itself"
                 .to_owned(),
         );

@@ -43,6 +43,7 @@ mod tests {
         let bid = |shade| FixedShade { click: 40.0, shade, max_bid }.bid(0.001);
         assert_eq!(bid(1.0), Some(CpmMicros(40 * FEN)));
         assert_eq!(bid(0.51234), Some(CpmMicros(204 * FEN / 10)));
+        assert_eq!(FixedShade { click: 40.0, shade: 1.0, max_bid }.bid(0.5), Some(max_bid));
         assert!(
             coarse().last().is_some_and(|last| *last < 1e-4) && fine(1.0).iter().all(|shade| *shade <= 1.0)
         );

@@ -90,14 +90,14 @@ impl Setting {
         rows: &[Row],
         pass: &mut dyn FnMut() -> Result<(), ExitError>,
     ) -> Result<FixedShade, ExitError> {
-        let click = history::fen(self.click);
-        let make = |shade: f64| -> Box<dyn Strategy> { Box::new(FixedShade { click, shade }) };
+        let (click, max_bid) = (history::fen(self.click), self.max_bid);
+        let make = |shade: f64| -> Box<dyn Strategy> { Box::new(FixedShade { click, shade, max_bid }) };
         let mut best = |shades: Vec<f64>| {
             let surplus = Objective::Surplus(click);
             history::best(rows, &shades, surplus, &self.episodes, &self.rules, &make, pass)
         };
         let coarse = best(fixed_shade::coarse())?;
-        Ok(FixedShade { click, shade: best(fixed_shade::fine(coarse))? })
+        Ok(FixedShade { click, shade: best(fixed_shade::fine(coarse))?, max_bid })
     }
 
     /// Everybody, tuned.
