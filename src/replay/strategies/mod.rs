@@ -174,10 +174,13 @@ fn whole_fen(fen: f64) -> Option<CpmMicros> {
 }
 
 impl Rules {
-    /// Those by which figures on logs of that layout are published.
+    /// Those by which figures on logs of that layout are published, which are of second-price auctions. Where the winner pays its
+    /// bid, nobody bids more than is left.
     pub fn published(format: Format, auction: Auction) -> Self {
         match format {
-            Format::Sam => Self { auction, ties_win: false, capped: false, highest: None },
+            Format::Sam => {
+                Self { auction, ties_win: false, capped: auction == Auction::First, highest: None }
+            }
             Format::Rlb => {
                 Self { auction, ties_win: true, capped: true, highest: Some(CpmMicros(300 * FEN)) }
             }
