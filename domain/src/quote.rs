@@ -94,6 +94,9 @@ pub struct Quote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
+    use crate::id::{BidId, ExchangeKey};
+    use crate::money::CpmMicros;
     use crate::opportunity::{BannerSlot, StreamSlot};
 
     fn banner(width: u16, height: u16) -> Opportunity {
@@ -116,8 +119,31 @@ mod tests {
         assert_eq!(octave(Size { width: u16::MAX, height: u16::MAX }), 8);
     }
 
+    /// As it was before bids said how they were priced.
+    #[derive(minicbor::Encode)]
+    enum Before {
+        #[n(16)]
+        Won {
+            #[n(0)]
+            bid: BidId,
+            #[n(1)]
+            price: CpmMicros,
+            #[n(2)]
+            ceiling: CpmMicros,
+            #[n(3)]
+            exchange: ExchangeKey,
+            #[n(4)]
+            min_to_win: Option<CpmMicros>,
+        },
+    }
+
     #[test]
-    fn what_was_written_before_footings_reads_as_unknown() {
-        assert_eq!((Quote::default().footing, Quote::default().propensity), (Footing::Unknown, None));
+    fn what_was_written_before_reads_as_unknown() {
+        let (bid, price, exchange) = (BidId::default(), CpmMicros(7), ExchangeKey(9));
+        let before = Before::Won { bid, price, ceiling: price, exchange, min_to_win: Some(price) };
+        let read: Event = minicbor::decode(&minicbor::to_vec(before).unwrap()).unwrap();
+        let quote = Quote::default();
+        assert_eq!(read, Event::Won { bid, price, ceiling: price, exchange, min_to_win: Some(price), quote });
+        assert_eq!((quote.footing, quote.propensity), (Footing::Unknown, None));
     }
 }
