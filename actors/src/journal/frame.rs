@@ -80,7 +80,7 @@ mod tests {
 
     fn quote(from: u64) -> Quote {
         let footing = [Footing::Unknown, Footing::First, Footing::Second, Footing::Deal][from as usize % 4];
-        let propensity = (from % 3 == 0).then(|| (from % 1000) as f32 / 1000.0);
+        let propensity = from.is_multiple_of(3).then(|| (from % 1000) as f32 / 1000.0);
         Quote { segment: Segment((from >> 32) as u32), footing, propensity }
     }
 

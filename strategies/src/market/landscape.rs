@@ -148,12 +148,9 @@ impl Landscape {
             // What was forgotten meanwhile needs no curve.
             let Some(mut place) = self.places.remove(&key) else { continue };
             let parent = place.parent.and_then(|parent| self.places.get(&parent));
-            match parent {
-                Some(parent) => {
-                    place.evidence.settle(&parent.probabilities, PARENT_PRIOR, &mut place.probabilities)
-                }
-                None => place.evidence.settle(&EVEN, ROOT_PRIOR, &mut place.probabilities),
-            }
+            let (prior, worth) =
+                parent.map_or((&EVEN, ROOT_PRIOR), |parent| (&parent.probabilities, PARENT_PRIOR));
+            place.evidence.settle(prior, worth, &mut place.probabilities);
             place.stale = false;
             let curve = WinCurve::of(&place.probabilities, place.evidence.is_told());
             self.market.curves.insert(key, curve.into());
