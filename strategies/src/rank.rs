@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use haggle_domain::draw::Stream;
 use haggle_domain::fit::Fit;
 use haggle_domain::{
-    AuctionType, Basis, Context, CpmMicros, Draw, Footing, Micros, NoBidReason, Opportunity, Profile,
-    Quantity, Quote, Segment, Tag, Terms, Timestamp,
+    AuctionType, Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Segment, Tag,
+    Terms, Timestamp,
 };
 use haggle_learning::{Prediction, RequestFeatures, request_features};
 
@@ -50,8 +50,8 @@ pub struct Candidate {
     pub ceiling: CpmMicros,
     /// What that takes from its lease.
     pub cost: Micros,
-    /// How the price was found.
-    pub quote: Quote,
+    /// The probability with which the price was drawn, where prices are tried.
+    pub propensity: Option<f32>,
     /// Of a draw of its own for each imp and campaign.
     pub(crate) tie: u64,
 }
@@ -125,7 +125,6 @@ pub fn rank(
     ranking.lesson.clear();
     let features = request_features(context, opportunity, profile, now);
     let catalog = &*snapshot.catalog;
-    let segment = Segment::of(context.inventory, opportunity);
     // Truthful bids ask nothing of the market.
     let shades = context.auction == AuctionType::First || !opportunity.deals.is_empty();
     let judge = Judge {
@@ -135,8 +134,11 @@ pub fn rank(
         draw,
         features: &features,
         request: OnceCell::new(),
-        segment,
-        curve: if shades { snapshot.market.curve(context.exchange, segment) } else { None },
+        curve: if shades {
+            snapshot.market.curve(context.exchange, Segment::of(context.inventory, opportunity))
+        } else {
+            None
+        },
         trial: (context.explore_prices > 0.0)
             .then(|| Trial { share: context.explore_prices, uniform: draw.uniform(Stream::Price, 0) }),
         terms: Terms { rate: context.rate, quantity: opportunity.quantity },
@@ -253,7 +255,6 @@ pub(crate) struct Judge<'a> {
     features: &'a RequestFeatures,
     /// What the model makes of them, once somebody is in question: at many imps nobody is.
     request: OnceCell<Request>,
-    segment: Segment,
     curve: Option<&'a WinCurve>,
     trial: Option<Trial>,
     terms: Terms,
@@ -312,21 +313,9 @@ impl Judge<'_> {
             sent,
             ceiling,
             cost: ceiling.per_impression_rounded_up(),
-            quote: self.quote(made),
+            propensity: made.propensity,
             tie: self.draw.bits(Stream::Tie, card.key.0),
         })
-    }
-}
-
-impl Judge<'_> {
-    /// What a bid's outcome will be told of its price.
-    fn quote(&self, made: Offer) -> Quote {
-        let footing = match made.deal {
-            Some(_) => Footing::Deal,
-            None if self.terms.quantity != Quantity::ONE => Footing::Unknown,
-            None => self.asked.context.auction.into(),
-        };
-        Quote { segment: self.segment, footing, propensity: made.propensity }
     }
 }
 
