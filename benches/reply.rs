@@ -14,7 +14,7 @@ use haggle::config::{self, SettingsLayer};
 use haggle::generate::{Requests, VENDOR, write_campaigns};
 use haggle::server::{Node, Reply, State, reply};
 use haggle_domain::{
-    BehaviourKind, BidId, CampaignKey, CpmMicros, Event, ExchangeKey, Micros, Record, Tag, UserKey,
+    BehaviourKind, BidId, CampaignKey, CpmMicros, Event, ExchangeKey, Micros, Record, Segment, Tag, UserKey,
 };
 use haggle_strategies::CampaignState;
 
@@ -75,7 +75,7 @@ async fn prepare(state: &State, bodies: &[String]) {
         let snapshot = state.snapshot.load();
         let live =
             |state| snapshot.catalog.entries().filter(|(_, entry)| entry.live.state() == state).count();
-        snapshot.market.curve(ExchangeKey::of(EXCHANGE)).is_some()
+        snapshot.market.curve(ExchangeKey::of(EXCHANGE), Segment::default()).is_some()
             && live(CampaignState::Active) > snapshot.catalog.len() / 2
     };
     while !is_ready() {
