@@ -14,7 +14,7 @@ use haggle::config::{self, SettingsLayer};
 use haggle::generate::{Requests, VENDOR, write_campaigns};
 use haggle::server::{Node, Reply, State, reply};
 use haggle_domain::{
-    BehaviourKind, BidId, CampaignKey, CpmMicros, Event, ExchangeKey, Micros, Record, Tag, UserKey,
+    BehaviourKind, BidId, CampaignKey, CpmMicros, Event, ExchangeKey, Micros, Record, Segment, Tag, UserKey,
 };
 use haggle_strategies::CampaignState;
 
@@ -61,6 +61,7 @@ async fn prepare(state: &State, bodies: &[String]) {
         min_to_win: Some(price),
         ceiling: CpmMicros::ZERO,
         exchange: ExchangeKey::of(EXCHANGE),
+        quote: Default::default(),
     });
     let events: Vec<Event> = behaviours.chain(losses).collect();
     for events in events.chunks(500) {
@@ -74,7 +75,7 @@ async fn prepare(state: &State, bodies: &[String]) {
         let snapshot = state.snapshot.load();
         let live =
             |state| snapshot.catalog.entries().filter(|(_, entry)| entry.live.state() == state).count();
-        snapshot.market.curve(ExchangeKey::of(EXCHANGE)).is_some()
+        snapshot.market.curve(ExchangeKey::of(EXCHANGE), Segment::default()).is_some()
             && live(CampaignState::Active) > snapshot.catalog.len() / 2
     };
     while !is_ready() {

@@ -186,6 +186,9 @@ metrics! {
     ModelDeviation = Gauge "haggle_model_deviation" ["head"];
     /// Recent positive outcomes behind a model's calibration and normalised entropy.
     ModelRecentPositives = Gauge "haggle_model_recent_positives" ["head"];
+    /// The share of an exchange's open bids that won lately, and what the win curves had said of them (`of`: `observed`, `foretold`);
+    /// where no losses are told, the observed one is of wins alone.
+    WinRate = Gauge "haggle_win_rate" ["exchange", "of"];
     /// Recent mean log loss of clicks for each model of archives: by the home model alone, by it alone, by both.
     ArchiveModelLogLoss = Gauge "haggle_archive_model_log_loss" ["by", "model", "role"];
     /// Clicks that a model of archives and the home model together promised lately for each one that came.

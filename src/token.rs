@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use haggle_domain::{
-    BidId, CampaignKey, CpmMicros, Decision, ExchangeKey, Quantity, Rate, Terms, Timestamp, UserKey,
+    BidId, CampaignKey, CpmMicros, Decision, ExchangeKey, Footing, Quantity, Quote, Rate, Segment, Terms,
+    Timestamp, UserKey,
 };
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
@@ -235,22 +236,30 @@ impl Bytes {
 const PLAIN: u8 = 1;
 /// The same, with the bid's terms after the first byte.
 const WITH_TERMS: u8 = 2;
-/// Added to either for a bid above what its prediction says; with which probability follows the value.
+/// Added to the layout where how the bid was priced follows.
+const WITH_QUOTE: u8 = 2;
+/// Added where an event's token says how probable an order was. Those from before say 0.
+const WITH_ORDERS: u8 = 4;
+/// Added for a bid above what its prediction says; with which probability follows the value.
 const EXPLORED: u8 = 0x80;
-
-/// What is added to the layout where an event's token says how probable an order was. Those from before say 0.
-const WITH_ORDERS: u8 = 2;
+/// Set in a quote's first byte where the probability of its price follows.
+const DRAWN: u8 = 0x80;
 
 /// Little-endian, fixed fields first; numbers that are mostly small are written short. The first byte is the layout.
 fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
-    let explored = if decision.explored.is_some() { EXPLORED } else { 0 };
-    let orders = if kind == TokenKind::Money { 0 } else { WITH_ORDERS };
+    let quoted = decision.quote != Quote::default();
+    let more = if quoted { WITH_QUOTE } else { 0 }
+        + if kind == TokenKind::Money { 0 } else { WITH_ORDERS }
+        + if decision.explored.is_some() { EXPLORED } else { 0 };
     if decision.terms.are_plain() {
-        out.put(&[(PLAIN + orders) | explored]);
+        out.put(&[PLAIN + more]);
     } else {
-        out.put(&[(WITH_TERMS + orders) | explored]);
+        out.put(&[WITH_TERMS + more]);
         out.put(&decision.terms.rate.billionths().to_le_bytes());
         out.put(&decision.terms.quantity.0.to_le_bytes());
+    }
+    if quoted {
+        write_quote(&decision.quote, out);
     }
     out.put(&decision.bid.campaign.0.to_le_bytes());
     out.put(&decision.bid.lease.to_le_bytes());
@@ -284,6 +293,35 @@ fn write(kind: TokenKind, decision: &Decision, out: &mut Bytes) {
     }
 }
 
+/// What it takes to learn from the bid's outcome; both kinds of notices carry it.
+fn write_quote(quote: &Quote, out: &mut Bytes) {
+    let footing = match quote.footing {
+        Footing::Unknown => 0,
+        Footing::First => 1,
+        Footing::Second => 2,
+        Footing::Deal => 3,
+    };
+    out.put(&[footing | if quote.propensity.is_some() { DRAWN } else { 0 }]);
+    out.put(&quote.segment.0.to_le_bytes());
+    if let Some(propensity) = quote.propensity {
+        out.put(&propensity.to_le_bytes());
+    }
+}
+
+fn read_quote(bytes: &mut &[u8]) -> Option<Quote> {
+    let [head] = take(bytes)?;
+    let footing = match head & !DRAWN {
+        0 => Footing::Unknown,
+        1 => Footing::First,
+        2 => Footing::Second,
+        3 => Footing::Deal,
+        _ => return None,
+    };
+    let segment = Segment(u32::from_le_bytes(take(bytes)?));
+    let propensity = if head & DRAWN > 0 { Some(f32::from_le_bytes(take(bytes)?)) } else { None };
+    Some(Quote { segment, footing, propensity })
+}
+
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (head, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
@@ -306,8 +344,9 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
     let bytes = &mut bytes;
     let [head] = take(bytes)?;
     let layout = head & !EXPLORED;
-    let orders = layout > WITH_TERMS;
-    let terms = match if orders { layout - WITH_ORDERS } else { layout } {
+    let (orders, layout) = if layout > WITH_ORDERS { (true, layout - WITH_ORDERS) } else { (false, layout) };
+    let (quoted, layout) = if layout > WITH_QUOTE { (true, layout - WITH_QUOTE) } else { (false, layout) };
+    let terms = match layout {
         PLAIN => Terms::default(),
         WITH_TERMS => Terms {
             rate: Rate::from_billionths(u64::from_le_bytes(take(bytes)?)),
@@ -315,6 +354,7 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
         },
         _ => return None,
     };
+    let quote = if quoted { read_quote(bytes)? } else { Quote::default() };
     let bid = BidId {
         campaign: CampaignKey(u64::from_le_bytes(take(bytes)?)),
         lease: u32::from_le_bytes(take(bytes)?),
@@ -323,6 +363,7 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
     let at = Timestamp(i64::from_le_bytes(take(bytes)?));
     let mut decision = Decision {
         terms,
+        quote,
         bid,
         at,
         expires_at: Timestamp(at.0.wrapping_add(take_short(bytes)?.cast_signed())),
@@ -383,6 +424,7 @@ mod tests {
             features: (0..24).map(|i| i * 699_051).collect(),
             terms: Terms::default(),
             explored: None,
+            quote: Quote::default(),
         }
     }
 
@@ -438,6 +480,24 @@ mod tests {
         let money = sealed(&sealer, TokenKind::Money, &tried);
         assert!(sealer.open(TokenKind::Money, &money).unwrap().explored.is_some());
         assert_eq!(money.len(), sealed(&sealer, TokenKind::Money, &decision()).len());
+    }
+
+    #[test]
+    fn how_a_bid_was_priced_takes_few_letters_and_without_it_a_token_is_as_before() {
+        let quote = Quote { segment: Segment(u32::MAX), footing: Footing::First, propensity: None };
+        let drawn = Quote { propensity: Some(0.02 / 16.0), ..quote };
+        for (kind, layout) in [(TokenKind::Money, PLAIN), (TokenKind::Event, PLAIN + WITH_ORDERS)] {
+            let [without, with, longest] = [Quote::default(), quote, drawn].map(|quote| {
+                let decision = Decision { quote, ..decision() };
+                let token = sealed(&sealer(), kind, &decision);
+                assert_eq!(sealer().open(kind, &token).unwrap().quote, quote);
+                token.len()
+            });
+            assert!(with <= without + 7 && longest <= without + 12, "{without} {with} {longest}");
+            let mut plain = Bytes::new();
+            write(kind, &decision(), &mut plain);
+            assert_eq!(plain.written()[0], layout);
+        }
     }
 
     #[test]
@@ -517,6 +577,7 @@ mod tests {
                 features: features.iter().map(|feature| feature & 0xff_ffff).collect(),
                 terms: Terms { rate: Rate::from_billionths(3), quantity: Quantity(u64::MAX) },
                 explored: explored.then_some(0.05),
+                quote: Quote { segment: Segment(number), footing: Footing::Deal, propensity: Some(0.5) },
                 ..decision()
             };
             let text = sealed(&sealer(), TokenKind::Event, &decision);

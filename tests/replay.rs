@@ -136,6 +136,69 @@ fn ours_finds_its_price_whatever_a_click_is_said_to_be_worth() {
     }
 }
 
+/// Surplus in first-price auctions, as a fraction of what the best fixed shade of the value would have left, which is found on
+/// the log that it is judged by: with budgets that bind, a click worth the whole budget, and with one that does not, a click
+/// worth what it used to cost. Ours has learned nothing before.
+#[test]
+fn ours_leaves_as_much_surplus_as_the_best_shade_in_hindsight() {
+    for (file, cost) in [
+        ("rlb_2997.test.theta.txt.gz", "16"),
+        ("sam_1458.test.tsv.gz", "106"),
+        ("sam_2259.test.tsv.gz", "271"),
+    ] {
+        let Some(log) = real(file) else { continue };
+        let binding = ["1/64", "1/16", "1/4", "1"].map(|fraction| vec!["--budget-fraction", fraction]);
+        let free = vec!["--budget-fraction", "1", "--max-cpc", cost];
+        for setting in binding.into_iter().chain([free]) {
+            // Being told little is tried in fewer settings, to save time.
+            let few = setting.contains(&"1/16") || setting.contains(&"--max-cpc");
+            for (feedback, least) in
+                [("full", 0.95), ("win-loss", 0.9)].into_iter().take(1 + usize::from(few))
+            {
+                let args =
+                    [vec![log.as_str(), "--auction", "first", "--feedback", feedback], setting.clone()];
+                let report = report(&args.concat());
+                let surplus = |name| line(&report, name)["surplus"].as_f64().unwrap();
+                let [ours, shade, truthful] = ["ours", "fixed_shade", "truthful"].map(surplus);
+                println!("{file} {setting:?} {feedback}: {:.3} of the best shade", ours / shade);
+                assert!(ours >= least * shade, "{file} {setting:?} {feedback}: {ours} {shade}");
+                assert!(ours > 4.0 * truthful, "{file} {setting:?} {feedback}: {ours} {truthful}");
+                assert!(line(&report, "ours")["overspend_fraction"].as_f64().unwrap() <= 0.0);
+                assert_eq!(line(&report, "fixed_shade")["tuned_on"], "the log itself");
+            }
+        }
+    }
+}
+
+#[test]
+fn surplus_is_what_predicted_clicks_are_worth_less_what_they_cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made.log");
+    made_up(&path, 3_000);
+    let with = |auction, feedback| {
+        let log = path.to_str().unwrap();
+        let args =
+            ["--auction", auction, "--max-cpc", "40", "--budget-fraction", "1", "--feedback", feedback];
+        report(&[&[log], args.as_slice()].concat())
+    };
+    let told = with("first", "full");
+    assert_eq!(told["click_worth"], 40.0);
+    for strategy in told["strategies"].as_array().unwrap() {
+        let number = |name: &str| strategy[name].as_f64().unwrap();
+        let wanted = number("expected_value") * 40.0 - number("spend") / 1e3;
+        assert!((number("surplus") - wanted).abs() < 1e-6, "{strategy}");
+    }
+    let names = |report: &Value| -> Vec<String> {
+        let strategies = report["strategies"].as_array().unwrap();
+        strategies.iter().map(|line| line["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(names(&told).contains(&"fixed_shade".to_owned()));
+    assert!(!names(&with("second", "full")).contains(&"fixed_shade".to_owned()));
+    assert_ne!(line(&told, "ours"), line(&with("first", "win-loss"), "ours"));
+    // Who bids the whole value of all of them keeps nothing but what rounding left it.
+    assert!(line(&told, "truthful")["surplus"].as_f64() < line(&told, "ours")["surplus"].as_f64());
+}
+
 #[test]
 fn a_seed_repeats() {
     let folder = tempfile::tempdir().unwrap();

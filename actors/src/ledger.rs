@@ -415,6 +415,7 @@ mod tests {
             min_to_win: None,
             ceiling: Default::default(),
             exchange: Default::default(),
+            quote: Default::default(),
         };
         let expires_at = Timestamp(9);
         for (event, violation) in [
@@ -470,7 +471,7 @@ mod tests {
                 5 => billed(lease, number, a, b),
                 _ => Event::Lost {
                     bid: bid(lease, number), reserved: Micros(a), min_to_win: None,
-                    ceiling: Default::default(), exchange: Default::default(),
+                    ceiling: Default::default(), exchange: Default::default(), quote: Default::default(),
                 },
             }
         }

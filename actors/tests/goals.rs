@@ -15,7 +15,7 @@ use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice
 use haggle_domain::draw::mix;
 use haggle_domain::*;
 use haggle_learning::Prediction;
-use haggle_strategies::market::Market;
+use haggle_strategies::market::{Landscape, Market, Seen};
 use haggle_strategies::{CampaignLive, CampaignState, Entry, pricing};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -172,7 +172,8 @@ fn run(world: &World, seed: u64, steered: bool, replayed: bool) -> Came {
     let mut rig = Rig { machine, live: entry.live, journal, steered };
     rig.carry_out(effects, start);
     let (mut chance, mut came, exchange) = (Chance(mix(seed)), Came::default(), ExchangeKey::of("market"));
-    let (mut market, mut later, mut number, mut due) = (Market::default(), BinaryHeap::new(), 0u64, 0.0);
+    let (mut landscape, mut market) = (Landscape::default(), Market::default());
+    let (mut later, mut number, mut due) = (BinaryHeap::new(), 0u64, 0.0);
     let mut parked: Vec<Option<Later>> = Vec::new();
     for minute in 0..(DAYS + 25) * 1440 {
         let now = start + MINUTE * minute;
@@ -209,7 +210,7 @@ fn run(world: &World, seed: u64, steered: bool, replayed: bool) -> Came {
         }
         rig.tick(now);
         if minute % 10 == 0 {
-            market.prepare();
+            market = landscape.prepare();
         }
         // Evenings are busier and dearer.
         let evening = (std::f64::consts::TAU * (day - 0.5)).sin();
@@ -233,7 +234,7 @@ fn run(world: &World, seed: u64, steered: bool, replayed: bool) -> Came {
                 70.0 * quality.powf(0.7) * chance.lognormal(0.7) * (1.0 + 0.3 * evening) * later_price;
             let value = pricing::value(&campaign.goal, &prediction, rig.live.order_value());
             let ceiling = pricing::ceiling(campaign.max_bid, campaign.limits.max_cpc, &prediction);
-            let curve = market.curve(exchange);
+            let curve = market.curve(exchange, Segment::default());
             let bid =
                 pricing::bid(value, rig.live.multiplier(), world.auction, curve, CpmMicros(10_000), ceiling);
             let price = CpmMicros::from_f64_rounded_down(price).max(CpmMicros(10_000));
@@ -268,7 +269,7 @@ fn run(world: &World, seed: u64, steered: bool, replayed: bool) -> Came {
                     rig.notice(now, Notice::Lost { decision, min_to_win: None });
                 }
             }
-            market.observe(exchange, price);
+            landscape.observe(exchange, None, Seen::Price(price), 1.0);
         }
     }
     if let Some(journal) = &rig.journal {

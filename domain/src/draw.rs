@@ -28,6 +28,8 @@ pub enum Stream {
     Observe = 7,
     /// Whether and how far a campaign bids above what the prediction says.
     Explore = 9,
+    /// Whether the imp's prices are tried out, and by how much they are changed.
+    Price = 12,
 }
 
 /// SplitMix64's output function (Steele, Lea, Flood 2014): every input bit changes every output bit.

@@ -7,6 +7,7 @@
 use crate::id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
 use crate::money::{CpmMicros, Micros};
 use crate::profile::BehaviourKind;
+use crate::quote::Quote;
 use crate::terms::Terms;
 use crate::time::Timestamp;
 
@@ -76,6 +77,10 @@ pub struct Decision {
     #[n(15)]
     #[cbor(default)]
     pub order_probability: f32,
+    /// How it was priced.
+    #[n(13)]
+    #[cbor(default)]
+    pub quote: Quote,
 }
 
 /// What happened. The first group moves money: replaying it gives the ledger. The second teaches.
@@ -179,6 +184,10 @@ pub enum Event {
         /// Who said so.
         #[n(4)]
         exchange: ExchangeKey,
+        /// How the bid was priced, as in its decision.
+        #[n(5)]
+        #[cbor(default)]
+        quote: Quote,
     },
 
     /// Somebody said that the campaign shall not bid, or that it shall again.
@@ -238,6 +247,10 @@ pub enum Event {
         /// What it would have taken to win, where the exchange says.
         #[n(4)]
         min_to_win: Option<CpmMicros>,
+        /// How the bid was priced, as in its decision.
+        #[n(5)]
+        #[cbor(default)]
+        quote: Quote,
     },
     /// The ad was shown.
     #[n(17)]

@@ -18,6 +18,7 @@ pub mod opportunity;
 pub mod place;
 pub mod postcode;
 pub mod profile;
+pub mod quote;
 pub mod rate;
 pub mod reason;
 pub mod targeting;
@@ -42,6 +43,7 @@ pub use opportunity::{
 pub use place::Place;
 pub use postcode::Postcode;
 pub use profile::{Behaviour, BehaviourKind, Profile};
+pub use quote::{Footing, Quote, Segment};
 pub use rate::{Rate, RateError, Rates};
 pub use reason::NoBidReason;
 pub use targeting::{Daypart, Predicate, Targeting};

@@ -77,6 +77,8 @@ pub struct Context {
     pub seat_blocked: bool,
     /// `test = 1`: answer, but never spend.
     pub test: bool,
+    /// The share of first-price bids that try another price than the best, in 0..=1; a setting of the exchange.
+    pub explore_prices: f64,
 }
 
 /// How the price of a won auction is set.

@@ -85,6 +85,8 @@ pub struct Metrics {
     heads: Vec<HeadMetrics>,
     campaigns: Campaigns,
     archive_models: ArchiveModels,
+    /// By exchange: what was foretold, what was observed.
+    win_rates: Vec<[Gauge; 2]>,
     account: Account,
     invariant_violations: Vec<Counter>,
     pub connections: IntGauge,
@@ -145,6 +147,7 @@ impl Metrics {
             heads: maker.heads()?,
             campaigns: Campaigns::new(&maker, campaigns)?,
             archive_models: ArchiveModels::new(&maker)?,
+            win_rates: maker.win_rates(exchanges)?,
             account: Account::new(&maker)?,
             connections: maker.gauge(Metric::Connections)?,
             shed: maker.counter(Metric::Shed)?,
@@ -167,6 +170,14 @@ impl Metrics {
             ready: maker.gauge(Metric::Ready)?,
             registry: maker.0,
         })
+    }
+
+    /// What win curves lately said of an exchange's bids, and how many won; both as shares.
+    pub fn win_rate(&self, exchange: usize, foretold: f64, observed: f64) {
+        if let Some([said, came]) = self.win_rates.get(exchange) {
+            said.set(foretold);
+            came.set(observed);
+        }
     }
 
     /// A bid request of an exchange was answered.
@@ -313,6 +324,12 @@ impl Maker {
     fn histogram(&self, metric: Metric) -> Result<Histogram, prometheus::Error> {
         let opts = HistogramOpts::from(Self::opts(metric)).buckets(BUCKETS.to_vec());
         self.register(Histogram::with_opts(opts)?)
+    }
+
+    fn win_rates(&self, exchanges: &[&str]) -> Result<Vec<[Gauge; 2]>, prometheus::Error> {
+        let rates = self.float_gauges(Metric::WinRate)?;
+        let of = |exchange: &&str, of| rates.get_metric_with_label_values(&[*exchange, of]);
+        exchanges.iter().map(|name| Ok([of(name, "foretold")?, of(name, "observed")?])).collect()
     }
 
     fn heads(&self) -> Result<Vec<HeadMetrics>, prometheus::Error> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use haggle_domain::Micros;
 
-use super::auction::Auction;
+use super::auction::{Auction, Feedback};
 use super::log::Format;
 use crate::exit::{Exit, ExitError};
 
@@ -42,13 +42,20 @@ pub struct ReplayArgs {
     /// What the winner pays: its bid (first), or the market price (second).
     #[arg(long, value_enum, default_value = "second")]
     pub auction: Auction,
+    /// What the bidder itself is told after a first-price auction: what it would have taken to win, or only whether it won.
+    #[arg(long, value_enum, default_value = "full")]
+    pub feedback: Feedback,
+    /// The share of its bids that then try other prices.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    pub explore_prices: f64,
     /// What a click is paid with, as a fraction of what it used to cost: what the profit and the truthful bid follow from.
     #[arg(long, value_name = "RATIO", default_value_t = 0.2, value_parser = ratio)]
     pub payoff: f64,
     /// The linear strategy's bid at the mean click rate, in fen, instead of tuning it.
     #[arg(long, value_name = "FEN", value_parser = ratio)]
     pub base_bid: Option<f64>,
-    /// What a click is worth to the bidder itself at most, in fen (cents of a node's journal); without it the whole budget.
+    /// What a click is worth to the bidder itself at most, in fen (cents of a node's journal); without it the whole budget. What
+    /// surplus is counted by.
     #[arg(long, value_name = "FEN", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_cpc: Option<u32>,
     /// The highest bid of the bidder itself, in fen (cents) for a thousand impressions; without it 300, of a node's journal the
@@ -130,6 +137,11 @@ fn fraction(text: &str) -> Result<Fraction, String> {
     };
     let found = numerator.zip(denominator).filter(|(above, below)| *above > 0 && above <= below);
     found.map(|(numerator, denominator)| Fraction { numerator, denominator }).ok_or_else(wrong)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=0.5).contains(number));
+    number.ok_or_else(|| "must be a share from 0 to 0.5".to_owned())
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -16,6 +16,15 @@ pub enum Auction {
     Second,
 }
 
+/// What ours is told after a first-price auction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Feedback {
+    /// What it would have taken to win, whether it won or not, and where it made no bid.
+    Full,
+    /// Only whether its bid won.
+    WinLoss,
+}
+
 /// How auctions are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -138,7 +147,8 @@ pub fn play<'a>(
             None => strategy.seen(Seen::Lost),
         }
         if rules.auction == Auction::First {
-            strategy.told(row.price);
+            let least = if rules.ties_win { row.price } else { CpmMicros(row.price.0.saturating_add(1)) };
+            strategy.told(least);
         }
     }
     bought.overspend += spent.minus_or_zero(episodes.budget);

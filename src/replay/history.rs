@@ -58,11 +58,18 @@ pub enum Objective {
     Clicks,
     /// The most profit, at so many fen a click.
     Profit(f64),
+    /// The most surplus, at so many fen a click.
+    Surplus(f64),
 }
 
 /// Clicks at so many fen each less what was spent, in fen.
 pub fn profit(bought: &Bought, payoff: f64) -> f64 {
     bought.clicks as f64 * payoff - fen(bought.spend)
+}
+
+/// Predicted clicks at so many fen each less what was spent, in fen.
+pub fn surplus(bought: &Bought, click: f64) -> f64 {
+    bought.value * click - fen(bought.spend)
 }
 
 /// Money in fen: for models and reports only.
@@ -185,34 +192,35 @@ impl History {
         }
         Ok(history)
     }
+}
 
-    /// The first of the parameters that does best.
-    ///
-    /// # Errors
-    ///
-    /// Those of `pass`.
-    pub fn best(
-        &self,
-        parameters: &[f64],
-        objective: Objective,
-        episodes: &Episodes,
-        rules: &Rules,
-        make: &dyn Fn(f64) -> Box<dyn Strategy>,
-        pass: &mut dyn FnMut() -> Result<(), ExitError>,
-    ) -> Result<f64, ExitError> {
-        let (mut best, mut most) = (0.0, f64::NEG_INFINITY);
-        for &parameter in parameters {
-            let bought = play(self.rows.iter(), episodes, rules, &mut *make(parameter), pass)?;
-            let worth = match objective {
-                Objective::Clicks => bought.clicks as f64,
-                Objective::Profit(payoff) => profit(&bought, payoff),
-            };
-            if worth > most {
-                (best, most) = (parameter, worth);
-            }
+/// The first of the parameters that does best in these auctions.
+///
+/// # Errors
+///
+/// Those of `pass`.
+pub fn best(
+    rows: &[Row],
+    parameters: &[f64],
+    objective: Objective,
+    episodes: &Episodes,
+    rules: &Rules,
+    make: &dyn Fn(f64) -> Box<dyn Strategy>,
+    pass: &mut dyn FnMut() -> Result<(), ExitError>,
+) -> Result<f64, ExitError> {
+    let (mut best, mut most) = (0.0, f64::NEG_INFINITY);
+    for &parameter in parameters {
+        let bought = play(rows.iter(), episodes, rules, &mut *make(parameter), pass)?;
+        let worth = match objective {
+            Objective::Clicks => bought.clicks as f64,
+            Objective::Profit(payoff) => profit(&bought, payoff),
+            Objective::Surplus(click) => surplus(&bought, click),
+        };
+        if worth > most {
+            (best, most) = (parameter, worth);
         }
-        Ok(best)
     }
+    Ok(best)
 }
 
 #[cfg(test)]

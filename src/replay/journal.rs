@@ -176,6 +176,7 @@ mod tests {
             price: CpmMicros(price),
             ceiling: CEILING,
             exchange: ExchangeKey::of("x"),
+            quote: Default::default(),
             min_to_win: min_to_win.map(CpmMicros),
         }
     }
@@ -187,6 +188,7 @@ mod tests {
             min_to_win: min_to_win.map(CpmMicros),
             ceiling: CEILING,
             exchange: ExchangeKey::of("x"),
+            quote: Default::default(),
         }
     }
 

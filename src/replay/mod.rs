@@ -80,7 +80,8 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<(Report, Courses), E
     };
     let history = History::new(&log, train)?;
     let setting = setting(args, &log, &history)?;
-    let passes = setting.passes() * history.rows.len() + ENTRANTS * log.rows.len();
+    let passes =
+        setting.passes() * history.rows.len() + (ENTRANTS + setting.passes_in_hindsight()) * log.rows.len();
     progress.length.store(passes as u64, Ordering::Relaxed);
     let mut pass = || {
         progress.read.fetch_add(1, Ordering::Relaxed);
@@ -88,19 +89,21 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<(Report, Courses), E
         progress.check()
     };
     let (budget, payoff) = (setting.episodes.total(log.rows.len()), setting.payoff);
+    let click = history::fen(setting.click);
     let best = optimum::optimum(&log.rows, budget);
     let plan = course::plan(&setting.episodes, log.rows.len());
     let mut courses = Courses { budget, plan, strategies: Vec::new() };
     let mut strategies = Vec::new();
-    for entrant in setting.entrants(&history, &mut pass)? {
+    for entrant in setting.entrants(&log.rows, &history, &mut pass)? {
         let (mut strategy, course) = Recorded::new(entrant.strategy, log.rows.len());
         let bought = play(log.rows.iter(), &setting.episodes, &setting.rules, &mut strategy, &mut pass)?;
         courses.strategies.push((entrant.name, course::whole(&course)));
-        strategies.push(Line::of(entrant.name, entrant.tuned_on, &bought, budget, best.value, payoff));
+        let against = report::Against { budget, optimum: best.value, payoff, click };
+        strategies.push(Line::of(entrant.name, entrant.tuned_on, &bought, &against));
     }
     let episodes = setting.episodes.count(log.rows.len());
     let itself = history.rows_from == history::ITSELF;
-    let mut notes = report::notes(&log, args.auction, itself, episodes);
+    let mut notes = report::notes(&log, args.auction, args.feedback, itself, episodes);
     if best.value < 1.0 && args.max_cpc.is_none() {
         notes.push(
             "the budget is less than a click costs, and ours takes it for the most that one is worth, so it holds back; say what one is \
@@ -120,6 +123,7 @@ fn replay(args: &ReplayArgs, progress: &Progress) -> Result<(Report, Courses), E
             auction::Auction::Second => "second",
         },
         payoff,
+        click_worth: click,
         optimum: Optimum::of(&best),
         optimum_in_episodes: (episodes > 1)
             .then(|| Optimum::of(&optimum::in_episodes(&log.rows, &setting.episodes))),
@@ -159,6 +163,8 @@ fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, E
         base_bid: args.base_bid,
         click: args.max_cpc.map_or(episodes.total(log.rows.len()), |fen| Micros(i64::from(fen) * FEN)),
         max_bid: args.max_bid.map_or_else(|| highest_bid(log), |fen| CpmMicros(i64::from(fen) * FEN)),
+        feedback: args.feedback,
+        explore_prices: args.explore_prices,
         scale: match log.format {
             Format::Haggle => highest_bid(log).0 as f64 / (300 * FEN) as f64,
             Format::Pairs | Format::Sam | Format::Rlb | Format::Ipinyou => 1.0,

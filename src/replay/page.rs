@@ -187,6 +187,7 @@ mod tests {
             budget: 1_000.into(),
             auction: "second",
             payoff: 0.25,
+            click_worth: 2.0,
             optimum: Optimum::of(&Bought::default()),
             optimum_in_episodes: None,
             strategies: Vec::new(),

@@ -6,8 +6,8 @@ use haggle_domain::Micros;
 use serde::Serialize;
 use serde_json::Number;
 
-use super::auction::{Auction, Bought};
-use super::history::{fen, profit};
+use super::auction::{Auction, Bought, Feedback};
+use super::history::{fen, profit, surplus};
 use super::log::{Format, Log};
 
 /// Micro-yuan in a thousandth of a fen, the unit of the sums that are published.
@@ -34,6 +34,8 @@ pub struct Report {
     pub auction: &'static str,
     /// What a click was paid with, in fen.
     pub payoff: f64,
+    /// What a click is worth to the bidder itself, in fen: what surplus is counted by.
+    pub click_worth: f64,
     /// What could have been bought with known prices.
     pub optimum: Optimum,
     /// The same with no money moved between episodes, where there are several.
@@ -80,6 +82,21 @@ pub struct Line {
     pub fraction_of_optimum: f64,
     /// What the clicks were paid with, less what was spent, in fen.
     pub profit: f64,
+    /// The expected value at what a click is worth, less what was spent, in fen.
+    pub surplus: f64,
+}
+
+/// What a purchase is measured against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Against {
+    /// The money for all of the log.
+    pub(super) budget: Micros,
+    /// The optimum's expected value.
+    pub(super) optimum: f64,
+    /// What a click is paid with, in fen.
+    pub(super) payoff: f64,
+    /// What one is worth to the bidder itself, in fen.
+    pub(super) click: f64,
 }
 
 /// Money in the unit of published sums: whole where it is.
@@ -109,21 +126,15 @@ impl Optimum {
         let (fraction, spend) = (part(*expected_value, best), spend.to_string());
         writeln!(
             out,
-            "{name:<14}{impressions:>12}{clicks:>7}{expected_value:>10.3}{fraction:>11.4}{spend:>10}{:>10}{:>9}{:>10}  {with}",
-            "–", "–", "–"
+            "{name:<14}{impressions:>12}{clicks:>7}{expected_value:>10.3}{fraction:>11.4}{spend:>10}{:>10}{:>9}{:>10}{:>13}  {with}",
+            "–", "–", "–", "–"
         )
     }
 }
 
 impl Line {
-    pub(super) fn of(
-        name: &'static str,
-        tuned_on: String,
-        bought: &Bought,
-        budget: Micros,
-        optimum: f64,
-        payoff: f64,
-    ) -> Self {
+    pub(super) fn of(name: &'static str, tuned_on: String, bought: &Bought, against: &Against) -> Self {
+        let Against { budget, optimum, payoff, click } = *against;
         Self {
             name,
             tuned_on,
@@ -135,12 +146,19 @@ impl Line {
             overspend_fraction: part(bought.overspend.to_f64(), budget.to_f64()),
             fraction_of_optimum: part(bought.value, optimum),
             profit: profit(bought, payoff),
+            surplus: surplus(bought, click),
         }
     }
 }
 
 /// What a log of recorded auctions cannot tell, whatever is made of it.
-pub(super) fn notes(log: &Log, auction: Auction, itself: bool, episodes: usize) -> Vec<String> {
+pub(super) fn notes(
+    log: &Log,
+    auction: Auction,
+    feedback: Feedback,
+    itself: bool,
+    episodes: usize,
+) -> Vec<String> {
     let mut notes = log.notes.clone();
     if log.format != Format::Haggle {
         notes.push(
@@ -158,9 +176,17 @@ pub(super) fn notes(log: &Log, auction: Auction, itself: bool, episodes: usize) 
             .to_owned(),
     ]);
     if auction == Auction::First {
-        notes.push(
+        let told = match feedback {
+            Feedback::Full => "after each auction ours is told what it would have taken to win",
+            Feedback::WinLoss => "ours is told only whether its bid won",
+        };
+        notes.push(format!(
             "market prices of a second-price exchange are used as they are, whose bidders would have bid less in first-price auctions; \
-             after each auction ours is told what it would have taken to win"
+             {told}"
+        ));
+        notes.push(
+            "fixed_shade bids the part of the value, up to --max-bid, that left the most surplus on this very log, so nobody who has to learn \
+             could have known it; truthful bids the value itself"
                 .to_owned(),
         );
     }
@@ -180,7 +206,7 @@ pub(super) fn notes(log: &Log, auction: Auction, itself: bool, episodes: usize) 
 }
 
 /// What stands in the head of each column, and how wide it is.
-const COLUMNS: [(&str, usize); 9] = [
+const COLUMNS: [(&str, usize); 10] = [
     ("impressions", 12),
     ("clicks", 7),
     ("expected", 10),
@@ -189,6 +215,7 @@ const COLUMNS: [(&str, usize); 9] = [
     ("overspend", 10),
     ("eCPC", 9),
     ("profit", 10),
+    ("surplus", 13),
     ("tuned on", 0),
 ];
 
@@ -223,7 +250,7 @@ impl Report {
         for line in &self.strategies {
             writeln!(
                 out,
-                "{:<14}{:>12}{:>7}{:>10.3}{:>11.4}{:>10}{:>8.3} %{:>9}{:>10.2}  {}",
+                "{:<14}{:>12}{:>7}{:>10.3}{:>11.4}{:>10}{:>8.3} %{:>9}{:>10.2}{:>13.2}  {}",
                 line.name,
                 line.impressions,
                 line.clicks,
@@ -233,10 +260,15 @@ impl Report {
                 line.overspend_fraction * 100.0,
                 line.ecpc.map_or("–".to_owned(), |ecpc| format!("{ecpc:.2}")),
                 line.profit,
+                line.surplus,
                 line.tuned_on
             )?;
         }
-        writeln!(out, "\nA click is paid with {:.2} {unit}. What this cannot tell:", self.payoff)?;
+        writeln!(
+            out,
+            "\nA click is paid with {:.2} {unit}, and worth {:.2} {unit} for the surplus. What this cannot tell:",
+            self.payoff, self.click_worth
+        )?;
         for note in &self.notes {
             writeln!(out, "- {note}")?;
         }
@@ -256,8 +288,8 @@ mod tests {
             Bought { impressions: 40, clicks: 5, value: 4.0, spend: Micros(10_000), overspend: Micros::ZERO };
         let over = Bought { value: 3.0, spend: Micros(10_015), overspend: Micros(15), ..best };
         let none = Bought::default();
-        let line =
-            |name, from: &str, bought| Line::of(name, from.to_owned(), bought, budget, best.value, 0.25);
+        let against = Against { budget, optimum: best.value, payoff: 0.25, click: 2.0 };
+        let line = |name, from: &str, bought| Line::of(name, from.to_owned(), bought, &against);
         let log = Log { format: Format::Sam, rows: vec![], bad: BadRows::default(), notes: vec![] };
         Report {
             log: "a.log".to_owned(),
@@ -269,10 +301,11 @@ mod tests {
             budget: units(budget),
             auction: "second",
             payoff: 0.25,
+            click_worth: 2.0,
             optimum: Optimum::of(&best),
             optimum_in_episodes: Some(Optimum { expected_value: 3.5, ..Optimum::of(&best) }),
             strategies: vec![line("linear", "b.log", &over), line("ours", "nothing", &none)],
-            notes: notes(&log, Auction::Second, false, 1)[2..3].to_vec(),
+            notes: notes(&log, Auction::Second, Feedback::Full, false, 1)[2..3].to_vec(),
         }
     }
 
@@ -281,13 +314,13 @@ mod tests {
         let wanted = "\
 a.log: 100 auctions, 7 clicks; second price, budget 1000 in 2 episodes (1/1000 fen)
 
-               impressions clicks  expected of optimum     spend overspend     eCPC    profit  tuned on
-optimum                 40      5     4.000     1.0000      1000         –        –         –  known prices
-… episodes              40      5     3.500     0.8750      1000         –        –         –  known prices, in each episode
-linear                  40      5     3.000     0.7500    1001.5   0.150 %     0.20      0.25  b.log
-ours                     0      0     0.000     0.0000         0   0.000 %        –      0.00  nothing
+               impressions clicks  expected of optimum     spend overspend     eCPC    profit      surplus  tuned on
+optimum                 40      5     4.000     1.0000      1000         –        –         –            –  known prices
+… episodes              40      5     3.500     0.8750      1000         –        –         –            –  known prices, in each episode
+linear                  40      5     3.000     0.7500    1001.5   0.150 %     0.20      0.25         5.00  b.log
+ours                     0      0     0.000     0.0000         0   0.000 %        –      0.00         0.00  nothing
 
-A click is paid with 0.25 fen. What this cannot tell:
+A click is paid with 0.25 fen, and worth 2.00 fen for the surplus. What this cannot tell:
 - prices stay what they were: rivals do not answer other bids
 ";
         assert_eq!(report().text(), wanted);

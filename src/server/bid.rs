@@ -201,7 +201,8 @@ fn decide(
         user_ids: &exchange.user_ids,
         rates: &state.rates,
     };
-    let context = context(state, request, &asker, now);
+    let mut context = context(state, request, &asker, now);
+    context.explore_prices = exchange.explore_prices;
     let known = context.user.and_then(|user| state.audience.get(user, now)).unwrap_or_default();
     let countable = context.user.filter(|_| context.basis.allows(Basis::STORE));
     let to_user = state.audience.to_user(countable);

@@ -242,6 +242,7 @@ impl Node {
             clock: Arc::clone(&clock),
             turn: LEARNER_TURN,
             checkpoint_turns: turns(settings.checkpoint_interval, LEARNER_TURN),
+            bid_sample: settings.bid_log_sample,
             joiner: JoinerSettings {
                 click_window: settings.click_window,
                 order_window: settings.order_window,

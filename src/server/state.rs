@@ -192,6 +192,12 @@ impl State {
             metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));
             metrics.profiles.set(i64::try_from(report.profiles).unwrap_or(i64::MAX));
             metrics.archive_models(&report.guests);
+            for (key, sums) in &report.foretold_wins {
+                let exchange = self.exchanges.iter().position(|exchange| exchange.key == *key);
+                if let Some(exchange) = exchange.filter(|_| sums.outcomes > 0.0) {
+                    metrics.win_rate(exchange, sums.foretold / sums.outcomes, sums.won / sums.outcomes);
+                }
+            }
             let [clicks, orders] = report.deviations;
             for (head, progress, recent, deviation) in [
                 (Head::Click, &report.click, &report.recent_clicks, clicks),

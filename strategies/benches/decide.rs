@@ -10,15 +10,15 @@ use haggle_domain::draw::mix;
 use haggle_domain::{
     AuctionType, BannerSlot, BehaviourKind, Budget, Campaign, CampaignKey, Category, Context, CpmMicros,
     Creative, Daypart, DeviceKind, Draw, ExchangeKey, Flight, Goal, ListKey, Micros, Opportunity, Pacing,
-    Predicate, Profile, Size, Tag, Targeting, Timestamp, UserKey,
+    Predicate, Profile, Segment, Size, Tag, Targeting, Timestamp, UserKey,
 };
 use haggle_learning::Trainer;
 use haggle_strategies::explore::{ArmCounts, Fitting, Shape};
 use haggle_strategies::index::{Asking, Search};
-use haggle_strategies::market::WinCurve;
+use haggle_strategies::market::Seen;
 use haggle_strategies::targeting::Asked;
 use haggle_strategies::{
-    Arms, CampaignState, Catalog, Entry, Lease, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit,
+    Arms, CampaignState, Catalog, Entry, Landscape, Lease, Pods, Ranking, Scorer, Snapshot, UserView, commit,
     rank,
 };
 
@@ -174,17 +174,16 @@ fn snapshot(campaigns: usize) -> Snapshot {
         entry.live.set_multiplier(0.8);
         entry.live.set_order_value(Micros::from_units(70));
     }
-    let mut market = Market::default();
+    let mut landscape = Landscape::default();
     for price in prices() {
-        market.observe(exchange(), price);
+        landscape.observe(exchange(), None, Seen::Price(price), 1.0);
     }
-    market.prepare();
     Snapshot {
         version: 1,
         salt: 7,
         scorer: Arc::new(Scorer::new(Trainer::default().snapshot(), &catalog)),
         catalog: Arc::new(catalog),
-        market: Arc::new(market),
+        market: Arc::new(landscape.prepare()),
     }
 }
 
@@ -350,15 +349,30 @@ fn tables(criterion: &mut Criterion) {
     criterion.bench_function("Arms::thompson of 4 creatives", |bencher| {
         bencher.iter(|| Arms::thompson(black_box(&shapes), &counts));
     });
-    let mut curve = WinCurve::default();
+    let (mut landscape, segment) = (Landscape::default(), Segment(7));
     for price in prices() {
-        curve.observe(price);
+        landscape.observe(exchange(), Some(segment), Seen::Price(price), 1.0);
     }
-    criterion
-        .bench_function("WinCurve::best_bid", |bencher| bencher.iter(|| curve.best_bid(black_box(4.2), 0.0)));
-    criterion.bench_function("WinCurve::observe", |bencher| {
-        bencher.iter(|| curve.observe(black_box(CpmMicros(1_900_000))));
+    let market = landscape.prepare();
+    if let Some(curve) = market.curve(exchange(), segment) {
+        criterion.bench_function("WinCurve::best_bid", |bencher| {
+            bencher.iter(|| curve.best_bid(black_box(4.2), 0.0));
+        });
+    }
+    criterion.bench_function("Market::curve", |bencher| {
+        bencher.iter(|| market.curve(exchange(), black_box(segment)).is_some());
     });
+    for (name, seen) in [
+        ("Landscape::observe and prepare, told", Seen::Price(CpmMicros(1_900_000))),
+        ("Landscape::observe and prepare, censored", Seen::Above(CpmMicros(1_900_000))),
+    ] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                landscape.observe(exchange(), Some(segment), black_box(seen), 1.0);
+                landscape.prepare()
+            });
+        });
+    }
 }
 
 fn taking(criterion: &mut Criterion) {

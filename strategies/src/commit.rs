@@ -2,7 +2,8 @@
 
 use haggle_domain::draw::Stream;
 use haggle_domain::{
-    Basis, BidId, Context, CpmMicros, Decision, Draw, Format, NoBidReason, Opportunity, Pod, Terms, Timestamp,
+    Basis, BidId, Context, CpmMicros, Decision, Draw, Footing, Format, NoBidReason, Opportunity, Pod,
+    Quantity, Quote, Segment, Terms, Timestamp,
 };
 use smallvec::SmallVec;
 
@@ -81,8 +82,10 @@ pub fn commit(
                         room.seconds += candidate.fit.duration;
                     }
                     let terms = Terms { rate: context.rate, quantity: opportunity.quantity };
-                    let decision =
-                        reservation.decision(snapshot, context, candidate, &ranking.lesson, terms, entry);
+                    let decision = Decision {
+                        quote: quote(context, opportunity, candidate),
+                        ..reservation.decision(snapshot, context, candidate, &ranking.lesson, terms, entry)
+                    };
                     bids.push(Committed {
                         campaign: candidate.campaign,
                         format: candidate.fit.format,
@@ -120,6 +123,17 @@ fn marked(
 ) -> bool {
     let counted = !context.test && entry.caps.are_counted(&snapshot.catalog.advertiser_caps);
     !counted || in_flight.mark(&entry.caps, candidate.drawn.creative, now)
+}
+
+/// What the bid's outcome will say of its price.
+fn quote(context: &Context, opportunity: &Opportunity, candidate: &Candidate) -> Quote {
+    let footing = match candidate.deal {
+        Some(_) => Footing::Deal,
+        None if opportunity.quantity != Quantity::ONE => Footing::Unknown,
+        None => context.auction.into(),
+    };
+    let segment = Segment::of(context.inventory, opportunity);
+    Quote { segment, footing, propensity: candidate.propensity }
 }
 
 /// The pod that an imp is, or is part of, in this format.
@@ -202,6 +216,7 @@ impl Reservation {
             terms,
             explored: candidate.explored,
             order_probability: candidate.prediction.click * candidate.prediction.conversion,
+            quote: Quote::default(),
         }
     }
 }

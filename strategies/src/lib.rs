@@ -27,6 +27,7 @@ pub mod safety;
 pub mod scorer;
 mod seats;
 pub mod targeting;
+pub mod trial;
 
 #[cfg(test)]
 mod test_support;
@@ -37,7 +38,7 @@ pub use commit::{Bids, Committed, commit};
 pub use explore::Arms;
 pub use lease::Lease;
 pub use live::{CampaignLive, CampaignState};
-pub use market::Market;
+pub use market::{Landscape, Market};
 pub use pods::Pods;
 pub use rank::{Candidate, Ranking, UserView, rank};
 pub use scorer::Scorer;

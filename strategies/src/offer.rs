@@ -7,9 +7,10 @@ use haggle_domain::{
 use crate::catalog::Entry;
 use crate::market::WinCurve;
 use crate::pricing;
+use crate::trial::Trial;
 
 /// A price that meets its floor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Offer {
     /// The deal's position in the opportunity's list, if it is made under one.
     pub deal: Option<u16>,
@@ -17,6 +18,8 @@ pub struct Offer {
     pub price: CpmMicros,
     /// The deal asks that it be bid on.
     pub guaranteed: bool,
+    /// The probability with which the price was drawn, where prices are tried.
+    pub propensity: Option<f32>,
 }
 
 /// Whether a campaign may use a deal.
@@ -39,6 +42,8 @@ pub struct Worth<'m> {
     pub auction: AuctionType,
     /// What it takes to win there.
     pub curve: Option<&'m WinCurve>,
+    /// Whether another price than the best is tried there.
+    pub trial: Option<Trial>,
 }
 
 /// The best footing: a guaranteed deal, else another deal, else the open auction, whichever first meets its floor. A deal
@@ -74,7 +79,7 @@ pub fn offer(
             if let Some(price) = deal_price(deal, floor, worth)
                 && let Ok(position) = u16::try_from(position)
             {
-                return Ok(Offer { deal: Some(position), price, guaranteed });
+                return Ok(Offer { deal: Some(position), price, guaranteed, propensity: None });
             }
         }
     }
@@ -85,7 +90,21 @@ pub fn offer(
     if price < least || price <= CpmMicros::ZERO {
         return Err(NoBidReason::BelowFloor);
     }
-    Ok(Offer { deal: None, price, guaranteed: false })
+    let (price, propensity) = tried(price, least, worth);
+    Ok(Offer { deal: None, price, guaranteed: false, propensity })
+}
+
+/// The price that is bid instead of the best one, where prices are tried: where the winner pays its bid, and what it takes to win
+/// is not told anyway.
+fn tried(best: CpmMicros, least: CpmMicros, worth: Worth<'_>) -> (CpmMicros, Option<f32>) {
+    let told = worth.curve.is_some_and(WinCurve::is_told);
+    match worth.trial.filter(|_| worth.auction == AuctionType::First && !told) {
+        Some(trial) => {
+            let highest = CpmMicros::from_f64_rounded_down(worth.value * worth.multiplier);
+            trial.price(best, least, highest.min(worth.max_bid))
+        }
+        None => (best, None),
+    }
 }
 
 /// Whether a deal leaves its floor to the imp. The price of a fixed one is its own.
@@ -154,6 +173,7 @@ mod tests {
         max_bid: CpmMicros(10_000_000),
         auction: AuctionType::SecondPlus,
         curve: None,
+        trial: None,
     };
 
     fn deal(id: &str, floor: i64, price: DealPrice) -> Deal {
@@ -174,7 +194,7 @@ mod tests {
         let open = offered(&[], false);
         assert_eq!(
             offer(&entry(&[]), &open, ad(0), WORTH),
-            Ok(Offer { deal: None, price: CpmMicros(4_000_000), guaranteed: false })
+            Ok(Offer { deal: None, price: CpmMicros(4_000_000), guaranteed: false, propensity: None })
         );
         let first = Worth { auction: AuctionType::First, ..WORTH };
         let shaded = offer(&entry(&[]), &open, ad(0), first).unwrap();
@@ -198,14 +218,20 @@ mod tests {
         let fixed = deal("d", 3_900_000, DealPrice::Fixed);
         let made =
             offer(&entry(&["d"]), &offered(std::slice::from_ref(&fixed), false), ad(0), WORTH).unwrap();
-        assert_eq!(made, Offer { deal: Some(0), price: CpmMicros(3_900_000), guaranteed: false });
+        assert_eq!(
+            made,
+            Offer { deal: Some(0), price: CpmMicros(3_900_000), guaranteed: false, propensity: None }
+        );
         let dear = Deal { floor: CpmMicros(6_000_000), ..fixed };
         let open = offer(&entry(&["d"]), &offered(std::slice::from_ref(&dear), false), ad(0), WORTH).unwrap();
         assert_eq!(open.deal, None, "not worth it, so the open auction");
         let promised = Deal { guaranteed: true, ..dear };
         let made =
             offer(&entry(&["d"]), &offered(std::slice::from_ref(&promised), false), ad(0), WORTH).unwrap();
-        assert_eq!(made, Offer { deal: Some(0), price: CpmMicros(6_000_000), guaranteed: true });
+        assert_eq!(
+            made,
+            Offer { deal: Some(0), price: CpmMicros(6_000_000), guaranteed: true, propensity: None }
+        );
         let beyond = Deal { floor: CpmMicros(11_000_000), ..promised };
         assert_eq!(
             offer(&entry(&["d"]), &offered(&[beyond], true), ad(0), WORTH),

@@ -84,7 +84,7 @@ pub fn bid(
     let least = floor.to_f64();
     let shaded = match (auction, curve) {
         (AuctionType::First, Some(curve)) => curve.best_bid(paced, least),
-        (AuctionType::First, None) => WinCurve::default().best_bid(paced, least),
+        (AuctionType::First, None) => WinCurve::unknown().best_bid(paced, least),
         (AuctionType::SecondPlus, _) => paced,
     };
     let (bid, highest) = (CpmMicros::from_f64_rounded_down(shaded), CpmMicros::from_f64_rounded_down(paced));

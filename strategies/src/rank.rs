@@ -6,7 +6,8 @@ use std::cmp::Reverse;
 use haggle_domain::draw::Stream;
 use haggle_domain::fit::Fit;
 use haggle_domain::{
-    Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Tag, Terms, Timestamp,
+    AuctionType, Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Segment, Tag,
+    Terms, Timestamp,
 };
 use haggle_learning::{Prediction, RequestFeatures, request_features};
 
@@ -22,6 +23,7 @@ use crate::optimism::{Raised, raised, to_the_best};
 use crate::pick::{Pool, pick};
 use crate::scorer::Request;
 use crate::targeting::Asked;
+use crate::trial::Trial;
 use crate::{pricing, safety, seats, targeting};
 
 /// A campaign that would bid.
@@ -49,6 +51,8 @@ pub struct Candidate {
     pub ceiling: CpmMicros,
     /// What that takes from its lease.
     pub cost: Micros,
+    /// The probability with which the price was drawn, where prices are tried.
+    pub propensity: Option<f32>,
     /// Of a draw of its own for each imp and campaign.
     pub(crate) tie: u64,
     /// The bid is above what the prediction says; see [`haggle_domain::Decision::explored`].
@@ -124,6 +128,8 @@ pub fn rank(
     ranking.lesson.clear();
     let features = request_features(context, opportunity, profile, now);
     let catalog = &*snapshot.catalog;
+    // Truthful bids ask nothing of the market.
+    let shades = context.auction == AuctionType::First || !opportunity.deals.is_empty();
     let judge = Judge {
         snapshot,
         asked,
@@ -131,7 +137,13 @@ pub fn rank(
         draw,
         features: &features,
         request: OnceCell::new(),
-        curve: snapshot.market.curve(context.exchange),
+        curve: if shades {
+            snapshot.market.curve(context.exchange, Segment::of(context.inventory, opportunity))
+        } else {
+            None
+        },
+        trial: (context.explore_prices > 0.0)
+            .then(|| Trial { share: context.explore_prices, uniform: draw.uniform(Stream::Price, 0) }),
         terms: Terms { rate: context.rate, quantity: opportunity.quantity },
         observes: draw.bits(Stream::Observe, 0).is_multiple_of(OBSERVED_ONE_IN),
     };
@@ -248,6 +260,7 @@ pub(crate) struct Judge<'a> {
     /// What the model makes of them, once somebody is in question: at many imps nobody is.
     request: OnceCell<Request>,
     curve: Option<&'a WinCurve>,
+    trial: Option<Trial>,
     terms: Terms,
     /// Whether what campaigns would bid is noted in their seats.
     observes: bool,
@@ -298,7 +311,7 @@ impl Judge<'_> {
         let multiplier = live.multiplier();
         let max_bid = pricing::ceiling(card.max_bid, card.max_cpc, &prediction);
         let auction = self.asked.context.auction;
-        let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve };
+        let worth = Worth { value, multiplier, max_bid, auction, curve: self.curve, trial: self.trial };
         let made = offer(&card.entry, opportunity, fit, worth);
         let (made, explored) = match self.raised(slot, card, drawn.creative, (value, &prediction)) {
             None => (made?, None),
@@ -321,6 +334,7 @@ impl Judge<'_> {
             sent,
             ceiling,
             cost: ceiling.per_impression_rounded_up(),
+            propensity: made.propensity,
             tie: self.draw.bits(Stream::Tie, card.key.0),
             explored,
         })
@@ -357,12 +371,19 @@ impl Judge<'_> {
             let max_bid = pricing::ceiling(card.max_bid, card.max_cpc, &candidate.prediction);
             let best = to_the_best(explore, candidates, candidate.price, max_bid, self.draw, card.key.0);
             let Some((price, propensity)) = best else { continue };
-            let made = Offer { deal: None, price, guaranteed: false };
+            let made = Offer { deal: None, price, guaranteed: false, propensity: None };
             let Ok((sent, ceiling)) = priced(self.asked.opportunity, made, self.terms) else { continue };
             if let Some(candidate) = candidates.get_mut(at) {
                 let cost = ceiling.per_impression_rounded_up();
-                *candidate =
-                    Candidate { price, sent, ceiling, cost, explored: Some(propensity), ..candidate.clone() };
+                *candidate = Candidate {
+                    price,
+                    sent,
+                    ceiling,
+                    cost,
+                    propensity: None,
+                    explored: Some(propensity),
+                    ..candidate.clone()
+                };
             }
         }
     }

@@ -237,15 +237,15 @@ impl CampaignMachine {
                 }
                 let reserved = decision.ceiling.per_impression_rounded_up();
                 self.note_explored(&decision, reserved);
-                let (ceiling, exchange) = (decision.ceiling, decision.exchange);
-                (Event::Lost { bid, reserved, min_to_win, ceiling, exchange }, Outcome::Accepted)
+                let (ceiling, exchange, quote) = (decision.ceiling, decision.exchange, decision.quote);
+                (Event::Lost { bid, reserved, min_to_win, ceiling, exchange, quote }, Outcome::Accepted)
             }
             Notice::Won { decision, price, min_to_win } => {
                 if self.books.was_won(bid) {
                     return Outcome::Duplicate;
                 }
-                let (ceiling, exchange) = (decision.ceiling, decision.exchange);
-                (Event::Won { bid, price, ceiling, exchange, min_to_win }, Outcome::Accepted)
+                let (ceiling, exchange, quote) = (decision.ceiling, decision.exchange, decision.quote);
+                (Event::Won { bid, price, ceiling, exchange, min_to_win, quote }, Outcome::Accepted)
             }
             Notice::Impression { decision } => {
                 if self.books.was_shown(bid) {

@@ -71,12 +71,18 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Micros, PrivacyKey,
-        Quantity, Rate, Tag, Terms, Timestamp, UserKey,
+        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Footing, Micros,
+        PrivacyKey, Quantity, Quote, Rate, Segment, Tag, Terms, Timestamp, UserKey,
     };
     use proptest::prelude::*;
 
     use super::*;
+
+    fn quote(from: u64) -> Quote {
+        let footing = [Footing::Unknown, Footing::First, Footing::Second, Footing::Deal][from as usize % 4];
+        let propensity = from.is_multiple_of(3).then(|| (from % 1000) as f32 / 1000.0);
+        Quote { segment: Segment((from >> 32) as u32), footing, propensity }
+    }
 
     fn decision() -> impl Strategy<Value = Decision> {
         let ids = (any::<[u64; 4]>(), any::<[u32; 2]>(), any::<u16>(), proptest::option::of(any::<u64>()));
@@ -101,6 +107,7 @@ mod tests {
                     features,
                     terms: Terms { rate: Rate::from_billionths(model_version), quantity: Quantity(campaign) },
                     explored: (creative % 2 == 1).then_some(click),
+                    quote: quote(exchange),
                 }
             },
         )
@@ -156,6 +163,7 @@ mod tests {
                         min_to_win: min.map(CpmMicros),
                         ceiling: CpmMicros(ceiling),
                         exchange: ExchangeKey(from),
+                        quote: quote(from),
                     }
                 }
             ),
@@ -166,6 +174,7 @@ mod tests {
                     ceiling: CpmMicros(ceiling),
                     exchange: ExchangeKey(from),
                     min_to_win: min.map(CpmMicros),
+                    quote: quote(from),
                 }
             }),
             decision().prop_map(|decision| Event::Impression { decision }),

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use haggle_domain::{Clock, Timestamp};
+use haggle_domain::{Clock, ExchangeKey, Timestamp};
 use haggle_learning::{Guest, GuestReport, JoinerSettings, Progress, Recent, Role};
 use haggle_strategies::Snapshot;
+use haggle_strategies::market::Foretold;
 use tokio::sync::oneshot;
 
 use super::machine::LearnerMachine;
@@ -45,6 +46,8 @@ pub struct LearnerDeps {
     pub turn: Duration,
     /// Turns between checkpoints.
     pub checkpoint_turns: u32,
+    /// The share of the bids that the journal has.
+    pub bid_sample: f64,
     /// How long labels are waited for.
     pub joiner: JoinerSettings,
     /// Where its report is published.
@@ -79,6 +82,8 @@ pub struct LearnerReport {
     pub profiles: usize,
     /// How the models of archives do.
     pub guests: Vec<GuestReport>,
+    /// How many wins the win curves have foretold of each exchange's bids, and how many there were.
+    pub foretold_wins: Vec<(ExchangeKey, Foretold)>,
 }
 
 /// The actor.
@@ -132,6 +137,7 @@ impl LearnerActor {
         // An earlier life's profiles would count behaviours twice that are replayed now.
         deps.audience.clear();
         let mut machine = LearnerMachine::new(catalog, Arc::clone(&deps.audience), deps.joiner);
+        machine.set_bid_sample(deps.bid_sample);
         for name in [MODEL, PROFILES] {
             let restored = match deps.journal.checkpoint(name) {
                 Ok(Some(checkpoint)) if name == MODEL => {
@@ -185,15 +191,12 @@ impl LearnerActor {
     /// Replaces the snapshot if anything was learned since the last time. Bids that have loaded the old one go on
     /// with it.
     fn publish(&mut self) {
-        let Some(machine) = self.machine.as_ref() else { return };
-        let trainer = machine.trainer();
+        let Some(machine) = self.machine.as_mut() else { return };
         let now = self.deps.clock.now();
         if (self.guests_changed || self.published != machine.learned()) && now >= self.publish_from {
             let old = self.deps.snapshot.load_full();
-            let model = trainer.snapshot();
-            let mut market = machine.market().clone();
-            market.prepare();
-            let market = Arc::new(market);
+            let market = Arc::new(machine.market());
+            let model = machine.trainer().snapshot();
             let scorer = if !self.guests_changed && model.version() == old.scorer.model.version() {
                 Arc::clone(&old.scorer)
             } else {
@@ -216,6 +219,7 @@ impl LearnerActor {
             let cost = self.deps.clock.now().since(now);
             self.publish_from = now + cost.saturating_mul(PUBLISH_SHARE);
         }
+        let trainer = machine.trainer();
         self.deps.report.store(Some(Arc::new(LearnerReport {
             model_version: trainer.version(),
             click: trainer.click_progress(),
@@ -226,6 +230,7 @@ impl LearnerActor {
             lag: self.deps.journal.durable_end().saturating_sub(machine.cursor()),
             profiles: machine.audience().len(),
             guests: trainer.guest_reports(),
+            foretold_wins: machine.landscape().foretold().to_vec(),
         })));
     }
 

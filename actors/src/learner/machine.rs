@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use haggle_domain::{Event, Record, Timestamp};
 use haggle_learning::{Example, ExampleKind, Guest, JoinerSettings, LabelJoiner, Role, Trainer, ad_features};
-use haggle_strategies::{Catalog, Market};
+use haggle_strategies::{Catalog, Landscape, Market};
 use minicbor::{Decode, Encode};
 
+use super::outcome;
+use super::unanswered::{Unanswered, Waiting};
 use crate::audience::Audience;
 
 /// Users who did nothing and saw nothing for this long are forgotten.
@@ -20,7 +22,10 @@ pub struct LearnerMachine {
     audience: Arc<Audience>,
     trainer: Trainer,
     joiner: LabelJoiner,
-    market: Market,
+    landscape: Landscape,
+    unanswered: Unanswered,
+    /// The share of the bids that the journal has.
+    bid_sample: f64,
     /// Records below are learned.
     learned: u64,
     /// Records below are in the profiles.
@@ -39,11 +44,15 @@ struct Saved {
     #[cbor(n(1), with = "minicbor::bytes")]
     joiner: Vec<u8>,
     #[n(2)]
-    market: Market,
+    landscape: Landscape,
     /// What was learned of models of archives; checkpoints of before there were any have none.
     #[cbor(n(3), with = "minicbor::bytes")]
     #[cbor(default)]
     guests: Vec<u8>,
+    /// Sampled bids that were waited for.
+    #[n(4)]
+    #[cbor(default)]
+    unanswered: Vec<Waiting>,
 }
 
 impl LearnerMachine {
@@ -54,7 +63,9 @@ impl LearnerMachine {
             audience,
             trainer: Trainer::default(),
             joiner: LabelJoiner::new(settings),
-            market: Market::default(),
+            landscape: Landscape::default(),
+            unanswered: Unanswered::default(),
+            bid_sample: 0.0,
             learned: 0,
             profiled: 0,
             noted: 0,
@@ -65,6 +76,11 @@ impl LearnerMachine {
     /// These models of archives are asked from now on.
     pub fn set_guests(&mut self, guests: &[(Arc<Guest>, Role)]) {
         self.trainer.set_guests(guests);
+    }
+
+    /// The journal has this share of the bids (0 where it has none): what one that was never answered stands for.
+    pub fn set_bid_sample(&mut self, share: f64) {
+        self.bid_sample = share;
     }
 
     /// The campaigns are these now.
@@ -83,7 +99,9 @@ impl LearnerMachine {
         }
         self.joiner.restore(&saved.joiner).map_err(|error| error.to_string())?;
         self.trainer = trainer;
-        self.market = saved.market;
+        self.landscape = saved.landscape;
+        self.unanswered = Unanswered::default();
+        self.unanswered.restore(saved.unanswered);
         self.learned = offset;
         Ok(())
     }
@@ -105,8 +123,9 @@ impl LearnerMachine {
         let (mut trainer, mut guests) = (Vec::new(), Vec::new());
         self.trainer.save(&mut trainer);
         self.trainer.save_guests(&mut guests);
-        let (joiner, market) = (self.joiner.save(), self.market.clone());
-        let saved = Saved { trainer, joiner, market, guests };
+        let (joiner, landscape) = (self.joiner.save(), self.landscape.clone());
+        let unanswered = self.unanswered.save();
+        let saved = Saved { trainer, joiner, landscape, guests, unanswered };
         minicbor::to_vec(saved).unwrap_or_default()
     }
 
@@ -151,12 +170,13 @@ impl LearnerMachine {
         // Time is what the journal says, and windows close before the record counts: so a replay labels exactly like
         // the first reading did.
         self.learn(record.at);
+        self.unanswered.expire(record.at, self.bid_sample, &mut self.landscape);
+        self.unanswered.note(&record.event);
         match &record.event {
             Event::Impression { decision } => self.joiner.impression(decision, record.at),
             Event::Click { decision } => self.joiner.click(decision, record.at),
             Event::Conversion { decision, .. } => self.joiner.conversion(decision),
-            Event::Won { exchange, min_to_win: Some(price), .. }
-            | Event::Lost { exchange, min_to_win: Some(price), .. } => self.market.observe(*exchange, *price),
+            Event::Won { .. } | Event::Lost { .. } => outcome::learn(&record.event, &mut self.landscape),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.joiner.forget(|waiting| waiting == *user);
             }
@@ -196,9 +216,14 @@ impl LearnerMachine {
         &self.trainer
     }
 
-    /// The market's prices.
-    pub fn market(&self) -> &Market {
-        &self.market
+    /// The curves of the market's prices, prepared for bids.
+    pub fn market(&mut self) -> Market {
+        self.landscape.prepare()
+    }
+
+    /// What is known of the market's prices.
+    pub fn landscape(&self) -> &Landscape {
+        &self.landscape
     }
 
     /// The users' profiles.

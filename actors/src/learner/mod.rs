@@ -2,6 +2,8 @@
 
 mod actor;
 mod machine;
+mod outcome;
+mod unanswered;
 
 pub use actor::{FinalCheckpoint, Guests, LearnerActor, LearnerDeps, LearnerReport};
 pub use machine::LearnerMachine;

@@ -249,9 +249,7 @@ impl Bidder {
         if model.version() != self.snapshot.scorer.model.version() {
             self.snapshot.scorer = Arc::new(self.snapshot.scorer.with_model(model, &self.snapshot.catalog));
         }
-        let mut market = self.learner.market().clone();
-        market.prepare();
-        self.snapshot.market = Arc::new(market);
+        self.snapshot.market = Arc::new(self.learner.market());
         self.snapshot.version += 1;
     }
 }
