@@ -30,7 +30,14 @@ const ORDER: f64 = 0.2;
 const REVENUE: f64 = 8.0;
 
 /// Markets in which a criterion is missed, as the documentation says. Everything else has to meet it.
-const MISSED: [&str; 3] = ["orders after 2 days", "late, orders × 0.6", "a tenth of the market"];
+const MISSED: [(&str, &str); 6] = [
+    ("model 30 % under", "first"),
+    ("orders after 12 hours", "first"),
+    ("orders after 2 days", "second"),
+    ("orders after 2 days", "first"),
+    ("late, orders × 0.6", "second"),
+    ("a tenth of the market", "second"),
+];
 /// The table judges by 5 %. The test lets this pass, because logarithms differ in their last digits between machines, and what
 /// follows from them by some per cent; in markets that miss a criterion, ten.
 const MARGIN: [f64; 2] = [0.02, 0.10];
@@ -472,7 +479,7 @@ fn averages_are_held() {
             truthful.orders,
             if met { "" } else { "missed" }
         );
-        let known = MISSED.contains(&world.name);
+        let known = MISSED.contains(&(world.name, price));
         if !is_met(world, held, MARGIN[usize::from(known)]) {
             missed.push((world.name, goal(world), price));
         }

@@ -184,7 +184,15 @@ fn no_flipped_bit_goes_unnoticed() {
 
 /// Opens what fjall holds, behind the journal's back.
 fn tamper(dir: &Path, keyspace: &str, tamper: impl FnOnce(&fjall::Keyspace) -> fjall::Result<()>) {
-    let db = fjall::Database::builder(dir.join("store")).open().unwrap();
+    // Its threads let go of what was only just closed a moment later.
+    let opened = (0..2_000).find_map(|_| match fjall::Database::builder(dir.join("store")).open() {
+        Err(fjall::Error::Locked) => {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            None
+        }
+        opened => Some(opened.unwrap()),
+    });
+    let db = opened.unwrap();
     tamper(&db.keyspace(keyspace, fjall::KeyspaceCreateOptions::default).unwrap()).unwrap();
     db.persist(fjall::PersistMode::SyncAll).unwrap();
 }

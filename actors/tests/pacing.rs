@@ -45,7 +45,8 @@ fn diurnal(passed: Duration) -> f64 {
 
 fn campaign(budget: i64, pacing: Pacing, control: Control) -> Campaign {
     Campaign {
-        goal: Goal::Cpc { max: Micros(500_000) },
+        // Nobody clicks here, and clicks that are paid for would be taken for too dear.
+        goal: Goal::Cpm { price: CpmMicros(50 * UNIT) },
         budget: Budget { daily: Some(Micros(budget)), total: None },
         flight: Flight { start: Timestamp::default(), end: Timestamp::MAX },
         pacing,

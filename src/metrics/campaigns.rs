@@ -43,7 +43,7 @@ pub struct CampaignMetrics {
     pub goal_cost_ratio: Gauge,
     pub pacing_taken: Gauge,
     pub planned_spend_micros: IntGauge,
-    pacing_info: PacingInfo,
+    pub(super) pacing_info: PacingInfo,
     pub restarts: Counter,
     pub breaker_open: IntGauge,
     pub mailbox_full: Counter,
@@ -53,14 +53,14 @@ pub struct CampaignMetrics {
 
 /// The one series of a campaign that says how it is paced: another one, when that changes.
 #[derive(Debug)]
-struct PacingInfo {
+pub(super) struct PacingInfo {
     series: IntGaugeVec,
     campaign: String,
     said: Mutex<Option<(&'static str, &'static str)>>,
 }
 
 impl PacingInfo {
-    fn say(&self, curve: &'static str, control: &'static str) {
+    pub(super) fn say(&self, curve: &'static str, control: &'static str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((curve, control)) =
             said.replace((curve, control)).filter(|said| *said != (curve, control))

@@ -367,7 +367,7 @@ mod tests {
 
     fn metrics() -> Metrics {
         let metrics = Metrics::new(&["alder", "birch"], 2, &["overdrawn"]).unwrap();
-        assert!(metrics.campaign(0, "boots").is_some());
+        metrics.campaign(0, "boots").unwrap().pacing_info.say("even", "dual");
         let some = Recent { examples: 10.0, positives: 1.0, predicted: 1.0, log_loss: 3.0 };
         metrics.archive_models(&[GuestReport {
             id: "march".to_owned(),

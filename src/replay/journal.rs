@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use haggle_actors::journal::Journal;
-use haggle_domain::{BidId, CampaignKey, CpmMicros, Decision, Event, Timestamp};
+use haggle_domain::{BidId, CampaignKey, CpmMicros, Decision, Event, Footing, Timestamp};
 use haggle_learning::data::BadRows;
 
 use super::log::{Format, Log, Row};
@@ -66,11 +66,18 @@ impl Auctions {
                 auction.decided(decision);
                 auction.clicked = true;
             }
-            Event::Won { bid, price, ceiling, min_to_win, .. } => {
+            Event::Won { bid, price, ceiling, min_to_win, quote, .. } => {
                 let auction = self.of(*bid);
                 auction.won = Some(true);
-                // Who pays less than its bid pays what the next one bid; who pays its bid learns nothing of others'.
-                auction.price = min_to_win.or((price < ceiling).then_some(*price));
+                // Who pays the second price pays what the next one bid; who pays its bid learns nothing of others'. Under a deal
+                // the price was agreed.
+                let is_second = match quote.footing {
+                    Footing::Second => true,
+                    Footing::First | Footing::Deal => false,
+                    // Written before that was noted.
+                    Footing::Unknown => price < ceiling,
+                };
+                auction.price = min_to_win.or(is_second.then_some(*price));
             }
             Event::Lost { bid, min_to_win, .. } => {
                 let auction = self.of(*bid);

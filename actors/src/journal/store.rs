@@ -98,7 +98,7 @@ impl Store {
 
     fn open_existing(dir: &Path, options: &JournalOptions, lock: File) -> Result<Self, JournalError> {
         // fjall asserts rather than reports some kinds of damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| database(&dir.join(STORE), options)));
+        let opened = catch_unwind(AssertUnwindSafe(|| free_database(&dir.join(STORE), options)));
         let damaged =
             |what: &str| JournalError::Corrupt { dir: dir.to_owned(), offset: None, what: what.to_owned() };
         let failed = |error| JournalError::store(dir, &error);
@@ -320,6 +320,23 @@ impl Store {
         let _ = fs::remove_file(&path);
         written
     }
+}
+
+/// How often it is looked, a millisecond apart, whether a store that was dropped has been let go of.
+const LOOKS: u32 = 2_000;
+
+/// Opens a store that nobody else has open, which our own lock says.
+///
+/// fjall's threads hold its lock for a moment longer than the store that they work for, so what was only just dropped in this process
+/// would now and then be found locked.
+fn free_database(path: &Path, options: &JournalOptions) -> fjall::Result<Database> {
+    for _ in 0..LOOKS {
+        match database(path, options) {
+            Err(fjall::Error::Locked) => std::thread::sleep(Duration::from_millis(1)),
+            opened => return opened,
+        }
+    }
+    database(path, options)
 }
 
 fn database(path: &Path, options: &JournalOptions) -> fjall::Result<Database> {
