@@ -10,18 +10,18 @@ const BOTTOM: f64 = 36.0;
 const TOP: f64 = 12.0;
 const RIGHT: f64 = 16.0;
 /// Lines in this order take these colours of the style sheet.
-pub(crate) const COLOURS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+pub(crate) const COLOURS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1c2024;--dim:#6b7280;--line:#d5d9de;--paper:#fff;--a:#0b62c4;--b:#c2410c;--c:#15803d;--d:#7c3aed;--e:#be185d;--f:#0e7490;--g:#a16207;--h:#4d7c0f;--i:#64748b}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6e8ea;--dim:#9aa3ad;--line:#3a4148;--paper:#15181b;--a:#6cb0ff;--b:#ff9a62;--c:#5fd08a;--d:#c09bff;--e:#f78fb8;--f:#5cc8dd;--g:#e0b252;--h:#a6cf5e;--i:#a3b1c2}}\
+:root{color-scheme:light dark;--ink:#1c2024;--dim:#6b7280;--line:#d5d9de;--paper:#fff;--a:#0b62c4;--b:#c2410c;--c:#15803d;--d:#7c3aed;--e:#be185d;--f:#0e7490;--g:#a16207;--h:#4d7c0f;--i:#64748b;--j:#9f1239}\
+@media(prefers-color-scheme:dark){:root{--ink:#e6e8ea;--dim:#9aa3ad;--line:#3a4148;--paper:#15181b;--a:#6cb0ff;--b:#ff9a62;--c:#5fd08a;--d:#c09bff;--e:#f78fb8;--f:#5cc8dd;--g:#e0b252;--h:#a6cf5e;--i:#a3b1c2;--j:#fda4af}}\
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:900px;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.2rem}h2{font-size:1rem;margin-top:2rem}\
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.15rem .8rem;text-align:right;border-bottom:1px solid var(--line)}\
 td:first-child,th:first-child{text-align:left;padding-left:0}\
 svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}\
 .grid{stroke:var(--line)}.axis{stroke:var(--dim)}path{fill:none;stroke-width:1.8}\
-.a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.d{stroke:var(--d)}.e{stroke:var(--e)}.f{stroke:var(--f)}.g{stroke:var(--g)}.h{stroke:var(--h)}.i{stroke:var(--i)}\
+.a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.d{stroke:var(--d)}.e{stroke:var(--e)}.f{stroke:var(--f)}.g{stroke:var(--g)}.h{stroke:var(--h)}.i{stroke:var(--i)}.j{stroke:var(--j)}\
 .plan{stroke:var(--ink);stroke-dasharray:6 4}\
 .key span{margin-right:1.2rem;white-space:nowrap}.key svg{width:22px;height:8px;margin-right:.4rem}";
 

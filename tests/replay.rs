@@ -218,6 +218,9 @@ fn a_file_that_is_no_log_is_refused_with_its_place() {
     let output = haggle(&[path.to_str().unwrap(), "--bad-rows", "0"]);
     assert_eq!(output.status.code(), Some(i32::from(Exit::InputUnusable.code())));
     let message = String::from_utf8(output.stderr).unwrap();
+    let second = haggle(&[path.to_str().unwrap(), "--feedback", "win-loss"]);
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains("--feedback win-loss is for first-price auctions (--auction first)"), "{said}");
     assert!(message.contains("bad.log:2: column `market price`: \"ten\" is not whole fen"), "{message}");
 }
 

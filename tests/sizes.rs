@@ -17,7 +17,7 @@ fn a_campaigns_parts_stay_small() {
         ("creative", size_of::<Creative>(), 256),
         ("entry", size_of::<Entry>(), 128),
         ("live", size_of::<CampaignLive>(), 320),
-        ("lease", size_of::<Lease>(), 48),
+        ("lease", size_of::<Lease>(), 56),
         ("arms", size_of::<Arms>(), 64),
         ("machine", size_of::<CampaignMachine>(), 656),
         ("books", size_of::<Books>(), 368),

@@ -45,9 +45,9 @@ pub struct ReplayArgs {
     /// What the bidder itself is told after a first-price auction: what it would have taken to win, or only whether it won.
     #[arg(long, value_enum, default_value = "full")]
     pub feedback: Feedback,
-    /// The share of its bids that then try other prices.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
-    pub explore_prices: f64,
+    /// The share of its bids that then try other prices; without it 0.02.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub explore_prices: Option<f64>,
     /// What a click is paid with, as a fraction of what it used to cost: what the profit and the truthful bid follow from.
     #[arg(long, value_name = "RATIO", default_value_t = 0.2, value_parser = ratio)]
     pub payoff: f64,
@@ -84,7 +84,15 @@ impl ReplayArgs {
     /// The first flag that does not.
     pub(super) fn check(&self, format: Format) -> Result<(), ExitError> {
         let (ipinyou, haggle) = (format == Format::Ipinyou, format == Format::Haggle);
+        let (first, told) = (self.auction == Auction::First, self.feedback == Feedback::Full);
         for (flag, given, fits, wants) in [
+            ("--feedback win-loss", !told, first, "first-price auctions (--auction first)"),
+            (
+                "--explore-prices",
+                self.explore_prices.is_some(),
+                first && !told,
+                "first-price auctions of which only the result is told (--auction first --feedback win-loss)",
+            ),
             ("--model", self.model.is_some(), ipinyou, "iPinYou's own logs (--format ipinyou)"),
             ("--clicks", self.clicks.is_some(), ipinyou, "iPinYou's own logs (--format ipinyou)"),
             ("--campaign", self.campaign.is_some(), haggle, "a node's journal (--format haggle)"),

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::args::ReplayArgs;
 use super::log::{FEN, Format, Log, Row, open};
-use super::pairs::{HIGHEST, whole};
+use super::pairs::{HIGHEST, nothing_in, whole};
 use crate::exit::{Exit, ExitError};
 use crate::model::{Asked, Progress};
 
@@ -72,7 +72,10 @@ pub(super) fn read(path: &Path, args: &ReplayArgs, progress: &Progress) -> Resul
         }
     }
     if log.rows.is_empty() {
-        return Err(ExitError::new(Exit::InputUnusable, format!("{name}: no impression in it")));
+        return Err(ExitError::new(
+            Exit::InputUnusable,
+            nothing_in(&name, &log.bad, "name an iPinYou log of impressions"),
+        ));
     }
     log.notes.push(
         "click rates are the model's of --model; what it learned from this log it cannot judge".to_owned(),

@@ -164,7 +164,7 @@ fn setting(args: &ReplayArgs, log: &Log, history: &History) -> Result<Setting, E
         click: args.max_cpc.map_or(episodes.total(log.rows.len()), |fen| Micros(i64::from(fen) * FEN)),
         max_bid: args.max_bid.map_or_else(|| highest_bid(log), |fen| CpmMicros(i64::from(fen) * FEN)),
         feedback: args.feedback,
-        explore_prices: args.explore_prices,
+        explore_prices: args.explore_prices.unwrap_or(0.02),
         scale: match log.format {
             Format::Haggle => highest_bid(log).0 as f64 / (300 * FEN) as f64,
             Format::Pairs | Format::Sam | Format::Rlb | Format::Ipinyou => 1.0,

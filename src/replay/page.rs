@@ -142,19 +142,21 @@ fn curve(
 
 fn table(report: &Report, out: &mut String) -> std::fmt::Result {
     out.push_str("<h2>What was bought</h2><table><tr>");
-    for name in ["", "impressions", "clicks", "expected", "of optimum", "spend", "overspend", "profit"] {
+    for name in
+        ["", "impressions", "clicks", "expected", "of optimum", "spend", "overspend", "profit", "surplus"]
+    {
         write!(out, "<th>{name}")?;
     }
     let best = &report.optimum;
     write!(
         out,
-        "</tr><tr><td>optimum<td>{}<td>{}<td>{:.3}<td>1.0000<td>{}<td>–<td>–</tr>",
+        "</tr><tr><td>optimum<td>{}<td>{}<td>{:.3}<td>1.0000<td>{}<td>–<td>–<td>–</tr>",
         best.impressions, best.clicks, best.expected_value, best.spend
     )?;
     for line in &report.strategies {
         write!(
             out,
-            "<tr><td>{}<td>{}<td>{}<td>{:.3}<td>{:.4}<td>{}<td>{:.3} %<td>{:.2}</tr>",
+            "<tr><td>{}<td>{}<td>{}<td>{:.3}<td>{:.4}<td>{}<td>{:.3} %<td>{:.2}<td>{:.2}</tr>",
             line.name,
             line.impressions,
             line.clicks,
@@ -162,7 +164,8 @@ fn table(report: &Report, out: &mut String) -> std::fmt::Result {
             line.fraction_of_optimum,
             line.spend,
             line.overspend_fraction * 100.0,
-            line.profit
+            line.profit,
+            line.surplus
         )?;
     }
     out.push_str("</table>");

@@ -72,9 +72,17 @@ pub fn read_from(
         }
     }
     if log.rows.is_empty() {
-        return Err(unusable(format!("{name}: no auction in it; name a log of recorded auctions")));
+        return Err(unusable(nothing_in(name, &log.bad, "name a log of recorded auctions")));
     }
     Ok(log)
+}
+
+/// That there is no auction in a log, and why its rows are none.
+pub(super) fn nothing_in(name: &str, bad: &BadRows, what_to_do: &str) -> String {
+    match bad.count {
+        0 => format!("{name}: no auction in it; {what_to_do}"),
+        count => format!("{bad}\n{name}: no auction in it but {count} bad rows; {what_to_do}"),
+    }
 }
 
 fn parse(line: &[u8], format: Format) -> Result<Row, Flaw> {
@@ -148,6 +156,7 @@ mod tests {
             ),
             ("0 3 0.1 7", "a.log:1: 4 columns"),
             ("hello", "a.log:1: 1 column; "),
+            ("\n\n", "a.log: no auction in it; name"),
             ("", "a.log: no auction in it"),
         ] {
             let error = log(text).unwrap_err();
@@ -165,6 +174,11 @@ mod tests {
         let log = read(2).unwrap();
         assert_eq!((log.rows.len(), log.bad.count), (2, 2));
         assert_eq!(log.bad.first[1].line, 4);
+        let none = read_from(&b"0 5\n"[..], "a.log", Format::Pairs, 9).unwrap_err().message;
+        assert!(
+            none.starts_with("a.log:1: 2 columns") && none.contains("no auction in it but 1 bad rows"),
+            "{none}"
+        );
         let error = read(1).unwrap_err().message;
         assert!(error.starts_with("a.log:2: column `click`: ") && error.contains("--bad-rows"), "{error}");
     }
