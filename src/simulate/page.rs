@@ -39,6 +39,7 @@ fn write(report: &Report, out: &mut String) -> Result {
 /// A number with as many digits as say something.
 fn number(value: f64) -> String {
     match value.abs() {
+        0.0 => "0".to_owned(),
         large if large >= 100.0 => format!("{value:.0}"),
         middle if middle >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.3}"),
@@ -154,6 +155,9 @@ fn courses(report: &Report, out: &mut String) -> Result {
         let lines: Vec<&CampaignMeans> =
             variants.iter().filter_map(|variant| variant.campaigns.get(at)).collect();
         chart(report, campaign, &lines, out)?;
+    }
+    if report.changes.iter().any(|at| *at > 0.0 && *at < report.days) {
+        out.push_str("<p>Dotted: where the scenario as it is changes.</p>");
     }
     if report.variants.len() > shown {
         write!(out, "<p>Only the first {shown} variants are drawn.</p>")?;

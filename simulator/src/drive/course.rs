@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn conditions_hold_until_the_next_ones() {
         let course = Course::new(Timestamp(0), &[(DAY, traffic(2.0)), (2 * DAY, traffic(0.5))]);
-        let at = |days: f64| course.at(Timestamp(0) + DAY.mul_f64(days)).traffic;
-        assert_eq!([at(0.0), at(0.99), at(1.0), at(1.5), at(2.0), at(9.0)], [1.0, 1.0, 2.0, 2.0, 0.5, 0.5]);
+        let at = |days: f64| (course.at(Timestamp(0) + DAY.mul_f64(days)).traffic * 10.0).round() as i64;
+        assert_eq!([at(0.0), at(0.99), at(1.0), at(1.5), at(2.0), at(9.0)], [10, 10, 20, 20, 5, 5]);
     }
 
     #[test]
