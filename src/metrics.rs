@@ -120,7 +120,7 @@ metrics! {
     /// What the plan had it spend by its last tick, counted as haggle_spend_micros is.
     PlannedSpendMicros = Gauge "haggle_planned_spend_micros" ["campaign"];
     /// How a campaign's spend is spread over the day, and what keeps it to that; always 1.
-    PacingInfo = Gauge "haggle_pacing_info" ["campaign", "curve", "control"];
+    PacingInfo = Gauge "haggle_pacing_info" ["campaign", "control", "curve"];
     /// Bids of all campaigns, those without series of their own too.
     AccountBids = Counter "haggle_account_bids_total" [];
     /// Auctions that all campaigns have won.

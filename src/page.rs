@@ -22,7 +22,7 @@ td:first-child,th:first-child{text-align:left;padding-left:0}\
 svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}\
 .grid{stroke:var(--line)}.axis{stroke:var(--dim)}path{fill:none;stroke-width:1.8}\
 .a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.d{stroke:var(--d)}.e{stroke:var(--e)}.f{stroke:var(--f)}.g{stroke:var(--g)}.h{stroke:var(--h)}.i{stroke:var(--i)}.j{stroke:var(--j)}\
-.plan{stroke:var(--ink);stroke-dasharray:6 4}\
+.plan{stroke:var(--ink);stroke-dasharray:6 4}.change{stroke:var(--dim);stroke-dasharray:2 3}\
 .key span{margin-right:1.2rem;white-space:nowrap}.key svg{width:22px;height:8px;margin-right:.4rem}";
 
 /// Begins a page. Writing to a text cannot fail; here and below errors are passed on all the same, as `write!` has them.

@@ -99,17 +99,83 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
     assert!(said.contains("unknown field `request_a_day`"), "{said}");
     let said = refused(&scenario(folder.path(), &SMALL.replace("0.25", "-1.0")), &[]);
     assert!(said.contains("days: must be above 0"), "{said}");
+    let said = refused(&scenario(folder.path(), &format!("{SMALL}measured_from = 0.25\n")), &[]);
+    assert!(said.contains("measured_from: must be from 0 to less than days"), "{said}");
+    let said =
+        refused(&scenario(folder.path(), &format!("{SMALL}[[change]]\nat = 1.0\nclick_rate = -2.0\n")), &[]);
+    assert!(said.contains("small.toml: change 1: click_rate: must be a factor from 0.01 to 100"), "{said}");
+    let said =
+        refused(&scenario(folder.path(), &format!("{SMALL}[[change]]\nat = 1.0\nclicks = 2.0\n")), &[]);
+    assert!(said.contains("unknown field `clicks`"), "{said}");
     let said = refused(&scenario(folder.path(), "name = 3"), &[]);
     assert!(said.contains("small.toml"), "{said}");
 }
 
+/// A scenario that comes with the program, made short: its days, and with them its changes and what is not measured.
+fn shortened(path: &Path, folder: &Path) -> PathBuf {
+    let mut world: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+    let days = world["days"].as_float().unwrap();
+    let shorter = |value: &toml::Value| toml::Value::Float(value.as_float().unwrap() * 0.1 / days);
+    for key in ["days", "measured_from"] {
+        if let Some(value) = world.get(key).map(shorter) {
+            world.insert(key.to_owned(), value);
+        }
+    }
+    for change in world.get_mut("change").and_then(toml::Value::as_array_mut).into_iter().flatten() {
+        let change = change.as_table_mut().unwrap();
+        change.insert("at".to_owned(), shorter(&change["at"]));
+    }
+    if let Some(campaigns) = world.get("campaigns").and_then(toml::Value::as_str) {
+        let campaigns = path.parent().unwrap().join(campaigns).display().to_string();
+        world.insert("campaigns".to_owned(), campaigns.into());
+    }
+    scenario(folder, &world.to_string())
+}
+
 #[test]
 fn the_scenarios_that_come_with_the_program_hold_their_invariants() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios");
+    let (folder, short) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios"), tempfile::tempdir().unwrap());
+    let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let short = ["--seeds", "1", "--vary", "days=0.1", "--assert", "overspend_micros == 0"];
-        let output = haggle(&path, &short);
-        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stdout));
+        if path.is_dir() {
+            continue;
+        }
+        count += 1;
+        let report =
+            report(&shortened(&path, short.path()), &["--seeds", "1", "--assert", "overspend_micros == 0"]);
+        assert!(report["variants"][0]["metrics"]["bids"].as_f64().unwrap() > 0.0, "{}", path.display());
     }
+    assert!(count >= 4);
+}
+
+/// Twenty-four hours, the second half of which has three times the orders, and a campaign that is to buy them.
+const CHANGING: &str = "name = \"turns\"\nteaches = \"a change\"\ndays = 1.0\nrequests_a_day = 4000\nusers = 500\n\
+    measured_from = 0.5\n[[change]]\nat = 0.5\norder_rate = 8.0\nclick_rate = 2.0\n";
+
+#[test]
+fn a_change_is_found_and_what_orders_cost_is_set_against_the_goal() {
+    let folder = tempfile::tempdir().unwrap();
+    let changing = scenario(folder.path(), CHANGING);
+    let page = folder.path().join("page.html");
+    let vary = ["--seeds", "5", "--vary", "change=[]", "--report", page.to_str().unwrap()];
+    let report = report(&changing, &vary);
+    assert_eq!((verdict(&report, "orders"), verdict(&report, "clicks")), ("less", "less"));
+    let campaigns = report["variants"][0]["campaigns"].as_array().unwrap();
+    let coffee = campaigns.iter().find(|it| it["id"] == "morning-coffee").unwrap();
+    assert_eq!((&coffee["goal"], &coffee["target"]), (&"roas".into(), &10.0.into()));
+    // Means over worlds: the ratio of their sums.
+    let of = |key: &str| coffee[key].as_f64().unwrap();
+    let expected = of("spend") / (of("revenue") / 10.0);
+    assert!((of("goal_cost_ratio") - expected).abs() < 1e-9, "{coffee}");
+    assert_eq!(
+        (coffee["spent"].as_array().unwrap().len(), coffee["planned"].as_array().unwrap().len()),
+        (49, 49)
+    );
+    let spent = coffee["spent"].as_array().unwrap();
+    let measured = spent[48].as_f64().unwrap() - spent[24].as_f64().unwrap();
+    assert!((measured - of("spend")).abs() < 0.05, "{measured} in the half that counts: {coffee}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("morning-coffee: spend against the plan") && page.contains("B less A: change=[]"));
 }

@@ -11,6 +11,7 @@ mod ad;
 mod auction;
 mod catalog;
 mod chance;
+mod conditions;
 mod diurnal;
 pub mod drive;
 mod inventory;
@@ -24,6 +25,7 @@ mod world;
 
 pub use ad::{SimAd, SimBid};
 pub use auction::{AuctionOutcome, LossReason};
+pub use conditions::Conditions;
 pub use diurnal::traffic_share;
 pub use request::{HiddenContext, SimRequest};
 pub use shop::ShopEvent;

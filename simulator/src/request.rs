@@ -7,6 +7,7 @@ use crate::SHOP_DOMAIN;
 use crate::auction::rival_price;
 use crate::catalog::{AISLE_COUNT, AISLES};
 use crate::chance::Chance;
+use crate::conditions::Conditions;
 use crate::diurnal::hour;
 use crate::inventory::{INVENTORY, Inventory};
 use crate::people::{Basis, COMPUTER, PHONE, Person};
@@ -40,6 +41,8 @@ pub struct SimRequest {
 #[derive(Clone, Debug)]
 pub struct HiddenContext {
     pub(crate) person: usize,
+    /// As they were when it was sent; what follows is decided by them, however late.
+    pub(crate) conditions: Conditions,
     pub(crate) tastes: [f64; AISLE_COUNT],
     pub(crate) readiness: f64,
     /// How easily ads are tapped here, in log-odds.
@@ -64,6 +67,7 @@ pub(crate) fn make(
     number: u64,
     (index, person): (usize, &Person),
     recent: Vec<Recent>,
+    conditions: Conditions,
     now: Timestamp,
 ) -> SimRequest {
     let place = surf(chance, person);
@@ -87,7 +91,7 @@ pub(crate) fn make(
     }
     let tmax_ms = chance.pick(&[100, 120, 150, 200]);
     let usual = usual_price(place, placement, person, now);
-    let rival = rival_price(&mut rivals, usual);
+    let rival = rival_price(&mut rivals, usual * conditions.rival_prices);
 
     let currency = if foreign_currency { "JPY" } else { "USD" };
     let mut imp = Map::new();
@@ -130,6 +134,7 @@ pub(crate) fn make(
     SimRequest {
         hidden: HiddenContext {
             person: index,
+            conditions,
             tastes: person.tastes,
             readiness: person.readiness,
             tappiness: tappiness(place),

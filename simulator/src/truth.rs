@@ -102,7 +102,7 @@ fn click_probability(hidden: &HiddenContext, ad: &SimAd, advertised: Advertised)
         + hidden.readiness
         + hidden.tappiness
         + appeal(&ad.creative_id);
-    logistic(log_odds).clamp(0.003, 0.12)
+    (logistic(log_odds).clamp(0.003, 0.12) * hidden.conditions.click_rate).min(1.0)
 }
 
 fn order_probability(hidden: &HiddenContext, advertised: Advertised) -> f64 {
@@ -115,7 +115,7 @@ fn order_probability(hidden: &HiddenContext, advertised: Advertised) -> f64 {
     let log_odds = -2.6 + taste + device + intent(hidden, advertised, [0.3, 0.7, -1.0, 0.3])
         // Where ads are tapped by accident, clicks buy less.
         - 0.8 * hidden.tappiness.max(0.0);
-    logistic(log_odds).clamp(0.02, 0.2)
+    (logistic(log_odds).clamp(0.02, 0.2) * hidden.conditions.order_rate).min(1.0)
 }
 
 /// The effect of what the user did in the shop lately, in log-odds: of viewed, carted, bought and searched the
@@ -155,7 +155,8 @@ pub(crate) fn draw(chance: &mut Chance, request: &SimRequest, ad: &SimAd, now: T
     // Every draw is made whatever the ones before gave, so that two ads for one request compare like with like.
     let (shown, clicks, buys) = (chance.uniform(), chance.uniform(), chance.uniform());
     let click_delay = chance.lognormal(12.0, 0.9).clamp(1.0, 300.0);
-    let order_delay = chance.lognormal(25.0 * 60.0, 1.1).clamp(60.0, 86_400.0);
+    let order_delay =
+        chance.lognormal(25.0 * 60.0, 1.1).clamp(60.0, 86_400.0) * hidden.conditions.order_delay;
     let median = advertised.aisle.map_or(40.0, |aisle| AISLES[aisle].basket);
     let cents = (chance.lognormal(median, 0.4) * 100.0).round().clamp(100.0, 1e7) as i64;
     let order_id = format!("fw-{:012x}", chance.bits() >> 16);

@@ -6,6 +6,7 @@ use crate::ad::{SimAd, SimBid};
 use crate::auction::{self, AuctionOutcome};
 use crate::catalog::Advertised;
 use crate::chance::{Chance, Use};
+use crate::conditions::Conditions;
 use crate::people::Person;
 use crate::request::{self, SimRequest};
 use crate::shop::{Shop, ShopEvent};
@@ -40,6 +41,7 @@ pub struct World {
     reach: Vec<f64>,
     shop: Shop,
     requests: u64,
+    conditions: Conditions,
 }
 
 impl World {
@@ -53,7 +55,13 @@ impl World {
             reach.push(total);
         }
         let shop = Shop::new(seed, settings.visits_a_day, people.len(), start, settings.history_days);
-        Self { seed, people, reach, shop, requests: 0 }
+        Self { seed, people, reach, shop, requests: 0, conditions: Conditions::default() }
+    }
+
+    /// Requests from the next one on, and what follows from them, are under these. How many there are, and how long notices take,
+    /// is for whoever asks for them.
+    pub const fn set_conditions(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
     }
 
     /// The next bid request, sent at `now`. Times must not go backwards.
@@ -66,7 +74,8 @@ impl World {
         let target = chance.uniform() * self.reach.last().copied().unwrap_or_default();
         let index = self.reach.partition_point(|sum| *sum <= target).min(self.people.len() - 1);
         let recent = self.shop.recent(index).to_vec();
-        request::make(&mut chance, rivals, number, (index, &self.people[index]), recent, now)
+        let person = (index, &self.people[index]);
+        request::make(&mut chance, rivals, number, person, recent, self.conditions, now)
     }
 
     /// Runs the auction of a request, with our bid or without one.

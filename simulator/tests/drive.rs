@@ -6,8 +6,8 @@ use std::time::Duration;
 use haggle_actors::campaign::CampaignSettings;
 use haggle_domain::{Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Size, Timestamp};
 use haggle_learning::JoinerSettings;
-use haggle_simulator::WorldSettings;
-use haggle_simulator::drive::{BidderSettings, DriveSettings, Outcome, drive};
+use haggle_simulator::drive::{BidderSettings, DriveSettings, MOMENTS, Outcome, drive};
+use haggle_simulator::{Conditions, WorldSettings};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -35,6 +35,8 @@ fn settings(seed: u64) -> DriveSettings {
         seed,
         start: "2026-11-23T00:00:00Z".parse().unwrap(),
         span: 24 * HOUR,
+        measured_from: Duration::ZERO,
+        changes: Vec::new(),
         requests_a_day: 20_000.0,
         notice_delay: Duration::from_millis(200),
         world: WorldSettings::default(),
@@ -87,6 +89,64 @@ fn a_budget_that_binds_is_spent_and_not_exceeded() {
         let spent = campaign.spend.to_f64() / campaign.budget.to_f64();
         assert!((0.9..=1.0).contains(&spent), "{id}: {campaign:?}");
     }
+}
+
+#[test]
+fn days_that_are_not_measured_are_lived_through_and_not_counted() {
+    let run = |days: u32, from: u32| {
+        let settings = DriveSettings {
+            span: days * 24 * HOUR,
+            measured_from: from * 24 * HOUR,
+            requests_a_day: 5_000.0,
+            ..settings(6)
+        };
+        drive(&settings, vec![campaign("boots", "IAB20", Goal::Cpc { max: Micros(400_000) }, 2)], &mut || {
+            true
+        })
+    };
+    let (all, first, second) = (run(2, 0), run(1, 0), run(2, 1));
+    let of = |outcome: &Outcome| outcome.campaigns[0].1;
+    let (all_of, first_of, second_of) = (of(&all), of(&first), of(&second));
+    assert_eq!(second.unmeasured, first.auctions);
+    assert_eq!(all.auctions, first.auctions + second.auctions);
+    assert_eq!(all_of.clicks, first_of.clicks + second_of.clicks);
+    assert_eq!(all_of.spend, first_of.spend + second_of.spend);
+    // Each day has its own money, whatever the one before left of it.
+    assert_eq!(all_of.budget, Micros::from_units(4));
+    let missed = (second_of.budget - Micros::from_units(2)).0.abs();
+    assert!(missed < 20_000, "{}: the plan's last minutes at most", second_of.budget);
+    // Where it was at each moment, the start and the end included.
+    let course = &all.courses[0];
+    assert_eq!((course.len(), &second.courses[0]), (MOMENTS as usize + 1, course));
+    assert!(course.is_sorted_by_key(|it| it.spend) && course.is_sorted_by_key(|it| it.planned));
+    assert_eq!(course[0].spend, Micros::ZERO);
+    assert!((all_of.budget - course[48].planned).0 < 20_000 && course[48].spend <= all_of.spend);
+}
+
+#[test]
+fn a_change_is_felt_from_its_moment_on() {
+    let run = |changes: Vec<(Duration, Conditions)>, from: Duration| {
+        let settings = DriveSettings { changes, measured_from: from, ..settings(8) };
+        // As much money as it likes.
+        drive(
+            &settings,
+            vec![campaign("boots", "IAB20", Goal::Cpm { price: CpmMicros(3_000_000) }, 500)],
+            &mut || true,
+        )
+    };
+    let dearer =
+        || vec![(12 * HOUR, Conditions { rival_prices: 2.0, click_rate: 3.0, ..Conditions::default() })];
+    let noon = 12 * HOUR;
+    let (usual, changed) = (run(vec![], noon), run(dearer(), noon));
+    let morning = |changes| run(changes, Duration::ZERO).auctions;
+    assert_eq!(morning(vec![]), morning(dearer()), "traffic is as it was");
+    let of = |outcome: &Outcome| outcome.campaigns[0].1;
+    assert_eq!((usual.unmeasured, usual.auctions), (changed.unmeasured, changed.auctions));
+    assert!(of(&changed).wins * 10 < of(&usual).wins * 8, "{:?} {:?}", of(&changed), of(&usual));
+    let rate = |it: &Outcome| it.expected_clicks / of(it).impressions as f64;
+    assert!((2.0..4.0).contains(&(rate(&changed) / rate(&usual))));
+    // Until noon nothing differs.
+    assert_eq!(usual.courses[0][..24], changed.courses[0][..24]);
 }
 
 #[test]

@@ -66,9 +66,9 @@ impl PacingInfo {
             said.replace((curve, control)).filter(|said| *said != (curve, control))
         {
             // It is there, since it was set.
-            let _ = self.series.remove_label_values(&[&self.campaign, curve, control]);
+            let _ = self.series.remove_label_values(&[&self.campaign, control, curve]);
         }
-        self.series.with_label_values(&[&self.campaign, curve, control]).set(1);
+        self.series.with_label_values(&[&self.campaign, control, curve]).set(1);
     }
 }
 

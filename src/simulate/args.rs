@@ -30,6 +30,9 @@ pub struct SimulateArgs {
     /// Fail unless this holds in every world of every variant, such as 'overspend_micros == 0'. May be repeated.
     #[arg(long = "assert", value_name = "METRIC OP NUMBER")]
     pub asserts: Vec<Assertion>,
+    /// Write a page too: the variants compared, and what each campaign had spent by when.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
     /// Write the report as JSON.
     #[arg(long)]
     pub json: bool,

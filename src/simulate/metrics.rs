@@ -32,13 +32,15 @@ pub enum Metric {
     Cpa,
     /// Revenue by spend.
     Roas,
+    /// What outcomes cost ÷ what goals ask for, of the campaign where it is highest.
+    GoalCostRatio,
     /// Invariants that did not hold.
     Problems,
 }
 
 impl Metric {
     /// All.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Bids,
         Self::Impressions,
         Self::Clicks,
@@ -52,6 +54,7 @@ impl Metric {
         Self::Ecpc,
         Self::Cpa,
         Self::Roas,
+        Self::GoalCostRatio,
         Self::Problems,
     ];
 
@@ -71,6 +74,7 @@ impl Metric {
             Self::Ecpc => "ecpc",
             Self::Cpa => "cpa",
             Self::Roas => "roas",
+            Self::GoalCostRatio => "goal_cost_ratio",
             Self::Problems => "problems",
         }
     }
@@ -91,13 +95,46 @@ impl Metric {
             Self::Orders => Some(count(|it| it.orders)),
             Self::Revenue => Some(money(|it| it.revenue).to_f64()),
             Self::Spend => Some(spend()),
-            Self::OverspendMicros => Some(money(|it| it.spend.minus_or_zero(it.budget)).0 as f64),
+            Self::OverspendMicros => Some(money(|it| it.overspend).0 as f64),
             Self::Delivered => by(spend(), money(|it| it.budget).to_f64()),
             Self::WinRate => by(count(|it| it.wins), outcome.bids as f64),
             Self::Ecpc => by(spend(), count(|it| it.clicks)),
             Self::Cpa => by(spend(), count(|it| it.orders)),
             Self::Roas => by(money(|it| it.revenue).to_f64(), spend()),
+            Self::GoalCostRatio => {
+                outcome.campaigns.iter().filter_map(|(_, it)| cost_ratio(it)).reduce(f64::max)
+            }
             Self::Problems => Some(outcome.problems.len() as f64),
         }
+    }
+}
+
+/// What a campaign's outcomes cost ÷ what its goal asks for. Of nothing it is as if one had come: it cost at least that.
+fn cost_ratio(campaigned: &Campaigned) -> Option<f64> {
+    let asked = campaigned.asked.filter(|_| campaigned.spend > Micros::ZERO)?;
+    let worth = asked.worth(campaigned);
+    Some(campaigned.spend.to_f64() / if worth > 0.0 { worth } else { asked.worth_of_one() })
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_simulator::drive::Asked;
+
+    use super::*;
+
+    #[test]
+    fn the_campaign_that_is_farthest_above_its_goal_decides() {
+        let campaigned = |asked, spend: i64, orders, revenue: i64| {
+            let (spend, revenue) = (Micros::from_units(spend), Micros::from_units(revenue));
+            ("a".to_owned(), Campaigned { asked, spend, orders, revenue, ..Campaigned::default() })
+        };
+        let roas = Some(Asked::Roas { target: 4.0, margin: 0.5, order_value: 80.0 });
+        let of = |campaigns| Metric::GoalCostRatio.of(&Outcome { campaigns, ..Outcome::default() });
+        let cheap = campaigned(Some(Asked::Cpa(10.0)), 80, 10, 0);
+        // 96 × 0.5 ÷ 4 = 12 would have been as asked.
+        let dear = campaigned(roas, 15, 1, 96);
+        assert_eq!(of(vec![cheap.clone(), dear]), Some(1.25));
+        assert_eq!(of(vec![cheap, campaigned(roas, 30, 0, 0)]), Some(3.0), "no order came for three's money");
+        assert_eq!(of(vec![campaigned(None, 80, 0, 0), campaigned(roas, 0, 0, 0)]), None);
     }
 }

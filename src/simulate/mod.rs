@@ -1,9 +1,11 @@
 //! `haggle simulate`: what would come of a change, tried in many simulated worlds before money is spent.
 
 mod args;
+mod change;
 mod check;
 mod difference;
 mod metrics;
+mod page;
 mod report;
 mod scenario;
 mod vary;
@@ -12,6 +14,7 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use haggle_simulator::drive::{DriveSettings, Outcome, drive};
 
@@ -37,6 +40,11 @@ const AS_IT_IS: &str = "as it is";
 pub fn run(args: &SimulateArgs) -> Result<(), ExitError> {
     let asked = args.clone();
     let report = watched(args.json, move |progress| simulate(&asked, progress))?;
+    if let Some(path) = &args.report {
+        std::fs::write(path, page::page(&report)).map_err(|error| {
+            ExitError::new(Exit::IoFailed, format!("{} cannot be written: {error}", path.display()))
+        })?;
+    }
     print(if args.json { to_json(&report)? } else { report.text() })?;
     match report.problems.len() + report.failed.len() {
         0 => Ok(()),
@@ -65,7 +73,7 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         choices => Choice::name(choices),
     };
     let base = worlds.first().map_or(&[][..], Vec::as_slice);
-    let auctions = worlds.iter().flatten().map(|world| world.auctions).sum::<u64>();
+    let auctions = worlds.iter().flatten().map(|world| world.auctions + world.unmeasured).sum::<u64>();
     let seconds = begun.elapsed().as_secs_f64();
     let (mut failed, mut problems) = (Vec::new(), Vec::new());
     for (at, worlds) in worlds.iter().enumerate() {
@@ -98,6 +106,11 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         seeds: base.len(),
         stopped,
         auctions,
+        days: days(setups.first().map(|setup| setup.settings.span)),
+        measured_from: days(setups.first().map(|setup| setup.settings.measured_from)),
+        changes: setups.first().map_or(Vec::new(), |setup| {
+            setup.settings.changes.iter().map(|(after, _)| days(Some(*after))).collect()
+        }),
         variants: worlds.iter().enumerate().map(|(at, worlds)| Variant::of(name(at), worlds)).collect(),
         differences: worlds
             .iter()
@@ -109,6 +122,10 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         problems,
         timing: Timing { seconds, auctions_per_second: auctions as f64 / seconds.max(1e-9), jobs },
     })
+}
+
+fn days(span: Option<Duration>) -> f64 {
+    span.unwrap_or_default().as_secs_f64() / 86_400.0
 }
 
 impl SimulateArgs {
@@ -131,7 +148,8 @@ fn play(setups: &[Setup], first: u64, seeds: usize, jobs: usize, progress: &Prog
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let (seed, variant) = (at / setups.len().max(1), at % setups.len().max(1));
                     let (Some(setup), Some(slot)) = (setups.get(variant), done.get(at)) else { break };
-                    let settings = DriveSettings { seed: first.wrapping_add(seed as u64), ..setup.settings };
+                    let settings =
+                        DriveSettings { seed: first.wrapping_add(seed as u64), ..setup.settings.clone() };
                     let outcome = drive(&settings, setup.campaigns.clone(), &mut || {
                         progress.rows.fetch_add(1, Ordering::Relaxed);
                         progress.read.fetch_add(1, Ordering::Relaxed);

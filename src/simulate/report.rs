@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use haggle_simulator::drive::Outcome;
+use haggle_simulator::drive::{Asked, Campaigned, Outcome, Spent};
 use serde::Serialize;
 
 use super::difference::difference;
@@ -26,6 +26,12 @@ pub struct Report {
     pub stopped: bool,
     /// Auctions in all of them.
     pub auctions: u64,
+    /// How long they took, in virtual time.
+    pub days: f64,
+    /// Days after the start from which on it was counted.
+    pub measured_from: f64,
+    /// Days after the start at which the world changed.
+    pub changes: Vec<f64>,
     /// What each variant came to; the first is the scenario as it is.
     pub variants: Vec<Variant>,
     /// How the others differ from the first.
@@ -64,6 +70,27 @@ pub struct CampaignMeans {
     pub orders: f64,
     /// In currency units.
     pub revenue: f64,
+    /// What its goal asks for on average: `cpc`, `cpa` or `roas`; null where it asks for no average.
+    pub goal: Option<&'static str>,
+    /// How much, in currency units or as a ratio.
+    pub target: Option<f64>,
+    /// What it spent in all worlds ÷ what its clicks or orders might have cost at that; 1 is as asked, more is dearer. Null where none
+    /// came.
+    pub goal_cost_ratio: Option<f64>,
+    /// What it had spent on average since the start, in currency units: at the start, and after each 48th of the days.
+    pub spent: Vec<f64>,
+    /// What its plan had it spend by then.
+    pub planned: Vec<f64>,
+}
+
+impl CampaignMeans {
+    /// The goal and its target, as far as it asks for an average.
+    pub(super) fn asked(&self) -> String {
+        match self.goal.zip(self.target) {
+            Some((goal, target)) => format!("{goal} {target}"),
+            None => "–".to_owned(),
+        }
+    }
 }
 
 /// A variant against the scenario as it is, in the same worlds.
@@ -106,8 +133,14 @@ impl Variant {
         let first = worlds.first().map_or(&[][..], |world| &world.campaigns);
         let campaigns = first.iter().enumerate().map(|(at, (id, _))| {
             let all = || worlds.iter().filter_map(|world| world.campaigns.get(at)).map(|(_, it)| it);
-            let of = |value: &dyn Fn(&haggle_simulator::drive::Campaigned) -> f64| {
-                mean(all().map(value)).unwrap_or_default()
+            let of = |value: &dyn Fn(&Campaigned) -> f64| mean(all().map(value)).unwrap_or_default();
+            let asked = all().find_map(|it| it.asked);
+            let worth = asked.map(|asked| of(&|it| asked.worth(it))).filter(|worth| *worth > 0.0);
+            let course = |value: fn(&Spent) -> f64| -> Vec<f64> {
+                let of_world = |world: &Outcome, moment: usize| world.courses.get(at)?.get(moment).map(value);
+                (0..)
+                    .map_while(|moment| mean(worlds.iter().filter_map(|world| of_world(world, moment))))
+                    .collect()
             };
             let budget = of(&|it| it.budget.to_f64());
             let spend = of(&|it| it.spend.to_f64());
@@ -118,6 +151,11 @@ impl Variant {
                 clicks: of(&|it| it.clicks as f64),
                 orders: of(&|it| it.orders as f64),
                 revenue: of(&|it| it.revenue.to_f64()),
+                goal: asked.map(Asked::name),
+                target: asked.map(Asked::target),
+                goal_cost_ratio: worth.map(|worth| spend / worth),
+                spent: course(|it| it.spend.to_f64()),
+                planned: course(|it| it.planned.to_f64()),
             }
         });
         Self { campaigns: campaigns.collect(), metrics: metrics.into_iter().collect(), name }
@@ -176,8 +214,8 @@ impl Report {
         }
         writeln!(
             out,
-            "\n{:<24}{:>12}{:>11}{:>10}{:>9}{:>11}",
-            "campaign", "spend", "delivered", "clicks", "orders", "revenue"
+            "\n{:<24}{:>12}{:>11}{:>10}{:>9}{:>11}{:>15}{:>14}",
+            "campaign", "spend", "delivered", "clicks", "orders", "revenue", "goal", "cost ÷ goal"
         )?;
         for variant in &self.variants {
             if self.variants.len() > 1 {
@@ -186,13 +224,15 @@ impl Report {
             for it in &variant.campaigns {
                 writeln!(
                     out,
-                    "{:<24}{:>12.4}{:>9.1} %{:>10.1}{:>9.1}{:>11.2}",
+                    "{:<24}{:>12.4}{:>9.1} %{:>10.1}{:>9.1}{:>11.2}{:>15}{:>14}",
                     it.id,
                     it.spend,
                     it.delivered * 100.0,
                     it.clicks,
                     it.orders,
-                    it.revenue
+                    it.revenue,
+                    it.asked(),
+                    it.goal_cost_ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.3}"))
                 )?;
             }
         }

@@ -12,6 +12,7 @@ use haggle_simulator::drive::{BidderSettings, DriveSettings};
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::change::{Change, conditions};
 use super::vary::{Choice, Target};
 use crate::config::{self, BillOn, Exchange, Loaded, Nameable, Settings};
 use crate::demo::may_be_asked;
@@ -33,6 +34,12 @@ struct World {
     /// Users.
     #[serde(default = "users")]
     users: usize,
+    /// Days after the start from which on it is counted what comes of it.
+    #[serde(default)]
+    measured_from: f64,
+    /// What changes meanwhile.
+    #[serde(default, rename = "change")]
+    changes: Vec<Change>,
     /// When it begins.
     #[serde(default = "start")]
     start: String,
@@ -179,6 +186,13 @@ impl Scenario {
         if !(world.days > 0.0 && world.days <= 366.0) {
             return refuse("days", "must be above 0 and at most 366");
         }
+        if !(world.measured_from >= 0.0 && world.measured_from < world.days) {
+            return refuse("measured_from", "must be from 0 to less than days");
+        }
+        let changes = match conditions(&world.changes) {
+            Ok(changes) => changes,
+            Err(problem) => return Err(wrong(format!("{}: {problem}", self.file))),
+        };
         if !(world.requests_a_day >= 1.0 && world.requests_a_day <= 1e9) {
             return refuse("requests_a_day", "must be from 1 to 1,000,000,000");
         }
@@ -197,6 +211,8 @@ impl Scenario {
                 seed: 0,
                 start,
                 span: Duration::from_secs_f64(world.days * 86_400.0),
+                measured_from: Duration::from_secs_f64(world.measured_from * 86_400.0),
+                changes,
                 requests_a_day: world.requests_a_day,
                 notice_delay: Duration::from_millis(200),
                 world: WorldSettings { users: world.users, ..WorldSettings::default() },

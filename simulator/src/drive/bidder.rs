@@ -9,8 +9,8 @@ use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Notice, Outcome};
 use haggle_actors::learner::LearnerMachine;
 use haggle_domain::{
-    Basis, Campaign, CampaignKey, Draw, Event, ExchangeKey, NoBidReason, Rates, Record, Tag, Timestamp,
-    UserKey,
+    Basis, Campaign, CampaignKey, Draw, Event, ExchangeKey, Micros, NoBidReason, Rates, Record, Tag,
+    Timestamp, UserKey,
 };
 use haggle_learning::{JoinerSettings, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};
@@ -51,6 +51,18 @@ struct Run {
     key: CampaignKey,
     due: Timestamp,
     checker: Checker,
+    /// Money that was opened for its days so far.
+    opened: Micros,
+}
+
+/// A campaign, what it shows, and the money that its days had for it, with what of that lapsed.
+pub struct Standing<'b> {
+    /// The campaign.
+    pub campaign: &'b Campaign,
+    /// What it shows.
+    pub report: CampaignReport,
+    /// The money.
+    pub opened: Micros,
 }
 
 /// A bid, and all that its notices need.
@@ -116,7 +128,14 @@ impl Bidder {
                 now,
                 &mut effects,
             );
-            bidder.runs.push(Run { machine, live, key, due: now, checker: Checker::default() });
+            bidder.runs.push(Run {
+                machine,
+                live,
+                key,
+                due: now,
+                checker: Checker::default(),
+                opened: Micros::ZERO,
+            });
             let at = bidder.runs.len() - 1;
             bidder.carry_out(at, now, effects);
             bidder.look_after(at, now);
@@ -200,14 +219,18 @@ impl Bidder {
     }
 
     /// The campaigns and what they show, in the order in which they were given.
-    pub fn reports(&self) -> impl Iterator<Item = (&Campaign, CampaignReport)> {
+    pub fn reports(&self) -> impl Iterator<Item = Standing<'_>> {
         let entries = self.snapshot.catalog.entries();
-        entries.zip(&self.runs).map(|((_, entry), run)| (&*entry.campaign, run.machine.report()))
+        entries.zip(&self.runs).map(|((_, entry), run)| Standing {
+            campaign: &entry.campaign,
+            report: run.machine.report(),
+            opened: run.opened,
+        })
     }
 
     /// What the checkers found wrong, at most one of each kind and campaign.
     pub fn problems(&self) -> impl Iterator<Item = String> {
-        self.reports().zip(&self.runs).flat_map(|((campaign, report), run)| {
+        self.reports().zip(&self.runs).flat_map(|(Standing { campaign, report, .. }, run)| {
             run.checker.problems(&run.machine, &report).into_iter().map(|it| format!("{}: {it}", campaign.id))
         })
     }
@@ -228,6 +251,9 @@ impl Bidder {
         let campaign = self.runs[at].key;
         for event in events {
             self.runs[at].checker.note(&event, now);
+            if let Event::BudgetOpened { amount, .. } = event {
+                self.runs[at].opened += amount;
+            }
             self.learn(&Record { at: now, campaign, event });
         }
         if let Some(grant) = grant {

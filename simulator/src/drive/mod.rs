@@ -2,24 +2,28 @@
 
 mod bidder;
 mod check;
+mod course;
+mod goal;
 mod queue;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use haggle_actors::campaign::{CampaignReport, Notice};
+use haggle_actors::campaign::Notice;
 use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, Tag, Timestamp};
 
-pub use bidder::{Bidder, BidderSettings, Made};
+pub use bidder::{Bidder, BidderSettings, Made, Standing};
+use course::Course;
+pub use goal::Asked;
 use queue::Queue;
 
 use crate::ad::{SimAd, SimBid};
 use crate::chance::{Chance, Use};
-use crate::diurnal::{BUSIEST, traffic_share};
+use crate::conditions::Conditions;
 use crate::world::{World, WorldSettings};
 
 /// A world, how long it is looked at, and how busy it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DriveSettings {
     /// Chooses users, prices, clicks and orders.
     pub seed: u64,
@@ -27,9 +31,13 @@ pub struct DriveSettings {
     pub start: Timestamp,
     /// How long it takes.
     pub span: Duration,
-    /// Bid requests a day, on average.
+    /// From when on it is counted what comes of it; before that the bidder only gets to know the world.
+    pub measured_from: Duration,
+    /// Conditions from so long after the start on, in order of time; none are all as usual.
+    pub changes: Vec<(Duration, Conditions)>,
+    /// Bid requests a day, on average, where traffic is as usual.
     pub requests_a_day: f64,
-    /// How long notices take.
+    /// How long notices take, where they take as long as usual.
     pub notice_delay: Duration,
     /// The world.
     pub world: WorldSettings,
@@ -37,13 +45,20 @@ pub struct DriveSettings {
     pub bidder: BidderSettings,
 }
 
-/// What came of one campaign.
+/// Equal parts of a run's span at whose ends spend is noted.
+pub const MOMENTS: u32 = 48;
+
+/// What came of one campaign, from when on it was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Campaigned {
-    /// Money that there was to spend.
+    /// What its goal asks for on average, where it does.
+    pub asked: Option<Asked>,
+    /// Money that its days had for it, what lapsed with them included.
     pub budget: Micros,
     /// What was spent of it.
     pub spend: Micros,
+    /// What was spent beyond what there was.
+    pub overspend: Micros,
     /// Bids that won.
     pub wins: u64,
     /// Ads shown.
@@ -56,9 +71,20 @@ pub struct Campaigned {
     pub revenue: Micros,
 }
 
-/// What came of a run.
+/// What a campaign had spent by a moment, from the start, and what its plan had it spend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// What it had spent.
+    pub spend: Micros,
+    /// What it had planned to, with what earlier days had and did not spend.
+    pub planned: Micros,
+}
+
+/// What came of a run, from when on it was measured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
+    /// Requests before it was measured.
+    pub unmeasured: u64,
     /// Requests, each with one auction.
     pub auctions: u64,
     /// Bids made.
@@ -67,6 +93,8 @@ pub struct Outcome {
     pub no_bids: BTreeMap<&'static str, u64>,
     /// By campaign, in the order in which they were given.
     pub campaigns: Vec<(String, Campaigned)>,
+    /// By campaign, at the start and at the end of each of [`MOMENTS`] parts of the span; fewer where it ended early.
+    pub courses: Vec<Vec<Spent>>,
     /// Sum of the hidden click probabilities of what was shown: clicks without their chance.
     pub expected_clicks: f64,
     /// Invariants that did not hold; empty in a program without defects.
@@ -80,16 +108,31 @@ enum Due {
 
 /// Lets the days pass. `pass` is called at each request and may end the run early, which leaves what came until then.
 pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn FnMut() -> bool) -> Outcome {
-    let end = settings.start + settings.span;
-    let mut world = World::new(settings.seed, settings.start, settings.world);
-    let mut bidder = Bidder::new(campaigns, settings.bidder, settings.start);
+    let (start, end) = (settings.start, settings.start + settings.span);
+    let measured_from = start + settings.measured_from;
+    let mut world = World::new(settings.seed, start, settings.world);
+    let mut bidder = Bidder::new(campaigns, settings.bidder, start);
     let mut arrivals = Chance::new(settings.seed, Use::Arrivals, 0, 0);
+    let course = Course::new(start, &settings.changes);
     let mut queue = Queue::default();
-    let mut outcome = Outcome::default();
-    let mut next = arrival(&mut arrivals, settings.start, settings.requests_a_day);
+    let mut outcome =
+        Outcome { courses: bidder.reports().map(|_| Vec::new()).collect(), ..Outcome::default() };
+    let mut before: Option<Vec<Campaigned>> = None;
+    let mut next = course.arrival(&mut arrivals, start, settings.requests_a_day);
     loop {
         let due = queue.next_at().min(bidder.next_due());
         let now = next.min(due);
+        note_spend(settings, &bidder, now.min(end), &mut outcome);
+        if before.is_none() && now >= measured_from {
+            before = Some(
+                bidder
+                    .reports()
+                    .map(|standing| Campaigned { budget: planned(&standing), ..of(&standing) })
+                    .collect(),
+            );
+            let (courses, unmeasured) = (std::mem::take(&mut outcome.courses), outcome.auctions);
+            outcome = Outcome { courses, unmeasured, ..Outcome::default() };
+        }
         if now >= end {
             break;
         }
@@ -101,23 +144,35 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
             for event in world.next_shop_events(now) {
                 bidder.behaviour(&event, now);
             }
-            ask(settings, &mut world, &mut bidder, &mut queue, &mut outcome, now);
-            next = arrival(&mut arrivals, now, settings.requests_a_day);
+            let conditions = course.at(now);
+            world.set_conditions(conditions);
+            let soon = now + settings.notice_delay.mul_f64(conditions.notice_delay);
+            ask(&mut world, &mut bidder, &mut queue, &mut outcome, now, soon);
+            next = course.arrival(&mut arrivals, now, settings.requests_a_day);
             if !pass() {
                 break;
             }
         }
     }
     outcome.problems = bidder.problems().collect();
-    outcome.campaigns =
-        bidder.reports().map(|(campaign, report)| (campaign.id.clone(), of(&report))).collect();
+    let before = before.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
+    outcome.campaigns = bidder
+        .reports()
+        .zip(before)
+        .map(|(standing, before)| {
+            (standing.campaign.id.clone(), of(&standing).since(before.unwrap_or_default()))
+        })
+        .collect();
     outcome
 }
 
-fn of(report: &CampaignReport) -> Campaigned {
+fn of(standing: &Standing<'_>) -> Campaigned {
+    let Standing { campaign, report, opened } = standing;
     Campaigned {
-        budget: report.budget,
+        asked: Asked::of(campaign),
+        budget: *opened,
         spend: report.settled,
+        overspend: report.settled.minus_or_zero(report.budget),
         wins: report.wins,
         impressions: report.impressions,
         clicks: report.clicks,
@@ -126,27 +181,47 @@ fn of(report: &CampaignReport) -> Campaigned {
     }
 }
 
-/// When the next request comes: a Poisson process that follows the day's traffic, by thinning (Lewis and Shedler 1979).
-fn arrival(chance: &mut Chance, after: Timestamp, a_day: f64) -> Timestamp {
-    let mut at = after;
-    loop {
-        let wait = -(1.0 - chance.uniform()).ln() * 86_400e6 / (a_day.max(1e-3) * BUSIEST);
-        // At least a microsecond, so that time goes on.
-        at = Timestamp(at.0.saturating_add((wait as i64).max(1)));
-        if chance.uniform() * BUSIEST < traffic_share(at) {
-            return at;
+/// What the plan had a campaign spend, with what lapsed.
+fn planned(Standing { report, opened, .. }: &Standing<'_>) -> Micros {
+    report.planned + (*opened - report.budget)
+}
+
+impl Campaigned {
+    /// Less what came before.
+    fn since(self, before: Self) -> Self {
+        Self {
+            asked: self.asked,
+            budget: self.budget - before.budget,
+            spend: self.spend - before.spend,
+            overspend: self.overspend,
+            wins: self.wins - before.wins,
+            impressions: self.impressions - before.impressions,
+            clicks: self.clicks - before.clicks,
+            orders: self.orders - before.orders,
+            revenue: self.revenue - before.revenue,
         }
     }
 }
 
-/// One request: the bid, the auction, and what follows from it.
+/// Notes what had been spent by the moments up to `now`, before anything else happens at it.
+fn note_spend(settings: &DriveSettings, bidder: &Bidder, now: Timestamp, outcome: &mut Outcome) {
+    let noted = |outcome: &Outcome| outcome.courses.first().map_or(usize::MAX, Vec::len);
+    let moment = |at: usize| settings.start + settings.span.mul_f64(at as f64 / f64::from(MOMENTS));
+    while noted(outcome) <= MOMENTS as usize && moment(noted(outcome)) <= now {
+        for (course, standing) in outcome.courses.iter_mut().zip(bidder.reports()) {
+            course.push(Spent { spend: standing.report.settled, planned: planned(&standing) });
+        }
+    }
+}
+
+/// One request: the bid, the auction, and what follows from it, of which notices come `soon`.
 fn ask(
-    settings: &DriveSettings,
     world: &mut World,
     bidder: &mut Bidder,
     queue: &mut Queue<Due>,
     outcome: &mut Outcome,
     now: Timestamp,
+    soon: Timestamp,
 ) {
     let request = world.next_request(now);
     outcome.auctions += 1;
@@ -160,7 +235,6 @@ fn ask(
     let Some(made) = made else { return };
     outcome.bids += 1;
     let decision = &made.committed.decision;
-    let soon = now + settings.notice_delay;
     let min_to_win = Some(decision.terms.in_account(auction.min_to_win));
     let mut tell = |at: Timestamp, notice: Notice| queue.push(at, Due::Notice(Box::new(notice)));
     if !auction.won {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod auctions;
+mod conditions;
 mod rates;
 mod repeats;
 mod requests;
