@@ -63,7 +63,7 @@ impl Suppressions {
 
     /// What remains of a record that is about to be written.
     pub fn redact(&self, record: &mut Record) {
-        if let Event::Behaviour { user, .. } = record.event {
+        if let Some(user) = record.event.subject() {
             if self.forgets(PrivacyKey::of(user), record.at) {
                 record.event = Event::Redacted;
             }
@@ -78,7 +78,7 @@ impl Suppressions {
             let erasure = self.erased.get(&PrivacyKey::of(user));
             erasure.and_then(|erasure| erasure.below).is_some_and(|below| offset < below)
         };
-        if let Event::Behaviour { user, .. } = record.event {
+        if let Some(user) = record.event.subject() {
             return doomed(user).then(|| Record { event: Event::Redacted, ..record.clone() });
         }
         let mut rest = record.clone();
