@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use haggle_domain::{Clock, ExchangeKey, Timestamp};
+use haggle_domain::{CampaignKey, Clock, ExchangeKey, Timestamp};
 use haggle_learning::{Guest, GuestReport, JoinerSettings, Progress, Recent, Role};
 use haggle_strategies::Snapshot;
 use haggle_strategies::market::Foretold;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::machine::LearnerMachine;
 use crate::audience::Audience;
+use crate::holdout::Split;
 use crate::journal::Journal;
 use crate::supervisor::Supervision;
 
@@ -84,6 +85,16 @@ pub struct LearnerReport {
     pub guests: Vec<GuestReport>,
     /// How many wins the win curves have foretold of each exchange's bids, and how many there were.
     pub foretold_wins: Vec<(ExchangeKey, Foretold)>,
+    /// The users whose orders are compared, by the campaigns' rising keys.
+    pub holdouts: Vec<(CampaignKey, Split)>,
+}
+
+impl LearnerReport {
+    /// The users whom a campaign's ads are compared by; nobody where none were seen.
+    pub fn holdout(&self, campaign: CampaignKey) -> Split {
+        let found = self.holdouts.binary_search_by_key(&campaign, |(key, _)| *key).ok();
+        found.and_then(|at| self.holdouts.get(at)).map(|(_, split)| *split).unwrap_or_default()
+    }
 }
 
 /// The actor.
@@ -231,6 +242,7 @@ impl LearnerActor {
             profiles: machine.audience().len(),
             guests: trainer.guest_reports(),
             foretold_wins: machine.landscape().foretold().to_vec(),
+            holdouts: machine.panel().splits(),
         })));
     }
 
