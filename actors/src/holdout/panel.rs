@@ -11,7 +11,7 @@ use super::lift::{Band, Split};
 
 /// Users of one campaign, at most, in both groups together.
 const MOST: u64 = 65_536;
-/// Users of all campaigns, at most: some 40 MiB.
+/// Users of all campaigns, at most: some 30 MiB.
 const MOST_OF_ALL: usize = 524_288;
 /// How long after a user could first have seen the campaign's ads an order counts.
 const WINDOW: Duration = Duration::from_secs(7 * 86_400);
