@@ -115,6 +115,19 @@ impl Split {
         Some(Interval { low: share(most).min(seen), seen, high: high.max(seen) })
     }
 
+    /// What an order is worth of what it would be if none came without the ads, in (0, 1]: [`Split::incremental`] once it is shown
+    /// that more buy with the ads, and all of it before.
+    ///
+    /// Not less before, since a share whose interval has zero in it says how few users were seen, not what the ads bring: a young
+    /// campaign would stop for want of proof, and then never be proved. In steps of a twentieth, so that a campaign's target does not
+    /// change with every user.
+    pub fn worth(&self) -> f64 {
+        match (self.verdict(), self.incremental()) {
+            (Verdict::More, Some(share)) => (share.seen * 20.0).round().max(1.0) / 20.0,
+            _ => 1.0,
+        }
+    }
+
     /// What it shows.
     pub fn verdict(&self) -> Verdict {
         match self.lift() {
@@ -164,6 +177,21 @@ mod tests {
         assert_eq!(split((300, 10_000), (500, 10_000)).verdict(), Verdict::Fewer);
         let fewer = split((300, 10_000), (500, 10_000)).incremental().unwrap();
         assert_eq!((fewer.low, fewer.seen, fewer.high), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn orders_are_worth_less_only_once_that_is_shown() {
+        for (control, held, worth) in [
+            ((0, 0), (0, 0), 1.0),
+            ((50, 1_000), (40, 1_000), 1.0),
+            ((5_000, 100_000), (4_000, 100_000), 0.2),
+            ((5_000, 100_000), (0, 100_000), 1.0),
+            ((5_000, 100_000), (4_990, 100_000), 1.0),
+            ((5_000_000, 100_000_000), (4_980_000, 100_000_000), 0.05),
+            ((4_000, 100_000), (5_000, 100_000), 1.0),
+        ] {
+            assert_eq!(split(control, held).worth(), worth, "{control:?} {held:?}");
+        }
     }
 
     proptest! {

@@ -230,6 +230,9 @@ impl LearnerActor {
             let cost = self.deps.clock.now().since(now);
             self.publish_from = now + cost.saturating_mul(PUBLISH_SHARE);
         }
+        let holdouts = machine.panel().splits();
+        self.tell_worth(&holdouts);
+        let Some(machine) = self.machine.as_ref() else { return };
         let trainer = machine.trainer();
         self.deps.report.store(Some(Arc::new(LearnerReport {
             model_version: trainer.version(),
@@ -242,8 +245,21 @@ impl LearnerActor {
             profiles: machine.audience().len(),
             guests: trainer.guest_reports(),
             foretold_wins: machine.landscape().foretold().to_vec(),
-            holdouts: machine.panel().splits(),
+            holdouts,
         })));
+    }
+
+    /// Tells campaigns with a holdout what orders are worth to them; those that have none any more, or nobody to compare, that orders
+    /// are worth all.
+    fn tell_worth(&self, holdouts: &[(CampaignKey, Split)]) {
+        let (snapshot, report) = (self.deps.snapshot.load(), self.deps.report.load());
+        let before = report.iter().flat_map(|report| &report.holdouts).map(|(key, _)| (*key, 1.0));
+        let now = holdouts.iter().map(|(key, split)| (*key, split.worth()));
+        for (key, worth) in before.filter(|(key, _)| !is_among(holdouts, *key)).chain(now) {
+            if let Some(entry) = snapshot.catalog.get(key) {
+                entry.live.set_incremental(if entry.campaign.holdout.is_none() { 1.0 } else { worth });
+            }
+        }
     }
 
     /// Keeps what was learned. Refused for lack of room, it is due again at the next round.
@@ -273,6 +289,10 @@ impl LearnerActor {
             }
         }
     }
+}
+
+fn is_among(holdouts: &[(CampaignKey, Split)], campaign: CampaignKey) -> bool {
+    holdouts.binary_search_by_key(&campaign, |(key, _)| *key).is_ok()
 }
 
 impl Actor for LearnerActor {
