@@ -107,7 +107,7 @@ async fn held_out_users_get_no_bid_and_their_orders_are_compared() {
     }
     let held: Vec<usize> = (0..USERS).filter(|user| is_held(*user)).collect();
     let control: Vec<usize> = (0..USERS).filter(|user| !is_held(*user)).collect();
-    let band = |users: &[usize], buyers| Band { users: users.len() as u64, buyers };
+    let band = |users: &[usize], buyers| Band { users: users.len() as u64, buyers, followed: 0 };
     until(&rig, Split { held: band(&held, 0), control: band(&control, 0) }).await;
 
     // All but two of those who were bid for buy, and one of the others; who never came counts for nobody.
@@ -119,8 +119,8 @@ async fn held_out_users_get_no_bid_and_their_orders_are_compared() {
     until(&rig, bought).await;
     let said = shown(&rig).await;
     assert_eq!(said["holdout"]["verdict"], "more buy with the ads", "{said}");
-    assert_eq!(said["holdout"]["share"], 0.5);
-    assert_eq!(said["holdout"]["held"], json!({ "users": held.len(), "buyers": 1 }));
+    assert_eq!((&said["holdout"]["share"], &said["holdout"]["worth"]), (&json!(0.5), &json!(1.0)));
+    assert_eq!(said["holdout"]["held"], json!({ "users": held.len(), "buyers": 1, "after_a_click": 0 }));
     let (lift, share) = (bought.lift().unwrap(), bought.incremental().unwrap());
     for (shown, expected) in [("lift", lift), ("incremental", share)] {
         let near =

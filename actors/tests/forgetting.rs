@@ -130,7 +130,7 @@ fn who_is_compared_is_the_same_after_a_replay_a_checkpoint_and_an_erasure() {
     let journal = open(dir.path()).unwrap();
     lived(&journal);
     let first = learned(&journal);
-    let one = Band { users: 1, buyers: 1 };
+    let one = Band { users: 1, buyers: 1, followed: 0 };
     let campaign = CampaignKey::of("boots");
     assert_eq!(first.panel().splits(), [(campaign, Split { held: one, control: one })]);
     assert_eq!(learned(&journal).panel(), first.panel());

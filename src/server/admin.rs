@@ -184,12 +184,13 @@ fn shown(handle: &CampaignHandle, seen: &Seen) -> Value {
 
 /// What the campaign's ads bring; without `lift` where a group has nobody, without `incremental` where nobody buys with the ads.
 fn holdout(share: f64, split: &Split) -> Value {
-    let group = |band: &Band| json!({ "users": band.users, "buyers": band.buyers });
+    let group =
+        |band: &Band| json!({ "users": band.users, "buyers": band.buyers, "after_a_click": band.followed });
     let between =
         |interval: Interval| json!({ "seen": interval.seen, "low": interval.low, "high": interval.high });
     let mut said = json!({
         "share": (share * 1e6).round() / 1e6, "held": group(&split.held), "control": group(&split.control),
-        "verdict": split.verdict().as_str(),
+        "verdict": split.verdict().as_str(), "worth": split.worth(),
     });
     if let Some(said) = said.as_object_mut() {
         for (name, interval) in [("lift", split.lift()), ("incremental", split.incremental())] {

@@ -14,6 +14,10 @@ pub struct Band {
     /// How many of them bought.
     #[n(1)]
     pub buyers: u64,
+    /// Of how many an order followed from a click on the campaign's ads.
+    #[n(2)]
+    #[cbor(default)]
+    pub followed: u64,
 }
 
 /// The groups of one campaign.
@@ -115,15 +119,19 @@ impl Split {
         Some(Interval { low: share(most).min(seen), seen, high: high.max(seen) })
     }
 
-    /// What an order is worth of what it would be if none came without the ads, in (0, 1]: [`Split::incremental`] once it is shown
-    /// that more buy with the ads, and all of it before.
+    /// What an order that follows from a click is worth of what it would be if none came without the ads, in (0, 1]: as many more
+    /// buyers as the ads are shown to bring, for each whose order followed from a click; and all of it before they are.
     ///
     /// Not less before, since a share whose interval has zero in it says how few users were seen, not what the ads bring: a young
-    /// campaign would stop for want of proof, and then never be proved. In steps of a twentieth, so that a campaign's target does not
-    /// change with every user.
+    /// campaign would stop for want of proof, and then never be proved. Not [`Split::incremental`], since most buyers may never
+    /// have clicked, and what they would have done says nothing of those who did. In steps of a twentieth, so that a
+    /// campaign's target does not change with every user.
     pub fn worth(&self) -> f64 {
-        match (self.verdict(), self.incremental()) {
-            (Verdict::More, Some(share)) => (share.seen * 20.0).round().max(1.0) / 20.0,
+        match (self.verdict(), self.lift()) {
+            (Verdict::More, Some(lift)) if self.control.followed > 0 => {
+                let share = lift.seen * self.control.users as f64 / self.control.followed as f64;
+                (share * 20.0).round().clamp(1.0, 20.0) / 20.0
+            }
             _ => 1.0,
         }
     }
@@ -145,7 +153,7 @@ mod tests {
     use super::*;
 
     fn split(control: (u64, u64), held: (u64, u64)) -> Split {
-        let band = |(buyers, users)| Band { users, buyers };
+        let band = |(buyers, users)| Band { users, buyers, followed: 0 };
         Split { held: band(held), control: band(control) }
     }
 
@@ -181,16 +189,22 @@ mod tests {
 
     #[test]
     fn orders_are_worth_less_only_once_that_is_shown() {
-        for (control, held, worth) in [
-            ((0, 0), (0, 0), 1.0),
-            ((50, 1_000), (40, 1_000), 1.0),
-            ((5_000, 100_000), (4_000, 100_000), 0.2),
-            ((5_000, 100_000), (0, 100_000), 1.0),
-            ((5_000, 100_000), (4_990, 100_000), 1.0),
-            ((5_000_000, 100_000_000), (4_980_000, 100_000_000), 0.05),
-            ((4_000, 100_000), (5_000, 100_000), 1.0),
+        for (control, followed, held, worth) in [
+            ((0, 0), 0, (0, 0), 1.0),
+            ((50, 1_000), 40, (40, 1_000), 1.0),
+            // A thousand more buy, after a click of 4000, or of 1000.
+            ((5_000, 100_000), 4_000, (4_000, 100_000), 0.25),
+            ((5_000, 100_000), 1_000, (4_000, 100_000), 1.0),
+            // More than clicked: some saw the ad and came by themselves.
+            ((5_000, 100_000), 300, (4_000, 100_000), 1.0),
+            ((5_000, 100_000), 0, (4_000, 100_000), 1.0),
+            ((5_000, 100_000), 4_000, (4_990, 100_000), 1.0),
+            ((5_000_000, 100_000_000), 4_000_000, (4_980_000, 100_000_000), 0.05),
+            ((4_000, 100_000), 4_000, (5_000, 100_000), 1.0),
         ] {
-            assert_eq!(split(control, held).worth(), worth, "{control:?} {held:?}");
+            let mut split = split(control, held);
+            split.control.followed = followed;
+            assert_eq!(split.worth(), worth, "{control:?} {followed} {held:?}");
         }
     }
 

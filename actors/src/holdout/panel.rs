@@ -43,6 +43,16 @@ struct Member {
     first: Timestamp,
     #[n(2)]
     bought: bool,
+    /// An order followed from a click on the campaign's ads.
+    #[n(3)]
+    #[cbor(default)]
+    followed: bool,
+}
+
+impl Member {
+    fn counts(&self, at: Timestamp) -> bool {
+        self.first <= at && at <= self.first + WINDOW
+    }
 }
 
 /// What is known of one campaign.
@@ -71,6 +81,7 @@ impl Trial {
         let band = self.band(member.group);
         band.users = band.users.saturating_sub(1);
         band.buyers = band.buyers.saturating_sub(u64::from(member.bought));
+        band.followed = band.followed.saturating_sub(u64::from(member.followed));
     }
 }
 
@@ -90,7 +101,7 @@ impl Panel {
         }
         trial.band(group).users += 1;
         let full = trial.users() > MOST;
-        self.members.insert(key, Member { group, first: at, bought: false });
+        self.members.insert(key, Member { group, first: at, bought: false, followed: false });
         if full {
             self.thin(campaign);
         }
@@ -104,10 +115,17 @@ impl Panel {
     /// The user bought something.
     pub fn bought(&mut self, user: UserKey, at: Timestamp) {
         for (key, member) in self.members.range_mut(all_of(PrivacyKey::of(user))) {
-            let counts = member.first <= at && at <= member.first + WINDOW;
-            if counts && !std::mem::replace(&mut member.bought, true) {
+            if member.counts(at) && !std::mem::replace(&mut member.bought, true) {
                 self.trials.entry(key.1).or_default().band(member.group).buyers += 1;
             }
+        }
+    }
+
+    /// An order followed from the user's click on the campaign's ads.
+    pub fn followed(&mut self, campaign: CampaignKey, user: UserKey, at: Timestamp) {
+        let Some(member) = self.members.get_mut(&(PrivacyKey::of(user), campaign)) else { return };
+        if member.counts(at) && !std::mem::replace(&mut member.followed, true) {
+            self.trials.entry(campaign).or_default().band(member.group).followed += 1;
         }
     }
 
@@ -209,8 +227,16 @@ mod tests {
         panel.bought(UserKey(1), day(2));
         panel.bought(UserKey(2), day(8));
         panel.bought(UserKey(3), Timestamp(day(8).0 + 1));
-        let band = |users, buyers| Band { users, buyers };
+        let band = |users, buyers| Band { users, buyers, followed: 0 };
         assert_eq!(split(&panel), Split { control: band(4, 2), held: band(1, 0) });
+        for (user, campaign, at) in
+            [(1, "boots", 2), (1, "boots", 3), (2, "tents", 2), (3, "boots", 9), (9, "boots", 1)]
+        {
+            panel.followed(CampaignKey::of(campaign), UserKey(user), day(at));
+        }
+        assert_eq!((split(&panel).control.followed, split(&panel).held.followed), (1, 1));
+        panel.forget(PrivacyKey::of(UserKey(9)));
+        enrol(&mut panel, 9, Group::Held, day(1));
         assert_eq!(minicbor::decode::<Panel>(&minicbor::to_vec(&panel).unwrap()).unwrap(), panel);
         panel.forget(PrivacyKey::of(UserKey(1)));
         assert_eq!(split(&panel).control, band(3, 1));

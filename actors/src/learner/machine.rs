@@ -183,7 +183,12 @@ impl LearnerMachine {
         match &record.event {
             Event::Impression { decision } => self.joiner.impression(decision, record.at),
             Event::Click { decision } => self.joiner.click(decision, record.at),
-            Event::Conversion { decision, .. } => self.joiner.conversion(decision),
+            Event::Conversion { decision, .. } => {
+                self.joiner.conversion(decision);
+                if let Some(user) = decision.user {
+                    self.panel.followed(record.campaign, user, record.at);
+                }
+            }
             Event::Won { .. } | Event::Lost { .. } => outcome::learn(&record.event, &mut self.landscape),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.joiner.forget(|waiting| waiting == *user);
