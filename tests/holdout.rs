@@ -12,7 +12,7 @@ use awc::http::StatusCode;
 use haggle_actors::holdout::{Band, Split};
 use haggle_domain::{CampaignKey, Event, Group, Holdout, UserKey};
 use serde_json::{Value, json};
-use support::{HandClock, Rig, request, write_config};
+use support::{HandClock, Rig, links, request, write_config};
 
 const KEY: &str = "Bearer a-key-for-the-tests-only";
 /// Users who come.
@@ -35,21 +35,22 @@ fn is_held(user: usize) -> bool {
     group.unwrap() == Group::Held
 }
 
-/// A request of a user, and whether they ask not to be tracked.
-async fn visit(rig: &Rig, id: &str, user: usize, limits: bool) -> StatusCode {
+/// The answer to a request of a user, and whether they ask not to be tracked.
+async fn visit(rig: &Rig, id: &str, user: usize, limits: bool) -> (StatusCode, String) {
     let mut body: Value = serde_json::from_str(&request(id)).unwrap();
     body["user"]["buyeruid"] = json!(name(user));
     if limits {
         body["device"]["lmt"] = json!(1);
     }
-    rig.post("/openrtb2/bid/demo", "application/json", &body.to_string()).await.0
+    rig.post("/openrtb2/bid/demo", "application/json", &body.to_string()).await
 }
 
 /// The same of somebody who is bid for, once there is money for it: a lease holds only so many bids.
-async fn bid_for(rig: &Rig, id: &str, user: usize, limits: bool) {
+async fn bid_for(rig: &Rig, id: &str, user: usize, limits: bool) -> Value {
     for _ in 0..500 {
-        if visit(rig, id, user, limits).await == StatusCode::OK {
-            return;
+        if let (StatusCode::OK, body) = visit(rig, id, user, limits).await {
+            let response: Value = serde_json::from_str(&body).unwrap();
+            return response["seatbid"][0]["bid"][0].clone();
         }
         rig.settle().await;
     }
@@ -95,13 +96,14 @@ async fn held_out_users_get_no_bid_and_their_orders_are_compared() {
     for user in 0..USERS {
         bid_for(&rig, &format!("limited-{user}"), user, true).await;
     }
+    let mut bids = Vec::new();
     for round in 0..3 {
         for user in 0..USERS {
             let id = format!("{round}-{user}");
             if is_held(user) {
-                assert_eq!(visit(&rig, &id, user, false).await, StatusCode::NO_CONTENT);
+                assert_eq!(visit(&rig, &id, user, false).await.0, StatusCode::NO_CONTENT);
             } else {
-                bid_for(&rig, &id, user, false).await;
+                bids.push(bid_for(&rig, &id, user, false).await);
             }
         }
     }
@@ -135,11 +137,35 @@ async fn held_out_users_get_no_bid_and_their_orders_are_compared() {
     let told: u64 = refused.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(said["funnel"]["imps"], told + said["funnel"]["bids"].as_u64().unwrap(), "reasons sum");
 
+    // All who were bid for order after a click, so an order is worth as much as the share of them who would not have bought.
+    let live = || {
+        let catalog = Arc::clone(&rig.node.state.snapshot.load().catalog);
+        catalog.get(CampaignKey::of("eager")).unwrap().live.incremental()
+    };
+    assert!(live() == 1.0, "nobody is known to have ordered after a click");
+    for (number, bid) in bids.iter().take(control.len()).enumerate() {
+        let (status, page) = rig.get(&links(bid).0).await;
+        assert_eq!(status, StatusCode::FOUND);
+        let token = page.unwrap().split_once("haggle_click=").unwrap().1.to_owned();
+        let order = rig.url(&format!("/n/conv/{token}?value=10&order={number}"));
+        assert_eq!(rig.get(&order).await.0, StatusCode::NO_CONTENT);
+    }
+    let mut bought = bought;
+    bought.control.followed = control.len() as u64;
+    until(&rig, bought).await;
+    assert!(bought.worth() < 1.0);
+    assert_eq!(
+        (shown(&rig).await["holdout"]["worth"].as_f64(), live()),
+        (Some(bought.worth()), bought.worth())
+    );
+
     // Who opts out or is erased was never counted.
     let [first, second] = [held[0], control[5]];
     shop(&rig, "/privacy/erase", json!([{ "user": name(first) }])).await;
     shop(&rig, "/privacy/opt-out", json!([{ "user": name(second) }])).await;
-    let left = Split { held: band(&held[1..], 0), control: band(&control[1..], control.len() as u64 - 3) };
+    let mut left =
+        Split { held: band(&held[1..], 0), control: band(&control[1..], control.len() as u64 - 3) };
+    left.control.followed = control.len() as u64 - 1;
     until(&rig, left).await;
     // Once a user and day, and nothing of who was erased.
     let journal = Arc::clone(&rig.node.state.journal);
