@@ -14,6 +14,8 @@ mod creatives;
 mod explore;
 #[path = "config/frequency.rs"]
 mod frequency;
+#[path = "config/holdout.rs"]
+mod holdout;
 #[path = "config/rates.rs"]
 mod rates;
 #[path = "config/targeting.rs"]

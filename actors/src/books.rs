@@ -213,6 +213,7 @@ impl Books {
             | Event::LeaseGranted { .. }
             | Event::Bid { .. }
             | Event::Behaviour { .. }
+            | Event::Eligible { .. }
             | Event::UserOptedOut { .. }
             | Event::UserErased { .. }
             | Event::Redacted => {}

@@ -230,6 +230,7 @@ impl Ledger {
             | Event::Click { .. }
             | Event::Conversion { .. }
             | Event::Behaviour { .. }
+            | Event::Eligible { .. }
             | Event::UserOptedOut { .. }
             | Event::UserErased { .. }
             | Event::Redacted => {}

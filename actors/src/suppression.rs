@@ -63,7 +63,7 @@ impl Suppressions {
 
     /// What remains of a record that is about to be written.
     pub fn redact(&self, record: &mut Record) {
-        if let Event::Behaviour { user, .. } = record.event {
+        if let Some(user) = record.event.subject() {
             if self.forgets(PrivacyKey::of(user), record.at) {
                 record.event = Event::Redacted;
             }
@@ -78,7 +78,7 @@ impl Suppressions {
             let erasure = self.erased.get(&PrivacyKey::of(user));
             erasure.and_then(|erasure| erasure.below).is_some_and(|below| offset < below)
         };
-        if let Event::Behaviour { user, .. } = record.event {
+        if let Some(user) = record.event.subject() {
             return doomed(user).then(|| Record { event: Event::Redacted, ..record.clone() });
         }
         let mut rest = record.clone();
@@ -169,7 +169,7 @@ fn take_user_off(decision: &mut Decision) {
 
 #[cfg(test)]
 mod tests {
-    use haggle_domain::{BehaviourKind, CampaignKey, Tag};
+    use haggle_domain::{BehaviourKind, CampaignKey, Group, Tag};
 
     use super::*;
 
@@ -182,6 +182,10 @@ mod tests {
 
     fn behaviour(at: i64) -> Record {
         record(at, Event::Behaviour { user: USER, did: BehaviourKind::Viewed, what: Tag(1) })
+    }
+
+    fn eligible(at: i64) -> Record {
+        record(at, Event::Eligible { user: USER, group: Group::Held })
     }
 
     fn click(at: i64) -> Record {
@@ -213,6 +217,7 @@ mod tests {
         assert!(suppressions.opted_out(USER) && !suppressions.opted_out(UserKey(8)));
         assert_eq!(written(&suppressions, click(99)), bare(click(99)));
         assert_eq!(written(&suppressions, behaviour(99)), record(99, Event::Redacted));
+        assert_eq!(written(&suppressions, eligible(99)), record(99, Event::Redacted));
         assert_eq!(suppressions.erased(0, &click(0)), None, "what was written stays until it is erased");
         assert_eq!(suppressions.counts(), (1, 0));
     }
@@ -225,6 +230,7 @@ mod tests {
         assert_eq!(suppressions.unfinished(), [(user, 10)]);
         assert_eq!(suppressions.erased(9, &click(60)), Some(bare(click(60))));
         assert_eq!(suppressions.erased(9, &behaviour(1)), Some(record(1, Event::Redacted)));
+        assert_eq!(suppressions.erased(9, &eligible(1)), Some(record(1, Event::Redacted)));
         assert_eq!(suppressions.erased(10, &click(60)), None);
         // A token from before that comes back later, and a visit after.
         assert_eq!(written(&suppressions, click(50)), bare(click(50)));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haggle_actors::audience::Audience;
+use haggle_actors::holdout::{Band, Split};
 use haggle_actors::journal::{EmbeddedJournal, Journal, replay};
 use haggle_actors::learner::LearnerMachine;
 use haggle_domain::*;
@@ -57,6 +58,12 @@ fn lived(journal: &EmbeddedJournal) {
             let decision = Decision { bid, at, user: Some(user), features, ..Decision::default() };
             let behaviour = Event::Behaviour { user, did: BehaviourKind::Viewed, what: Tag(5) };
             records.push(Record { at, campaign: CampaignKey::default(), event: behaviour });
+            if number % 10 == 0 {
+                let group = if user == USER { Group::Held } else { Group::Control };
+                records.push(Record { at, campaign, event: Event::Eligible { user, group } });
+                let bought = Event::Behaviour { user, did: BehaviourKind::Bought, what: Tag(5) };
+                records.push(Record { at, campaign: CampaignKey::default(), event: bought });
+            }
             let shown = Event::Impression { decision: decision.clone() };
             records.push(Record { at, campaign, event: shown });
             if number % 2 == 0 {
@@ -115,4 +122,27 @@ fn a_replay_after_an_erasure_teaches_as_many_examples_and_everything_of_the_othe
         again.audience().get(OTHER, Timestamp(100 * SECOND)).is_some()
             && again.audience().get(USER, Timestamp(100 * SECOND)).is_none()
     );
+}
+
+#[test]
+fn who_is_compared_is_the_same_after_a_replay_a_checkpoint_and_an_erasure() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    lived(&journal);
+    let first = learned(&journal);
+    let one = Band { users: 1, buyers: 1, followed: 0 };
+    let campaign = CampaignKey::of("boots");
+    assert_eq!(first.panel().splits(), [(campaign, Split { held: one, control: one })]);
+    assert_eq!(learned(&journal).panel(), first.panel());
+    let mut restored = machine(&journal);
+    restored.restore(&first.save(), first.learned()).unwrap();
+    assert_eq!(restored.panel(), first.panel());
+    erase(&journal);
+    journal.complete_erasures(Duration::ZERO).unwrap();
+    let left = [(campaign, Split { held: Band::default(), control: one })];
+    assert_eq!(learned(&journal).panel().splits(), left);
+    for (offset, record) in journal.read_from(first.learned(), 10).unwrap() {
+        restored.consume(offset, &record);
+    }
+    assert_eq!(restored.panel().splits(), left);
 }

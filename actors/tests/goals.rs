@@ -60,6 +60,8 @@ struct World {
     /// The median of an order's delay in hours, and the deviation of its logarithm.
     delay: (f64, f64),
     seeds: u64,
+    /// The share of orders that the ads bring, as a holdout shows it.
+    incremental: f64,
     /// What has to come out.
     wanted: Wanted,
 }
@@ -177,6 +179,7 @@ fn run(world: &World, seed: u64, steered: bool, replayed: bool) -> Came {
         CampaignMachine::new(Arc::clone(&campaign), live, settings(), Books::default(), start, &mut effects);
     let journal = replayed.then(Books::default);
     let mut rig = Rig { machine, live: entry.live, journal, steered };
+    rig.live.set_incremental(world.incremental);
     rig.carry_out(effects, start);
     let (mut chance, mut came, exchange) = (Chance(mix(seed)), Came::default(), ExchangeKey::of("market"));
     let (mut landscape, mut market) = (Landscape::default(), Market::default());
@@ -341,6 +344,7 @@ fn worlds() -> Vec<World> {
         prices_later: 1.0,
         delay: (1.0, 1.0),
         seeds: 3,
+        incremental: 1.0,
         wanted: Wanted::Both,
     };
     let first = World { auction: AuctionType::First, budget: 155.0, ..base.clone() };
@@ -485,4 +489,15 @@ fn averages_are_held() {
         }
     }
     assert!(missed.is_empty(), "{missed:?}");
+}
+
+#[test]
+fn what_is_paid_is_for_the_orders_that_the_ads_bring() {
+    for world in worlds().into_iter().filter(|world| world.name == "steady") {
+        // Half of the orders would have come anyway, so one that the ads bring costs the target if all cost half of it.
+        let world = World { incremental: 0.5, seeds: 2, ..world };
+        let row = rows(&world, true);
+        println!("{} {:?}: {:.3} of the target for an order", goal(&world), world.auction, row.ratio);
+        assert!((row.ratio / 0.5 - 1.0).abs() < 0.07, "{} {:?}: {}", goal(&world), world.auction, row.ratio);
+    }
 }

@@ -3,6 +3,7 @@
 use crate::creative::Creative;
 use crate::explore::Explore;
 use crate::frequency::{CapWindow, Frequency};
+use crate::holdout::Holdout;
 use crate::id::{CampaignKey, Tag};
 use crate::money::{CpmMicros, Micros};
 use crate::targeting::{Daypart, Targeting};
@@ -48,6 +49,8 @@ pub struct Campaign {
     pub targeting: Targeting,
     /// How often one user sees it, at most.
     pub frequency: Frequency,
+    /// The share of users whom it never bids for, to know what its ads bring.
+    pub holdout: Holdout,
     /// A hard ceiling on any bid.
     pub max_bid: CpmMicros,
     /// What it tries beyond what it holds for best.
@@ -79,6 +82,7 @@ impl Campaign {
             dayparts: Vec::new(),
             targeting: Targeting::default(),
             frequency: Frequency::default(),
+            holdout: Holdout::default(),
             max_bid: CpmMicros::ZERO,
             explore: Explore::default(),
             creatives: Vec::new(),

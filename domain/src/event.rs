@@ -4,6 +4,7 @@
 //! optional; never reuse a number. A reader that meets an unknown variant refuses the journal rather than skip
 //! what might be money.
 
+use crate::holdout::Group;
 use crate::id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
 use crate::money::{CpmMicros, Micros};
 use crate::profile::BehaviourKind;
@@ -299,6 +300,16 @@ pub enum Event {
         #[n(2)]
         what: Tag,
     },
+    /// The campaign could have bid for a user of one of the groups that are compared ([`crate::Holdout`]).
+    #[n(36)]
+    Eligible {
+        /// Who.
+        #[n(0)]
+        user: UserKey,
+        /// In which group.
+        #[n(1)]
+        group: Group,
+    },
     /// From here on nothing of this user is read, stored or learned.
     #[n(22)]
     UserOptedOut {
@@ -319,6 +330,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// The user without whom it would say nothing: whoever forgets them forgets the event.
+    pub fn subject(&self) -> Option<UserKey> {
+        match self {
+            Self::Behaviour { user, .. } | Self::Eligible { user, .. } => Some(*user),
+            _ => None,
+        }
+    }
+
     /// The decision that it carries, if any.
     pub fn decision_mut(&mut self) -> Option<&mut Decision> {
         match self {

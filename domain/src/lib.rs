@@ -12,6 +12,7 @@ pub mod event;
 pub mod explore;
 pub mod fit;
 pub mod frequency;
+pub mod holdout;
 pub mod id;
 pub mod money;
 pub mod opportunity;
@@ -34,6 +35,7 @@ pub use event::{Decision, Event, Record};
 pub use explore::{CandidatePolicy, CreativePolicy, Explore};
 pub use fit::{Fit, Template};
 pub use frequency::{CapScope, CapWindow, Frequency, FrequencyCap};
+pub use holdout::{Group, Holdout};
 pub use id::{BidId, CampaignKey, ExchangeKey, ListKey, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{

@@ -77,6 +77,8 @@ reasons! {
     NoDeal = "no_deal" => 0,
     /// No creative of what matched fits the imp.
     CreativeMismatch = "creative_mismatch" => 0,
+    /// The user is one of those whom what matched leaves alone, to know what its ads bring.
+    Holdout = "holdout" => 0,
     /// The user has seen what matched as often as they may.
     FrequencyCapped = "frequency_capped" => 9,
     /// The campaign's actor is down and its breaker open.

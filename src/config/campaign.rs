@@ -2,7 +2,7 @@
 
 use haggle_domain::time::Zone;
 use haggle_domain::{
-    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Limits, Micros, Tag, Timestamp,
+    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Holdout, Limits, Micros, Tag, Timestamp,
 };
 use toml::de::DeValue;
 
@@ -63,6 +63,7 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         root.get("targeting").map_or_else(|| Some(Default::default()), |node| predicates::read(&node, names));
     let frequency = frequency::read(&mut root);
     let explore = explore::read(&mut root, goal);
+    let holdout = root.get("holdout").map_or(Some(Holdout::default()), |node| holdout(&node));
     let creatives = root
         .need("creatives", "a [[creatives]] table with id, width, height, image, landing and title")
         .and_then(|node| creative::read_all(&node));
@@ -88,11 +89,24 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         dayparts: dayparts?,
         targeting,
         frequency: frequency?,
+        holdout: holdout?,
         max_bid: max_bid?,
         explore: explore?,
         creatives: creatives?,
     };
     Some((Read { campaign, targeting: summary }, id_node?.source()))
+}
+
+/// A share of the users.
+fn holdout(node: &Node<'_>) -> Option<Holdout> {
+    let share = node.number().filter(|share| (0.0..=Holdout::MOST).contains(share));
+    if share.is_none() {
+        node.fail(format!(
+            "must be a share of the users from 0 to {}, without quotes, like 0.05: as many again are watched to compare them with",
+            Holdout::MOST
+        ));
+    }
+    share.map(Holdout::of)
 }
 
 /// Those of taxonomy 1.0 first, as the domain keeps them.

@@ -58,6 +58,10 @@ pub fn explain(loaded: &Loaded) -> String {
             targeting,
             frequency::show(&campaign.frequency),
             explore::show(&campaign.explore),
+            match campaign.holdout {
+                holdout if holdout.is_none() => String::new(),
+                holdout => format!("holds out {} % of users", (holdout.share() * 1e6).round() / 1e4),
+            },
         ]
     });
     table(&mut out, &rows.collect::<Vec<_>>());

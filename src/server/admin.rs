@@ -11,6 +11,8 @@ use actix_web::http::header::ORIGIN;
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
 use haggle_actors::campaign::Held;
+use haggle_actors::holdout::{Band, Interval, Split};
+use haggle_actors::learner::LearnerReport;
 use haggle_domain::{CampaignKey, Creative, NoBidReason};
 use haggle_strategies::Catalog;
 use haggle_strategies::explore::Shape;
@@ -104,16 +106,15 @@ struct Page {
 
 /// Campaigns: their money and how far they came at each imp. Where there are more, the header names what to ask for next.
 async fn campaigns(state: web::Data<State>, page: web::Query<Page>) -> HttpResponse {
-    let catalog = Arc::clone(&state.snapshot.load().catalog);
+    let seen = Seen::by(&state);
     if let Some(id) = &page.id {
-        let one: Vec<Value> =
-            state.campaigns.named(id).iter().map(|handle| shown(handle, &catalog)).collect();
+        let one: Vec<Value> = state.campaigns.named(id).iter().map(|handle| shown(handle, &seen)).collect();
         return HttpResponse::Ok().json(one);
     }
     let limit = page.limit.unwrap_or(PAGE).min(LONGEST_PAGE);
     let after = page.after.as_deref().map(CampaignKey::of);
     let Some((handles, more)) = state.campaigns.page(after, limit) else { return unknown() };
-    let all: Vec<Value> = handles.iter().map(|handle| shown(handle, &catalog)).collect();
+    let all: Vec<Value> = handles.iter().map(|handle| shown(handle, &seen)).collect();
     let mut response = HttpResponse::Ok();
     if let Some(last) = handles.last().filter(|_| more) {
         response.insert_header(("x-next-after", &*last.id));
@@ -124,8 +125,20 @@ async fn campaigns(state: web::Data<State>, page: web::Query<Page>) -> HttpRespo
 /// One of them.
 async fn campaign(state: web::Data<State>, id: web::Path<String>) -> HttpResponse {
     match state.campaigns.named(&id) {
-        Some(handle) => HttpResponse::Ok().json(shown(&handle, &state.snapshot.load().catalog)),
+        Some(handle) => HttpResponse::Ok().json(shown(&handle, &Seen::by(&state))),
         None => unknown(),
+    }
+}
+
+/// What is said of campaigns beside what their actors show.
+struct Seen {
+    catalog: Arc<Catalog>,
+    learner: Option<Arc<LearnerReport>>,
+}
+
+impl Seen {
+    fn by(state: &State) -> Self {
+        Self { catalog: Arc::clone(&state.snapshot.load().catalog), learner: state.learner.load_full() }
     }
 }
 
@@ -135,7 +148,7 @@ fn unknown() -> HttpResponse {
 
 /// Amounts in millionths of the account's currency. `imps` are those since the start that say what became of the campaign: all
 /// that were ranked where there are few campaigns, else a sample; `bids` and the reasons in `refused` sum to them.
-fn shown(handle: &CampaignHandle, catalog: &Catalog) -> Value {
+fn shown(handle: &CampaignHandle, seen: &Seen) -> Value {
     let counts = handle.live.funnel.read();
     let refused = NoBidReason::ALL.iter().zip(counts.refused).filter(|(_, count)| *count > 0);
     let refused: Map<String, Value> =
@@ -149,7 +162,7 @@ fn shown(handle: &CampaignHandle, catalog: &Catalog) -> Value {
         "curve": report.curve, "control": report.control.as_str(), "planned_micros": report.planned,
         "multiplier": report.multiplier, "taken": report.taken,
     });
-    json!({
+    let mut said = json!({
         "id": handle.id, "state": now, "multiplier": report.multiplier, "pacing": pacing,
         "goal_multiplier": report.goal_multiplier,
         "averages": report.held.iter().flatten().map(average).collect::<Vec<_>>(),
@@ -157,8 +170,34 @@ fn shown(handle: &CampaignHandle, catalog: &Catalog) -> Value {
         "available_micros": report.available, "bids": report.bids, "wins": report.wins,
         "impressions": report.impressions, "clicks": report.clicks, "orders": report.conversions,
         "explored_micros": report.explored, "exploration_open": report.explores,
-        "creatives": creatives(handle, catalog), "funnel": funnel,
-    })
+        "creatives": creatives(handle, &seen.catalog), "funnel": funnel,
+    });
+    let campaign = seen.catalog.get(handle.key).map(|entry| &entry.campaign);
+    if let (Some(campaign), Some(said)) =
+        (campaign.filter(|campaign| !campaign.holdout.is_none()), said.as_object_mut())
+    {
+        let split = seen.learner.as_ref().map(|report| report.holdout(handle.key)).unwrap_or_default();
+        said.insert("holdout".to_owned(), holdout(campaign.holdout.share(), &split));
+    }
+    said
+}
+
+/// What the campaign's ads bring; without `lift` where a group has nobody, without `incremental` where nobody buys with the ads.
+fn holdout(share: f64, split: &Split) -> Value {
+    let group =
+        |band: &Band| json!({ "users": band.users, "buyers": band.buyers, "after_a_click": band.followed });
+    let between =
+        |interval: Interval| json!({ "seen": interval.seen, "low": interval.low, "high": interval.high });
+    let mut said = json!({
+        "share": (share * 1e6).round() / 1e6, "held": group(&split.held), "control": group(&split.control),
+        "verdict": split.verdict().as_str(), "worth": split.worth(),
+    });
+    if let Some(said) = said.as_object_mut() {
+        for (name, interval) in [("lift", split.lift()), ("incremental", split.incremental())] {
+            said.extend(interval.map(|interval| (name.to_owned(), between(interval))));
+        }
+    }
+    said
 }
 
 /// How likely each creative is to be shown among those of its format and size.

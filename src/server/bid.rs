@@ -232,6 +232,7 @@ fn decide(
                     // What costs nothing is no part of the story.
                     if !context.test {
                         funnel::count(&snapshot, ranking, made.as_deref().unwrap_or_default());
+                        note_groups(state, &snapshot, &context, ranking, now);
                     }
                     made.map(|made| (opportunity, made))
                 }
@@ -282,6 +283,21 @@ fn decide(
     });
     response.finish();
     Answer::Bids(out)
+}
+
+/// Has it journalled, once a day, that an imp was for a campaign whose effect is measured, where its user is one of those that
+/// are compared and may be kept and learned from.
+fn note_groups(state: &State, snapshot: &Snapshot, context: &Context, ranking: &Ranking, now: Timestamp) {
+    let may = context.basis.allows(Basis::STORE.or(Basis::LEARN));
+    let Some(user) = context.user.filter(|_| may) else { return };
+    for (slot, group) in &ranking.groups {
+        let Some(entry) = snapshot.catalog.at(*slot) else { continue };
+        let campaign = entry.campaign.key;
+        if state.told.is_new(campaign, user, now) {
+            let event = Event::Eligible { user, group: *group };
+            state.journal.try_append_unacknowledged(vec![Record { at: now, campaign, event }]);
+        }
+    }
 }
 
 /// The request in our terms, with no more of the user than the law and the user allow.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
+use haggle_actors::holdout::OncePerDay;
 use haggle_actors::journal::Journal;
 use haggle_actors::learner::LearnerReport;
 use haggle_domain::{Clock, Rates};
@@ -56,6 +57,8 @@ pub struct State {
     pub changes: Changes,
     /// What the learner shows.
     pub learner: Arc<ArcSwapOption<LearnerReport>>,
+    /// Of whom the journal was told today that a campaign could have bid for them.
+    pub told: OncePerDay,
     /// Seals and opens notice tokens.
     pub sealer: Sealer,
     /// Counters.
@@ -106,6 +109,7 @@ impl State {
             campaigns,
             changes,
             learner,
+            told: OncePerDay::default(),
             sealer,
             metrics,
             clock,

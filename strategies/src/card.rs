@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use haggle_domain::fit::{Fit, attributes, banner_has_room, fits};
 use haggle_domain::{
-    Ad, CampaignKey, CandidatePolicy, Codes, CpmMicros, Flight, Format, Goal, Micros, Opportunity, Size,
+    Ad, CampaignKey, CandidatePolicy, Codes, CpmMicros, Flight, Format, Goal, Holdout, Micros, Opportunity,
+    Size,
 };
 use smallvec::SmallVec;
 
@@ -34,6 +35,8 @@ pub(crate) struct Card {
     pub(crate) has_caps: bool,
     /// Whether it bids above what the prediction says at some imps.
     pub(crate) explores: bool,
+    /// Whom it leaves alone.
+    pub(crate) holdout: Holdout,
     creatives: SmallVec<[Outline; 4]>,
 }
 
@@ -65,6 +68,7 @@ impl Card {
             has_hours: !campaign.dayparts.is_empty(),
             has_caps: !entry.caps.is_empty(),
             explores: campaign.explore.candidates != CandidatePolicy::None,
+            holdout: campaign.holdout,
             creatives: outlines.collect(),
             entry: Arc::new(entry),
         }

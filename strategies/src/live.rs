@@ -31,7 +31,7 @@ pub enum CampaignState {
     Paused = 4,
 }
 
-/// The mutable side of a campaign. Written by its actor alone; snapshots point to it, so a tick rebuilds nothing.
+/// The mutable side of a campaign. Written by its actor alone, but for what its ads bring; snapshots point to it, so a tick rebuilds nothing.
 ///
 /// What every request reads lies in one cache line, apart from the counters behind it that every request writes.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub struct CampaignLive {
     many_arms: ArcSwapOption<Arms>,
     /// How far it came at each imp.
     pub funnel: Funnel,
+    /// Bits of an `f64` above 0, at most 1. Its actor reads it, bids do not.
+    incremental: AtomicU64,
     /// Where the catalog keeps whether it may bid. Locked when that changes or the catalog does; bids never touch it.
     seat: Mutex<Option<(Arc<Seats>, usize)>>,
 }
@@ -94,6 +96,7 @@ impl CampaignLive {
             lease: ArcSwap::from_pointee(Lease::closed()),
             many_arms: ArcSwapOption::empty(),
             funnel: Funnel::default(),
+            incremental: AtomicU64::new(1.0f64.to_bits()),
             seat: Mutex::new(None),
         };
         live.set_arms(arms);
@@ -269,6 +272,17 @@ impl CampaignLive {
     pub fn is_throttled(&self, draw: Draw, campaign: CampaignKey) -> bool {
         let taken = self.controls.taken.load(Ordering::Relaxed);
         taken != u32::MAX && (draw.bits(Stream::Throttle, campaign.0) >> 32) as u32 >= taken
+    }
+
+    /// What an order is worth of what it would be if none came without the ads, above 0, at most 1.
+    pub fn incremental(&self) -> f64 {
+        f64::from_bits(self.incremental.load(Ordering::Relaxed))
+    }
+
+    /// Sets that, as the learner knows it; what is no such share counts as 1.
+    pub fn set_incremental(&self, share: f64) {
+        let share = if share > 0.0 && share <= 1.0 { share } else { 1.0 };
+        self.incremental.store(share.to_bits(), Ordering::Relaxed);
     }
 
     /// What an order brings on average.

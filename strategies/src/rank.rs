@@ -1,13 +1,13 @@
 //! Which campaigns want an opportunity, at what price, in which order. Pure.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
 
 use haggle_domain::draw::Stream;
 use haggle_domain::fit::Fit;
 use haggle_domain::{
-    AuctionType, Basis, Context, CpmMicros, Draw, Micros, NoBidReason, Opportunity, Profile, Segment, Tag,
-    Terms, Timestamp,
+    AuctionType, Basis, Context, CpmMicros, Draw, Group, Micros, NoBidReason, Opportunity, Profile, Segment,
+    Tag, Terms, Timestamp,
 };
 use haggle_learning::{Prediction, RequestFeatures, request_features};
 
@@ -75,6 +75,8 @@ pub struct Ranking {
     /// Why campaigns that came furthest refused; what an imp without candidates is counted under. Of many campaigns, some are
     /// asked.
     pub reason: NoBidReason,
+    /// Campaigns with a holdout that the imp was for, whose user is in one of their groups; some come twice.
+    pub groups: Vec<(usize, Group)>,
     order: Vec<Order>,
     /// Campaigns that match and may bid, and are waiting to be considered.
     pub(crate) pool: Pool,
@@ -91,6 +93,7 @@ impl Default for Ranking {
             features: RequestFeatures::default(),
             lesson: RequestFeatures::default(),
             reason: NoBidReason::NoCampaigns,
+            groups: Vec::new(),
             order: Vec::new(),
             pool: Pool::default(),
         }
@@ -126,6 +129,7 @@ pub fn rank(
     ranking.verdicts.clear();
     ranking.reason = NoBidReason::NoCampaigns;
     ranking.lesson.clear();
+    ranking.groups.clear();
     let features = request_features(context, opportunity, profile, now);
     let catalog = &*snapshot.catalog;
     // Truthful bids ask nothing of the market.
@@ -146,6 +150,7 @@ pub fn rank(
             .then(|| Trial { share: context.explore_prices, uniform: draw.uniform(Stream::Price, 0) }),
         terms: Terms { rate: context.rate, quantity: opportunity.quantity },
         observes: draw.bits(Stream::Observe, 0).is_multiple_of(OBSERVED_ONE_IN),
+        groups: RefCell::new(std::mem::take(&mut ranking.groups)),
     };
     if catalog.len() <= FEW {
         for (slot, card) in catalog.cards() {
@@ -166,6 +171,7 @@ pub fn rank(
         explain(&judge, ranking);
     }
     judge.raise_to_the_best(&mut ranking.candidates);
+    ranking.groups = judge.groups.into_inner();
     ranking.features = features;
     if ranking.candidates.is_empty() {
         return;
@@ -264,6 +270,8 @@ pub(crate) struct Judge<'a> {
     terms: Terms,
     /// Whether what campaigns would bid is noted in their seats.
     observes: bool,
+    /// See [`Ranking::groups`].
+    groups: RefCell<Vec<(usize, Group)>>,
 }
 
 impl Judge<'_> {
@@ -301,7 +309,8 @@ impl Judge<'_> {
     /// What a campaign bids, or the first stage that it fails.
     pub(crate) fn judge(&self, slot: usize, card: &Card, known: Known) -> Result<Candidate, NoBidReason> {
         let opportunity = self.asked.opportunity;
-        let (drawn, fit) = eligible(card, &self.asked, known, self.seen, self.draw)?;
+        let note = |group| self.groups.borrow_mut().push((slot, group));
+        let (drawn, fit) = eligible(card, &self.asked, known, self.seen, self.draw, note)?;
         let scorer = &*self.snapshot.scorer;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
         let prediction =
@@ -447,12 +456,17 @@ fn lesson(
 }
 
 /// Whether a campaign may bid here, and with what; otherwise the first stage that it fails.
+///
+/// A campaign with a holdout decides it where everything is settled that the imp and the user bring along, and before anything
+/// that follows from what was shown to the user: so whom it holds out and whom it compares them with come here alike, and `note`
+/// is told of both.
 fn eligible(
     card: &Card,
     asked: &Asked<'_>,
     known: Known,
     seen: Option<&Seen>,
     draw: Draw,
+    note: impl FnOnce(Group),
 ) -> Result<(Drawn, Fit), NoBidReason> {
     let Asked { context, opportunity, now, .. } = *asked;
     let (entry, live) = (&card.entry, &card.live);
@@ -470,6 +484,15 @@ fn eligible(
         return Err(NoBidReason::NoDeal);
     }
     let fitting = card.fitting(opportunity);
+    if !card.holdout.is_none()
+        && !fitting.is_empty()
+        && let Some(group) = group(card, context)
+    {
+        note(group);
+        if group == Group::Held {
+            return Err(NoBidReason::Holdout);
+        }
+    }
     let fitting = if card.has_caps { entry.caps.allow(seen, fitting, now)? } else { fitting };
     let drawn = live.draw_creative(fitting, draw.uniform(Stream::Creative, card.key.0));
     let chosen = drawn.and_then(|drawn| Some((drawn, card.fit(usize::from(drawn.creative), opportunity)?)));
@@ -483,4 +506,10 @@ fn eligible(
         CampaignState::Paced => Err(NoBidReason::Pacing),
         CampaignState::Paused => Err(NoBidReason::Paused),
     }
+}
+
+/// In which of a campaign's groups the user is, where they are known and may be chosen by.
+fn group(card: &Card, context: &Context) -> Option<Group> {
+    let user = context.user.filter(|_| context.basis.allows(Basis::TARGET))?;
+    card.holdout.group(card.key, user)
 }

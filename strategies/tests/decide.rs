@@ -355,3 +355,49 @@ proptest! {
         }
     }
 }
+
+/// A user of a group, or of none, and who the law lets be chosen by.
+fn user_of(campaign: &Campaign, wanted: Option<Group>) -> Context {
+    let user = (0..).map(UserKey).find(|user| campaign.holdout.group(campaign.key, *user) == wanted);
+    Context { user, basis: Basis::ALL, ..Context::default() }
+}
+
+#[test]
+fn held_out_users_get_no_bid_and_are_told_apart_from_their_like() {
+    let boots = || Campaign { holdout: Holdout::of(0.1), ..campaign("boots", "IAB18", 4, vec![banner()]) };
+    let imp = Opportunity {
+        banner: Some(BannerSlot::of([Size { width: 300, height: 250 }])),
+        ..Opportunity::default()
+    };
+    let alone = snapshot(vec![boots()]);
+    let beside = snapshot(vec![boots(), campaign("tents", "IAB20", 1, vec![banner()])]);
+    for (group, bid) in [(Some(Group::Held), false), (Some(Group::Control), true), (None, true)] {
+        let context = user_of(&boots(), group);
+        let (bids, ranking) = decide(&alone, &context, &imp, &mut Pods::default());
+        assert_eq!(
+            bids.as_ref().map(|bids| bids.len()).map_err(|reason| *reason),
+            if bid { Ok(1) } else { Err(NoBidReason::Holdout) }
+        );
+        assert_eq!(ranking.groups, group.map(|group| (0, group)).into_iter().collect::<Vec<_>>());
+        assert_eq!(ranking.verdicts, [(0, (!bid).then_some(NoBidReason::Holdout))]);
+        // Others bid for them.
+        let (bids, _) = decide(&beside, &context, &imp, &mut Pods::default());
+        assert_eq!(ids(&beside, &bids.unwrap()), [if bid { "boots" } else { "tents" }]);
+        // What is not for the campaign, or is of a user who may not be chosen by, says nothing of anybody.
+        let other = Opportunity { banner: None, video: Some(slot()), ..imp.clone() };
+        let (bids, ranking) = decide(&alone, &context, &other, &mut Pods::default());
+        assert_eq!((bids, ranking.groups.len()), (Err(NoBidReason::CreativeMismatch), 0));
+        let unasked = Context { basis: Basis::READ, ..context };
+        let (bids, ranking) = decide(&alone, &unasked, &imp, &mut Pods::default());
+        assert!(bids.is_ok() && ranking.groups.is_empty());
+    }
+    let (bids, ranking) = decide(&alone, &Context::default(), &imp, &mut Pods::default());
+    assert!(bids.is_ok() && ranking.groups.is_empty(), "nobody is known");
+    // Whether there is money says nothing of the user either.
+    alone.catalog.at(0).unwrap().live.set_state(CampaignState::Exhausted);
+    for group in [Group::Held, Group::Control] {
+        let (bids, ranking) = decide(&alone, &user_of(&boots(), Some(group)), &imp, &mut Pods::default());
+        let reason = if group == Group::Held { NoBidReason::Holdout } else { NoBidReason::BudgetExhausted };
+        assert_eq!((bids, ranking.groups), (Err(reason), vec![(0, group)]));
+    }
+}

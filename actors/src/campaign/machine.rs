@@ -375,7 +375,7 @@ impl CampaignMachine {
             multiplier: self.pacer.multiplier(self.campaign.pacing),
             taken: self.live.taken(),
             goal_multiplier: steer::multiplier(&self.campaign, &self.books),
-            held: steer::held(&self.campaign, &self.books, self.now),
+            held: steer::held(&self.campaign, &self.books, self.live.incremental(), self.now),
             state: self.live.state(),
             bids: stats.bids + self.books.uncounted_bids(self.lease.number()) + open,
             wins: stats.wins,
@@ -522,7 +522,8 @@ impl CampaignMachine {
         let held_back = self.short && self.in_lease() < self.least();
         self.pacer.tick(now, &self.plan, self.spent(), budget, held_back);
         let pacing = self.pacer.multiplier(self.campaign.pacing);
-        if let Some(step) = steer::step(&self.campaign, &self.books, pacing, now) {
+        let incremental = self.live.incremental();
+        if let Some(step) = steer::step(&self.campaign, &self.books, pacing, incremental, now) {
             self.steer(step, now, effects);
         }
         self.live.set_multiplier(pacing * steer::multiplier(&self.campaign, &self.books));
@@ -617,7 +618,7 @@ impl CampaignMachine {
         }
         if self.books.averages.is_none() && steer::promises_any(&self.campaign, &self.books) {
             let pacing = self.pacer.multiplier(self.campaign.pacing);
-            self.steer(steer::first(&self.campaign, pacing), now, effects);
+            self.steer(steer::first(&self.campaign, pacing, self.live.incremental()), now, effects);
         }
         let (lease, expires_at) = (self.lease.number(), self.lease.expires_at());
         if self.record(Event::LeaseGranted { lease, amount, expires_at }, now, effects) {

@@ -83,15 +83,19 @@ pub(super) struct Step {
     pub(super) aim: Tag,
 }
 
-fn promises(campaign: &Campaign, books: &Books) -> impl Iterator<Item = Promise> {
+/// Of orders that the goal asks for, `incremental` is the share that the ads bring: what is held is the price of those.
+fn promises(campaign: &Campaign, books: &Books, incremental: f64) -> impl Iterator<Item = Promise> {
     let clicks = |most: f64| Promise { average: Average::Cpc, kind: Kind::Clicks, target: most, worth: most };
     let orders = |average, target, worth| Promise { average, kind: Kind::Orders, target, worth };
     let goal = match campaign.goal {
         Goal::Cpc { max } => Some(clicks(max.to_f64())),
-        Goal::Cpa { target } => Some(orders(Average::Cpa, target.to_f64(), target.to_f64())),
+        Goal::Cpa { target } => {
+            let target = target.to_f64() * incremental;
+            Some(orders(Average::Cpa, target, target))
+        }
         Goal::Roas { target, order_value, .. } => {
             let worth = campaign.goal.order_worth(books.order_value(order_value));
-            worth.map(|worth| orders(Average::Roas, target, worth))
+            worth.map(|worth| orders(Average::Roas, target / incremental, worth * incremental))
         }
         Goal::Cpm { .. } | Goal::Vcpm { .. } | Goal::Reach { .. } => None,
     };
@@ -115,19 +119,25 @@ fn most(goal: &Goal) -> f64 {
     }
 }
 
-/// What was configured, hashed.
-fn aim(campaign: &Campaign) -> Tag {
-    Tag::exactly(&format!("{:?} {:?}", campaign.goal, campaign.limits))
+/// What was configured, hashed; and what orders are worth of that, where the ads do not bring all of them.
+fn aim(campaign: &Campaign, incremental: f64) -> Tag {
+    let configured = format!("{:?} {:?}", campaign.goal, campaign.limits);
+    let by_orders = matches!(campaign.goal, Goal::Cpa { .. } | Goal::Roas { .. });
+    Tag::exactly(&if by_orders && incremental < 1.0 {
+        format!("{configured} {incremental:?}")
+    } else {
+        configured
+    })
 }
 
 /// Whether the campaign promises any average.
 pub(super) fn promises_any(campaign: &Campaign, books: &Books) -> bool {
-    promises(campaign, books).next().is_some()
+    promises(campaign, books, 1.0).next().is_some()
 }
 
 /// The first one: the truthful value, scaled by pacing alone.
-pub(super) fn first(campaign: &Campaign, pacing: f64) -> Step {
-    Step { goal: 1.0, total: pacing, aim: aim(campaign) }
+pub(super) fn first(campaign: &Campaign, pacing: f64, incremental: f64) -> Step {
+    Step { goal: 1.0, total: pacing, aim: aim(campaign, incremental) }
 }
 
 /// What holds the averages now; 1 where none is promised.
@@ -139,14 +149,21 @@ pub(super) fn multiplier(campaign: &Campaign, books: &Books) -> f64 {
 }
 
 /// The next step, if it is due and does something. Every promise has its own multiplier, and the least of them holds them all.
-pub(super) fn step(campaign: &Campaign, books: &Books, pacing: f64, now: Timestamp) -> Option<Step> {
+pub(super) fn step(
+    campaign: &Campaign,
+    books: &Books,
+    pacing: f64,
+    incremental: f64,
+    now: Timestamp,
+) -> Option<Step> {
     let averages = books.averages.as_deref()?;
-    let aim = aim(campaign);
+    let aim = aim(campaign, incremental);
     if averages.aim == aim && !averages.is_stale(now, EVERY) {
         return None;
     }
     let known = averages.at(now);
-    let wanted = promises(campaign, books).map(|promise| known.wanted(promise.kind, promise.worth));
+    let wanted =
+        promises(campaign, books, incremental).map(|promise| known.wanted(promise.kind, promise.worth));
     let wanted = wanted.reduce(f64::min).filter(|wanted| wanted.is_finite())?;
     let before = multiplier(campaign, books);
     let wanted = if pacing < BUDGET_DECIDES { wanted.min(before) } else { wanted };
@@ -161,9 +178,14 @@ pub(super) fn step(campaign: &Campaign, books: &Books, pacing: f64, now: Timesta
 }
 
 /// How what is promised stands, the goal first.
-pub(super) fn held(campaign: &Campaign, books: &Books, now: Timestamp) -> [Option<Held>; 4] {
+pub(super) fn held(
+    campaign: &Campaign,
+    books: &Books,
+    incremental: f64,
+    now: Timestamp,
+) -> [Option<Held>; 4] {
     let known = books.averages.as_deref().map(|averages| averages.at(now));
-    let mut promised = promises(campaign, books).map(|promise| {
+    let mut promised = promises(campaign, books, incremental).map(|promise| {
         let standing =
             known.as_ref().map(|known| known.standing(promise.kind, promise.worth)).unwrap_or_default();
         let achieved = standing.ratio.map(|ratio| match promise.average {

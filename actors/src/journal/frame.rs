@@ -71,7 +71,7 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Footing, Micros,
+        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Footing, Group, Micros,
         PrivacyKey, Quantity, Quote, Rate, Segment, Tag, Terms, Timestamp, UserKey,
     };
     use proptest::prelude::*;
@@ -188,6 +188,10 @@ mod tests {
                 user: UserKey(user),
                 did: BehaviourKind::Carted,
                 what: Tag(what)
+            }),
+            any::<(u64, bool)>().prop_map(|(user, held)| Event::Eligible {
+                user: UserKey(user),
+                group: if held { Group::Held } else { Group::Control },
             }),
             decision().prop_map(|decision| Event::Bid { decision }),
             any::<u64>().prop_map(|user| Event::UserOptedOut { user: PrivacyKey(user) }),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use haggle_domain::{Clock, ExchangeKey, Timestamp};
+use haggle_domain::{CampaignKey, Clock, ExchangeKey, Timestamp};
 use haggle_learning::{Guest, GuestReport, JoinerSettings, Progress, Recent, Role};
 use haggle_strategies::Snapshot;
 use haggle_strategies::market::Foretold;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::machine::LearnerMachine;
 use crate::audience::Audience;
+use crate::holdout::Split;
 use crate::journal::Journal;
 use crate::supervisor::Supervision;
 
@@ -84,6 +85,16 @@ pub struct LearnerReport {
     pub guests: Vec<GuestReport>,
     /// How many wins the win curves have foretold of each exchange's bids, and how many there were.
     pub foretold_wins: Vec<(ExchangeKey, Foretold)>,
+    /// The users whose orders are compared, by the campaigns' rising keys.
+    pub holdouts: Vec<(CampaignKey, Split)>,
+}
+
+impl LearnerReport {
+    /// The users whom a campaign's ads are compared by; nobody where none were seen.
+    pub fn holdout(&self, campaign: CampaignKey) -> Split {
+        let found = self.holdouts.binary_search_by_key(&campaign, |(key, _)| *key).ok();
+        found.and_then(|at| self.holdouts.get(at)).map(|(_, split)| *split).unwrap_or_default()
+    }
 }
 
 /// The actor.
@@ -219,6 +230,9 @@ impl LearnerActor {
             let cost = self.deps.clock.now().since(now);
             self.publish_from = now + cost.saturating_mul(PUBLISH_SHARE);
         }
+        let holdouts = machine.panel().splits();
+        self.tell_worth(&holdouts);
+        let Some(machine) = self.machine.as_ref() else { return };
         let trainer = machine.trainer();
         self.deps.report.store(Some(Arc::new(LearnerReport {
             model_version: trainer.version(),
@@ -231,7 +245,21 @@ impl LearnerActor {
             profiles: machine.audience().len(),
             guests: trainer.guest_reports(),
             foretold_wins: machine.landscape().foretold().to_vec(),
+            holdouts,
         })));
+    }
+
+    /// Tells campaigns with a holdout what orders are worth to them; those that have none any more, or nobody to compare, that orders
+    /// are worth all.
+    fn tell_worth(&self, holdouts: &[(CampaignKey, Split)]) {
+        let (snapshot, report) = (self.deps.snapshot.load(), self.deps.report.load());
+        let before = report.iter().flat_map(|report| &report.holdouts).map(|(key, _)| (*key, 1.0));
+        let now = holdouts.iter().map(|(key, split)| (*key, split.worth()));
+        for (key, worth) in before.filter(|(key, _)| !is_among(holdouts, *key)).chain(now) {
+            if let Some(entry) = snapshot.catalog.get(key) {
+                entry.live.set_incremental(if entry.campaign.holdout.is_none() { 1.0 } else { worth });
+            }
+        }
     }
 
     /// Keeps what was learned. Refused for lack of room, it is due again at the next round.
@@ -261,6 +289,10 @@ impl LearnerActor {
             }
         }
     }
+}
+
+fn is_among(holdouts: &[(CampaignKey, Split)], campaign: CampaignKey) -> bool {
+    holdouts.binary_search_by_key(&campaign, |(key, _)| *key).is_ok()
 }
 
 impl Actor for LearnerActor {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haggle_domain::{Event, Record, Timestamp};
+use haggle_domain::{BehaviourKind, Event, Record, Timestamp};
 use haggle_learning::{Example, ExampleKind, Guest, JoinerSettings, LabelJoiner, Role, Trainer, ad_features};
 use haggle_strategies::{Catalog, Landscape, Market};
 use minicbor::{Decode, Encode};
@@ -11,6 +11,7 @@ use minicbor::{Decode, Encode};
 use super::outcome;
 use super::unanswered::{Unanswered, Waiting};
 use crate::audience::Audience;
+use crate::holdout::Panel;
 
 /// Users who did nothing and saw nothing for this long are forgotten.
 const PROFILE_MEMORY: Duration = Duration::from_secs(90 * 86_400);
@@ -24,6 +25,7 @@ pub struct LearnerMachine {
     joiner: LabelJoiner,
     landscape: Landscape,
     unanswered: Unanswered,
+    panel: Panel,
     /// The share of the bids that the journal has.
     bid_sample: f64,
     /// Records below are learned.
@@ -53,6 +55,10 @@ struct Saved {
     #[n(4)]
     #[cbor(default)]
     unanswered: Vec<Waiting>,
+    /// Users whose orders are compared.
+    #[n(5)]
+    #[cbor(default)]
+    panel: Panel,
 }
 
 impl LearnerMachine {
@@ -65,6 +71,7 @@ impl LearnerMachine {
             joiner: LabelJoiner::new(settings),
             landscape: Landscape::default(),
             unanswered: Unanswered::default(),
+            panel: Panel::default(),
             bid_sample: 0.0,
             learned: 0,
             profiled: 0,
@@ -102,6 +109,7 @@ impl LearnerMachine {
         self.landscape = saved.landscape;
         self.unanswered = Unanswered::default();
         self.unanswered.restore(saved.unanswered);
+        self.panel = saved.panel;
         self.learned = offset;
         Ok(())
     }
@@ -124,8 +132,8 @@ impl LearnerMachine {
         self.trainer.save(&mut trainer);
         self.trainer.save_guests(&mut guests);
         let (joiner, landscape) = (self.joiner.save(), self.landscape.clone());
-        let unanswered = self.unanswered.save();
-        let saved = Saved { trainer, joiner, landscape, guests, unanswered };
+        let (unanswered, panel) = (self.unanswered.save(), self.panel.clone());
+        let saved = Saved { trainer, joiner, landscape, guests, unanswered, panel };
         minicbor::to_vec(saved).unwrap_or_default()
     }
 
@@ -175,11 +183,21 @@ impl LearnerMachine {
         match &record.event {
             Event::Impression { decision } => self.joiner.impression(decision, record.at),
             Event::Click { decision } => self.joiner.click(decision, record.at),
-            Event::Conversion { decision, .. } => self.joiner.conversion(decision),
+            Event::Conversion { decision, .. } => {
+                self.joiner.conversion(decision);
+                if let Some(user) = decision.user {
+                    self.panel.followed(record.campaign, user, record.at);
+                }
+            }
             Event::Won { .. } | Event::Lost { .. } => outcome::learn(&record.event, &mut self.landscape),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.joiner.forget(|waiting| waiting == *user);
+                self.panel.forget(*user);
             }
+            Event::Eligible { user, group } => {
+                self.panel.eligible(record.campaign, *user, *group, record.at);
+            }
+            Event::Behaviour { user, did: BehaviourKind::Bought, .. } => self.panel.bought(*user, record.at),
             _ => {}
         }
         // What came after its window is taught at once.
@@ -224,6 +242,11 @@ impl LearnerMachine {
     /// What is known of the market's prices.
     pub fn landscape(&self) -> &Landscape {
         &self.landscape
+    }
+
+    /// Who is compared to know what ads bring.
+    pub fn panel(&self) -> &Panel {
+        &self.panel
     }
 
     /// The users' profiles.
