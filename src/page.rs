@@ -1,6 +1,9 @@
 //! Pages that need nothing else: their style, and charts of lines.
 
 use std::fmt::{Result, Write};
+use std::path::Path;
+
+use crate::exit::{Exit, ExitError};
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 320.0;
@@ -24,6 +27,19 @@ svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--di
 .a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.d{stroke:var(--d)}.e{stroke:var(--e)}.f{stroke:var(--f)}.g{stroke:var(--g)}.h{stroke:var(--h)}.i{stroke:var(--i)}.j{stroke:var(--j)}\
 .plan{stroke:var(--ink);stroke-dasharray:6 4}.change{stroke:var(--dim);stroke-dasharray:2 3}\
 .key span{margin-right:1.2rem;white-space:nowrap}.key svg{width:22px;height:8px;margin-right:.4rem}";
+
+/// Refuses to write a page over what it is made from.
+pub(crate) fn refuse_overwriting(page: &Path, read: &[&Path]) -> std::result::Result<(), ExitError> {
+    let same =
+        |other: &&Path| page.canonicalize().is_ok_and(|page| other.canonicalize().is_ok_and(|it| it == page));
+    match read.iter().find(|other| same(other)) {
+        Some(_) => {
+            let problem = format!("--report would overwrite {}; name another file", page.display());
+            Err(ExitError::new(Exit::Usage, problem))
+        }
+        None => Ok(()),
+    }
+}
 
 /// Begins a page. Writing to a text cannot fail; here and below errors are passed on all the same, as `write!` has them.
 pub(crate) fn head(title: &str, out: &mut String) -> Result {

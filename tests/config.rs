@@ -247,7 +247,7 @@ fn each_mistake_in_a_campaign_is_named_with_its_line_and_what_to_do() {
             "{ cpc = { max = \"0.60\" } }",
             "{ roas = { target = 0.0, order_value = \"70.00\" } }",
             "goal.roas.target",
-            "must be a number above 0",
+            "must be a number from 0.001 to 10000",
         ),
         (
             "{ cpc = { max = \"0.60\" } }",

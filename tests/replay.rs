@@ -218,6 +218,8 @@ fn a_file_that_is_no_log_is_refused_with_its_place() {
     let output = haggle(&[path.to_str().unwrap(), "--bad-rows", "0"]);
     assert_eq!(output.status.code(), Some(i32::from(Exit::InputUnusable.code())));
     let message = String::from_utf8(output.stderr).unwrap();
+    let over = haggle(&[path.to_str().unwrap(), "--report", path.to_str().unwrap()]);
+    assert_eq!(over.status.code(), Some(i32::from(Exit::Usage.code())));
     let second = haggle(&[path.to_str().unwrap(), "--feedback", "win-loss"]);
     let said = String::from_utf8(second.stderr).unwrap();
     assert!(said.contains("--feedback win-loss is for first-price auctions (--auction first)"), "{said}");

@@ -39,16 +39,16 @@ fn verdict<'r>(report: &'r Value, metric: &str) -> &'r str {
 fn the_same_seed_gives_the_same_report_however_many_threads_there_are() {
     let folder = tempfile::tempdir().unwrap();
     let small = scenario(folder.path(), SMALL);
-    let vary = ["--seeds", "6", "--vary", "campaign.trail-boots.pacing=asap"];
+    let vary = ["--seeds", "10", "--vary", "campaign.trail-boots.pacing=asap"];
     let one = report(&small, &[&vary[..], &["--jobs", "1"]].concat());
     let two = report(&small, &[&vary[..], &["--jobs", "2"]].concat());
     assert_eq!(one, two);
     assert_eq!(
         (&one["seeds"], &one["variants"][1]["name"]),
-        (&6.into(), &"campaign.trail-boots.pacing=asap".into())
+        (&10.into(), &"campaign.trail-boots.pacing=asap".into())
     );
     assert_eq!(one["variants"][0]["metrics"]["problems"], 0.0);
-    let other = report(&small, &["--seeds", "6", "--seed", "100"]);
+    let other = report(&small, &["--seeds", "10", "--seed", "100"]);
     assert_ne!(one["variants"][0]["metrics"], other["variants"][0]["metrics"]);
 }
 
@@ -56,16 +56,16 @@ fn the_same_seed_gives_the_same_report_however_many_threads_there_are() {
 fn what_changes_nothing_shows_no_difference_and_what_does_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let small = scenario(folder.path(), SMALL);
-    let same = report(&small, &["--seeds", "6", "--vary", "campaign.trail-boots.pacing=even"]);
+    let same = report(&small, &["--seeds", "10", "--vary", "campaign.trail-boots.pacing=even"]);
     for it in same["differences"].as_array().unwrap() {
         assert_eq!((&it["mean"], &it["verdict"]), (&0.0.into(), &"no difference shown".into()), "{it}");
     }
-    let less = report(&small, &["--seeds", "6", "--vary", "campaign.*.budget={ daily = \"0.10\" }"]);
+    let less = report(&small, &["--seeds", "10", "--vary", "campaign.*.budget={ daily = \"0.10\" }"]);
     assert_eq!(
         (verdict(&less, "spend"), verdict(&less, "overspend_micros")),
         ("less", "no difference shown")
     );
-    let busy = report(&small, &["--seeds", "6", "--vary", "requests_a_day=12000"]);
+    let busy = report(&small, &["--seeds", "10", "--vary", "requests_a_day=12000"]);
     assert_eq!(verdict(&busy, "bids"), "more");
 }
 
@@ -92,9 +92,15 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
         String::from_utf8(output.stderr).unwrap()
     };
     let said = refused(&small, &["--vary", "campaign.no-such.pacing=asap"]);
-    assert!(said.contains("no campaign \"no-such\"; there are camp-again"), "{said}");
+    assert!(said.contains("no campaign \"no-such\" takes part; there are camp-again"), "{said}");
     let said = refused(&small, &["--vary", "campaign.trail-boots.pacing=slow"]);
     assert!(said.contains("pacing") && said.contains("slow"), "{said}");
+    let many = haggle(&small, &["--seeds", "4294967295"]);
+    assert_eq!(many.status.code(), Some(i32::from(Exit::Usage.code())));
+    let said = refused(&small, &["--vary", "campaigns=elsewhere"]);
+    assert!(said.contains("cannot be varied"), "{said}");
+    let said = refused(&small, &["--vary", "campaign.trail-boots.id=morning-coffee"]);
+    assert!(said.contains("told apart by it"), "{said}");
     let said = refused(&small, &["--vary", "request_a_day=10"]);
     assert!(said.contains("unknown field `request_a_day`"), "{said}");
     let said = refused(&scenario(folder.path(), &SMALL.replace("0.25", "-1.0")), &[]);
@@ -159,7 +165,7 @@ fn a_change_is_found_and_what_orders_cost_is_set_against_the_goal() {
     let folder = tempfile::tempdir().unwrap();
     let changing = scenario(folder.path(), CHANGING);
     let page = folder.path().join("page.html");
-    let vary = ["--seeds", "5", "--vary", "change=[]", "--report", page.to_str().unwrap()];
+    let vary = ["--seeds", "10", "--vary", "change=[]", "--report", page.to_str().unwrap()];
     let report = report(&changing, &vary);
     assert_eq!((verdict(&report, "orders"), verdict(&report, "clicks")), ("less", "less"));
     let campaigns = report["variants"][0]["campaigns"].as_array().unwrap();

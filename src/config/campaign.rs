@@ -2,7 +2,8 @@
 
 use haggle_domain::time::Zone;
 use haggle_domain::{
-    Budget, Campaign, CampaignKey, Category, CpmMicros, Flight, Holdout, Limits, Micros, Tag, Timestamp,
+    Budget, Campaign, CampaignKey, Category, CpmMicros, Daypart, Flight, Holdout, Limits, Micros, Pacing,
+    Tag, Timestamp,
 };
 use toml::de::DeValue;
 
@@ -61,6 +62,12 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
     let dayparts = root.get("dayparts").map_or(Some(Vec::new()), |node| dayparts::read_all(&node));
     let targeting =
         root.get("targeting").map_or_else(|| Some(Default::default()), |node| predicates::read(&node, names));
+    if let (Some((Pacing::Hours(weights), _)), Some(hours)) = (&pacing, &dayparts)
+        && !hours.is_empty()
+        && !weights.iter().zip(0u16..).any(|(weight, hour)| *weight > 0 && covers(hours, hour))
+    {
+        root.fail("pacing: its curve has no money for any hour of dayparts; weigh one of those");
+    }
     let frequency = frequency::read(&mut root);
     let explore = explore::read(&mut root, goal);
     let holdout = root.get("holdout").map_or(Some(Holdout::default()), |node| holdout(&node));
@@ -95,6 +102,11 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         creatives: creatives?,
     };
     Some((Read { campaign, targeting: summary }, id_node?.source()))
+}
+
+/// Whether some of an hour of the day lies in dayparts.
+fn covers(dayparts: &[Daypart], hour: u16) -> bool {
+    dayparts.iter().any(|part| part.from_minute < (hour + 1) * 60 && part.to_minute > hour * 60)
 }
 
 /// A share of the users.

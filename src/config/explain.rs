@@ -53,7 +53,12 @@ pub fn explain(loaded: &Loaded) -> String {
         [
             format!("  {}", campaign.id),
             goal::show(&campaign.goal, &campaign.limits),
-            budget(campaign.budget, currency),
+            format!(
+                "{}, spent {} ({})",
+                budget(campaign.budget, currency),
+                campaign.pacing.as_str(),
+                campaign.control.as_str()
+            ),
             creatives(&campaign.creatives),
             targeting,
             frequency::show(&campaign.frequency),
@@ -107,7 +112,7 @@ fn exchange(exchange: &Exchange) -> [String; 5] {
     [
         format!("  {}", exchange.name),
         format!("billed on {}{prices}{most}", exchange.bill_on.as_str()),
-        format!("no bid: {}", exchange.no_bid.as_str()),
+        format!("no bid: {}, prices tried {}", exchange.no_bid.as_str(), exchange.explore_prices),
         if users.is_empty() { "users not read".to_owned() } else { format!("users by {}", users.join(", ")) },
         exchange.domain.clone().unwrap_or_default(),
     ]

@@ -57,10 +57,10 @@ pub(super) fn read(root: &mut Table<'_>, goal: Option<Goal>) -> Option<Explore> 
             );
             return None;
         }
-    } else if let (Some(Goal::Cpm { .. }), Some(node)) = (goal, candidates_node) {
-        node.fail(
-            "has nothing to find out under a cpm goal, whose impressions are all worth the same; leave it out",
-        );
+    } else if let (Some(Goal::Cpm { .. } | Goal::Vcpm { .. } | Goal::Reach { .. }), Some(node)) =
+        (goal, candidates_node)
+    {
+        node.fail("has nothing to find out under a goal that pays for impressions, whatever becomes of them; leave it out");
         return None;
     }
     Some(Explore { creatives, candidates, epsilon, budget_ppm })

@@ -10,6 +10,8 @@ use super::words::money;
 
 /// Return on ad spend beyond this is a slip.
 const HIGHEST_ROAS: f64 = 10_000.0;
+/// And less than this, too.
+const LOWEST_ROAS: f64 = 0.001;
 /// An impression that is worth nearly as much as the one before it is no goal of reach.
 const HIGHEST_REPEAT: f64 = 0.9;
 
@@ -68,8 +70,8 @@ fn roas(table: &mut Table<'_>) -> Option<Goal> {
 
 /// Revenue ÷ spend: no money, so a plain number.
 fn ratio(node: &Node<'_>) -> Option<f64> {
-    let of = format!("above 0 and at most {HIGHEST_ROAS}, without quotes, like 4.0");
-    number(node, &of, |number| number > 0.0 && number <= HIGHEST_ROAS)
+    let of = format!("from {LOWEST_ROAS} to {HIGHEST_ROAS}, without quotes, like 4.0");
+    number(node, &of, |number| (LOWEST_ROAS..=HIGHEST_ROAS).contains(&number))
 }
 
 fn number(node: &Node<'_>, of: &str, fits: impl FnOnce(f64) -> bool) -> Option<f64> {

@@ -19,6 +19,7 @@ use haggle_strategies::{Catalog, Entry};
 
 use crate::config::{self, Loaded, SettingsLayer};
 use crate::exit::{Exit, ExitError};
+use crate::server::journal_exit;
 
 /// Records read at once.
 const CHUNK: usize = 4_096;
@@ -66,7 +67,7 @@ pub(crate) fn open_journal(config: &Path) -> Result<(Loaded, EmbeddedJournal), E
     }
     let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(|error| {
         let hint = "stop the node first, or read a copy of its data folder";
-        ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}; {hint}", folder.display()))
+        ExitError::new(journal_exit(&error), format!("{} cannot be read: {error}; {hint}", folder.display()))
     })?;
     Ok((loaded, journal))
 }

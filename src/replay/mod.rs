@@ -14,7 +14,7 @@ mod report;
 pub mod strategies;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use haggle_domain::{CpmMicros, Micros};
@@ -65,6 +65,13 @@ fn warn(log: &Log) {
 
 /// The report of a replay, and who spent what by when.
 fn replay(args: &ReplayArgs, progress: &Progress) -> Result<(Report, Courses), ExitError> {
+    if let Some(path) = &args.report {
+        let read = [Some(&args.log), args.train.as_ref(), args.clicks.as_ref()];
+        crate::page::refuse_overwriting(
+            path,
+            &read.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>(),
+        )?;
+    }
     let log = log::read(&args.log, args, progress)?;
     warn(&log);
     progress.check()?;

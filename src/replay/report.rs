@@ -181,8 +181,7 @@ pub(super) fn notes(
             Feedback::WinLoss => "ours is told only whether its bid won",
         };
         notes.push(format!(
-            "market prices of a second-price exchange are used as they are, whose bidders would have bid less in first-price auctions; \
-             {told}"
+            "prices from second-price auctions are used as they are, whose bidders would have bid less in first-price auctions; {told}"
         ));
         notes.push(
             "fixed_shade bids the part of the value, up to --max-bid, that left the most surplus on this very log, so nobody who has to learn \

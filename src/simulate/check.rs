@@ -47,8 +47,8 @@ impl FromStr for Assertion {
         let metric = Metric::ALL.iter().find(|known| known.name() == metric).ok_or_else(|| {
             format!("{metric:?} is no metric; there are {}", Metric::ALL.map(Metric::name).join(", "))
         })?;
-        let number: f64 =
-            number.trim().parse().map_err(|_| format!("{:?} is no number; {form}", number.trim()))?;
+        let found = number.trim().parse().ok().filter(|number: &f64| number.is_finite());
+        let number = found.ok_or_else(|| format!("{:?} is no number; {form}", number.trim()))?;
         Ok(Self { metric: *metric, relation, number })
     }
 }
@@ -92,7 +92,7 @@ mod tests {
         assert!(is("overspend_micros == 0", 0.0) && !is("overspend_micros==0", 1.0));
         assert!(is("clicks >= 10", 10.0) && !is("clicks > 10", 10.0) && is("cpa<2.5", 2.0));
         assert!(!"cpa < 2".parse::<Assertion>().unwrap().holds(None));
-        for text in ["", "clicks", "clicks = 1", "nothing == 1", "clicks == x"] {
+        for text in ["", "clicks", "clicks = 1", "nothing == 1", "clicks == x", "clicks > nan"] {
             assert!(text.parse::<Assertion>().is_err(), "{text}");
         }
         assert_eq!("clicks>=10".parse::<Assertion>().unwrap().to_string(), "clicks >= 10");

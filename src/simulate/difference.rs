@@ -12,7 +12,7 @@ const SAMPLES: usize = 4_000;
 /// Of an interval's samples those below it, and those above.
 const TAIL: f64 = 0.025;
 /// Worlds below which there is no interval.
-pub const FEWEST: usize = 5;
+pub const FEWEST: usize = 10;
 
 /// A mean difference and its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,7 +92,7 @@ mod tests {
         assert!(found.is_shown() && found.low < 1.0 && found.high > 1.0, "{found:?}");
         assert_eq!(difference(&[0.0; 30]).unwrap(), Difference { mean: 0.0, low: 0.0, high: 0.0 });
         assert!(difference(&[2.0; 30]).unwrap().is_shown());
-        assert_eq!(difference(&[1.0; 4]), None);
+        assert_eq!(difference(&[1.0; 9]), None);
         let mostly_nothing: Vec<f64> = (0..30).map(|at| if at == 0 { 1.0 } else { 0.0 }).collect();
         assert!(!difference(&mostly_nothing).unwrap().is_shown());
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use haggle_simulator::drive::{DriveSettings, Outcome, drive};
 
 pub use args::SimulateArgs;
+use difference::FEWEST;
 pub use report::Report;
 use report::{Timing, Variant, compare};
 use scenario::{Scenario, Setup};
@@ -29,6 +30,8 @@ use crate::clock::monotonic;
 use crate::exit::{Exit, ExitError};
 use crate::model::{Progress, to_json, watched};
 
+/// Variants times worlds, at most: what came of each is kept.
+const MOST_RUNS: usize = 100_000;
 /// What the scenario as it is is called.
 const AS_IT_IS: &str = "as it is";
 
@@ -53,10 +56,26 @@ pub fn run(args: &SimulateArgs) -> Result<(), ExitError> {
 }
 
 fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitError> {
+    if let Some(path) = &args.report {
+        crate::page::refuse_overwriting(path, &[&args.scenario])?;
+    }
+    let runs = vary::count(&args.vary).and_then(|count| count.checked_mul(args.seeds.get() as usize));
+    if runs.is_none_or(|runs| runs > MOST_RUNS) {
+        let problem =
+            format!("variants times --seeds are more than {MOST_RUNS}; try fewer values, or fewer worlds");
+        return Err(ExitError::new(Exit::Usage, problem));
+    }
     let scenario = Scenario::read(&args.scenario)?;
     let variants = variants(&args.vary);
     let setups: Vec<Setup> =
         variants.iter().map(|choices| scenario.setup(choices)).collect::<Result<_, ExitError>>()?;
+    let last = args.seed.checked_add(u64::from(args.seeds.get()) - 1);
+    if last.is_none() {
+        return Err(ExitError::new(
+            Exit::Usage,
+            "--seed is too high for so many --seeds; choose a lower one",
+        ));
+    }
     let begun = monotonic();
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let seeds = args.seeds.get() as usize;
@@ -73,9 +92,16 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         choices => Choice::name(choices),
     };
     let base = worlds.first().map_or(&[][..], Vec::as_slice);
+    if base.is_empty() {
+        let problem = "stopped before the first world was through, so there is nothing to report";
+        return Err(ExitError::new(Exit::CheckFailed, problem));
+    }
     let auctions = worlds.iter().flatten().map(|world| world.auctions + world.unmeasured).sum::<u64>();
     let seconds = begun.elapsed().as_secs_f64();
     let (mut failed, mut problems) = (Vec::new(), Vec::new());
+    if stopped && !args.asserts.is_empty() {
+        failed.push("stopped before all worlds were through, so nothing is asserted of the rest".to_owned());
+    }
     for (at, worlds) in worlds.iter().enumerate() {
         for assertion in &args.asserts {
             let values = || worlds.iter().map(|world| assertion.metric().of(world));
@@ -120,8 +146,25 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
             .collect(),
         failed,
         problems,
+        notes: notes(&setups, base.len()),
         timing: Timing { seconds, auctions_per_second: auctions as f64 / seconds.max(1e-9), jobs },
     })
+}
+
+/// What to know before the figures are believed.
+fn notes(setups: &[Setup], worlds: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    let left_out = setups.first().map_or(&[][..], |setup| &setup.left_out);
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "left out, since the simulated exchanges (alder, birch) never ask them: {}",
+            left_out.join(", ")
+        ));
+    }
+    if setups.len() > 1 && worlds < FEWEST {
+        notes.push(format!("nothing is compared: intervals need at least {FEWEST} worlds (--seeds)"));
+    }
+    notes
 }
 
 fn days(span: Option<Duration>) -> f64 {

@@ -233,6 +233,7 @@ mod tests {
             seed: 1,
             seeds: 5,
             stopped: false,
+            notes: vec!["left out: a".to_owned()],
             auctions: 10,
             days: 2.0,
             measured_from: 0.5,

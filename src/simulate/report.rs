@@ -38,6 +38,8 @@ pub struct Report {
     pub differences: Vec<Compared>,
     /// Assertions that did not hold.
     pub failed: Vec<String>,
+    /// What to know before the figures are believed.
+    pub notes: Vec<String>,
     /// Invariants that did not hold, with the command that repeats the first such world.
     pub problems: Vec<String>,
     /// How long it took.
@@ -238,6 +240,9 @@ impl Report {
         }
         for problem in self.problems.iter().chain(&self.failed) {
             writeln!(out, "\nFAILED: {problem}")?;
+        }
+        for note in &self.notes {
+            writeln!(out, "\n{note}")?;
         }
         if self.stopped {
             writeln!(out, "\nstopped before all worlds were simulated")?;

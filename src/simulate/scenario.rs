@@ -1,5 +1,6 @@
 //! A scenario: a world, how long and how busy, and the campaigns in it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub struct Scenario {
     world: Table,
     /// The files of the campaigns, and one table a campaign.
     campaigns: Vec<(String, Table)>,
+    /// The ids of those that the simulated exchanges never ask.
+    left_out: Vec<String>,
     /// What a node's settings are where nothing is said.
     built_in: Arc<Loaded>,
 }
@@ -76,7 +79,12 @@ pub struct Setup {
     pub settings: DriveSettings,
     /// The campaigns.
     pub campaigns: Vec<Campaign>,
+    /// Those that the simulated exchanges never ask.
+    pub left_out: Vec<String>,
 }
+
+/// Keys that variants share.
+const FIXED: [&str; 3] = ["campaigns", "name", "teaches"];
 
 fn wrong(problem: impl std::fmt::Display) -> ExitError {
     ExitError::new(Exit::Configuration, problem)
@@ -131,8 +139,8 @@ impl Scenario {
                 _ => campaigns.push((name, table)),
             }
         }
-        let scenario = Self { file, world, campaigns, built_in };
-        scenario.setup(&[])?;
+        let mut scenario = Self { file, world, campaigns, left_out: Vec::new(), built_in };
+        scenario.left_out = scenario.setup(&[])?.left_out;
         Ok(scenario)
     }
 
@@ -145,20 +153,34 @@ impl Scenario {
         let (mut world, mut campaigns) = (self.world.clone(), self.campaigns.clone());
         for choice in choices {
             match &choice.target {
+                // The files are read once, before there are variants.
+                Target::Scenario(path) if path.first().is_some_and(|key| FIXED.contains(&key.as_str())) => {
+                    return Err(wrong(format!(
+                        "--vary {choice}: cannot be varied; make a scenario of its own of it"
+                    )));
+                }
                 Target::Scenario(path) => set(&mut world, path, choice)?,
                 Target::Campaign(id, path) => {
                     let mut found = false;
+                    if path.first().is_some_and(|key| key == "id") {
+                        return Err(wrong(format!("--vary {choice}: campaigns are told apart by it")));
+                    }
                     for (_, table) in &mut campaigns {
-                        if id == "*" || table.get("id").and_then(Value::as_str) == Some(id) {
+                        let own = table.get("id").and_then(Value::as_str).unwrap_or_default();
+                        let takes_part = !self.left_out.iter().any(|left_out| left_out == own);
+                        if takes_part && (id == "*" || id == own) {
                             set(table, path, choice)?;
                             found = true;
                         }
                     }
                     if !found {
-                        let ids: Vec<&str> =
-                            self.campaigns.iter().filter_map(|(_, it)| it.get("id")?.as_str()).collect();
-                        let problem =
-                            format!("--vary {choice}: no campaign {id:?}; there are {}", ids.join(", "));
+                        let ids = self.campaigns.iter().filter_map(|(_, it)| it.get("id")?.as_str());
+                        let takes_part = |own: &&str| !self.left_out.iter().any(|left_out| left_out == own);
+                        let ids: Vec<&str> = ids.filter(takes_part).collect();
+                        let problem = format!(
+                            "--vary {choice}: no campaign {id:?} takes part; there are {}",
+                            ids.join(", ")
+                        );
                         return Err(wrong(problem));
                     }
                 }
@@ -176,12 +198,23 @@ impl Scenario {
             let text = toml::to_string(table).map_err(|error| wrong(format!("{name}: {error}")))?;
             read.extend(config::campaigns_of(&varied(name), &text, &nameable).map_err(wrong)?);
         }
+        let mut ids = BTreeSet::new();
+        if let Some(twice) = read.iter().find(|campaign| !ids.insert(&campaign.id)) {
+            return Err(wrong(format!("{}: two campaigns are called {:?}; rename one", self.file, twice.id)));
+        }
         // What is for other exchanges alone would stand in the tables and do nothing.
-        read.retain(|campaign| may_be_asked(campaign, &simulated));
-        self.checked(&world, read)
+        let (kept, left_out): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|campaign| may_be_asked(campaign, &simulated));
+        let left_out = left_out.into_iter().map(|campaign| campaign.id).collect();
+        self.checked(&world, kept, left_out)
     }
 
-    fn checked(&self, world: &World, campaigns: Vec<Campaign>) -> Result<Setup, ExitError> {
+    fn checked(
+        &self,
+        world: &World,
+        campaigns: Vec<Campaign>,
+        left_out: Vec<String>,
+    ) -> Result<Setup, ExitError> {
         let refuse = |key: &str, problem: &str| Err(wrong(format!("{}: {key}: {problem}", self.file)));
         if !(world.days > 0.0 && world.days <= 366.0) {
             return refuse("days", "must be above 0 and at most 366");
@@ -196,8 +229,8 @@ impl Scenario {
         if !(world.requests_a_day >= 1.0 && world.requests_a_day <= 1e9) {
             return refuse("requests_a_day", "must be from 1 to 1,000,000,000");
         }
-        if !(1..=10_000_000).contains(&world.users) {
-            return refuse("users", "must be from 1 to 10,000,000");
+        if !(1..=1_000_000).contains(&world.users) {
+            return refuse("users", "must be from 1 to 1,000,000");
         }
         let Ok(start) = world.start.parse::<Timestamp>() else {
             return refuse("start", "is no time; write it like 2026-11-23T00:00:00Z");
@@ -219,6 +252,7 @@ impl Scenario {
                 bidder: node_settings(&self.built_in.settings),
             },
             campaigns,
+            left_out,
         })
     }
 }

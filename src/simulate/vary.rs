@@ -122,6 +122,12 @@ fn is_money(path: &[String]) -> bool {
             .contains(&last)
 }
 
+/// How many variants there are, the scenario as it is included; none where they cannot be counted.
+pub fn count(vary: &[Vary]) -> Option<usize> {
+    let combined = vary.iter().try_fold(1usize, |count, one| count.checked_mul(one.choices.len()))?;
+    if vary.is_empty() { Some(1) } else { combined.checked_add(1) }
+}
+
 /// The scenario as it is, then all combinations.
 pub fn variants(vary: &[Vary]) -> Vec<Vec<Choice>> {
     let mut variants = vec![Vec::new()];
@@ -164,7 +170,7 @@ mod tests {
     #[test]
     fn all_combinations_are_tried_after_the_scenario_itself() {
         let all = variants(&[vary("a=1,2"), vary("b=3,4,5")]);
-        assert_eq!(all.len(), 7);
+        assert_eq!((all.len(), count(&[vary("a=1,2"), vary("b=3,4,5")]), count(&[])), (7, Some(7), Some(1)));
         assert!(all[0].is_empty());
         assert_eq!(Choice::name(&all[1]), "a=1 b=3");
         assert_eq!(Choice::name(&all[6]), "a=2 b=5");

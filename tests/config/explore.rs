@@ -81,7 +81,7 @@ fn each_mistake_in_exploration_is_told() {
         .collect::<Vec<_>>()
         .join("\n");
     let text = load(SERVER, &[&fixed]).unwrap_err().to_string();
-    let told = "explore.candidates: has nothing to find out under a cpm goal, whose impressions are all worth the same; \
-                leave it out";
+    let told = "explore.candidates: has nothing to find out under a goal that pays for impressions, whatever becomes of \
+                them; leave it out";
     assert!(text.contains(told), "{text}");
 }
