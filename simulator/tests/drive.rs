@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use haggle_actors::campaign::CampaignSettings;
-use haggle_domain::{Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Size, Timestamp};
+use haggle_domain::{
+    Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Pacing, Size, Timestamp,
+};
 use haggle_learning::JoinerSettings;
 use haggle_simulator::drive::{BidderSettings, DriveSettings, MOMENTS, Outcome, drive};
 use haggle_simulator::{Conditions, WorldSettings};
@@ -53,6 +55,18 @@ fn settings(seed: u64) -> DriveSettings {
             salt: seed,
         },
     }
+}
+
+#[test]
+fn what_is_spent_at_once_is_delivered_too() {
+    let at_once = Campaign {
+        pacing: Pacing::Asap,
+        ..campaign("coffee", "IAB8", Goal::Cpm { price: CpmMicros(3_000_000) }, 1)
+    };
+    let outcome = drive(&settings(2), vec![at_once], &mut || true);
+    let (_, coffee) = &outcome.campaigns[0];
+    assert_eq!(coffee.budget, Micros::from_units(1));
+    assert!(coffee.spend.to_f64() > 0.9, "{coffee:?}");
 }
 
 fn day(seed: u64, budget: i64) -> Outcome {

@@ -123,20 +123,21 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
         let due = queue.next_at().min(bidder.next_due());
         let now = next.min(due);
         note_spend(settings, &bidder, now.min(end), &mut outcome);
+        if now >= end {
+            break;
+        }
+        bidder.advance(now);
+        // What of earlier days lapsed has, and the day has its money.
         if before.is_none() && now >= measured_from {
             before = Some(
                 bidder
                     .reports()
-                    .map(|standing| Campaigned { budget: planned(&standing), ..of(&standing) })
+                    .map(|standing| Campaigned { budget: gone(&standing), ..of(&standing) })
                     .collect(),
             );
             let (courses, unmeasured) = (std::mem::take(&mut outcome.courses), outcome.auctions);
             outcome = Outcome { courses, unmeasured, ..Outcome::default() };
         }
-        if now >= end {
-            break;
-        }
-        bidder.advance(now);
         while let Some(Due::Notice(notice)) = queue.pop(now) {
             bidder.notice(*notice, now);
         }
@@ -184,6 +185,11 @@ fn of(standing: &Standing<'_>) -> Campaigned {
 /// What the plan had a campaign spend, with what lapsed.
 fn planned(Standing { report, opened, .. }: &Standing<'_>) -> Micros {
     report.planned + (*opened - report.budget)
+}
+
+/// Money that is not there any more: spent, or lapsed with its day.
+fn gone(Standing { report, opened, .. }: &Standing<'_>) -> Micros {
+    report.settled + (*opened - report.budget)
 }
 
 impl Campaigned {
