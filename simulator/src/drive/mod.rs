@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, Tag, Timestamp};
+use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, Pacing, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
 use course::Course;
@@ -123,11 +123,6 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
         let due = queue.next_at().min(bidder.next_due());
         let now = next.min(due);
         note_spend(settings, &bidder, now.min(end), &mut outcome);
-        if now >= end {
-            break;
-        }
-        bidder.advance(now);
-        // What of earlier days lapsed has, and the day has its money.
         if before.is_none() && now >= measured_from {
             before = Some(
                 bidder
@@ -138,6 +133,10 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
             let (courses, unmeasured) = (std::mem::take(&mut outcome.courses), outcome.auctions);
             outcome = Outcome { courses, unmeasured, ..Outcome::default() };
         }
+        if now >= end {
+            break;
+        }
+        bidder.advance(now);
         while let Some(Due::Notice(notice)) = queue.pop(now) {
             bidder.notice(*notice, now);
         }
@@ -187,9 +186,12 @@ fn planned(Standing { report, opened, .. }: &Standing<'_>) -> Micros {
     report.planned + (*opened - report.budget)
 }
 
-/// Money that is not there any more: spent, or lapsed with its day.
-fn gone(Standing { report, opened, .. }: &Standing<'_>) -> Micros {
-    report.settled + (*opened - report.budget)
+/// Money that was for before, or is not there any more: planned for until now, spent, or lapsed with its day. Who spends at once has
+/// planned to have spent the whole day's from its first moment on, which says nothing of what was for before.
+fn gone(standing: &Standing<'_>) -> Micros {
+    let Standing { campaign, report, opened } = standing;
+    let spent = report.settled + (*opened - report.budget);
+    if campaign.pacing == Pacing::Asap { spent } else { spent.max(planned(standing)) }
 }
 
 impl Campaigned {
