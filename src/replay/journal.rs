@@ -91,8 +91,8 @@ impl Auctions {
     /// The auctions that can be held again, in the order in which they were, and what is missing.
     ///
     /// All won auctions have their decisions in the journal and only a sample of the lost ones: together they would be won
-    /// more often than they were. So where there is a sample of bids, it alone is taken.
-    fn rows(self) -> (Vec<Row>, Vec<String>) {
+    /// more often than they were. So where there is a sample of bids, it alone is taken. `one` says that they are of one campaign.
+    fn rows(self, one: bool) -> (Vec<Row>, Vec<String>) {
         let whole = |auction: &&Auction| auction.ctr.is_some() && auction.price.is_some();
         let sample = self.all.iter().filter(whole).any(|auction| auction.sampled);
         let count = |holds: &dyn Fn(&Auction) -> bool| self.all.iter().filter(|it| holds(it)).count();
@@ -118,7 +118,12 @@ impl Auctions {
                 "left out because nobody said what it took to win: {unpriced} auctions; because neither win nor loss was heard of: \
                  {silent}"
             ),
-            "the campaigns are replayed as one buyer of clicks, whatever their goals and targeting; --campaign takes one".to_owned(),
+            match one {
+                true => "the campaign is replayed as a buyer of clicks, whatever its goal and targeting".to_owned(),
+                false => {
+                    "the campaigns are replayed as one buyer of clicks, whatever their goals and targeting; --campaign takes one".to_owned()
+                }
+            },
         ];
         (rows, notes)
     }
@@ -155,7 +160,7 @@ pub(super) fn read(config: &Path, campaign: Option<&str>, progress: &Progress) -
             }
         }
     }
-    let (rows, notes) = auctions.rows();
+    let (rows, notes) = auctions.rows(only.is_some());
     if rows.is_empty() {
         return Err(unusable(format!("no auction in its journal can be replayed: {}", notes.join("; "))));
     }
@@ -202,7 +207,7 @@ mod tests {
     fn rows(events: &[Event]) -> (Vec<Row>, Vec<String>) {
         let mut auctions = Auctions::default();
         events.iter().for_each(|event| auctions.note(event));
-        auctions.rows()
+        auctions.rows(false)
     }
 
     #[test]
