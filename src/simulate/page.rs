@@ -3,7 +3,7 @@
 use std::fmt::{Result, Write};
 
 use super::metrics::Metric;
-use super::report::{CampaignMeans, Report};
+use super::report::{CampaignMeans, Report, Variant};
 use crate::page::{COLOURS, close, escape, head, key, level, line, moment, open, titles};
 
 /// The whole page.
@@ -24,6 +24,9 @@ fn write(report: &Report, out: &mut String) -> Result {
     )?;
     for problem in report.problems.iter().chain(&report.failed) {
         write!(out, "<p><strong>Failed:</strong> {}</p>", escape(problem))?;
+    }
+    for note in &report.notes {
+        write!(out, "<p>{}</p>", escape(note))?;
     }
     if report.stopped {
         out.push_str("<p>Stopped before all worlds were simulated.</p>");
@@ -148,12 +151,13 @@ fn courses(report: &Report, out: &mut String) -> Result {
     let shown = report.variants.len().min(COLOURS.len());
     let variants = report.variants.get(..shown).unwrap_or_default();
     let Some(first) = variants.first() else { return Ok(()) };
-    for (at, campaign) in first.campaigns.iter().enumerate() {
+    for campaign in &first.campaigns {
+        // A variant may put them in another order, since what they may bid decides that.
         write!(out, "<h2>{}: spend against the plan</h2>", escape(&campaign.id))?;
         let names: Vec<String> = variants.iter().map(|variant| escape(&variant.name)).collect();
         key(Some("plan"), names.iter().map(String::as_str), out)?;
         let lines: Vec<&CampaignMeans> =
-            variants.iter().filter_map(|variant| variant.campaigns.get(at)).collect();
+            variants.iter().filter_map(|variant| campaign_of(variant, &campaign.id)).collect();
         chart(report, campaign, &lines, out)?;
     }
     if report.changes.iter().any(|at| *at > 0.0 && *at < report.days) {
@@ -206,9 +210,14 @@ fn above(most: f64) -> f64 {
         .unwrap_or(most)
 }
 
+/// A variant's campaign of that id.
+fn campaign_of<'v>(variant: &'v Variant, id: &str) -> Option<&'v CampaignMeans> {
+    variant.campaigns.iter().find(|campaign| campaign.id == id)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::report::{Compared, Timing, Variant};
+    use super::super::report::{Compared, Timing};
     use super::*;
 
     fn variant(name: &str, spent: [f64; 3]) -> Variant {
@@ -222,6 +231,14 @@ mod tests {
             ..CampaignMeans::default()
         };
         Variant { name: name.to_owned(), metrics: [("clicks", Some(12.0))].into(), campaigns: vec![campaign] }
+    }
+
+    #[test]
+    fn a_campaign_is_found_in_a_variant_wherever_it_stands() {
+        let named = |id: &str, spend| CampaignMeans { id: id.to_owned(), spend, ..CampaignMeans::default() };
+        let other = Variant { campaigns: vec![named("b", 2.0), named("a", 1.0)], ..variant("v", [0.0; 3]) };
+        assert_eq!(campaign_of(&other, "a").map(|campaign| campaign.spend), Some(1.0));
+        assert_eq!(campaign_of(&other, "c"), None);
     }
 
     #[test]

@@ -46,6 +46,8 @@ const CURRENCY: &str = "USD";
 
 /// A campaign's machine, and when it is looked after next.
 struct Run {
+    /// Its place in the catalog.
+    slot: usize,
     machine: CampaignMachine,
     live: Arc<CampaignLive>,
     key: CampaignKey,
@@ -116,7 +118,7 @@ impl Bidder {
             published: 0,
             publish_at: now,
         };
-        for (_, entry) in catalog.entries() {
+        for (slot, entry) in catalog.entries() {
             let mut effects = Effects::default();
             let (campaign, live) = (Arc::clone(&entry.campaign), Arc::clone(&entry.live));
             let key = campaign.key;
@@ -129,6 +131,7 @@ impl Bidder {
                 &mut effects,
             );
             bidder.runs.push(Run {
+                slot,
                 machine,
                 live,
                 key,
@@ -172,7 +175,7 @@ impl Bidder {
             commit(&self.snapshot, &context, &opportunity, &mut self.ranking, &mut pods, &to_user, now);
         // Whoever has bid, or found no money to bid with, is looked after soon.
         for candidate in &self.ranking.candidates {
-            if let Some(run) = self.runs.get_mut(candidate.campaign) {
+            if let Some(run) = self.runs.iter_mut().find(|run| run.slot == candidate.campaign) {
                 run.due = run.due.min(now + self.settings.tick);
             }
         }
@@ -218,7 +221,7 @@ impl Bidder {
         self.runs.iter().map(|run| run.due).fold(self.publish_at, Timestamp::min)
     }
 
-    /// The campaigns and what they show, in the order in which they were given.
+    /// The campaigns and what they show, in the order of their places in the catalog, which follows from what they may bid.
     pub fn reports(&self) -> impl Iterator<Item = Standing<'_>> {
         let entries = self.snapshot.catalog.entries();
         entries.zip(&self.runs).map(|((_, entry), run)| Standing {

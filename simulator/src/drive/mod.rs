@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, Pacing, Tag, Timestamp};
+use haggle_domain::{AuctionType, Campaign, Micros, Pacing, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
 use course::Course;
@@ -91,7 +91,7 @@ pub struct Outcome {
     pub bids: u64,
     /// Auctions without one, by the reason.
     pub no_bids: BTreeMap<&'static str, u64>,
-    /// By campaign, in the order in which they were given.
+    /// By campaign, in the order of their places in the catalog, which follows from what they may bid.
     pub campaigns: Vec<(String, Campaigned)>,
     /// By campaign, at the start and at the end of each of [`MOMENTS`] parts of the span; fewer where it ended early.
     pub courses: Vec<Vec<Spent>>,
@@ -274,7 +274,7 @@ fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
     let ad = sim_ad(made);
     SimBid {
         imp_id: imp_id.to_owned(),
-        price: CpmMicros(committed.price.0),
+        price: committed.price,
         creative_id: ad.creative_id,
         advertiser_domains: vec![campaign.advertiser_domain.clone()],
         categories: campaign.categories.iter().map(|category| category.code.clone()).collect(),
