@@ -9,8 +9,8 @@ use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Notice, Outcome};
 use haggle_actors::learner::LearnerMachine;
 use haggle_domain::{
-    Basis, Campaign, CampaignKey, Draw, Event, ExchangeKey, Micros, NoBidReason, Rates, Record, Tag,
-    Timestamp, UserKey,
+    Basis, Campaign, CampaignKey, Context, Draw, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
+    Record, Tag, Timestamp, UserKey,
 };
 use haggle_learning::{JoinerSettings, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};
@@ -19,6 +19,7 @@ use haggle_strategies::{
 };
 
 use super::check::Checker;
+use crate::request::SimRequest;
 use crate::shop::ShopEvent;
 
 /// How long things take, as a node's settings say.
@@ -161,18 +162,36 @@ impl Bidder {
         };
         let (basis, _) = request.basis_in("", &Policy::default());
         let context = request.context(&asker, basis);
-        let known = context.user.and_then(|user| self.audience.get(user, now)).unwrap_or_default();
-        let countable = context.user.filter(|_| basis.allows(Basis::STORE));
-        let to_user = self.audience.to_user(countable);
         let (imp, opportunity) =
             request.imps_for(&context, &asker).next().ok_or(NoBidReason::InvalidRequest)?;
-        let opportunity = opportunity?;
         let draw = Draw::new(self.snapshot.salt, &request.id, &imp.id);
+        self.decide(&context, &opportunity?, draw, now)
+    }
+
+    /// The same, without making JSON of the request and reading it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no bid.
+    pub fn bid_directly(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
+        let draw = Draw::new(self.snapshot.salt, &request.id, request.imp_id);
+        self.decide(&request.context(), &request.opportunity()?, draw, now)
+    }
+
+    fn decide(
+        &mut self,
+        context: &Context,
+        opportunity: &Opportunity,
+        draw: Draw,
+        now: Timestamp,
+    ) -> Result<Made, NoBidReason> {
+        let known = context.user.and_then(|user| self.audience.get(user, now)).unwrap_or_default();
+        let countable = context.user.filter(|_| context.basis.allows(Basis::STORE));
+        let to_user = self.audience.to_user(countable);
         let user = UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
-        rank(&self.snapshot, &context, &opportunity, user, now, draw, &mut self.ranking);
+        rank(&self.snapshot, context, opportunity, user, now, draw, &mut self.ranking);
         let mut pods = Pods::default();
-        let made =
-            commit(&self.snapshot, &context, &opportunity, &mut self.ranking, &mut pods, &to_user, now);
+        let made = commit(&self.snapshot, context, opportunity, &mut self.ranking, &mut pods, &to_user, now);
         // Whoever has bid, or found no money to bid with, is looked after soon.
         for candidate in &self.ranking.candidates {
             if let Some(run) = self.runs.iter_mut().find(|run| run.slot == candidate.campaign) {

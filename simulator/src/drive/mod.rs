@@ -233,12 +233,12 @@ fn ask(
 ) {
     let request = world.next_request(now);
     outcome.auctions += 1;
-    let made = bidder.bid(request.exchange, &request.body, now);
+    let made = bidder.bid_directly(&request, now);
     if let Err(reason) = &made {
         *outcome.no_bids.entry(reason.as_str()).or_default() += 1;
     }
     let made = made.ok();
-    let bid = made.as_ref().map(|made| sim_bid(&request.imp_id, made));
+    let bid = made.as_ref().map(|made| sim_bid(request.imp_id, made));
     let auction = world.auction(&request, bid.as_ref());
     let Some(made) = made else { return };
     outcome.bids += 1;
