@@ -1,4 +1,4 @@
-//! The bidder on virtual time: the same parsing, `rank`, `commit` and campaign machines as a node, without threads, network,
+//! The bidder on virtual time: the same parsing, decisions and campaign machines as a node, without threads, network,
 //! journal on disk or clock.
 
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Notice, Outcome};
+use haggle_actors::decide::{Asking, Witness};
+use haggle_actors::holdout::OncePerDay;
 use haggle_actors::learner::LearnerMachine;
 use haggle_domain::{
-    Basis, Campaign, CampaignKey, Context, Draw, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
+    Basis, Campaign, CampaignKey, Context, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
     Record, Tag, Timestamp, UserKey,
 };
 use haggle_learning::{JoinerSettings, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};
-use haggle_strategies::{
-    CampaignLive, Catalog, Committed, Entry, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit, rank,
-};
+use haggle_strategies::{CampaignLive, Catalog, Committed, Entry, Market, Ranking, Scorer, Snapshot};
 
 use super::check::Checker;
 use crate::request::SimRequest;
@@ -33,6 +33,8 @@ pub struct BidderSettings {
     pub tick: Duration,
     /// Between two publications of the model.
     pub publish: Duration,
+    /// The share of bids that the records tell of.
+    pub bid_log_sample: f64,
     /// Part of every draw.
     pub salt: u64,
 }
@@ -77,6 +79,18 @@ pub struct Made {
     pub campaign: Arc<Campaign>,
 }
 
+/// What a decision tells the records of.
+#[derive(Default)]
+struct Said(Vec<Record>);
+
+impl Witness for Said {
+    fn record(&mut self, record: Record) {
+        self.0.push(record);
+    }
+
+    fn no_bid(&mut self, _: NoBidReason) {}
+}
+
 /// The bidder. One imp a request, as the simulated exchanges send them.
 pub struct Bidder {
     settings: BidderSettings,
@@ -84,6 +98,7 @@ pub struct Bidder {
     snapshot: Snapshot,
     learner: LearnerMachine,
     audience: Arc<Audience>,
+    told: OncePerDay,
     rates: Rates,
     user_ids: Vec<UserId>,
     ranking: Ranking,
@@ -112,6 +127,7 @@ impl Bidder {
             runs: Vec::new(),
             snapshot,
             audience,
+            told: OncePerDay::default(),
             rates: Rates { account: CURRENCY.to_owned(), pairs: Vec::new() },
             user_ids: vec![UserId::Buyeruid, UserId::Id],
             ranking: Ranking::default(),
@@ -119,6 +135,7 @@ impl Bidder {
             published: 0,
             publish_at: now,
         };
+        bidder.learner.set_bid_sample(settings.bid_log_sample);
         for (slot, entry) in catalog.entries() {
             let mut effects = Effects::default();
             let (campaign, live) = (Arc::clone(&entry.campaign), Arc::clone(&entry.live));
@@ -161,11 +178,13 @@ impl Bidder {
             rates: &self.rates,
         };
         let (basis, _) = request.basis_in("", &Policy::default());
-        let context = request.context(&asker, basis);
-        let (imp, opportunity) =
-            request.imps_for(&context, &asker).next().ok_or(NoBidReason::InvalidRequest)?;
-        let draw = Draw::new(self.snapshot.salt, &request.id, &imp.id);
-        self.decide(&context, &opportunity?, draw, now)
+        let opted_out = request.user_keys(&asker, basis).any(|user| self.audience.opted_out(user));
+        let context = request.context(&asker, if opted_out { Basis::NONE } else { basis });
+        let imps: Vec<_> = request
+            .imps_for(&context, &asker)
+            .map(|(imp, opportunity)| (imp.id.to_string(), opportunity))
+            .collect();
+        self.decide(&context, &request.id, imps.iter().map(|(id, imp)| (&**id, imp.clone())), now)
     }
 
     /// The same, without making JSON of the request and reading it.
@@ -174,31 +193,41 @@ impl Bidder {
     ///
     /// Why there is no bid.
     pub fn bid_directly(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
-        let draw = Draw::new(self.snapshot.salt, &request.id, request.imp_id);
-        self.decide(&request.context(), &request.opportunity()?, draw, now)
+        let imp = (request.imp_id, request.opportunity());
+        self.decide(&request.context(), &request.id, std::iter::once(imp), now)
     }
 
-    fn decide(
+    /// Decides as a node does, and gives the first of the bids.
+    fn decide<'i>(
         &mut self,
         context: &Context,
-        opportunity: &Opportunity,
-        draw: Draw,
+        request_id: &str,
+        imps: impl Iterator<Item = (&'i str, Result<Opportunity, NoBidReason>)>,
         now: Timestamp,
     ) -> Result<Made, NoBidReason> {
-        let known = context.user.and_then(|user| self.audience.get(user, now)).unwrap_or_default();
-        let countable = context.user.filter(|_| context.basis.allows(Basis::STORE));
-        let to_user = self.audience.to_user(countable);
-        let user = UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
-        rank(&self.snapshot, context, opportunity, user, now, draw, &mut self.ranking);
-        let mut pods = Pods::default();
-        let made = commit(&self.snapshot, context, opportunity, &mut self.ranking, &mut pods, &to_user, now);
+        let asking = Asking {
+            snapshot: &self.snapshot,
+            audience: &self.audience,
+            told: &self.told,
+            context,
+            request_id,
+            refused: None,
+            fit_for_secure: true,
+            bid_log_sample: self.settings.bid_log_sample,
+            now,
+        };
+        let mut said = Said::default();
+        self.ranking.candidates.clear();
+        let made = asking.decide(imps, &mut self.ranking, &mut said);
+        said.0.iter().for_each(|record| self.learn(record));
         // Whoever has bid, or found no money to bid with, is looked after soon.
         for candidate in &self.ranking.candidates {
             if let Some(run) = self.runs.iter_mut().find(|run| run.slot == candidate.campaign) {
                 run.due = run.due.min(now + self.settings.tick);
             }
         }
-        let committed = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
+        let (_, _, bids) = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
+        let committed = bids.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
         let entry = self.snapshot.catalog.at(committed.campaign).ok_or(NoBidReason::CampaignDown)?;
         Ok(Made { campaign: Arc::clone(&entry.campaign), committed })
     }
