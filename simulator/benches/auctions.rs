@@ -76,6 +76,7 @@ fn settings() -> DriveSettings {
             tick: Duration::from_secs(1),
             publish: Duration::from_secs(60),
             bid_log_sample: 0.01,
+            explore_prices: 0.02,
             salt: 1,
         },
     }

@@ -53,6 +53,7 @@ fn settings(seed: u64) -> DriveSettings {
             tick: Duration::from_secs(1),
             publish: Duration::from_secs(60),
             bid_log_sample: 0.01,
+            explore_prices: 0.02,
             salt: seed,
         },
     }
