@@ -235,7 +235,7 @@ impl OverHttp {
 
     /// Calls a notice; gives where it leads.
     fn call(&self, url: &str) -> Option<String> {
-        let response = self.runtime.block_on(self.client.get(url).send()).unwrap();
+        let response = self.runtime.block_on(async { self.client.get(url).send().await }).unwrap();
         assert!(response.status().as_u16() < 500, "{url}: {}", response.status());
         response.headers().get("location").map(|to| to.to_str().unwrap().to_owned())
     }
