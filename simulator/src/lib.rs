@@ -9,9 +9,11 @@
 
 mod ad;
 mod auction;
+mod body;
 mod catalog;
 mod chance;
 mod conditions;
+mod direct;
 mod diurnal;
 pub mod drive;
 mod inventory;
@@ -19,7 +21,9 @@ mod people;
 mod placements;
 mod places;
 mod request;
+mod seen;
 mod shop;
+mod surroundings;
 mod truth;
 mod world;
 

@@ -1,6 +1,7 @@
 //! The shop's own traffic: who looks at, carts, buys and searches what, and when.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use haggle_domain::{BehaviourKind, Timestamp};
 
@@ -59,8 +60,11 @@ pub(crate) struct Shop {
     visits_a_day: f64,
     next_day: i64,
     planned: BTreeSet<Act>,
+    /// What is remembered of nobody.
+    nothing: Arc<Vec<Recent>>,
     told: Vec<ShopEvent>,
-    memory: Vec<Vec<Recent>>,
+    /// Shared with the requests that are under way.
+    memory: Vec<Arc<Vec<Recent>>>,
 }
 
 fn day_of(at: Timestamp) -> i64 {
@@ -81,13 +85,14 @@ impl Shop {
             visits_a_day,
             next_day: day_of(start).saturating_sub(i64::from(history_days).min(LONGEST_JUMP)),
             planned: BTreeSet::new(),
+            nothing: Arc::default(),
             told: Vec::new(),
-            memory: vec![Vec::new(); people],
+            memory: vec![Arc::default(); people],
         }
     }
 
     /// Lets everything up to `now` happen.
-    pub(crate) fn advance(&mut self, now: Timestamp, people: &[Person]) {
+    pub(crate) fn advance(&mut self, now: Timestamp, people: &[Arc<Person>]) {
         let today = day_of(now);
         self.next_day = self.next_day.max(today.saturating_sub(LONGEST_JUMP));
         while self.next_day <= today {
@@ -106,8 +111,8 @@ impl Shop {
     }
 
     /// What a user did lately.
-    pub(crate) fn recent(&self, person: usize) -> &[Recent] {
-        self.memory.get(person).map_or(&[], Vec::as_slice)
+    pub(crate) fn recent(&self, person: usize) -> &Arc<Vec<Recent>> {
+        self.memory.get(person).unwrap_or(&self.nothing)
     }
 
     /// A click on an ad leads to the product's page, an order buys it.
@@ -124,11 +129,12 @@ impl Shop {
         }
     }
 
-    fn happen(&mut self, act: Act, people: &[Person]) {
+    fn happen(&mut self, act: Act, people: &[Arc<Person>]) {
         let kind = KINDS[usize::from(act.kind) % KINDS.len()];
         let (Some(person), Some(memory)) = (people.get(act.person), self.memory.get_mut(act.person)) else {
             return;
         };
+        let memory = Arc::make_mut(memory);
         memory.retain(|known| known.kind != kind || known.product != act.product);
         if memory.len() >= REMEMBERED {
             memory.remove(0);
@@ -144,7 +150,7 @@ impl Shop {
         }
     }
 
-    fn plan(&mut self, day: i64, people: &[Person]) {
+    fn plan(&mut self, day: i64, people: &[Arc<Person>]) {
         let midnight = Timestamp(day.saturating_mul(DAY_MICROS));
         for (index, person) in people.iter().enumerate() {
             let mut chance = Chance::new(self.seed, Use::ShopDay, index as u64, day.cast_unsigned());

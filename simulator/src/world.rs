@@ -1,5 +1,7 @@
 //! The world as the program drives it.
 
+use std::sync::Arc;
+
 use haggle_domain::{Tag, Timestamp};
 
 use crate::ad::{SimAd, SimBid};
@@ -36,7 +38,7 @@ impl Default for WorldSettings {
 /// may come back in any order.
 pub struct World {
     seed: u64,
-    people: Vec<Person>,
+    people: Vec<Arc<Person>>,
     /// Running sums of the people's activity, for drawing one in proportion.
     reach: Vec<f64>,
     shop: Shop,
@@ -47,7 +49,8 @@ pub struct World {
 impl World {
     /// The world of this seed, in the day of `start`.
     pub fn new(seed: u64, start: Timestamp, settings: WorldSettings) -> Self {
-        let people: Vec<Person> = (0..settings.users.max(1)).map(|index| Person::new(seed, index)).collect();
+        let people: Vec<Arc<Person>> =
+            (0..settings.users.max(1)).map(|index| Arc::new(Person::new(seed, index))).collect();
         let mut total = 0.0;
         let mut reach = Vec::with_capacity(people.len());
         for person in &people {
@@ -73,7 +76,7 @@ impl World {
         let rivals = Chance::new(self.seed, Use::Rivals, number, 0);
         let target = chance.uniform() * self.reach.last().copied().unwrap_or_default();
         let index = self.reach.partition_point(|sum| *sum <= target).min(self.people.len() - 1);
-        let recent = self.shop.recent(index).to_vec();
+        let recent = self.shop.recent(index);
         let person = (index, &self.people[index]);
         request::make(&mut chance, rivals, number, person, recent, self.conditions, now)
     }
