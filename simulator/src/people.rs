@@ -1,5 +1,6 @@
 //! Users: what an exchange sees of them, and what it does not.
 
+use crate::bots::Bot;
 use crate::catalog::{AISLE_COUNT, AISLES, Product};
 use crate::chance::{Chance, Use};
 use crate::places::{CITIES, City};
@@ -19,9 +20,11 @@ pub(crate) struct Device {
 }
 
 /// OpenRTB's `devicetype` numbers that occur here.
-pub(crate) const COMPUTER: u8 = 2;
-pub(crate) const PHONE: u8 = 4;
-pub(crate) const TABLET: u8 = 5;
+pub const COMPUTER: u8 = 2;
+/// See [`COMPUTER`].
+pub const PHONE: u8 = 4;
+/// See [`COMPUTER`].
+pub const TABLET: u8 = 5;
 
 const DEVICES: [Device; 6] = [
     Device {
@@ -127,6 +130,10 @@ pub(crate) struct Person {
     pub(crate) segments: Vec<usize>,
     /// Product words that they looked for.
     pub(crate) keywords: Vec<&'static str>,
+    /// Whether it is none but a program.
+    pub(crate) bot: Option<Bot>,
+    /// Whether they stay away these days.
+    pub(crate) away: bool,
 }
 
 impl Person {
@@ -168,6 +175,8 @@ impl Person {
             worth: chance.lognormal(1.0, 0.25),
             segments,
             keywords,
+            bot: None,
+            away: false,
         }
     }
 }

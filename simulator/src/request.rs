@@ -1,17 +1,22 @@
-//! Bid requests: OpenRTB 2.6 JSON as two invented exchanges send it.
+//! Bid requests: OpenRTB 2.6 JSON as invented exchanges send it.
 
-use haggle_domain::{AuctionType, CpmMicros, Tag, Timestamp};
+use std::sync::Arc;
+
+use haggle_domain::{AuctionType, CpmMicros, DealPrice, Tag, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::SHOP_DOMAIN;
-use crate::auction::rival_price;
+use crate::bots::{Bot, HEADLESS};
 use crate::catalog::{AISLE_COUNT, AISLES};
 use crate::chance::Chance;
 use crate::conditions::Conditions;
 use crate::diurnal::hour;
+use crate::exchange::{DealOffer, Exchange, FLOOR_STEP, choose};
 use crate::inventory::{INVENTORY, Inventory};
 use crate::people::{Basis, COMPUTER, PHONE, Person};
 use crate::placements::{PLACEMENTS, Placement};
+use crate::rivals::{RivalBids, Rivals, Segment};
+use crate::season::TASTE;
 use crate::shop::Recent;
 
 /// A bid request with one imp, and what the world knows of it.
@@ -21,8 +26,8 @@ pub struct SimRequest {
     pub id: String,
     /// The only imp's `id`.
     pub imp_id: String,
-    /// Which exchange asks: `alder` holds first-price auctions, `birch` second-price ones.
-    pub exchange: &'static str,
+    /// Which exchange asks.
+    pub exchange: Arc<str>,
     /// `at`.
     pub auction: AuctionType,
     /// `imp.bidfloor`.
@@ -53,30 +58,48 @@ pub struct HiddenContext {
     pub(crate) at: Timestamp,
     pub(crate) hour: f64,
     pub(crate) recent: Vec<Recent>,
-    pub(crate) rival: Option<CpmMicros>,
+    /// The exchange's place among the world's.
+    pub(crate) exchange: usize,
+    pub(crate) rivals: RivalBids,
+    /// Those that it offers.
+    pub(crate) deals: Vec<DealOffer>,
+    /// How likely a program clicks, where the user is one.
+    pub(crate) bot_clicks: Option<f64>,
     /// Sizes offered; none where the imp takes no banner.
     pub(crate) sizes: Vec<(u16, u16)>,
     pub(crate) bcat: Vec<&'static str>,
     pub(crate) badv: Vec<&'static str>,
 }
 
+/// What a request is made in.
+pub(crate) struct Surroundings<'w> {
+    pub(crate) seed: u64,
+    pub(crate) exchanges: &'w [Exchange],
+    pub(crate) rivals: &'w Rivals,
+    pub(crate) conditions: Conditions,
+    /// What the user likes now.
+    pub(crate) tastes: [f64; AISLE_COUNT],
+    /// How likely programs click.
+    pub(crate) bot_clicks: f64,
+}
+
 /// Makes the `number`th request. Rivals draw from their own chance, so no change to the request moves a price.
 pub(crate) fn make(
     chance: &mut Chance,
-    mut rivals: Chance,
     number: u64,
     (index, person): (usize, &Person),
     recent: Vec<Recent>,
-    conditions: Conditions,
+    world: &Surroundings<'_>,
     now: Timestamp,
 ) -> SimRequest {
-    let place = surf(chance, person);
+    let place = surf(chance, person, &world.tastes);
     let placement =
         &PLACEMENTS[chance.weighted(&PLACEMENTS.map(|it| it.weight_on(place, person.device.kind)))];
     let steps = (placement.floor * place.quality * chance.between(0.7, 1.3) * 20.0).round().max(1.0) as i64;
-    let floor = CpmMicros(steps * 50_000);
-    let (exchange, auction) =
-        if chance.hit(0.5) { ("alder", AuctionType::First) } else { ("birch", AuctionType::SecondPlus) };
+    let at_exchange = choose(world.exchanges, chance.uniform());
+    let exchange = &world.exchanges[at_exchange];
+    let auction = exchange.auction;
+    let floor = exchange.floor_of(CpmMicros(steps * FLOOR_STEP.0));
     let id = format!("{:016x}{number:08x}", chance.bits());
     let video_only = chance.hit(0.02);
     let foreign_currency = chance.hit(0.015);
@@ -89,9 +112,15 @@ pub(crate) fn make(
     if chance.hit(0.01) {
         badv.push(SHOP_DOMAIN);
     }
-    let tmax_ms = chance.pick(&[100, 120, 150, 200]);
+    let tmax_ms = exchange.tmax_ms.unwrap_or(chance.pick(&[100, 120, 150, 200]));
     let usual = usual_price(place, placement, person, now);
-    let rival = rival_price(&mut rivals, usual * conditions.rival_prices);
+    let deals = exchange.offered(world.seed, number);
+    let rivals = if deals.iter().any(|deal| deal.private) {
+        RivalBids::default()
+    } else {
+        let segment = Segment { aisle: place.aisle(), device: person.device.kind, exchange: at_exchange };
+        world.rivals.bid(number, segment, usual * world.conditions.rival_prices, now)
+    };
 
     let currency = if foreign_currency { "JPY" } else { "USD" };
     let mut imp = Map::new();
@@ -103,6 +132,9 @@ pub(crate) fn make(
     put("secure", json!(1));
     put("instl", json!(u8::from(placement.interstitial)));
     put("exp", json!(300));
+    if !deals.is_empty() {
+        put("pmp", pmp(&deals, currency));
+    }
     if place.app {
         put("displaymanager", json!("northpole-sdk"));
         put("displaymanagerver", json!("7.4.1"));
@@ -134,8 +166,8 @@ pub(crate) fn make(
     SimRequest {
         hidden: HiddenContext {
             person: index,
-            conditions,
-            tastes: person.tastes,
+            conditions: world.conditions,
+            tastes: world.tastes,
             readiness: person.readiness,
             tappiness: tappiness(place),
             content_aisle: place.aisle(),
@@ -144,14 +176,17 @@ pub(crate) fn make(
             at: now,
             hour: hour(now),
             recent,
-            rival,
+            exchange: at_exchange,
+            rivals,
+            deals,
+            bot_clicks: person.bot.map(|_| world.bot_clicks),
             sizes: if video_only { Vec::new() } else { placement.sizes.to_vec() },
             bcat,
             badv,
         },
         id,
         imp_id: "1".to_owned(),
-        exchange,
+        exchange: Arc::clone(&exchange.name),
         auction,
         floor,
         tmax_ms,
@@ -161,9 +196,9 @@ pub(crate) fn make(
 }
 
 /// Where a user is when the request is made: somewhere popular, or about what they like.
-fn surf(chance: &mut Chance, person: &Person) -> &'static Inventory {
+fn surf(chance: &mut Chance, person: &Person, tastes: &[f64; AISLE_COUNT]) -> &'static Inventory {
     let weights = INVENTORY.each_ref().map(|place| {
-        let interest = place.aisle().map_or(1.0, |aisle| (0.9 * person.tastes[aisle]).exp());
+        let interest = place.aisle().map_or(1.0, |aisle| (TASTE * tastes[aisle]).exp());
         if place.app && person.device.kind == COMPUTER { 0.0 } else { place.popularity * interest }
     });
     &INVENTORY[chance.weighted(&weights)]
@@ -194,6 +229,24 @@ fn tappiness(place: &Inventory) -> f64 {
     // From the name alone, so that a place is the same in every world. 53 bits: all that fit a double's mantissa.
     let share = (Tag::of(place.domain).0 >> 11) as f64 / (1u64 << 53) as f64;
     by_accident + 2.4 * (share - 0.5)
+}
+
+fn pmp(deals: &[DealOffer], currency: &str) -> Value {
+    let offer = |deal: &DealOffer| {
+        json!({
+            "id": &*deal.id, "bidfloor": deal.floor.to_f64(), "bidfloorcur": currency,
+            "at": match deal.price {
+                DealPrice::Auction(AuctionType::First) => 1,
+                DealPrice::Auction(AuctionType::SecondPlus) => 2,
+                DealPrice::Fixed => 3,
+            },
+            "wseat": deal.seats,
+        })
+    };
+    json!({
+        "private_auction": u8::from(deals.iter().any(|deal| deal.private)),
+        "deals": deals.iter().map(offer).collect::<Vec<_>>(),
+    })
 }
 
 fn banner(placement: &Placement) -> Value {
@@ -239,12 +292,12 @@ fn content(chance: &mut Chance, place: &Inventory) -> Value {
 fn device(chance: &mut Chance, person: &Person, in_app: bool) -> Value {
     let (device, city) = (person.device, person.city);
     let mut object = json!({
-        "ua": device.user_agent, "devicetype": device.kind, "os": device.os, "osv": device.osv,
+        "ua": if person.bot == Some(Bot::Headless) { HEADLESS } else { device.user_agent }, "devicetype": device.kind, "os": device.os, "osv": device.osv,
         "make": device.make, "model": device.model, "language": city.language, "js": 1,
         "w": device.width, "h": device.height,
         "connectiontype": if device.kind == PHONE { chance.pick(&[2, 6, 7]) } else { 2 },
-        // TEST-NET-3 of RFC 5737.
-        "ip": format!("203.0.113.{}", chance.index(256)),
+        // TEST-NET-3 of RFC 5737, and for data centres TEST-NET-2.
+        "ip": format!("{}.{}", if person.bot == Some(Bot::DataCentre) { "198.51.100" } else { "203.0.113" }, chance.index(256)),
         "dnt": u8::from(person.basis == Basis::DoNotTrack),
         "lmt": u8::from(person.basis == Basis::LimitTracking),
         "geo": {

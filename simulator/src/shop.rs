@@ -6,8 +6,9 @@ use haggle_domain::{BehaviourKind, Timestamp};
 
 use crate::catalog::{AISLE_COUNT, AISLES, Product};
 use crate::chance::{Chance, Use};
-use crate::diurnal::{BUSIEST, DAY_MICROS, traffic_share};
+use crate::diurnal::{BUSIEST, DAY_MICROS, day_of, traffic_share, weekday};
 use crate::people::{Basis, Person};
+use crate::season::{Season, shifts};
 
 /// Something a user did in the shop, for the audience endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,21 +58,22 @@ const LONGEST_JUMP: i64 = 7;
 pub(crate) struct Shop {
     seed: u64,
     visits_a_day: f64,
+    /// Factors of that, from Monday on.
+    week: [f64; 7],
+    seasons: Vec<Season>,
+    first_day: i64,
     next_day: i64,
     planned: BTreeSet<Act>,
     told: Vec<ShopEvent>,
     memory: Vec<Vec<Recent>>,
 }
 
-fn day_of(at: Timestamp) -> i64 {
-    at.0.div_euclid(DAY_MICROS)
-}
-
 impl Shop {
     /// A shop whose traffic begins `history_days` before the day of `start`.
     pub(crate) fn new(
         seed: u64,
-        visits_a_day: f64,
+        (visits_a_day, week): (f64, [f64; 7]),
+        seasons: Vec<Season>,
         people: usize,
         start: Timestamp,
         history_days: u32,
@@ -79,6 +81,9 @@ impl Shop {
         Self {
             seed,
             visits_a_day,
+            week,
+            seasons,
+            first_day: day_of(start),
             next_day: day_of(start).saturating_sub(i64::from(history_days).min(LONGEST_JUMP)),
             planned: BTreeSet::new(),
             told: Vec::new(),
@@ -146,23 +151,36 @@ impl Shop {
 
     fn plan(&mut self, day: i64, people: &[Person]) {
         let midnight = Timestamp(day.saturating_mul(DAY_MICROS));
+        // As interest is at noon.
+        let interest = shifts(&self.seasons, day.saturating_sub(self.first_day) as f64 + 0.5);
+        let visits_a_day = self.visits_a_day * self.week[weekday(day)];
         for (index, person) in people.iter().enumerate() {
+            if person.away || person.bot.is_some() {
+                continue;
+            }
             let mut chance = Chance::new(self.seed, Use::ShopDay, index as u64, day.cast_unsigned());
             // Eager users come up to twice a day.
-            let mean = self.visits_a_day * person.activity;
+            let mean = visits_a_day * person.activity;
             for share in [mean.min(1.0), (mean - 1.0).clamp(0.0, 1.0)] {
                 if chance.hit(share) {
-                    self.plan_visit(&mut chance, midnight, index, person);
+                    self.plan_visit(&mut chance, midnight, index, person, &interest);
                 }
             }
         }
     }
 
-    fn plan_visit(&mut self, chance: &mut Chance, midnight: Timestamp, index: usize, person: &Person) {
+    fn plan_visit(
+        &mut self,
+        chance: &mut Chance,
+        midnight: Timestamp,
+        index: usize,
+        person: &Person,
+        interest: &[f64; AISLE_COUNT],
+    ) {
         let mut at = time_of_day(chance, midnight);
         let mut weights = [0.0; AISLE_COUNT];
-        for (weight, taste) in weights.iter_mut().zip(person.tastes) {
-            *weight = (1.6 * taste).exp();
+        for ((weight, taste), interest) in weights.iter_mut().zip(person.tastes).zip(interest) {
+            *weight = (1.6 * (taste + interest)).exp();
         }
         let aisle = chance.weighted(&weights);
         let product = Product { aisle, item: chance.index(AISLES[aisle].products.len()) };

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{AuctionType, Campaign, Micros, Pacing, Tag, Timestamp};
+use haggle_domain::{Campaign, Micros, Pacing, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
 use course::Course;
@@ -20,6 +20,9 @@ use queue::Queue;
 use crate::ad::{SimAd, SimBid};
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
+use crate::exchange::Bills;
+use crate::goods::Goods;
+use crate::request::SimRequest;
 use crate::world::{World, WorldSettings};
 
 /// A world, how long it is looked at, and how busy it is.
@@ -69,6 +72,8 @@ pub struct Campaigned {
     pub orders: u64,
     /// What the orders brought.
     pub revenue: Micros,
+    /// What of that is left once the goods are paid for: revenue times their margin.
+    pub margin: Micros,
 }
 
 /// What a campaign had spent by a moment, from the start, and what its plan had it spend.
@@ -97,6 +102,10 @@ pub struct Outcome {
     pub courses: Vec<Vec<Spent>>,
     /// Sum of the hidden click probabilities of what was shown: clicks without their chance.
     pub expected_clicks: f64,
+    /// Ads that were shown to programs.
+    pub bot_impressions: u64,
+    /// What those cost.
+    pub bot_spend: Micros,
     /// Invariants that did not hold; empty in a program without defects.
     pub problems: Vec<String>,
 }
@@ -110,11 +119,12 @@ enum Due {
 pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn FnMut() -> bool) -> Outcome {
     let (start, end) = (settings.start, settings.start + settings.span);
     let measured_from = start + settings.measured_from;
-    let mut world = World::new(settings.seed, start, settings.world);
+    let mut world = World::new(settings.seed, start, settings.world.clone());
     let mut bidder = Bidder::new(campaigns, settings.bidder, start);
     let mut arrivals = Chance::new(settings.seed, Use::Arrivals, 0, 0);
-    let course = Course::new(start, &settings.changes);
+    let course = Course::new(start, &settings.changes).by_week(&settings.world.week, start, settings.span);
     let mut queue = Queue::default();
+    let goods = &settings.world.goods;
     let mut outcome =
         Outcome { courses: bidder.reports().map(|_| Vec::new()).collect(), ..Outcome::default() };
     let mut before: Option<Vec<Campaigned>> = None;
@@ -127,7 +137,7 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
             before = Some(
                 bidder
                     .reports()
-                    .map(|standing| Campaigned { budget: gone(&standing), ..of(&standing) })
+                    .map(|standing| Campaigned { budget: gone(&standing), ..of(&standing, goods) })
                     .collect(),
             );
             let (courses, unmeasured) = (std::mem::take(&mut outcome.courses), outcome.auctions);
@@ -160,13 +170,13 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
         .reports()
         .zip(before)
         .map(|(standing, before)| {
-            (standing.campaign.id.clone(), of(&standing).since(before.unwrap_or_default()))
+            (standing.campaign.id.clone(), of(&standing, goods).since(before.unwrap_or_default()))
         })
         .collect();
     outcome
 }
 
-fn of(standing: &Standing<'_>) -> Campaigned {
+fn of(standing: &Standing<'_>, goods: &Goods) -> Campaigned {
     let Standing { campaign, report, opened } = standing;
     Campaigned {
         asked: Asked::of(campaign),
@@ -178,7 +188,15 @@ fn of(standing: &Standing<'_>) -> Campaigned {
         clicks: report.clicks,
         orders: report.conversions,
         revenue: report.revenue,
+        margin: margin(report.revenue, campaign, goods),
     }
+}
+
+/// Of what a campaign's first category sells, as the world sees it.
+fn margin(revenue: Micros, campaign: &Campaign, goods: &Goods) -> Micros {
+    let category = campaign.categories.first().map_or("", |category| &category.code);
+    // The cast saturates; the margin is a share.
+    Micros((revenue.0 as f64 * goods.margin_of(category)).round() as i64)
 }
 
 /// What the plan had a campaign spend, with what lapsed.
@@ -207,6 +225,7 @@ impl Campaigned {
             clicks: self.clicks - before.clicks,
             orders: self.orders - before.orders,
             revenue: self.revenue - before.revenue,
+            margin: self.margin - before.margin,
         }
     }
 }
@@ -233,34 +252,42 @@ fn ask(
 ) {
     let request = world.next_request(now);
     outcome.auctions += 1;
-    let made = bidder.bid(request.exchange, &request.body, now);
+    let made = bidder.bid(&request.exchange, &request.body, now);
     if let Err(reason) = &made {
         *outcome.no_bids.entry(reason.as_str()).or_default() += 1;
     }
     let made = made.ok();
-    let bid = made.as_ref().map(|made| sim_bid(&request.imp_id, made));
+    let bid = made.as_ref().map(|made| sim_bid(&request, made));
     let auction = world.auction(&request, bid.as_ref());
+    world.conclude(&request, &auction);
     let Some(made) = made else { return };
     outcome.bids += 1;
     let decision = &made.committed.decision;
-    let min_to_win = Some(decision.terms.in_account(auction.min_to_win));
+    let exchange = world.exchange(&request);
+    let min_to_win = exchange.min_to_win.then(|| decision.terms.in_account(auction.min_to_win));
     let mut tell = |at: Timestamp, notice: Notice| queue.push(at, Due::Notice(Box::new(notice)));
     if !auction.won {
-        tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
+        if exchange.loss_notices {
+            tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
+        }
         return;
     }
     let price = decision.terms.charge(auction.clearing);
     tell(soon, Notice::Won { decision: decision.clone(), price, min_to_win });
+    let bills_win = exchange.bills == Bills::Win;
     let ad = sim_ad(&made);
     let after = world.after_win(&request, &ad, now);
-    // The second-price exchange bills with the win, the other one when the ad is shown.
-    if after.rendered || request.auction == AuctionType::SecondPlus {
+    if after.rendered || bills_win {
         tell(soon, Notice::Bill { decision: decision.clone(), price });
     }
     if !after.rendered {
         return;
     }
     outcome.expected_clicks += world.truth().click_probability(&request, &ad);
+    if world.truth().is_bot(&request) {
+        outcome.bot_impressions += 1;
+        outcome.bot_spend += price.per_impression_rounded_up();
+    }
     tell(soon, Notice::Impression { decision: decision.clone() });
     let Some(click) = after.click else { return };
     tell(click.max(soon), Notice::Click { decision: decision.clone() });
@@ -269,11 +296,11 @@ fn ask(
     tell(order.at.max(soon), Notice::Conversion { decision: decision.clone(), revenue, order: id });
 }
 
-fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
+fn sim_bid(request: &SimRequest, made: &Made) -> SimBid {
     let Made { committed, campaign } = made;
     let ad = sim_ad(made);
     SimBid {
-        imp_id: imp_id.to_owned(),
+        imp_id: request.imp_id.clone(),
         price: committed.price,
         creative_id: ad.creative_id,
         advertiser_domains: vec![campaign.advertiser_domain.clone()],
@@ -281,6 +308,11 @@ fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
         width: ad.width,
         height: ad.height,
         has_markup: true,
+        deal_id: committed
+            .deal
+            .and_then(|place| request.hidden.deals.get(usize::from(place)))
+            .map(|deal| deal.id.to_string())
+            .unwrap_or_default(),
     }
 }
 

@@ -69,6 +69,7 @@ fn bid(request: &SimRequest, price: CpmMicros) -> SimBid {
         width: size("w"),
         height: size("h"),
         has_markup: true,
+        deal_id: String::new(),
     }
 }
 

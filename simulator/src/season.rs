@@ -1,0 +1,54 @@
+//! Interest that comes and goes with the weeks.
+
+use crate::catalog::AISLE_COUNT;
+
+/// What a taste weighs in the odds of a click and of where users surf.
+pub(crate) const TASTE: f64 = 0.9;
+
+/// How interest in one aisle goes over the days.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Season {
+    /// The aisle, by its place.
+    pub aisle: usize,
+    /// Days after the start, and how many times as interested people then are as usual: in order of time, in a straight line between
+    /// two, and as at the first before and as at the last after.
+    pub interest: Vec<(f64, f64)>,
+}
+
+impl Season {
+    fn at(&self, day: f64) -> f64 {
+        let next = self.interest.partition_point(|(from, _)| *from <= day);
+        match (next.checked_sub(1).and_then(|last| self.interest.get(last)), self.interest.get(next)) {
+            (Some((from, before)), Some((until, after))) => {
+                before + (after - before) * (day - from) / (until - from)
+            }
+            (Some((_, only)), None) | (None, Some((_, only))) => *only,
+            (None, None) => 1.0,
+        }
+    }
+}
+
+/// What interest adds to everybody's taste for each aisle, `day` days after the start. Tastes are in log-odds, so a factor is a sum,
+/// and all that depends on tastes follows: where users surf, what they click and buy, what they look at in the shop.
+pub(crate) fn shifts(seasons: &[Season], day: f64) -> [f64; AISLE_COUNT] {
+    let mut shifts = [0.0; AISLE_COUNT];
+    for season in seasons {
+        if let Some(shift) = shifts.get_mut(season.aisle) {
+            *shift += season.at(day).max(1e-3).ln() / TASTE;
+        }
+    }
+    shifts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interest_goes_in_straight_lines_and_is_a_factor_of_odds() {
+        let season = Season { aisle: 7, interest: vec![(2.0, 1.0), (4.0, 3.0), (8.0, 0.5)] };
+        assert_eq!([0.0, 2.0, 3.0, 4.0, 6.0, 9.0].map(|day| season.at(day)), [1.0, 1.0, 2.0, 3.0, 1.75, 0.5]);
+        let shifts = shifts(&[season], 4.0);
+        assert!(((TASTE * shifts[7]).exp() - 3.0).abs() < 1e-12 && shifts[..7] == [0.0; 7]);
+    }
+}
