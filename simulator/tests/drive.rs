@@ -53,6 +53,7 @@ fn settings(seed: u64) -> DriveSettings {
             tick: Duration::from_secs(1),
             publish: Duration::from_secs(60),
             salt: seed,
+            turns_bots_away: false,
         },
     }
 }

@@ -19,6 +19,7 @@ use haggle_strategies::{
 };
 
 use super::check::Checker;
+use super::gate::Gate;
 use crate::shop::ShopEvent;
 
 /// How long things take, as a node's settings say.
@@ -34,6 +35,8 @@ pub struct BidderSettings {
     pub publish: Duration,
     /// Part of every draw.
     pub salt: u64,
+    /// Whether requests of which it shows that a program made them are left alone.
+    pub turns_bots_away: bool,
 }
 
 /// Users whose profiles are kept at most.
@@ -83,6 +86,8 @@ pub struct Bidder {
     snapshot: Snapshot,
     learner: LearnerMachine,
     audience: Arc<Audience>,
+    /// Against programs.
+    gate: Option<Gate>,
     rates: Rates,
     user_ids: Vec<UserId>,
     ranking: Ranking,
@@ -111,6 +116,7 @@ impl Bidder {
             runs: Vec::new(),
             snapshot,
             audience,
+            gate: settings.turns_bots_away.then(Gate::default),
             rates: Rates { account: CURRENCY.to_owned(), pairs: Vec::new() },
             user_ids: vec![UserId::Buyeruid, UserId::Id],
             ranking: Ranking::default(),
@@ -153,6 +159,9 @@ impl Bidder {
     /// Why there is no bid.
     pub fn bid(&mut self, exchange: &str, body: &[u8], now: Timestamp) -> Result<Made, NoBidReason> {
         let request = haggle_openrtb::parse(body).map_err(|_| NoBidReason::InvalidRequest)?;
+        if let Some(reason) = self.gate.as_ref().and_then(|gate| gate.refusal(&request)) {
+            return Err(reason);
+        }
         let asker = Asker {
             exchange: ExchangeKey::of(exchange),
             seat: SEAT,

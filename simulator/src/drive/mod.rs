@@ -3,6 +3,7 @@
 mod bidder;
 mod check;
 mod course;
+mod gate;
 mod goal;
 mod queue;
 

@@ -4,6 +4,7 @@
 
 mod auctions;
 mod conditions;
+mod market;
 mod rates;
 mod repeats;
 mod requests;
