@@ -26,6 +26,8 @@ pub(crate) enum Bot {
 
 /// What a browser without a window calls itself.
 pub(crate) const HEADLESS: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/141.0.0.0 Safari/537.36";
+/// What is read from that: of the names in it the one that is known.
+pub(crate) const HEADLESS_BROWSER: &str = "safari";
 /// The data centre's network, TEST-NET-2 of RFC 5737, as lists of networks write it.
 pub const DATA_CENTRE: &str = "198.51.100.0/24";
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haggle_domain::{AuctionType, CpmMicros, DealPrice};
+use haggle_domain::{AuctionType, CpmMicros, DealPrice, ExchangeKey};
 
 use crate::chance::{Chance, Use};
 
@@ -14,6 +14,8 @@ pub(crate) const FLOOR_STEP: CpmMicros = CpmMicros(50_000);
 pub struct Exchange {
     /// Its name, by which campaigns may target it.
     pub name: Arc<str>,
+    /// The same, hashed.
+    pub key: ExchangeKey,
     /// What winners pay.
     pub auction: AuctionType,
     /// How much of the traffic it sells, relative to the other exchanges.
@@ -66,6 +68,7 @@ impl Exchange {
     pub fn named(name: &str, auction: AuctionType) -> Self {
         Self {
             name: Arc::from(name),
+            key: ExchangeKey::of(name),
             auction,
             share: 1.0,
             floor: 1.0,

@@ -3,6 +3,7 @@
 use crate::catalog::AISLES;
 
 /// A site or app.
+#[derive(Debug)]
 pub(crate) struct Inventory {
     /// `site.domain`, or `app.bundle`.
     pub(crate) domain: &'static str,

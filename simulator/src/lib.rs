@@ -9,11 +9,13 @@
 
 mod ad;
 mod auction;
+mod body;
 mod bots;
 mod catalog;
 mod chance;
 mod churn;
 mod conditions;
+mod direct;
 mod diurnal;
 pub mod drive;
 mod exchange;
@@ -25,7 +27,9 @@ mod places;
 mod request;
 mod rivals;
 mod season;
+mod seen;
 mod shop;
+mod surroundings;
 mod truth;
 mod world;
 

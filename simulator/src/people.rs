@@ -1,11 +1,16 @@
 //! Users: what an exchange sees of them, and what it does not.
 
-use crate::bots::Bot;
+use haggle_domain::Tag;
+
+use crate::bots::{Bot, HEADLESS, HEADLESS_BROWSER};
 use crate::catalog::{AISLE_COUNT, AISLES, Product};
 use crate::chance::{Chance, Use};
 use crate::places::{CITIES, City};
+use crate::season::TASTE;
+use crate::seen::Seen;
 
 /// A device with what an exchange says of it.
+#[derive(Debug)]
 pub(crate) struct Device {
     /// OpenRTB `devicetype`.
     pub(crate) kind: u8,
@@ -14,6 +19,8 @@ pub(crate) struct Device {
     pub(crate) make: &'static str,
     pub(crate) model: &'static str,
     pub(crate) user_agent: &'static str,
+    /// Which browser that is.
+    pub(crate) browser: &'static str,
     pub(crate) width: u16,
     pub(crate) height: u16,
     weight: f64,
@@ -34,6 +41,7 @@ const DEVICES: [Device; 6] = [
         make: "Apple",
         model: "iPhone16,1",
         user_agent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
+        browser: "safari",
         width: 393,
         height: 852,
         weight: 30.0,
@@ -45,6 +53,7 @@ const DEVICES: [Device; 6] = [
         make: "Google",
         model: "Pixel 9",
         user_agent: "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Mobile Safari/537.36",
+        browser: "chrome",
         width: 412,
         height: 923,
         weight: 25.0,
@@ -56,6 +65,7 @@ const DEVICES: [Device; 6] = [
         make: "Apple",
         model: "iPad14,8",
         user_agent: "Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
+        browser: "safari",
         width: 820,
         height: 1180,
         weight: 9.0,
@@ -67,6 +77,7 @@ const DEVICES: [Device; 6] = [
         make: "",
         model: "",
         user_agent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
+        browser: "chrome",
         width: 1920,
         height: 1080,
         weight: 22.0,
@@ -78,6 +89,7 @@ const DEVICES: [Device; 6] = [
         make: "Apple",
         model: "",
         user_agent: "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15",
+        browser: "safari",
         width: 1512,
         height: 982,
         weight: 11.0,
@@ -89,6 +101,7 @@ const DEVICES: [Device; 6] = [
         make: "",
         model: "",
         user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0",
+        browser: "firefox",
         width: 1920,
         height: 1200,
         weight: 3.0,
@@ -109,6 +122,7 @@ pub(crate) enum Basis {
 }
 
 /// A user.
+#[derive(Debug)]
 pub(crate) struct Person {
     /// The shop's id, which the exchanges send back as `buyeruid`.
     pub(crate) shop_id: String,
@@ -130,10 +144,12 @@ pub(crate) struct Person {
     pub(crate) segments: Vec<usize>,
     /// Product words that they looked for.
     pub(crate) keywords: Vec<&'static str>,
+    /// How much more they look at what is about each aisle.
+    pub(crate) interests: [f64; AISLE_COUNT],
+    /// As a bidder has them.
+    pub(crate) seen: Seen,
     /// Whether it is none but a program.
     pub(crate) bot: Option<Bot>,
-    /// Whether they stay away these days.
-    pub(crate) away: bool,
 }
 
 impl Person {
@@ -162,8 +178,11 @@ impl Person {
                 keywords.push(Product { aisle, item }.word());
             }
         }
+        let shop_id = format!("fw-{index:06}");
         Self {
-            shop_id: format!("fw-{index:06}"),
+            seen: Seen::of((&shop_id, basis), (city, device), &segments, &keywords),
+            interests: tastes.map(|taste| (TASTE * taste).exp()),
+            shop_id,
             exchange_id: format!("{:016x}", chance.bits()),
             city,
             device,
@@ -176,8 +195,23 @@ impl Person {
             segments,
             keywords,
             bot: None,
-            away: false,
         }
+    }
+}
+
+impl Person {
+    /// The same, but a program.
+    pub(crate) fn made_bot(mut self, bot: Option<Bot>) -> Self {
+        self.bot = bot;
+        if bot == Some(Bot::Headless) {
+            self.seen.browser = Tag::of(HEADLESS_BROWSER);
+        }
+        self
+    }
+
+    /// What its browser calls itself.
+    pub(crate) fn user_agent(&self) -> &'static str {
+        if self.bot == Some(Bot::Headless) { HEADLESS } else { self.device.user_agent }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::inventory::Inventory;
 use crate::people::{COMPUTER, PHONE, TABLET};
 
 /// Where on a page or screen an ad goes.
+#[derive(Debug)]
 pub(crate) struct Placement {
     /// The end of `imp.tagid`, after the inventory's name.
     pub(crate) tag: &'static str,

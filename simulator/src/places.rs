@@ -1,6 +1,7 @@
 //! Where users are.
 
 /// A city with what an exchange says of it.
+#[derive(Debug)]
 pub(crate) struct City {
     pub(crate) country: &'static str,
     pub(crate) region: &'static str,

@@ -1,13 +1,12 @@
-//! Bid requests: OpenRTB 2.6 JSON as invented exchanges send it.
+//! Bid requests of invented exchanges: what was drawn of each. Its OpenRTB is [`SimRequest::body`]'s, and what a bidder
+//! makes of that [`SimRequest::context`]'s and [`SimRequest::opportunity`]'s.
 
 use std::sync::Arc;
 
-use haggle_domain::{AuctionType, CpmMicros, DealPrice, Tag, Timestamp};
-use serde_json::{Map, Value, json};
+use haggle_domain::{AuctionType, CpmMicros, ExchangeKey, Timestamp};
 
 use crate::SHOP_DOMAIN;
-use crate::bots::{Bot, HEADLESS};
-use crate::catalog::{AISLE_COUNT, AISLES};
+use crate::catalog::AISLE_COUNT;
 use crate::chance::Chance;
 use crate::conditions::Conditions;
 use crate::diurnal::hour;
@@ -16,8 +15,8 @@ use crate::inventory::{INVENTORY, Inventory};
 use crate::people::{Basis, COMPUTER, PHONE, Person};
 use crate::placements::{PLACEMENTS, Placement};
 use crate::rivals::{RivalBids, Rivals, Segment};
-use crate::season::TASTE;
 use crate::shop::Recent;
+use crate::surroundings::{SURROUNDINGS, Surroundings};
 
 /// A bid request with one imp, and what the world knows of it.
 #[derive(Clone, Debug)]
@@ -25,7 +24,7 @@ pub struct SimRequest {
     /// `id`, unique in the world.
     pub id: String,
     /// The only imp's `id`.
-    pub imp_id: String,
+    pub imp_id: &'static str,
     /// Which exchange asks.
     pub exchange: Arc<str>,
     /// `at`.
@@ -36,11 +35,48 @@ pub struct SimRequest {
     pub tmax_ms: u32,
     /// When it was sent.
     pub at: Timestamp,
-    /// The request itself.
-    pub body: Vec<u8>,
     /// What the bidder is not told.
     pub hidden: HiddenContext,
+    /// The exchange, as campaigns name it.
+    pub(crate) exchange_key: ExchangeKey,
+    /// Whose it is.
+    pub(crate) who: Arc<Person>,
+    /// The site or app.
+    pub(crate) place: &'static Inventory,
+    /// What follows from that alone.
+    pub(crate) surroundings: &'static Surroundings,
+    pub(crate) placement: &'static Placement,
+    /// The position of `placement` in its table.
+    pub(crate) placed: usize,
+    /// The imp takes no banner.
+    pub(crate) video_only: bool,
+    /// Of the floor, and the only one that is taken.
+    pub(crate) currency: &'static str,
+    /// `wseat` names another.
+    pub(crate) other_seats_only: bool,
+    /// Which of a site's pages.
+    pub(crate) story: usize,
+    /// `device.connectiontype`.
+    pub(crate) connection: u8,
+    /// The end of `device.ip`.
+    pub(crate) address: usize,
 }
+
+/// The id of every request's only imp.
+pub(crate) const IMP_ID: &str = "1";
+/// The seat of the bidder under test.
+pub(crate) const OUR_SEAT: &str = "haggle";
+/// Whose seat `wseat` names.
+pub(crate) const OTHERS_SEAT: &str = "seat-of-another";
+/// What the account is in, as most requests are.
+pub(crate) const CURRENCY: &str = "USD";
+/// What the others are in, for which the bidder knows no rate.
+const FOREIGN: &str = "JPY";
+
+/// `bcat`, of most places and of those about money.
+const BLOCKED: &[&str] = &["IAB25", "IAB26", "IAB17"];
+/// `badv`, without the shop and with it.
+const RIVALS: &[&str] = &["summit-rival.example", "cheapgear.example", SHOP_DOMAIN];
 
 /// What the world knows of a request and the bidder must not: it decides the auction and what follows.
 #[derive(Clone, Debug)]
@@ -57,7 +93,8 @@ pub struct HiddenContext {
     pub(crate) position: u8,
     pub(crate) at: Timestamp,
     pub(crate) hour: f64,
-    pub(crate) recent: Vec<Recent>,
+    /// Shared with the shop, which makes another when something happens.
+    pub(crate) recent: Arc<Vec<Recent>>,
     /// The exchange's place among the world's.
     pub(crate) exchange: usize,
     pub(crate) rivals: RivalBids,
@@ -66,17 +103,19 @@ pub struct HiddenContext {
     /// How likely a program clicks, where the user is one.
     pub(crate) bot_clicks: Option<f64>,
     /// Sizes offered; none where the imp takes no banner.
-    pub(crate) sizes: Vec<(u16, u16)>,
-    pub(crate) bcat: Vec<&'static str>,
-    pub(crate) badv: Vec<&'static str>,
+    pub(crate) sizes: &'static [(u16, u16)],
+    pub(crate) bcat: &'static [&'static str],
+    pub(crate) badv: &'static [&'static str],
 }
 
 /// What a request is made in.
-pub(crate) struct Surroundings<'w> {
+pub(crate) struct Circumstances<'w> {
     pub(crate) seed: u64,
     pub(crate) exchanges: &'w [Exchange],
     pub(crate) rivals: &'w Rivals,
     pub(crate) conditions: Conditions,
+    /// How many times as interested people are in each aisle as usual.
+    pub(crate) interest: [f64; AISLE_COUNT],
     /// What the user likes now.
     pub(crate) tastes: [f64; AISLE_COUNT],
     /// How likely programs click.
@@ -87,81 +126,36 @@ pub(crate) struct Surroundings<'w> {
 pub(crate) fn make(
     chance: &mut Chance,
     number: u64,
-    (index, person): (usize, &Person),
-    recent: Vec<Recent>,
-    world: &Surroundings<'_>,
+    (index, person): (usize, &Arc<Person>),
+    recent: &Arc<Vec<Recent>>,
+    world: &Circumstances<'_>,
     now: Timestamp,
 ) -> SimRequest {
-    let place = surf(chance, person, &world.tastes);
-    let placement =
-        &PLACEMENTS[chance.weighted(&PLACEMENTS.map(|it| it.weight_on(place, person.device.kind)))];
+    let (place, surroundings) = surf(chance, person, &world.interest);
+    let placed = chance.weighted(&PLACEMENTS.each_ref().map(|it| it.weight_on(place, person.device.kind)));
+    let placement = &PLACEMENTS[placed];
     let steps = (placement.floor * place.quality * chance.between(0.7, 1.3) * 20.0).round().max(1.0) as i64;
     let at_exchange = choose(world.exchanges, chance.uniform());
     let exchange = &world.exchanges[at_exchange];
-    let auction = exchange.auction;
     let floor = exchange.floor_of(CpmMicros(steps * FLOOR_STEP.0));
     let id = format!("{:016x}{number:08x}", chance.bits());
     let video_only = chance.hit(0.02);
     let foreign_currency = chance.hit(0.015);
     let other_seats_only = chance.hit(0.005);
-    let mut bcat = vec!["IAB25", "IAB26"];
-    if place.categories.contains(&"IAB13") {
-        bcat.push("IAB17");
-    }
-    let mut badv = vec!["summit-rival.example", "cheapgear.example"];
-    if chance.hit(0.01) {
-        badv.push(SHOP_DOMAIN);
-    }
+    let shop_blocked = chance.hit(0.01);
     let tmax_ms = exchange.tmax_ms.unwrap_or(chance.pick(&[100, 120, 150, 200]));
-    let usual = usual_price(place, placement, person, now);
+    let usual = usual_price(surroundings, placement, person, now);
     let deals = exchange.offered(world.seed, number);
     let rivals = if deals.iter().any(|deal| deal.private) {
         RivalBids::default()
     } else {
-        let segment = Segment { aisle: place.aisle(), device: person.device.kind, exchange: at_exchange };
+        let segment =
+            Segment { aisle: surroundings.aisle, device: person.device.kind, exchange: at_exchange };
         world.rivals.bid(number, segment, usual * world.conditions.rival_prices, now)
     };
-
-    let currency = if foreign_currency { "JPY" } else { "USD" };
-    let mut imp = Map::new();
-    let mut put = |key: &str, value: Value| imp.insert(key.to_owned(), value);
-    put("id", json!("1"));
-    put("tagid", json!(format!("{}/{}", place.domain, placement.tag)));
-    put("bidfloor", json!(floor.to_f64()));
-    put("bidfloorcur", json!(currency));
-    put("secure", json!(1));
-    put("instl", json!(u8::from(placement.interstitial)));
-    put("exp", json!(300));
-    if !deals.is_empty() {
-        put("pmp", pmp(&deals, currency));
-    }
-    if place.app {
-        put("displaymanager", json!("northpole-sdk"));
-        put("displaymanagerver", json!("7.4.1"));
-    }
-    if video_only {
-        put("video", video());
-    } else {
-        put("banner", banner(placement));
-    }
-
-    let mut body = Map::new();
-    let mut put = |key: &str, value: Value| body.insert(key.to_owned(), value);
-    put("id", json!(id));
-    put("at", json!(if auction == AuctionType::First { 1 } else { 2 }));
-    put("tmax", json!(tmax_ms));
-    put("cur", json!([currency]));
-    put("bcat", json!(bcat));
-    put("badv", json!(badv));
-    if other_seats_only {
-        put("wseat", json!(["seat-of-another"]));
-    }
-    put("imp", json!([imp]));
-    put(if place.app { "app" } else { "site" }, content(chance, place));
-    put("device", device(chance, person, place.app));
-    put("user", user(person));
-    put("regs", regs(person));
-    put("source", source(place, &id));
+    let story = if place.app { 0 } else { chance.index(400) };
+    let connection = if person.device.kind == PHONE { chance.pick(&[2, 6, 7]) } else { 2 };
+    let address = chance.index(256);
 
     SimRequest {
         hidden: HiddenContext {
@@ -169,43 +163,63 @@ pub(crate) fn make(
             conditions: world.conditions,
             tastes: world.tastes,
             readiness: person.readiness,
-            tappiness: tappiness(place),
-            content_aisle: place.aisle(),
+            tappiness: surroundings.tappiness,
+            content_aisle: surroundings.aisle,
             device: person.device.kind,
             position: placement.position,
             at: now,
             hour: hour(now),
-            recent,
+            recent: Arc::clone(recent),
             exchange: at_exchange,
             rivals,
             deals,
             bot_clicks: person.bot.map(|_| world.bot_clicks),
-            sizes: if video_only { Vec::new() } else { placement.sizes.to_vec() },
-            bcat,
-            badv,
+            sizes: if video_only { &[] } else { placement.sizes },
+            bcat: &BLOCKED[..if surroundings.about_money { 3 } else { 2 }],
+            badv: &RIVALS[..if shop_blocked { 3 } else { 2 }],
         },
         id,
-        imp_id: "1".to_owned(),
+        imp_id: IMP_ID,
         exchange: Arc::clone(&exchange.name),
-        auction,
+        exchange_key: exchange.key,
+        auction: exchange.auction,
         floor,
         tmax_ms,
         at: now,
-        body: Value::Object(body).to_string().into_bytes(),
+        who: Arc::clone(person),
+        place,
+        surroundings,
+        placement,
+        placed,
+        video_only,
+        currency: if foreign_currency { FOREIGN } else { CURRENCY },
+        other_seats_only,
+        story,
+        connection,
+        address,
     }
 }
 
 /// Where a user is when the request is made: somewhere popular, or about what they like.
-fn surf(chance: &mut Chance, person: &Person, tastes: &[f64; AISLE_COUNT]) -> &'static Inventory {
-    let weights = INVENTORY.each_ref().map(|place| {
-        let interest = place.aisle().map_or(1.0, |aisle| (TASTE * tastes[aisle]).exp());
-        if place.app && person.device.kind == COMPUTER { 0.0 } else { place.popularity * interest }
-    });
-    &INVENTORY[chance.weighted(&weights)]
+fn surf(
+    chance: &mut Chance,
+    person: &Person,
+    interest: &[f64; AISLE_COUNT],
+) -> (&'static Inventory, &'static Surroundings) {
+    let surroundings = &*SURROUNDINGS;
+    let mut weights = [0.0; INVENTORY.len()];
+    for ((weight, place), around) in weights.iter_mut().zip(&INVENTORY).zip(surroundings) {
+        if !place.app || person.device.kind != COMPUTER {
+            *weight = place.popularity
+                * around.aisle.map_or(1.0, |aisle| person.interests[aisle] * interest[aisle]);
+        }
+    }
+    let at = chance.weighted(&weights);
+    (&INVENTORY[at], &surroundings[at])
 }
 
 /// The median of the rivals' best price, in units per thousand.
-fn usual_price(place: &Inventory, placement: &Placement, person: &Person, now: Timestamp) -> f64 {
+fn usual_price(around: &Surroundings, placement: &Placement, person: &Person, now: Timestamp) -> f64 {
     let device = match person.device.kind {
         COMPUTER => 1.15,
         PHONE => 0.9,
@@ -218,135 +232,5 @@ fn usual_price(place: &Inventory, placement: &Placement, person: &Person, now: T
     };
     let hours = 1.0 + 0.15 * ((hour(now) - 20.0) / 24.0 * std::f64::consts::TAU).cos();
     let known = if person.basis == Basis::Given { 1.0 } else { 0.65 };
-    2.2 * place.quality.powf(0.7) * device * position * hours * person.worth * known
-}
-
-/// Games and quizzes are tapped by accident; a page where people read is not. And each site and app has its own way with
-/// ads: in real logs the click rates of two placements of one kind easily differ tenfold.
-fn tappiness(place: &Inventory) -> f64 {
-    let by_accident = 0.35 * (1.05 - place.quality).clamp(-0.5, 0.6)
-        + if place.categories.contains(&"IAB9-30") { 0.15 } else { 0.0 };
-    // From the name alone, so that a place is the same in every world. 53 bits: all that fit a double's mantissa.
-    let share = (Tag::of(place.domain).0 >> 11) as f64 / (1u64 << 53) as f64;
-    by_accident + 2.4 * (share - 0.5)
-}
-
-fn pmp(deals: &[DealOffer], currency: &str) -> Value {
-    let offer = |deal: &DealOffer| {
-        json!({
-            "id": &*deal.id, "bidfloor": deal.floor.to_f64(), "bidfloorcur": currency,
-            "at": match deal.price {
-                DealPrice::Auction(AuctionType::First) => 1,
-                DealPrice::Auction(AuctionType::SecondPlus) => 2,
-                DealPrice::Fixed => 3,
-            },
-            "wseat": deal.seats,
-        })
-    };
-    json!({
-        "private_auction": u8::from(deals.iter().any(|deal| deal.private)),
-        "deals": deals.iter().map(offer).collect::<Vec<_>>(),
-    })
-}
-
-fn banner(placement: &Placement) -> Value {
-    let format: Vec<Value> = placement.sizes.iter().map(|(w, h)| json!({ "w": w, "h": h })).collect();
-    json!({
-        "format": format,
-        "pos": placement.position,
-        "mimes": ["image/jpeg", "image/png", "text/html"],
-        "btype": [1],
-        "battr": [1, 3, 8, 9],
-        "api": [5, 6, 7],
-    })
-}
-
-fn video() -> Value {
-    json!({
-        "mimes": ["video/mp4"], "minduration": 5, "maxduration": 30, "protocols": [2, 3, 7],
-        "w": 640, "h": 360, "startdelay": 0, "plcmt": 2, "linearity": 1,
-    })
-}
-
-fn content(chance: &mut Chance, place: &Inventory) -> Value {
-    let publisher =
-        json!({ "id": format!("pub-{}", place.domain), "name": place.name, "domain": place.domain });
-    if place.app {
-        json!({
-            "id": format!("app-{}", place.domain), "name": place.name, "bundle": place.domain,
-            "storeurl": format!("https://store.example/apps/{}", place.domain), "ver": "5.2.0",
-            "cat": place.categories, "keywords": place.keywords.join(","), "privacypolicy": 1,
-            "publisher": publisher,
-        })
-    } else {
-        json!({
-            "id": format!("site-{}", place.domain), "name": place.name, "domain": place.domain,
-            "page": format!("https://{}/stories/{}", place.domain, 1000 + chance.index(400)),
-            "ref": format!("https://{}/", place.domain),
-            "cat": place.categories, "keywords": place.keywords.join(","), "privacypolicy": 1,
-            "publisher": publisher,
-        })
-    }
-}
-
-fn device(chance: &mut Chance, person: &Person, in_app: bool) -> Value {
-    let (device, city) = (person.device, person.city);
-    let mut object = json!({
-        "ua": if person.bot == Some(Bot::Headless) { HEADLESS } else { device.user_agent }, "devicetype": device.kind, "os": device.os, "osv": device.osv,
-        "make": device.make, "model": device.model, "language": city.language, "js": 1,
-        "w": device.width, "h": device.height,
-        "connectiontype": if device.kind == PHONE { chance.pick(&[2, 6, 7]) } else { 2 },
-        // TEST-NET-3 of RFC 5737, and for data centres TEST-NET-2.
-        "ip": format!("{}.{}", if person.bot == Some(Bot::DataCentre) { "198.51.100" } else { "203.0.113" }, chance.index(256)),
-        "dnt": u8::from(person.basis == Basis::DoNotTrack),
-        "lmt": u8::from(person.basis == Basis::LimitTracking),
-        "geo": {
-            "country": city.country, "region": city.region, "city": city.name,
-            "lat": city.latitude, "lon": city.longitude, "type": 2,
-        },
-    });
-    if let Value::Object(fields) = &mut object {
-        // Some exchanges would leave empty strings in; these leave the field out.
-        fields.retain(|_, value| value.as_str() != Some(""));
-        if in_app {
-            fields.insert("ifa".to_owned(), json!(format!("{}-ifa", person.exchange_id)));
-        }
-    }
-    object
-}
-
-/// User-level data goes out without a basis too, as some exchanges do: the bidder has to look away by itself.
-fn user(person: &Person) -> Value {
-    let segments: Vec<Value> = person
-        .segments
-        .iter()
-        .map(|aisle| json!({ "id": AISLES[*aisle].word, "name": AISLES[*aisle].title }))
-        .collect();
-    let mut object = json!({
-        "id": person.exchange_id, "buyeruid": person.shop_id, "yob": person.born,
-        "data": [{ "id": "cairn-data", "name": "Cairn Data", "segment": segments }],
-    });
-    if let (Value::Object(fields), false) = (&mut object, person.keywords.is_empty()) {
-        fields.insert("keywords".to_owned(), json!(person.keywords.join(",")));
-    }
-    object
-}
-
-fn regs(person: &Person) -> Value {
-    let gdpr = u8::from(person.basis == Basis::NoConsent);
-    if person.city.country == "USA" {
-        json!({ "coppa": 0, "gdpr": gdpr, "us_privacy": "1YNN" })
-    } else {
-        json!({ "coppa": 0, "gdpr": gdpr })
-    }
-}
-
-fn source(place: &Inventory, id: &str) -> Value {
-    json!({
-        "tid": id, "fd": 0,
-        "schain": {
-            "complete": 1, "ver": "1.0",
-            "nodes": [{ "asi": "exchange.example", "sid": place.domain, "hp": 1 }],
-        },
-    })
+    2.2 * around.dearness * device * position * hours * person.worth * known
 }

@@ -28,16 +28,21 @@ impl Season {
     }
 }
 
-/// What interest adds to everybody's taste for each aisle, `day` days after the start. Tastes are in log-odds, so a factor is a sum,
-/// and all that depends on tastes follows: where users surf, what they click and buy, what they look at in the shop.
-pub(crate) fn shifts(seasons: &[Season], day: f64) -> [f64; AISLE_COUNT] {
-    let mut shifts = [0.0; AISLE_COUNT];
+/// How many times as interested people are in each aisle, `day` days after the start.
+pub(crate) fn interest(seasons: &[Season], day: f64) -> [f64; AISLE_COUNT] {
+    let mut interest = [1.0; AISLE_COUNT];
     for season in seasons {
-        if let Some(shift) = shifts.get_mut(season.aisle) {
-            *shift += season.at(day).max(1e-3).ln() / TASTE;
+        if let Some(times) = interest.get_mut(season.aisle) {
+            *times *= season.at(day).max(1e-3);
         }
     }
-    shifts
+    interest
+}
+
+/// What that adds to everybody's taste for them. Tastes are in log-odds, so a factor is a sum, and all that depends on tastes
+/// follows: what users click and buy, and what they look at in the shop.
+pub(crate) fn shifts(interest: &[f64; AISLE_COUNT]) -> [f64; AISLE_COUNT] {
+    interest.map(|times| times.ln() / TASTE)
 }
 
 #[cfg(test)]
@@ -50,7 +55,7 @@ mod tests {
         for (day, expected) in [(0.0, 1.0), (2.0, 1.0), (3.0, 2.0), (4.0, 3.0), (6.0, 1.75), (9.0, 0.5)] {
             assert!((season.at(day) - expected).abs() < 1e-12, "{day}: {}", season.at(day));
         }
-        let shifts = shifts(&[season], 4.0);
+        let shifts = shifts(&interest(&[season], 4.0));
         assert!(
             ((TASTE * shifts[7]).exp() - 3.0).abs() < 1e-12 && shifts[..7].iter().all(|it| it.abs() < 1e-12)
         );

@@ -1,6 +1,7 @@
 //! The shop's own traffic: who looks at, carts, buys and searches what, and when.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use haggle_domain::{BehaviourKind, Timestamp};
 
@@ -8,7 +9,7 @@ use crate::catalog::{AISLE_COUNT, AISLES, Product};
 use crate::chance::{Chance, Use};
 use crate::diurnal::{BUSIEST, DAY_MICROS, day_of, traffic_share, weekday};
 use crate::people::{Basis, Person};
-use crate::season::{Season, shifts};
+use crate::season::{Season, interest, shifts};
 
 /// Something a user did in the shop, for the audience endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +65,11 @@ pub(crate) struct Shop {
     first_day: i64,
     next_day: i64,
     planned: BTreeSet<Act>,
+    /// What is remembered of nobody.
+    nothing: Arc<Vec<Recent>>,
     told: Vec<ShopEvent>,
-    memory: Vec<Vec<Recent>>,
+    /// Shared with the requests that are under way.
+    memory: Vec<Arc<Vec<Recent>>>,
 }
 
 impl Shop {
@@ -86,17 +90,18 @@ impl Shop {
             first_day: day_of(start),
             next_day: day_of(start).saturating_sub(i64::from(history_days).min(LONGEST_JUMP)),
             planned: BTreeSet::new(),
+            nothing: Arc::default(),
             told: Vec::new(),
-            memory: vec![Vec::new(); people],
+            memory: vec![Arc::default(); people],
         }
     }
 
-    /// Lets everything up to `now` happen.
-    pub(crate) fn advance(&mut self, now: Timestamp, people: &[Person]) {
+    /// Lets everything up to `now` happen. Who is `away` does not come, whose list may be shorter.
+    pub(crate) fn advance(&mut self, now: Timestamp, people: &[Arc<Person>], away: &[bool]) {
         let today = day_of(now);
         self.next_day = self.next_day.max(today.saturating_sub(LONGEST_JUMP));
         while self.next_day <= today {
-            self.plan(self.next_day, people);
+            self.plan(self.next_day, people, away);
             self.next_day += 1;
         }
         while let Some(act) = self.planned.first().copied().filter(|act| act.at <= now) {
@@ -111,8 +116,8 @@ impl Shop {
     }
 
     /// What a user did lately.
-    pub(crate) fn recent(&self, person: usize) -> &[Recent] {
-        self.memory.get(person).map_or(&[], Vec::as_slice)
+    pub(crate) fn recent(&self, person: usize) -> &Arc<Vec<Recent>> {
+        self.memory.get(person).unwrap_or(&self.nothing)
     }
 
     /// A click on an ad leads to the product's page, an order buys it.
@@ -129,11 +134,12 @@ impl Shop {
         }
     }
 
-    fn happen(&mut self, act: Act, people: &[Person]) {
+    fn happen(&mut self, act: Act, people: &[Arc<Person>]) {
         let kind = KINDS[usize::from(act.kind) % KINDS.len()];
         let (Some(person), Some(memory)) = (people.get(act.person), self.memory.get_mut(act.person)) else {
             return;
         };
+        let memory = Arc::make_mut(memory);
         memory.retain(|known| known.kind != kind || known.product != act.product);
         if memory.len() >= REMEMBERED {
             memory.remove(0);
@@ -149,13 +155,13 @@ impl Shop {
         }
     }
 
-    fn plan(&mut self, day: i64, people: &[Person]) {
+    fn plan(&mut self, day: i64, people: &[Arc<Person>], away: &[bool]) {
         let midnight = Timestamp(day.saturating_mul(DAY_MICROS));
         // As interest is at noon.
-        let interest = shifts(&self.seasons, day.saturating_sub(self.first_day) as f64 + 0.5);
+        let interest = shifts(&interest(&self.seasons, day.saturating_sub(self.first_day) as f64 + 0.5));
         let visits_a_day = self.visits_a_day * self.week[weekday(day)];
         for (index, person) in people.iter().enumerate() {
-            if person.away || person.bot.is_some() {
+            if person.bot.is_some() || away.get(index).is_some_and(|away| *away) {
                 continue;
             }
             let mut chance = Chance::new(self.seed, Use::ShopDay, index as u64, day.cast_unsigned());

@@ -135,7 +135,7 @@ fn order_probability(hidden: &HiddenContext, advertised: Advertised) -> f64 {
 /// strongest on either side, fading over days, and halved where it was another product of the same aisle.
 fn intent(hidden: &HiddenContext, advertised: Advertised, effects: [f64; 4]) -> f64 {
     let (mut towards, mut away) = (0.0f64, 0.0f64);
-    for act in &hidden.recent {
+    for act in hidden.recent.iter() {
         let near = match advertised.product {
             Some(product) if product == act.product => 1.0,
             _ if advertised.aisle == Some(act.product.aisle) => 0.5,

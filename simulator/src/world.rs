@@ -1,5 +1,7 @@
 //! The world as the program drives it.
 
+use std::sync::Arc;
+
 use haggle_domain::{Tag, Timestamp};
 
 use crate::ad::{SimAd, SimBid};
@@ -13,9 +15,9 @@ use crate::diurnal::day_of;
 use crate::exchange::Exchange;
 use crate::goods::Goods;
 use crate::people::Person;
-use crate::request::{self, SimRequest, Surroundings};
+use crate::request::{self, Circumstances, SimRequest};
 use crate::rivals::{Rival, Rivals};
-use crate::season::{Season, shifts};
+use crate::season::{Season, interest, shifts};
 use crate::shop::{Shop, ShopEvent};
 use crate::truth::{self, Aftermath, Truth};
 
@@ -68,7 +70,7 @@ impl Default for WorldSettings {
 /// answers may come back in any order where no rival learns.
 pub struct World {
     seed: u64,
-    people: Vec<Person>,
+    people: Vec<Arc<Person>>,
     /// Running sums of the people's activity, for drawing one in proportion.
     reach: Vec<f64>,
     shop: Shop,
@@ -89,14 +91,13 @@ const DRAWS: u32 = 1000;
 impl World {
     /// The world of this seed, in the day of `start`.
     pub fn new(seed: u64, start: Timestamp, settings: WorldSettings) -> Self {
-        let mut people: Vec<Person> =
-            (0..settings.users.max(1)).map(|index| Person::new(seed, index)).collect();
-        if let Some(bots) = settings.bots {
-            people.iter_mut().enumerate().for_each(|(index, person)| person.bot = bots.of(seed, index));
-        }
-        let mut absences = settings.churn.map(|churn| Absences::new(seed, churn));
+        let bot = |index| settings.bots.and_then(|bots| bots.of(seed, index));
+        let people: Vec<Arc<Person>> = (0..settings.users.max(1))
+            .map(|index| Arc::new(Person::new(seed, index).made_bot(bot(index))))
+            .collect();
+        let mut absences = settings.churn.map(|churn| Absences::new(seed, churn, people.len()));
         if let Some(absences) = &mut absences {
-            absences.advance(day_of(start), &mut people);
+            absences.advance(day_of(start));
         }
         let mut total = 0.0;
         let mut reach = Vec::with_capacity(people.len());
@@ -138,18 +139,19 @@ impl World {
         self.requests += 1;
         let mut chance = Chance::new(self.seed, Use::Request, number, 0);
         let index = self.who(chance.uniform(), number);
-        let recent = self.shop.recent(index).to_vec();
+        let recent = self.shop.recent(index);
         let person = (index, &self.people[index]);
         let mut tastes = person.1.tastes;
+        let interest = interest(&self.seasons, now.since(self.start).as_secs_f64() / 86_400.0);
         if !self.seasons.is_empty() {
-            let shifts = shifts(&self.seasons, now.since(self.start).as_secs_f64() / 86_400.0);
-            tastes.iter_mut().zip(shifts).for_each(|(taste, shift)| *taste += shift);
+            tastes.iter_mut().zip(shifts(&interest)).for_each(|(taste, shift)| *taste += shift);
         }
-        let world = Surroundings {
+        let world = Circumstances {
             seed: self.seed,
             exchanges: &self.exchanges,
             rivals: &self.rivals,
             conditions: self.conditions,
+            interest,
             tastes,
             bot_clicks: self.bots.map_or(0.0, |bots| bots.click_rate),
         };
@@ -163,19 +165,21 @@ impl World {
             self.reach.partition_point(|sum| *sum <= target).min(self.people.len() - 1)
         };
         let first = at(draw);
-        if !self.people[first].away {
+        let away = self.absences.as_ref().map_or(&[][..], Absences::away);
+        if away.get(first).is_none_or(|away| !away) {
             return first;
         }
         let mut chance = Chance::new(self.seed, Use::WhoElse, number, 0);
         let mut others = (0..DRAWS).map(|_| at(chance.uniform()));
-        others.find(|index| !self.people[*index].away).unwrap_or(first)
+        others.find(|index| away.get(*index).is_none_or(|away| !away)).unwrap_or(first)
     }
 
     fn pass_until(&mut self, now: Timestamp) {
         if let Some(absences) = &mut self.absences {
-            absences.advance(day_of(now), &mut self.people);
+            absences.advance(day_of(now));
         }
-        self.shop.advance(now, &self.people);
+        let away = self.absences.as_ref().map_or(&[][..], Absences::away);
+        self.shop.advance(now, &self.people, away);
     }
 
     /// Who sells a request.

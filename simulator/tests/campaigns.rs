@@ -190,7 +190,7 @@ fn run_day(count: u32) -> (f64, HashMap<String, Tally>) {
         passed += 1.0 / f64::from(count);
         note(&mut audience, world.next_shop_events(now));
         let request = world.next_request(now);
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let body: Value = serde_json::from_slice(&request.body()).unwrap();
         let Some(offered) = body["imp"][0]["banner"]["format"].as_array() else {
             continue;
         };
@@ -235,7 +235,7 @@ fn run_day(count: u32) -> (f64, HashMap<String, Tally>) {
         tally.bids += 1;
         tally.value += value;
         let bid = SimBid {
-            imp_id: request.imp_id.clone(),
+            imp_id: request.imp_id.to_owned(),
             price,
             creative_id: ad.creative_id.clone(),
             advertiser_domains: vec![text(campaign, "advertiser_domain").to_owned()],

@@ -52,6 +52,7 @@ fn settings(seed: u64) -> DriveSettings {
             joiner: JoinerSettings { click_window: HOUR / 4, order_window: 24 * HOUR, capacity: 1_000_000 },
             tick: Duration::from_secs(1),
             publish: Duration::from_secs(60),
+            bid_log_sample: 0.01,
             salt: seed,
             turns_bots_away: false,
         },

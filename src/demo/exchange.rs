@@ -166,7 +166,7 @@ impl Exchange {
             .post(url)
             .insert_header((header::CONTENT_TYPE, "application/json"))
             .insert_header(("x-openrtb-version", "2.6"))
-            .send_body(request.body.clone());
+            .send_body(request.body());
         let answer = match sent.await {
             Ok(mut response) => match response.body().limit(1 << 20).await {
                 Ok(body) => Some((response.status(), body)),

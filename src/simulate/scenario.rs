@@ -315,6 +315,7 @@ fn node_settings(settings: &Settings) -> BidderSettings {
         },
         tick: Duration::from_secs(1),
         publish: Duration::from_secs(60),
+        bid_log_sample: settings.bid_log_sample,
         salt: 0,
         turns_bots_away: false,
     }

@@ -1,4 +1,4 @@
-//! The bidder on virtual time: the same parsing, `rank`, `commit` and campaign machines as a node, without threads, network,
+//! The bidder on virtual time: the same parsing, decisions and campaign machines as a node, without threads, network,
 //! journal on disk or clock.
 
 use std::sync::Arc;
@@ -7,19 +7,20 @@ use std::time::Duration;
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Notice, Outcome};
+use haggle_actors::decide::{Asking, Witness};
+use haggle_actors::holdout::OncePerDay;
 use haggle_actors::learner::LearnerMachine;
 use haggle_domain::{
-    Basis, Campaign, CampaignKey, Draw, Event, ExchangeKey, Micros, NoBidReason, Rates, Record, Tag,
-    Timestamp, UserKey,
+    Basis, Campaign, CampaignKey, Context, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
+    Record, Tag, Timestamp, UserKey,
 };
 use haggle_learning::{JoinerSettings, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};
-use haggle_strategies::{
-    CampaignLive, Catalog, Committed, Entry, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit, rank,
-};
+use haggle_strategies::{CampaignLive, Catalog, Committed, Entry, Market, Ranking, Scorer, Snapshot};
 
 use super::check::Checker;
-use super::gate::Gate;
+use super::gate::{Gate, Origin};
+use crate::request::{OUR_SEAT, SimRequest};
 use crate::shop::ShopEvent;
 
 /// How long things take, as a node's settings say.
@@ -33,6 +34,8 @@ pub struct BidderSettings {
     pub tick: Duration,
     /// Between two publications of the model.
     pub publish: Duration,
+    /// The share of bids that the records tell of.
+    pub bid_log_sample: f64,
     /// Part of every draw.
     pub salt: u64,
     /// Whether requests of which it shows that a program made them are left alone.
@@ -41,8 +44,6 @@ pub struct BidderSettings {
 
 /// Users whose profiles are kept at most.
 const MOST_PROFILES: usize = 1_000_000;
-/// The seat at the simulated exchanges.
-const SEAT: &str = "haggle";
 
 /// What the simulated exchanges mostly ask for, and what budgets are in.
 const CURRENCY: &str = "USD";
@@ -79,6 +80,18 @@ pub struct Made {
     pub campaign: Arc<Campaign>,
 }
 
+/// What a decision tells the records of.
+#[derive(Default)]
+struct Said(Vec<Record>);
+
+impl Witness for Said {
+    fn record(&mut self, record: Record) {
+        self.0.push(record);
+    }
+
+    fn no_bid(&mut self, _: NoBidReason) {}
+}
+
 /// The bidder. One imp a request, as the simulated exchanges send them.
 pub struct Bidder {
     settings: BidderSettings,
@@ -86,6 +99,7 @@ pub struct Bidder {
     snapshot: Snapshot,
     learner: LearnerMachine,
     audience: Arc<Audience>,
+    told: OncePerDay,
     /// Against programs.
     gate: Option<Gate>,
     rates: Rates,
@@ -116,6 +130,7 @@ impl Bidder {
             runs: Vec::new(),
             snapshot,
             audience,
+            told: OncePerDay::default(),
             gate: settings.turns_bots_away.then(Gate::default),
             rates: Rates { account: CURRENCY.to_owned(), pairs: Vec::new() },
             user_ids: vec![UserId::Buyeruid, UserId::Id],
@@ -124,6 +139,7 @@ impl Bidder {
             published: 0,
             publish_at: now,
         };
+        bidder.learner.set_bid_sample(settings.bid_log_sample);
         for (slot, entry) in catalog.entries() {
             let mut effects = Effects::default();
             let (campaign, live) = (Arc::clone(&entry.campaign), Arc::clone(&entry.live));
@@ -159,36 +175,66 @@ impl Bidder {
     /// Why there is no bid.
     pub fn bid(&mut self, exchange: &str, body: &[u8], now: Timestamp) -> Result<Made, NoBidReason> {
         let request = haggle_openrtb::parse(body).map_err(|_| NoBidReason::InvalidRequest)?;
-        if let Some(reason) = self.gate.as_ref().and_then(|gate| gate.refusal(&request)) {
-            return Err(reason);
-        }
         let asker = Asker {
             exchange: ExchangeKey::of(exchange),
-            seat: SEAT,
+            seat: OUR_SEAT,
             user_ids: &self.user_ids,
             rates: &self.rates,
         };
         let (basis, _) = request.basis_in("", &Policy::default());
-        let context = request.context(&asker, basis);
-        let known = context.user.and_then(|user| self.audience.get(user, now)).unwrap_or_default();
-        let countable = context.user.filter(|_| basis.allows(Basis::STORE));
-        let to_user = self.audience.to_user(countable);
-        let (imp, opportunity) =
-            request.imps_for(&context, &asker).next().ok_or(NoBidReason::InvalidRequest)?;
-        let opportunity = opportunity?;
-        let draw = Draw::new(self.snapshot.salt, &request.id, &imp.id);
-        let user = UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
-        rank(&self.snapshot, &context, &opportunity, user, now, draw, &mut self.ranking);
-        let mut pods = Pods::default();
-        let made =
-            commit(&self.snapshot, &context, &opportunity, &mut self.ranking, &mut pods, &to_user, now);
+        let opted_out = request.user_keys(&asker, basis).any(|user| self.audience.opted_out(user));
+        let refused = self.gate.as_ref().and_then(|gate| gate.refusal(&Origin::of(&request)));
+        let context = request.context(&asker, if opted_out { Basis::NONE } else { basis });
+        let imps: Vec<_> = request
+            .imps_for(&context, &asker)
+            .map(|(imp, opportunity)| (imp.id.to_string(), opportunity))
+            .collect();
+        self.decide(&context, &request.id, imps.iter().map(|(id, imp)| (&**id, imp.clone())), refused, now)
+    }
+
+    /// The same, without making JSON of the request and reading it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no bid.
+    pub fn bid_directly(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
+        let imp = (request.imp_id, request.opportunity());
+        let refused = self.gate.as_ref().and_then(|gate| gate.refusal(&Origin::unread(request)));
+        self.decide(&request.context(), &request.id, std::iter::once(imp), refused, now)
+    }
+
+    /// Decides as a node does, and gives the first of the bids.
+    fn decide<'i>(
+        &mut self,
+        context: &Context,
+        request_id: &str,
+        imps: impl Iterator<Item = (&'i str, Result<Opportunity, NoBidReason>)>,
+        refused: Option<NoBidReason>,
+        now: Timestamp,
+    ) -> Result<Made, NoBidReason> {
+        let asking = Asking {
+            snapshot: &self.snapshot,
+            audience: &self.audience,
+            told: &self.told,
+            context,
+            request_id,
+            refused,
+            fit_for_secure: true,
+            bid_log_sample: self.settings.bid_log_sample,
+            now,
+        };
+        let mut said = Said::default();
+        self.ranking.candidates.clear();
+        let made = asking.decide(imps, &mut self.ranking, &mut said);
+        said.0.iter().for_each(|record| self.learn(record));
         // Whoever has bid, or found no money to bid with, is looked after soon.
         for candidate in &self.ranking.candidates {
             if let Some(run) = self.runs.iter_mut().find(|run| run.slot == candidate.campaign) {
                 run.due = run.due.min(now + self.settings.tick);
             }
         }
-        let committed = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
+        let (_, _, bids) = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
+        let committed = bids.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
         let entry = self.snapshot.catalog.at(committed.campaign).ok_or(NoBidReason::CampaignDown)?;
         Ok(Made { campaign: Arc::clone(&entry.campaign), committed })
     }

@@ -253,7 +253,7 @@ fn ask(
 ) {
     let request = world.next_request(now);
     outcome.auctions += 1;
-    let made = bidder.bid(&request.exchange, &request.body, now);
+    let made = bidder.bid_directly(&request, now);
     if let Err(reason) = &made {
         *outcome.no_bids.entry(reason.as_str()).or_default() += 1;
     }
@@ -301,7 +301,7 @@ fn sim_bid(request: &SimRequest, made: &Made) -> SimBid {
     let Made { committed, campaign } = made;
     let ad = sim_ad(made);
     SimBid {
-        imp_id: request.imp_id.clone(),
+        imp_id: request.imp_id.to_owned(),
         price: committed.price,
         creative_id: ad.creative_id,
         advertiser_domains: vec![campaign.advertiser_domain.clone()],

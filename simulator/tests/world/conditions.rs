@@ -17,7 +17,7 @@ fn rivals_bid_so_many_times_as_much_for_the_same_requests() {
     let (dear, dearer) = under(Conditions { rival_prices: 1.4, ..Conditions::default() });
     let mut ratios = Vec::new();
     for (before, after) in requests.iter().zip(&dearer) {
-        assert_eq!(before.body, after.body);
+        assert_eq!(before.body(), after.body());
         let least = |world: &World, request| world.auction(request, None).min_to_win;
         let (before, after) = (least(&usual, before).to_f64() - 0.01, least(&dear, after).to_f64() - 0.01);
         assert!(after >= before);

@@ -4,6 +4,7 @@
 
 mod auctions;
 mod conditions;
+mod direct;
 mod market;
 mod rates;
 mod repeats;
@@ -57,12 +58,12 @@ fn ad(number: usize) -> SimAd {
 }
 
 fn bid(request: &SimRequest, price: CpmMicros) -> SimBid {
-    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let body: Value = serde_json::from_slice(&request.body()).unwrap();
     let size = |side: &str| {
         u16::try_from(body["imp"][0]["banner"]["format"][0][side].as_u64().unwrap_or(300)).unwrap()
     };
     SimBid {
-        imp_id: request.imp_id.clone(),
+        imp_id: request.imp_id.to_owned(),
         price,
         creative_id: "boots-a".to_owned(),
         advertiser_domains: vec!["other-shop.example".to_owned()],
@@ -76,6 +77,6 @@ fn bid(request: &SimRequest, price: CpmMicros) -> SimBid {
 
 /// Whether the request offers a banner to everybody.
 fn is_ordinary(request: &SimRequest) -> bool {
-    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let body: Value = serde_json::from_slice(&request.body()).unwrap();
     body["imp"][0]["banner"].is_object()
 }

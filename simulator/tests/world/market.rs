@@ -19,7 +19,7 @@ fn made(settings: WorldSettings) -> (World, Vec<SimRequest>) {
 }
 
 fn json(request: &SimRequest) -> Value {
-    serde_json::from_slice(&request.body).unwrap()
+    serde_json::from_slice(&request.body()).unwrap()
 }
 
 fn offer(id: &str, price: DealPrice, private: bool) -> DealOffer {
@@ -68,7 +68,7 @@ fn the_second_highest_rival_decides_what_a_second_price_winner_pays() {
     let (none, empty) = made(WorldSettings { rivals: Vec::new(), ..WorldSettings::default() });
     let mut dearer = 0;
     for ((before, after), nobody) in requests.iter().zip(&more).zip(&empty) {
-        assert_eq!(before.body, after.body);
+        assert_eq!(before.body(), after.body());
         let (single, both) = (alone.auction(before, None), crowded.auction(after, None));
         assert!(both.min_to_win >= single.min_to_win, "who joins takes no bid of another's back");
         assert!(both.clearing >= single.clearing);
@@ -140,7 +140,7 @@ fn bots_show_or_hide_what_they_are_click_and_never_buy() {
         let headless = device["ua"].as_str().unwrap().contains("HeadlessChrome");
         let data_centre = device["ip"].as_str().unwrap().starts_with("198.51.100.");
         if !world.truth().is_bot(after) {
-            assert!(!headless && !data_centre && before.body == after.body);
+            assert!(!headless && !data_centre && before.body() == after.body());
             continue;
         }
         seen[if headless {
@@ -167,7 +167,7 @@ fn whoever_is_away_sends_nothing_and_everybody_elses_requests_stay_theirs() {
     let usual = made(WorldSettings::default()).1;
     let requests = made(WorldSettings { churn: Some(churn), ..WorldSettings::default() }).1;
     let user = |request: &SimRequest| json(request)["user"]["buyeruid"].to_string();
-    let same = usual.iter().zip(&requests).filter(|(before, after)| before.body == after.body).count();
+    let same = usual.iter().zip(&requests).filter(|(before, after)| before.body() == after.body()).count();
     // Half are away, in the long run.
     assert!((1200..1800).contains(&same), "{same} of 3000");
     let others = usual.iter().zip(&requests).filter(|(before, after)| user(before) != user(after));
@@ -182,7 +182,7 @@ fn interest_moves_people_to_its_sites_and_ads() {
     let (usual, before) = made(WorldSettings::default());
     let (keen, after) = made(WorldSettings { seasons: vec![season], ..WorldSettings::default() });
     let sites = |requests: &[SimRequest]| {
-        let about = |it: &&SimRequest| String::from_utf8_lossy(&it.body).contains("IAB17-35");
+        let about = |it: &&SimRequest| String::from_utf8_lossy(&it.body()).contains("IAB17-35");
         requests.iter().filter(about).count()
     };
     assert!(sites(&after) > 2 * sites(&before), "{} then {}", sites(&before), sites(&after));

@@ -67,7 +67,8 @@ fn there_is_something_to_learn_and_the_request_shows_part_of_it() {
         .enumerate()
         .map(|(number, request)| {
             let ad = ad(number % SOLD.len());
-            let body = String::from_utf8_lossy(&request.body);
+            let sent = request.body();
+            let body = String::from_utf8_lossy(&sent);
             let wanted = [format!("\"{}\"", ad.category), format!("{},", ad.campaign_id)];
             (truth.click_probability(request, &ad), wanted.iter().any(|word| body.contains(word.as_str())))
         })
@@ -97,7 +98,7 @@ fn what_a_user_did_in_the_shop_raises_the_rates() {
     let tents = ad(1);
     let truth = world.truth();
     let (carted, others): (Vec<_>, Vec<_>) = requests.iter().partition(|request| {
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let body: Value = serde_json::from_slice(&request.body()).unwrap();
         seen.contains(body["user"]["buyeruid"].as_str().unwrap())
     });
     assert!(carted.len() > 20, "{}", carted.len());

@@ -15,11 +15,12 @@ fn requests_are_openrtb_and_have_what_a_bidder_reads() {
     let mut shop_users = HashSet::new();
     let (mut without_basis, mut apps, mut second_price, mut odd, mut bytes) = (0, 0, 0, 0, 0);
     for request in &requests {
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let sent = request.body();
+        let body: Value = serde_json::from_slice(&sent).unwrap();
         assert_eq!(body["id"], request.id.as_str());
         assert_eq!(body["imp"].as_array().unwrap().len(), 1);
         let imp = &body["imp"][0];
-        assert_eq!(imp["id"], request.imp_id.as_str());
+        assert_eq!(imp["id"], request.imp_id);
         assert_eq!(
             CpmMicros::from_f64_rounded_up(imp["bidfloor"].as_f64().unwrap()),
             Some(request.floor),
@@ -45,7 +46,7 @@ fn requests_are_openrtb_and_have_what_a_bidder_reads() {
         odd += u32::from(imp["banner"].is_null() || imp["bidfloorcur"] != "USD" || body["wseat"].is_array());
         apps += u32::from(body["app"].is_object());
         second_price += u32::from(request.auction == AuctionType::SecondPlus);
-        bytes += request.body.len();
+        bytes += sent.len();
     }
     assert_eq!(requests.iter().map(|it| &it.id).collect::<HashSet<_>>().len(), requests.len());
     assert!((240..400).contains(&without_basis), "{without_basis} of 4000 without a basis");
