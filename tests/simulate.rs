@@ -164,10 +164,10 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
 }
 
 /// A scenario that comes with the program, made short: its days, and with them its changes and what is not measured.
-fn shortened(path: &Path, folder: &Path) -> PathBuf {
+fn shortened(path: &Path, folder: &Path, to_days: f64) -> PathBuf {
     let mut world: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
     let days = world["days"].as_float().unwrap();
-    let shorter = |value: &toml::Value| toml::Value::Float(value.as_float().unwrap() * 0.1 / days);
+    let shorter = |value: &toml::Value| toml::Value::Float(value.as_float().unwrap() * to_days / days);
     for key in ["days", "measured_from"] {
         if let Some(value) = world.get(key).map(shorter) {
             world.insert(key.to_owned(), value);
@@ -195,11 +195,93 @@ fn the_scenarios_that_come_with_the_program_hold_their_invariants() {
             continue;
         }
         count += 1;
-        let report =
-            report(&shortened(&path, short.path()), &["--seeds", "1", "--assert", "overspend_micros == 0"]);
+        let report = report(
+            &shortened(&path, short.path(), 0.1),
+            &["--seeds", "1", "--assert", "overspend_micros == 0"],
+        );
         assert!(report["variants"][0]["metrics"]["bids"].as_f64().unwrap() > 0.0, "{}", path.display());
     }
-    assert!(count >= 4);
+    assert!(count >= 8);
+}
+
+/// What a variant of a scenario that comes with the program differs in, in ten short worlds.
+fn varied(name: &str, days: f64, vary: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios").join(name);
+    let vary = vary.iter().flat_map(|it| ["--vary", it]);
+    let arguments: Vec<&str> = ["--seeds", "10"].into_iter().chain(vary).collect();
+    report(&shortened(&path, folder.path(), days), &arguments)
+}
+
+fn of_campaign(report: &Value, variant: usize, id: &str, key: &str) -> f64 {
+    let campaigns = report["variants"][variant]["campaigns"].as_array().unwrap();
+    campaigns.iter().find(|it| it["id"] == id).unwrap()[key].as_f64().unwrap()
+}
+
+#[test]
+fn bots_that_are_let_in_bring_clicks_and_no_orders() {
+    let report = varied("bots.toml", 0.2, &["bots.turned_away=false"]);
+    assert_eq!((verdict(&report, "clicks"), verdict(&report, "orders")), ("more", "no difference shown"));
+    // What a campaign that buys orders pays for them rises with what it pays for those who never buy.
+    assert_eq!((verdict(&report, "spend"), verdict(&report, "goal_cost_ratio")), ("more", "more"));
+}
+
+#[test]
+fn rivals_that_answer_leave_less_and_dearer_than_rivals_that_stand_still() {
+    let report = varied("adversarial-rivals.toml", 0.2, &["rival.summit.step=0.0", "rival.pocket.step=0.0"]);
+    assert_eq!((verdict(&report, "impressions"), verdict(&report, "ecpc")), ("more", "less"));
+    let impressions =
+        |variant: usize| report["variants"][variant]["metrics"]["impressions"].as_f64().unwrap();
+    assert!(impressions(1) > 1.3 * impressions(0), "{} and {}", impressions(0), impressions(1));
+}
+
+#[test]
+fn an_exchange_that_does_not_tell_losses_ties_money_up() {
+    let report = varied("many-exchanges.toml", 0.2, &["exchange.cedar.loss_notices=true"]);
+    assert_eq!((verdict(&report, "impressions"), verdict(&report, "spend")), ("more", "more"));
+    let on_cedar = |variant| of_campaign(&report, variant, "tents-cedar", "spend");
+    assert!(on_cedar(1) > 2.0 * on_cedar(0) && on_cedar(0) > 0.0, "{} and {}", on_cedar(0), on_cedar(1));
+}
+
+#[test]
+fn a_campaign_that_nobody_knows_spends_nearly_as_one_that_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios/cold-start.toml");
+    let short = shortened(&path, folder.path(), 0.5);
+    // So that its flight begins in the middle.
+    let text = std::fs::read_to_string(&short).unwrap();
+    let short = scenario(folder.path(), &format!("start = \"2026-11-24T18:00:00Z\"\n{text}"));
+    let earlier = "campaign.coffee-new.flight.start=2026-11-24T00:00:00Z";
+    let report = report(&short, &["--seeds", "10", "--vary", earlier]);
+    let spend = |variant| of_campaign(&report, variant, "coffee-new", "spend");
+    assert!(spend(0) > 0.7 * spend(1) && spend(1) > 0.5, "{} new and {} known", spend(0), spend(1));
+}
+
+#[test]
+fn worlds_say_what_of_them_is_wrong_and_variants_choose_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let exchanges =
+        "[[exchange]]\nname = \"oak\"\nprice = \"first\"\n[[exchange]]\nname = \"elm\"\nprice = \"second\"\n";
+    let refused = |text: &str, arguments: &[&str]| {
+        let output = haggle(&scenario(folder.path(), &format!("{SMALL}{text}")), arguments);
+        assert_eq!(output.status.code(), Some(i32::from(Exit::Configuration.code())));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (text, vary, problem) in [
+        ("[bots]\nshare = 2.0\n", "days=0.1", "small.toml: bots: share: must be from 0 to 1"),
+        ("week = [1.0]\n", "days=0.1", "small.toml: week: must have seven factors"),
+        (exchanges, "exchange.ash.fee=0.1", "no exchange \"ash\"; there are oak, elm"),
+        (exchanges, "exchange.fee=0.1", "there are several of \"exchange\"; say which"),
+        (exchanges, "exchange.oak.fee=2.0", "exchange \"oak\": fee: must be from 0 to 0.9"),
+        (exchanges, "exchange.oak.fees=0.1", "unknown field `fees`"),
+    ] {
+        let said = refused(text, &["--vary", vary]);
+        assert!(said.contains(problem), "{said} for {vary}");
+    }
+    // The built-in campaigns that are for one exchange alone are left out where it is not there.
+    let small = scenario(folder.path(), &format!("{SMALL}{exchanges}"));
+    let report = report(&small, &["--seeds", "10", "--vary", "exchange.*.floor=20.0"]);
+    assert_eq!(verdict(&report, "bids"), "less");
 }
 
 /// Twenty-four hours, the second half of which has three times the orders, and a campaign that is to buy them.

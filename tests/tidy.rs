@@ -21,7 +21,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("onnx", &[]),
     ("strategies", &["domain", "learning"]),
     ("actors", &["domain", "learning", "strategies"]),
-    ("simulator", &["domain", "openrtb", "learning", "strategies", "actors"]),
+    ("simulator", &["domain", "openrtb", "safety", "learning", "strategies", "actors"]),
     ("src", &["domain", "openrtb", "safety", "learning", "onnx", "strategies", "actors", "simulator"]),
 ];
 

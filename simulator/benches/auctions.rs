@@ -66,6 +66,7 @@ fn settings() -> DriveSettings {
         notice_delay: Duration::from_millis(200),
         world: WorldSettings::default(),
         bidder: BidderSettings {
+            turns_bots_away: false,
             campaign: CampaignSettings {
                 notice_timeout: HOUR / 4,
                 lease_duration: HOUR / 12,

@@ -21,6 +21,8 @@ pub struct SimBid {
     pub height: u16,
     /// Whether `bid.adm` is there.
     pub has_markup: bool,
+    /// `bid.dealid`; empty in the open auction.
+    pub deal_id: String,
 }
 
 /// An ad that was shown: what it advertises decides who clicks.

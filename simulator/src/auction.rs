@@ -1,9 +1,9 @@
-//! The exchange's rules: who wins, what it pays, and why the others lost.
+//! The exchanges' rules: who wins, what it pays, and why the others lost.
 
-use haggle_domain::{AuctionType, CpmMicros};
+use haggle_domain::{AuctionType, CpmMicros, DealPrice};
 
 use crate::ad::SimBid;
-use crate::chance::Chance;
+use crate::exchange::DealOffer;
 use crate::request::SimRequest;
 
 /// The exchanges' price step, 0.01 per thousand: what a second-price winner pays above the second price.
@@ -28,6 +28,8 @@ pub struct AuctionOutcome {
 pub enum LossReason {
     /// The bid is for an imp that was not offered.
     InvalidBidResponse = 3,
+    /// The bid names a deal that was not offered, or none where there is nothing else.
+    InvalidDealId = 4,
     /// No `adomain`.
     InvalidAdvertiserDomain = 6,
     /// No markup.
@@ -38,6 +40,8 @@ pub enum LossReason {
     MissingBidPrice = 9,
     /// Below the floor.
     BelowFloor = 100,
+    /// Below the deal's price.
+    BelowDealFloor = 101,
     /// A rival bid more.
     HigherBid = 102,
     /// The size was not offered.
@@ -63,39 +67,56 @@ pub(crate) fn in_steps(units: f64) -> CpmMicros {
     CpmMicros(steps * STEP.0)
 }
 
-/// The best price among the rivals, if any comes at all: lognormal around what the segment is usually worth.
-pub(crate) fn rival_price(chance: &mut Chance, usual: f64) -> Option<CpmMicros> {
-    let price = in_steps(chance.lognormal(usual, 0.55));
-    (!chance.hit(0.07)).then_some(price)
-}
-
 pub(crate) fn run(request: &SimRequest, bid: Option<&SimBid>) -> AuctionOutcome {
-    let rival = request.hidden.rival.filter(|price| *price >= request.floor);
-    let min_to_win = rival.map_or(request.floor, |price| CpmMicros(price.0.saturating_add(STEP.0)));
-    // A rival that meets no other pays the floor in a second-price auction.
+    let bids = &request.hidden.rivals;
+    let rival = bids.best.filter(|price| *price >= request.floor);
+    let next = bids.second.filter(|price| *price >= request.floor);
+    let above = |price: CpmMicros| CpmMicros(price.0.saturating_add(STEP.0));
+    let min_to_win = rival.map_or(request.floor, above);
     let to_rival = match (rival, request.auction) {
         (None, _) => CpmMicros::ZERO,
         (Some(price), AuctionType::First) => price,
-        (Some(price), AuctionType::SecondPlus) => price.min(request.floor),
+        // A rival that meets no other pays the floor in a second-price auction.
+        (Some(price), AuctionType::SecondPlus) => price.min(next.map_or(request.floor, above)),
     };
     let Some(bid) = bid else {
         return AuctionOutcome { won: false, clearing: to_rival, min_to_win, loss: None };
     };
-    let loss = objection(request, bid).or((bid.price < min_to_win).then_some(LossReason::HigherBid));
+    let offers = &request.hidden.deals;
+    let deal = offers.iter().find(|deal| !bid.deal_id.is_empty() && *deal.id == *bid.deal_id);
+    if let Some(deal) = deal {
+        return by_deal(request, bid, deal, to_rival);
+    }
+    // Where deals are all there is, or one that is not there is named.
+    let astray = !bid.deal_id.is_empty() || offers.iter().any(|deal| deal.private);
+    let objection = objection(request, bid, request.floor, LossReason::BelowFloor)
+        .or(astray.then_some(LossReason::InvalidDealId));
+    let loss = objection.or((bid.price < min_to_win).then_some(LossReason::HigherBid));
     let clearing = match (loss, request.auction) {
         // The second price and a step, or the floor: exactly what it took to win.
         (None, AuctionType::SecondPlus) => min_to_win,
         (None, AuctionType::First) => bid.price,
         (Some(LossReason::HigherBid), AuctionType::SecondPlus) => {
-            CpmMicros(bid.price.0.saturating_add(STEP.0)).min(rival.unwrap_or_default())
+            above(bid.price.max(next.unwrap_or_default())).min(rival.unwrap_or_default())
         }
         (Some(_), _) => to_rival,
     };
     AuctionOutcome { won: loss.is_none(), clearing, min_to_win, loss }
 }
 
+/// A bid under a deal goes before those of the open auction and competes with none, since no rival is invited.
+fn by_deal(request: &SimRequest, bid: &SimBid, deal: &DealOffer, to_rival: CpmMicros) -> AuctionOutcome {
+    let loss = objection(request, bid, deal.floor, LossReason::BelowDealFloor);
+    let clearing = match (loss, deal.price) {
+        (None, DealPrice::Auction(AuctionType::First)) => bid.price,
+        (None, DealPrice::Auction(AuctionType::SecondPlus) | DealPrice::Fixed) => deal.floor,
+        (Some(_), _) => to_rival,
+    };
+    AuctionOutcome { won: loss.is_none(), clearing, min_to_win: deal.floor, loss }
+}
+
 /// What is wrong with a bid before prices are compared with rivals'.
-fn objection(request: &SimRequest, bid: &SimBid) -> Option<LossReason> {
+fn objection(request: &SimRequest, bid: &SimBid, floor: CpmMicros, below: LossReason) -> Option<LossReason> {
     let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
     // A blocked tier-one category blocks what is below it.
     let blocks = |blocked: &str, category: &str| {
@@ -119,7 +140,7 @@ fn objection(request: &SimRequest, bid: &SimBid) -> Option<LossReason> {
         (!request.hidden.sizes.contains(&(bid.width, bid.height)), LossReason::SizeNotAllowed),
         (blocked_advertiser, LossReason::AdvertiserExcluded),
         (blocked_category, LossReason::CategoryExcluded),
-        (bid.price < request.floor, LossReason::BelowFloor),
+        (bid.price < floor, below),
     ];
     checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, reason)| reason)
 }

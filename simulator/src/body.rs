@@ -1,10 +1,12 @@
-//! A request's body: OpenRTB 2.6 JSON as two invented exchanges send it. The bidder that is driven takes the request as it is
+//! A request's body: OpenRTB 2.6 JSON as invented exchanges send it. The bidder that is driven takes the request as it is
 //! ([`crate::direct`]); who is asked over HTTP, or reads what was sent, has this.
 
-use haggle_domain::AuctionType;
+use haggle_domain::{AuctionType, DealPrice};
 use serde_json::{Map, Value, json};
 
+use crate::bots::Bot;
 use crate::catalog::AISLES;
+use crate::exchange::DealOffer;
 use crate::inventory::Inventory;
 use crate::people::{Basis, Person};
 use crate::placements::Placement;
@@ -23,6 +25,9 @@ impl SimRequest {
         put("secure", json!(1));
         put("instl", json!(u8::from(placement.interstitial)));
         put("exp", json!(EXPIRES_WITHIN));
+        if !self.hidden.deals.is_empty() {
+            put("pmp", pmp(&self.hidden.deals, self.currency));
+        }
         if place.app {
             put("displaymanager", json!("northpole-sdk"));
             put("displaymanagerver", json!("7.4.1"));
@@ -75,16 +80,21 @@ impl SimRequest {
         }
     }
 
+    /// `device.ip`: in TEST-NET-3 of RFC 5737, and of data centres in TEST-NET-2.
+    pub(crate) fn ip(&self) -> String {
+        let network = if self.who.bot == Some(Bot::DataCentre) { "198.51.100" } else { "203.0.113" };
+        format!("{network}.{}", self.address)
+    }
+
     fn device(&self) -> Value {
         let person = &self.who;
         let (device, city) = (person.device, person.city);
         let mut object = json!({
-            "ua": device.user_agent, "devicetype": device.kind, "os": device.os, "osv": device.osv,
+            "ua": person.user_agent(), "devicetype": device.kind, "os": device.os, "osv": device.osv,
             "make": device.make, "model": device.model, "language": city.language, "js": 1,
             "w": device.width, "h": device.height,
             "connectiontype": self.connection,
-            // TEST-NET-3 of RFC 5737.
-            "ip": format!("203.0.113.{}", self.address),
+            "ip": self.ip(),
             "dnt": u8::from(person.basis == Basis::DoNotTrack),
             "lmt": u8::from(person.basis == Basis::LimitTracking),
             "geo": {
@@ -101,6 +111,24 @@ impl SimRequest {
         }
         object
     }
+}
+
+fn pmp(deals: &[DealOffer], currency: &str) -> Value {
+    let offer = |deal: &DealOffer| {
+        json!({
+            "id": &*deal.id, "bidfloor": deal.floor.to_f64(), "bidfloorcur": currency,
+            "at": match deal.price {
+                DealPrice::Auction(AuctionType::First) => 1,
+                DealPrice::Auction(AuctionType::SecondPlus) => 2,
+                DealPrice::Fixed => 3,
+            },
+            "wseat": deal.seats,
+        })
+    };
+    json!({
+        "private_auction": u8::from(deals.iter().any(|deal| deal.private)),
+        "deals": deals.iter().map(offer).collect::<Vec<_>>(),
+    })
 }
 
 fn banner(placement: &Placement) -> Value {

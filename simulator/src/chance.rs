@@ -13,6 +13,10 @@ pub(crate) enum Use {
     Rivals = 4,
     AfterWin = 5,
     Arrivals = 6,
+    Deals = 7,
+    Bots = 8,
+    Absences = 9,
+    WhoElse = 10,
 }
 
 /// A generator for one use of one thing (a request, a user's day …).

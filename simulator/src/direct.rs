@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use haggle_domain::{
-    AuctionType, BannerSlot, Codes, Connection, Context, ExchangeKey, NoBidReason, Opportunity, Rate, Size,
+    BannerSlot, Codes, Connection, Context, CpmMicros, Deal, NoBidReason, Opportunity, Rate, Size,
     StreamSlot, Tag,
 };
 use smallvec::SmallVec;
@@ -13,23 +13,17 @@ use crate::body::{
     BANNER_APIS, BANNER_MIMES, BLOCKED_ATTRIBUTES, BLOCKED_TYPES, EXPIRES_WITHIN, LINEAR, PLAYER, VIDEO_MIME,
     VIDEO_PROTOCOLS, VIDEO_SECONDS,
 };
-use crate::request::{CURRENCY, SimRequest};
+use crate::request::{CURRENCY, OUR_SEAT, SimRequest};
 use crate::surroundings::CONTENT_1;
 
 /// Words that requests share.
 struct Words {
-    alder: ExchangeKey,
-    birch: ExchangeKey,
     banner_mimes: [Tag; BANNER_MIMES.len()],
     video_mime: Tag,
 }
 
-static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
-    alder: ExchangeKey::of("alder"),
-    birch: ExchangeKey::of("birch"),
-    banner_mimes: BANNER_MIMES.map(Tag::of),
-    video_mime: Tag::of(VIDEO_MIME),
-});
+static WORDS: LazyLock<Words> =
+    LazyLock::new(|| Words { banner_mimes: BANNER_MIMES.map(Tag::of), video_mime: Tag::of(VIDEO_MIME) });
 
 /// In rising order, as lists that are searched have to be.
 fn sorted(words: &[&str]) -> SmallVec<[Tag; 8]> {
@@ -43,10 +37,7 @@ impl SimRequest {
     pub fn context(&self) -> Context {
         let (seen, around) = (&self.who.seen, self.surroundings);
         Context {
-            exchange: match self.auction {
-                AuctionType::First => WORDS.alder,
-                AuctionType::SecondPlus => WORDS.birch,
-            },
+            exchange: self.exchange_key,
             auction: self.auction,
             user: seen.user,
             basis: seen.basis,
@@ -93,12 +84,31 @@ impl SimRequest {
             banner,
             video,
             floor: self.floor,
+            deals: self.deals(),
+            deals_only: self.hidden.deals.iter().any(|deal| deal.private),
             placement: self.surroundings.placements[self.placed],
             interstitial: self.placement.interstitial,
             secure: true,
             expires_within: EXPIRES_WITHIN,
             ..Opportunity::default()
         })
+    }
+
+    /// Those that our seat may take part in.
+    fn deals(&self) -> SmallVec<[Deal; 1]> {
+        let ours = |seats: &[String]| seats.is_empty() || seats.iter().any(|seat| seat == OUR_SEAT);
+        let offered = self.hidden.deals.iter().zip(0..).filter(|(offer, _)| ours(&offer.seats));
+        offered
+            .map(|(offer, index)| Deal {
+                key: Tag::exactly(&offer.id),
+                index,
+                floor: offer.floor,
+                asked: Some(offer.floor),
+                price: offer.price,
+                floor_per_second: CpmMicros::ZERO,
+                ..Deal::default()
+            })
+            .collect()
     }
 
     fn banner(&self) -> BannerSlot {

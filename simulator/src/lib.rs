@@ -1,6 +1,6 @@
-//! A shop's world: traffic, users, rivals and an exchange.
+//! A shop's world: traffic, users, rivals and exchanges.
 //!
-//! Fernway, an invented shop for outdoor and home goods, advertises through two invented exchanges. Its users
+//! Fernway, an invented shop for outdoor and home goods, advertises through invented exchanges. Its users
 //! surf some forty sites and apps, browse the shop, and click and buy by a hidden truth that a model can partly
 //! learn from what a bid request shows. Everything follows from a seed: no I/O, no clock, no system randomness.
 //!
@@ -10,17 +10,23 @@
 mod ad;
 mod auction;
 mod body;
+mod bots;
 mod catalog;
 mod chance;
+mod churn;
 mod conditions;
 mod direct;
 mod diurnal;
 pub mod drive;
+mod exchange;
+mod goods;
 mod inventory;
 mod people;
 mod placements;
 mod places;
 mod request;
+mod rivals;
+mod season;
 mod seen;
 mod shop;
 mod surroundings;
@@ -29,9 +35,16 @@ mod world;
 
 pub use ad::{SimAd, SimBid};
 pub use auction::{AuctionOutcome, LossReason};
+pub use bots::{Bots, DATA_CENTRE};
+pub use churn::Churn;
 pub use conditions::Conditions;
 pub use diurnal::traffic_share;
+pub use exchange::{Bills, DealOffer, Exchange};
+pub use goods::{Goods, aisle, aisles};
+pub use people::{COMPUTER, PHONE, TABLET};
 pub use request::{HiddenContext, SimRequest};
+pub use rivals::{MOST_RIVALS, Manner, Rival};
+pub use season::Season;
 pub use shop::ShopEvent;
 pub use truth::{Aftermath, Order, Truth};
 pub use world::{World, WorldSettings};

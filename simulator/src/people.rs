@@ -1,8 +1,12 @@
 //! Users: what an exchange sees of them, and what it does not.
 
+use haggle_domain::Tag;
+
+use crate::bots::{Bot, HEADLESS, HEADLESS_BROWSER};
 use crate::catalog::{AISLE_COUNT, AISLES, Product};
 use crate::chance::{Chance, Use};
 use crate::places::{CITIES, City};
+use crate::season::TASTE;
 use crate::seen::Seen;
 
 /// A device with what an exchange says of it.
@@ -23,9 +27,11 @@ pub(crate) struct Device {
 }
 
 /// OpenRTB's `devicetype` numbers that occur here.
-pub(crate) const COMPUTER: u8 = 2;
-pub(crate) const PHONE: u8 = 4;
-pub(crate) const TABLET: u8 = 5;
+pub const COMPUTER: u8 = 2;
+/// See [`COMPUTER`].
+pub const PHONE: u8 = 4;
+/// See [`COMPUTER`].
+pub const TABLET: u8 = 5;
 
 const DEVICES: [Device; 6] = [
     Device {
@@ -142,6 +148,8 @@ pub(crate) struct Person {
     pub(crate) interests: [f64; AISLE_COUNT],
     /// As a bidder has them.
     pub(crate) seen: Seen,
+    /// Whether it is none but a program.
+    pub(crate) bot: Option<Bot>,
 }
 
 impl Person {
@@ -173,7 +181,7 @@ impl Person {
         let shop_id = format!("fw-{index:06}");
         Self {
             seen: Seen::of((&shop_id, basis), (city, device), &segments, &keywords),
-            interests: tastes.map(|taste| (0.9 * taste).exp()),
+            interests: tastes.map(|taste| (TASTE * taste).exp()),
             shop_id,
             exchange_id: format!("{:016x}", chance.bits()),
             city,
@@ -186,7 +194,24 @@ impl Person {
             worth: chance.lognormal(1.0, 0.25),
             segments,
             keywords,
+            bot: None,
         }
+    }
+}
+
+impl Person {
+    /// The same, but a program.
+    pub(crate) fn made_bot(mut self, bot: Option<Bot>) -> Self {
+        self.bot = bot;
+        if bot == Some(Bot::Headless) {
+            self.seen.browser = Tag::of(HEADLESS_BROWSER);
+        }
+        self
+    }
+
+    /// What its browser calls itself.
+    pub(crate) fn user_agent(&self) -> &'static str {
+        if self.bot == Some(Bot::Headless) { HEADLESS } else { self.device.user_agent }
     }
 }
 

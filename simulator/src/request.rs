@@ -1,19 +1,20 @@
-//! Bid requests of two invented exchanges: what was drawn of each. Its OpenRTB is [`SimRequest::body`]'s, and what a bidder
+//! Bid requests of invented exchanges: what was drawn of each. Its OpenRTB is [`SimRequest::body`]'s, and what a bidder
 //! makes of that [`SimRequest::context`]'s and [`SimRequest::opportunity`]'s.
 
 use std::sync::Arc;
 
-use haggle_domain::{AuctionType, CpmMicros, Timestamp};
+use haggle_domain::{AuctionType, CpmMicros, ExchangeKey, Timestamp};
 
 use crate::SHOP_DOMAIN;
-use crate::auction::rival_price;
 use crate::catalog::AISLE_COUNT;
 use crate::chance::Chance;
 use crate::conditions::Conditions;
 use crate::diurnal::hour;
+use crate::exchange::{DealOffer, Exchange, FLOOR_STEP, choose};
 use crate::inventory::{INVENTORY, Inventory};
 use crate::people::{Basis, COMPUTER, PHONE, Person};
 use crate::placements::{PLACEMENTS, Placement};
+use crate::rivals::{RivalBids, Rivals, Segment};
 use crate::shop::Recent;
 use crate::surroundings::{SURROUNDINGS, Surroundings};
 
@@ -24,8 +25,8 @@ pub struct SimRequest {
     pub id: String,
     /// The only imp's `id`.
     pub imp_id: &'static str,
-    /// Which exchange asks: `alder` holds first-price auctions, `birch` second-price ones.
-    pub exchange: &'static str,
+    /// Which exchange asks.
+    pub exchange: Arc<str>,
     /// `at`.
     pub auction: AuctionType,
     /// `imp.bidfloor`.
@@ -36,6 +37,8 @@ pub struct SimRequest {
     pub at: Timestamp,
     /// What the bidder is not told.
     pub hidden: HiddenContext,
+    /// The exchange, as campaigns name it.
+    pub(crate) exchange_key: ExchangeKey,
     /// Whose it is.
     pub(crate) who: Arc<Person>,
     /// The site or app.
@@ -61,6 +64,8 @@ pub struct SimRequest {
 
 /// The id of every request's only imp.
 pub(crate) const IMP_ID: &str = "1";
+/// The seat of the bidder under test.
+pub(crate) const OUR_SEAT: &str = "haggle";
 /// Whose seat `wseat` names.
 pub(crate) const OTHERS_SEAT: &str = "seat-of-another";
 /// What the account is in, as most requests are.
@@ -90,38 +95,64 @@ pub struct HiddenContext {
     pub(crate) hour: f64,
     /// Shared with the shop, which makes another when something happens.
     pub(crate) recent: Arc<Vec<Recent>>,
-    pub(crate) rival: Option<CpmMicros>,
+    /// The exchange's place among the world's.
+    pub(crate) exchange: usize,
+    pub(crate) rivals: RivalBids,
+    /// Those that it offers.
+    pub(crate) deals: Vec<DealOffer>,
+    /// How likely a program clicks, where the user is one.
+    pub(crate) bot_clicks: Option<f64>,
     /// Sizes offered; none where the imp takes no banner.
     pub(crate) sizes: &'static [(u16, u16)],
     pub(crate) bcat: &'static [&'static str],
     pub(crate) badv: &'static [&'static str],
 }
 
+/// What a request is made in.
+pub(crate) struct Circumstances<'w> {
+    pub(crate) seed: u64,
+    pub(crate) exchanges: &'w [Exchange],
+    pub(crate) rivals: &'w Rivals,
+    pub(crate) conditions: Conditions,
+    /// How many times as interested people are in each aisle as usual.
+    pub(crate) interest: [f64; AISLE_COUNT],
+    /// What the user likes now.
+    pub(crate) tastes: [f64; AISLE_COUNT],
+    /// How likely programs click.
+    pub(crate) bot_clicks: f64,
+}
+
 /// Makes the `number`th request. Rivals draw from their own chance, so no change to the request moves a price.
 pub(crate) fn make(
     chance: &mut Chance,
-    mut rivals: Chance,
     number: u64,
     (index, person): (usize, &Arc<Person>),
     recent: &Arc<Vec<Recent>>,
-    conditions: Conditions,
+    world: &Circumstances<'_>,
     now: Timestamp,
 ) -> SimRequest {
-    let (place, surroundings) = surf(chance, person);
+    let (place, surroundings) = surf(chance, person, &world.interest);
     let placed = chance.weighted(&PLACEMENTS.each_ref().map(|it| it.weight_on(place, person.device.kind)));
     let placement = &PLACEMENTS[placed];
     let steps = (placement.floor * place.quality * chance.between(0.7, 1.3) * 20.0).round().max(1.0) as i64;
-    let floor = CpmMicros(steps * 50_000);
-    let (exchange, auction) =
-        if chance.hit(0.5) { ("alder", AuctionType::First) } else { ("birch", AuctionType::SecondPlus) };
+    let at_exchange = choose(world.exchanges, chance.uniform());
+    let exchange = &world.exchanges[at_exchange];
+    let floor = exchange.floor_of(CpmMicros(steps * FLOOR_STEP.0));
     let id = format!("{:016x}{number:08x}", chance.bits());
     let video_only = chance.hit(0.02);
     let foreign_currency = chance.hit(0.015);
     let other_seats_only = chance.hit(0.005);
     let shop_blocked = chance.hit(0.01);
-    let tmax_ms = chance.pick(&[100, 120, 150, 200]);
+    let tmax_ms = exchange.tmax_ms.unwrap_or(chance.pick(&[100, 120, 150, 200]));
     let usual = usual_price(surroundings, placement, person, now);
-    let rival = rival_price(&mut rivals, usual * conditions.rival_prices);
+    let deals = exchange.offered(world.seed, number);
+    let rivals = if deals.iter().any(|deal| deal.private) {
+        RivalBids::default()
+    } else {
+        let segment =
+            Segment { aisle: surroundings.aisle, device: person.device.kind, exchange: at_exchange };
+        world.rivals.bid(number, segment, usual * world.conditions.rival_prices, now)
+    };
     let story = if place.app { 0 } else { chance.index(400) };
     let connection = if person.device.kind == PHONE { chance.pick(&[2, 6, 7]) } else { 2 };
     let address = chance.index(256);
@@ -129,8 +160,8 @@ pub(crate) fn make(
     SimRequest {
         hidden: HiddenContext {
             person: index,
-            conditions,
-            tastes: person.tastes,
+            conditions: world.conditions,
+            tastes: world.tastes,
             readiness: person.readiness,
             tappiness: surroundings.tappiness,
             content_aisle: surroundings.aisle,
@@ -139,15 +170,19 @@ pub(crate) fn make(
             at: now,
             hour: hour(now),
             recent: Arc::clone(recent),
-            rival,
+            exchange: at_exchange,
+            rivals,
+            deals,
+            bot_clicks: person.bot.map(|_| world.bot_clicks),
             sizes: if video_only { &[] } else { placement.sizes },
             bcat: &BLOCKED[..if surroundings.about_money { 3 } else { 2 }],
             badv: &RIVALS[..if shop_blocked { 3 } else { 2 }],
         },
         id,
         imp_id: IMP_ID,
-        exchange,
-        auction,
+        exchange: Arc::clone(&exchange.name),
+        exchange_key: exchange.key,
+        auction: exchange.auction,
         floor,
         tmax_ms,
         at: now,
@@ -166,12 +201,17 @@ pub(crate) fn make(
 }
 
 /// Where a user is when the request is made: somewhere popular, or about what they like.
-fn surf(chance: &mut Chance, person: &Person) -> (&'static Inventory, &'static Surroundings) {
+fn surf(
+    chance: &mut Chance,
+    person: &Person,
+    interest: &[f64; AISLE_COUNT],
+) -> (&'static Inventory, &'static Surroundings) {
     let surroundings = &*SURROUNDINGS;
     let mut weights = [0.0; INVENTORY.len()];
     for ((weight, place), around) in weights.iter_mut().zip(&INVENTORY).zip(surroundings) {
         if !place.app || person.device.kind != COMPUTER {
-            *weight = place.popularity * around.aisle.map_or(1.0, |aisle| person.interests[aisle]);
+            *weight = place.popularity
+                * around.aisle.map_or(1.0, |aisle| person.interests[aisle] * interest[aisle]);
         }
     }
     let at = chance.weighted(&weights);

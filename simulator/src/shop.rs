@@ -7,8 +7,9 @@ use haggle_domain::{BehaviourKind, Timestamp};
 
 use crate::catalog::{AISLE_COUNT, AISLES, Product};
 use crate::chance::{Chance, Use};
-use crate::diurnal::{BUSIEST, DAY_MICROS, traffic_share};
+use crate::diurnal::{BUSIEST, DAY_MICROS, day_of, traffic_share, weekday};
 use crate::people::{Basis, Person};
+use crate::season::{Season, interest, shifts};
 
 /// Something a user did in the shop, for the audience endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,10 @@ const LONGEST_JUMP: i64 = 7;
 pub(crate) struct Shop {
     seed: u64,
     visits_a_day: f64,
+    /// Factors of that, from Monday on.
+    week: [f64; 7],
+    seasons: Vec<Season>,
+    first_day: i64,
     next_day: i64,
     planned: BTreeSet<Act>,
     /// What is remembered of nobody.
@@ -67,15 +72,12 @@ pub(crate) struct Shop {
     memory: Vec<Arc<Vec<Recent>>>,
 }
 
-fn day_of(at: Timestamp) -> i64 {
-    at.0.div_euclid(DAY_MICROS)
-}
-
 impl Shop {
     /// A shop whose traffic begins `history_days` before the day of `start`.
     pub(crate) fn new(
         seed: u64,
-        visits_a_day: f64,
+        (visits_a_day, week): (f64, [f64; 7]),
+        seasons: Vec<Season>,
         people: usize,
         start: Timestamp,
         history_days: u32,
@@ -83,6 +85,9 @@ impl Shop {
         Self {
             seed,
             visits_a_day,
+            week,
+            seasons,
+            first_day: day_of(start),
             next_day: day_of(start).saturating_sub(i64::from(history_days).min(LONGEST_JUMP)),
             planned: BTreeSet::new(),
             nothing: Arc::default(),
@@ -91,12 +96,12 @@ impl Shop {
         }
     }
 
-    /// Lets everything up to `now` happen.
-    pub(crate) fn advance(&mut self, now: Timestamp, people: &[Arc<Person>]) {
+    /// Lets everything up to `now` happen. Who is `away` does not come, whose list may be shorter.
+    pub(crate) fn advance(&mut self, now: Timestamp, people: &[Arc<Person>], away: &[bool]) {
         let today = day_of(now);
         self.next_day = self.next_day.max(today.saturating_sub(LONGEST_JUMP));
         while self.next_day <= today {
-            self.plan(self.next_day, people);
+            self.plan(self.next_day, people, away);
             self.next_day += 1;
         }
         while let Some(act) = self.planned.first().copied().filter(|act| act.at <= now) {
@@ -150,25 +155,38 @@ impl Shop {
         }
     }
 
-    fn plan(&mut self, day: i64, people: &[Arc<Person>]) {
+    fn plan(&mut self, day: i64, people: &[Arc<Person>], away: &[bool]) {
         let midnight = Timestamp(day.saturating_mul(DAY_MICROS));
+        // As interest is at noon.
+        let interest = shifts(&interest(&self.seasons, day.saturating_sub(self.first_day) as f64 + 0.5));
+        let visits_a_day = self.visits_a_day * self.week[weekday(day)];
         for (index, person) in people.iter().enumerate() {
+            if person.bot.is_some() || away.get(index).is_some_and(|away| *away) {
+                continue;
+            }
             let mut chance = Chance::new(self.seed, Use::ShopDay, index as u64, day.cast_unsigned());
             // Eager users come up to twice a day.
-            let mean = self.visits_a_day * person.activity;
+            let mean = visits_a_day * person.activity;
             for share in [mean.min(1.0), (mean - 1.0).clamp(0.0, 1.0)] {
                 if chance.hit(share) {
-                    self.plan_visit(&mut chance, midnight, index, person);
+                    self.plan_visit(&mut chance, midnight, index, person, &interest);
                 }
             }
         }
     }
 
-    fn plan_visit(&mut self, chance: &mut Chance, midnight: Timestamp, index: usize, person: &Person) {
+    fn plan_visit(
+        &mut self,
+        chance: &mut Chance,
+        midnight: Timestamp,
+        index: usize,
+        person: &Person,
+        interest: &[f64; AISLE_COUNT],
+    ) {
         let mut at = time_of_day(chance, midnight);
         let mut weights = [0.0; AISLE_COUNT];
-        for (weight, taste) in weights.iter_mut().zip(person.tastes) {
-            *weight = (1.6 * taste).exp();
+        for ((weight, taste), interest) in weights.iter_mut().zip(person.tastes).zip(interest) {
+            *weight = (1.6 * (taste + interest)).exp();
         }
         let aisle = chance.weighted(&weights);
         let product = Product { aisle, item: chance.index(AISLES[aisle].products.len()) };

@@ -3,10 +3,12 @@
 use haggle_domain::{BehaviourKind, Micros, Tag, Timestamp};
 
 use crate::ad::SimAd;
-use crate::catalog::{AISLES, Advertised};
+use crate::catalog::Advertised;
 use crate::chance::Chance;
+use crate::goods::Goods;
 use crate::people::{COMPUTER, PHONE, TABLET};
 use crate::request::{HiddenContext, SimRequest};
+use crate::season::TASTE;
 
 /// What followed from a won auction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,11 @@ impl Truth {
         click_probability(&request.hidden, ad, Advertised::by(ad))
     }
 
+    /// Whether the request comes from a program.
+    pub const fn is_bot(&self, request: &SimRequest) -> bool {
+        request.hidden.bot_clicks.is_some()
+    }
+
     /// The probability that a click on this ad leads to an order.
     pub fn order_probability(&self, request: &SimRequest, ad: &SimAd) -> f64 {
         order_probability(&request.hidden, Advertised::by(ad))
@@ -66,7 +73,10 @@ fn appeal(creative_id: &str) -> f64 {
 }
 
 fn click_probability(hidden: &HiddenContext, ad: &SimAd, advertised: Advertised) -> f64 {
-    let taste = advertised.aisle.map_or(0.0, |aisle| 0.9 * hidden.tastes[aisle]);
+    if let Some(bot_clicks) = hidden.bot_clicks {
+        return bot_clicks;
+    }
+    let taste = advertised.aisle.map_or(0.0, |aisle| TASTE * hidden.tastes[aisle]);
     let surroundings = match (advertised.aisle, hidden.content_aisle) {
         (Some(ad), Some(content)) if ad == content => 0.6,
         _ => 0.0,
@@ -106,6 +116,9 @@ fn click_probability(hidden: &HiddenContext, ad: &SimAd, advertised: Advertised)
 }
 
 fn order_probability(hidden: &HiddenContext, advertised: Advertised) -> f64 {
+    if hidden.bot_clicks.is_some() {
+        return 0.0;
+    }
     let taste = advertised.aisle.map_or(0.0, |aisle| 0.25 * hidden.tastes[aisle]);
     let device = match hidden.device {
         PHONE => -0.15,
@@ -145,7 +158,13 @@ fn intent(hidden: &HiddenContext, advertised: Advertised, effects: [f64; 4]) -> 
 }
 
 /// Draws what follows; `now` is when the ad was shown.
-pub(crate) fn draw(chance: &mut Chance, request: &SimRequest, ad: &SimAd, now: Timestamp) -> Aftermath {
+pub(crate) fn draw(
+    chance: &mut Chance,
+    request: &SimRequest,
+    ad: &SimAd,
+    goods: &Goods,
+    now: Timestamp,
+) -> Aftermath {
     let advertised = Advertised::by(ad);
     let hidden = &request.hidden;
     let later = |from: Timestamp, seconds: f64| {
@@ -157,7 +176,7 @@ pub(crate) fn draw(chance: &mut Chance, request: &SimRequest, ad: &SimAd, now: T
     let click_delay = chance.lognormal(12.0, 0.9).clamp(1.0, 300.0);
     let order_delay =
         chance.lognormal(25.0 * 60.0, 1.1).clamp(60.0, 86_400.0) * hidden.conditions.order_delay;
-    let median = advertised.aisle.map_or(40.0, |aisle| AISLES[aisle].basket);
+    let median = goods.order_value_of(advertised);
     let cents = (chance.lognormal(median, 0.4) * 100.0).round().clamp(100.0, 1e7) as i64;
     let order_id = format!("fw-{:012x}", chance.bits() >> 16);
     if shown >= RENDERED {

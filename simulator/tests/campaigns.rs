@@ -243,6 +243,7 @@ fn run_day(count: u32) -> (f64, HashMap<String, Tally>) {
             width: ad.width,
             height: ad.height,
             has_markup: true,
+            deal_id: String::new(),
         };
         let outcome = world.auction(&request, Some(&bid));
         if outcome.won {

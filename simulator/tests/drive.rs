@@ -55,6 +55,7 @@ fn settings(seed: u64) -> DriveSettings {
             bid_log_sample: 0.01,
             explore_prices: 0.02,
             salt: seed,
+            turns_bots_away: false,
         },
     }
 }

@@ -73,6 +73,8 @@ struct Bid {
     adomain: Vec<String>,
     #[serde(default)]
     cat: Vec<String>,
+    #[serde(default)]
+    dealid: String,
     w: u16,
     h: u16,
 }
@@ -204,6 +206,7 @@ impl Exchange {
             width: bid.w,
             height: bid.h,
             has_markup: !bid.adm.is_empty(),
+            deal_id: bid.dealid.clone(),
         });
         let outcome = self.world.borrow().auction(request, sim_bid.as_ref());
         let Some(bid) = bid else { return };

@@ -7,11 +7,13 @@ mod check;
 mod checkpoint;
 mod difference;
 mod forecast;
+mod market;
 mod metrics;
 mod page;
 mod report;
 mod scenario;
 mod vary;
+mod world;
 
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
@@ -175,7 +177,8 @@ fn notes(setups: &[Setup], worlds: usize) -> Vec<String> {
     let left_out = setups.first().map_or(&[][..], |setup| &setup.left_out);
     if !left_out.is_empty() {
         notes.push(format!(
-            "left out, since the simulated exchanges (alder, birch) never ask them: {}",
+            "left out, since the simulated exchanges ({}) never ask them: {}",
+            setups.first().map_or(String::new(), |setup| setup.exchanges().collect::<Vec<_>>().join(", ")),
             left_out.join(", ")
         ));
     }

@@ -8,13 +8,15 @@ use std::time::Duration;
 use haggle_actors::campaign::CampaignSettings;
 use haggle_domain::{Campaign, Timestamp};
 use haggle_learning::JoinerSettings;
-use haggle_simulator::WorldSettings;
 use haggle_simulator::drive::{BidderSettings, DriveSettings};
+use haggle_simulator::{Bills, Exchange as Seller, WorldSettings};
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::change::{Change, conditions};
+use super::market::{ExchangeKeys, RivalKeys, exchanges, rivals};
 use super::vary::{Choice, Target};
+use super::world::{AisleKeys, BotsKeys, ChurnKeys, SeasonKeys, bots, churn, goods, seasons, week};
 use crate::config::{self, BillOn, Exchange, Loaded, Nameable, Settings};
 use crate::demo::may_be_asked;
 use crate::exit::{Exit, ExitError};
@@ -44,6 +46,24 @@ struct World {
     /// What changes meanwhile.
     #[serde(default, rename = "change")]
     changes: Vec<Change>,
+    /// The exchanges; without any, the two usual ones.
+    #[serde(default, rename = "exchange")]
+    exchanges: Vec<ExchangeKeys>,
+    /// The other bidders; without it, the usual one.
+    #[serde(rename = "rival")]
+    rivals: Option<Vec<RivalKeys>>,
+    /// Programs among the users.
+    bots: Option<BotsKeys>,
+    /// How users come and go.
+    churn: Option<ChurnKeys>,
+    /// How busy the days of the week are, from Monday on.
+    week: Option<Vec<f64>>,
+    /// How interest comes and goes.
+    #[serde(default, rename = "season")]
+    seasons: Vec<SeasonKeys>,
+    /// What the shop's goods bring.
+    #[serde(default, rename = "aisle")]
+    aisles: Vec<AisleKeys>,
     /// When it begins.
     #[serde(default = "start")]
     start: String,
@@ -84,6 +104,13 @@ pub struct Setup {
     pub campaigns: Vec<Campaign>,
     /// Those that the simulated exchanges never ask.
     pub left_out: Vec<String>,
+}
+
+impl Setup {
+    /// The simulated exchanges' names.
+    pub fn exchanges(&self) -> impl Iterator<Item = &str> {
+        self.settings.world.exchanges.iter().map(|exchange| &*exchange.name)
+    }
 }
 
 /// Keys that variants share.
@@ -129,7 +156,7 @@ impl Scenario {
             }
         };
         let built_in = Arc::new(config::load_built_in(&Default::default()).map_err(wrong)?);
-        let nameable = nameable(&built_in);
+        let nameable = nameable(&built_in, &sellers(&file, &world)?);
         let mut campaigns = Vec::new();
         for (name, text) in texts {
             // As a node reads it, so that errors have their lines.
@@ -195,7 +222,9 @@ impl Scenario {
         };
         let world =
             World::deserialize(world).map_err(|error| wrong(format!("{}: {error}", varied(&self.file))))?;
-        let (nameable, simulated) = (nameable(&self.built_in), simulated());
+        let sellers = exchanges(&world.exchanges)
+            .map_err(|problem| wrong(format!("{}: {problem}", varied(&self.file))))?;
+        let nameable = nameable(&self.built_in, &sellers);
         let mut read = Vec::new();
         for (name, table) in &campaigns {
             let text = toml::to_string(table).map_err(|error| wrong(format!("{name}: {error}")))?;
@@ -207,17 +236,19 @@ impl Scenario {
         }
         // What is for other exchanges alone would stand in the tables and do nothing.
         let (kept, left_out): (Vec<_>, Vec<_>) =
-            read.into_iter().partition(|campaign| may_be_asked(campaign, &simulated));
+            read.into_iter().partition(|campaign| may_be_asked(campaign, &simulated(&sellers)));
         let left_out = left_out.into_iter().map(|campaign| campaign.id).collect();
-        self.checked(&world, kept, left_out)
+        self.checked(&world, sellers, kept, left_out)
     }
 
     fn checked(
         &self,
         world: &World,
+        exchanges: Vec<Seller>,
         campaigns: Vec<Campaign>,
         left_out: Vec<String>,
     ) -> Result<Setup, ExitError> {
+        let in_file = |problem: String| wrong(format!("{}: {problem}", self.file));
         let refuse = |key: &str, problem: &str| Err(wrong(format!("{}: {key}: {problem}", self.file)));
         if !(world.days > 0.0 && world.days <= 366.0) {
             return refuse("days", "must be above 0 and at most 366");
@@ -225,10 +256,7 @@ impl Scenario {
         if !(world.measured_from >= 0.0 && world.measured_from < world.days) {
             return refuse("measured_from", "must be from 0 to less than days");
         }
-        let changes = match conditions(&world.changes) {
-            Ok(changes) => changes,
-            Err(problem) => return Err(wrong(format!("{}: {problem}", self.file))),
-        };
+        let changes = conditions(&world.changes).map_err(in_file)?;
         if !(world.requests_a_day >= 1.0 && world.requests_a_day <= 1e9) {
             return refuse("requests_a_day", "must be from 1 to 1,000,000,000");
         }
@@ -241,6 +269,17 @@ impl Scenario {
         if campaigns.is_empty() {
             return refuse("campaigns", "has none");
         }
+        let population = WorldSettings {
+            users: world.users,
+            week: week(world.week.as_deref()).map_err(in_file)?,
+            churn: world.churn.as_ref().map(churn).transpose().map_err(in_file)?,
+            bots: world.bots.as_ref().map(bots).transpose().map_err(in_file)?,
+            seasons: seasons(&world.seasons).map_err(in_file)?,
+            goods: goods(&world.aisles).map_err(in_file)?,
+            rivals: rivals(world.rivals.as_deref(), &exchanges).map_err(in_file)?,
+            exchanges,
+            ..WorldSettings::default()
+        };
         Ok(Setup {
             name: world.name.clone(),
             settings: DriveSettings {
@@ -251,8 +290,12 @@ impl Scenario {
                 changes,
                 requests_a_day: world.requests_a_day,
                 notice_delay: Duration::from_millis(200),
-                world: WorldSettings { users: world.users, ..WorldSettings::default() },
-                bidder: BidderSettings { salt: world.salt, ..node_settings(&self.built_in.settings) },
+                bidder: BidderSettings {
+                    salt: world.salt,
+                    turns_bots_away: world.bots.as_ref().is_some_and(|bots| bots.turned_away),
+                    ..node_settings(&self.built_in.settings)
+                },
+                world: population,
             },
             campaigns,
             left_out,
@@ -279,18 +322,28 @@ fn node_settings(settings: &Settings) -> BidderSettings {
         bid_log_sample: settings.bid_log_sample,
         explore_prices: simulated()[0].explore_prices,
         salt: 0,
+        turns_bots_away: false,
     }
 }
 
+/// A scenario's exchanges, before anything else of it is looked at.
+fn sellers(file: &str, world: &Table) -> Result<Vec<Seller>, ExitError> {
+    let keys: Vec<ExchangeKeys> = match world.get("exchange") {
+        None => Vec::new(),
+        Some(said) => said.clone().try_into().map_err(|error| wrong(format!("{file}: exchange: {error}")))?,
+    };
+    exchanges(&keys).map_err(|problem| wrong(format!("{file}: {problem}")))
+}
+
 /// What targeting may name: the simulated exchanges, and what the built-in configuration has.
-fn nameable(loaded: &Loaded) -> Nameable {
-    let exchanges = simulated().into_iter().chain(loaded.exchanges.iter().cloned());
+fn nameable(loaded: &Loaded, sellers: &[Seller]) -> Nameable {
+    let exchanges = simulated(sellers).into_iter().chain(loaded.exchanges.iter().cloned());
     Nameable { exchanges: exchanges.collect(), lists: loaded.lists.clone() }
 }
 
-fn simulated() -> [Exchange; 2] {
-    [("alder", BillOn::Burl), ("birch", BillOn::Nurl)]
-        .map(|(name, bill_on)| Exchange::new(name.to_owned(), bill_on))
+fn simulated(sellers: &[Seller]) -> Vec<Exchange> {
+    let bill_on = |bills| if bills == Bills::Win { BillOn::Nurl } else { BillOn::Burl };
+    sellers.iter().map(|it| Exchange::new(it.name.to_string(), bill_on(it.bills))).collect()
 }
 
 fn read(path: &Path) -> Result<String, ExitError> {
@@ -299,16 +352,41 @@ fn read(path: &Path) -> Result<String, ExitError> {
     std::fs::read_to_string(path).map_err(failed)
 }
 
-/// Puts a value where a path leads, making the tables on the way.
+/// Puts a value where a path leads, making the tables on the way. Of several tables of one key a part of the path chooses one by its
+/// name, or all by `*`.
 fn set(table: &mut Table, path: &[String], choice: &Choice) -> Result<(), ExitError> {
-    let Some((last, way)) = path.split_last() else { return Ok(()) };
-    let mut at = table;
-    for key in way {
-        let next = at.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
-        at = next.as_table_mut().ok_or_else(|| {
-            wrong(format!("--vary {choice}: {key:?} is no table, so nothing can be set in it"))
-        })?;
+    let (key, rest) = match path {
+        [] => return Ok(()),
+        [last] => {
+            table.insert(last.clone(), choice.value.clone());
+            return Ok(());
+        }
+        [key, rest @ ..] => (key, rest),
+    };
+    match table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new())) {
+        Value::Table(next) => set(next, rest, choice),
+        Value::Array(all) if all.iter().all(Value::is_table) => {
+            let (Some((chosen, rest)), false) = (rest.split_first(), rest.len() < 2) else {
+                return Err(wrong(format!(
+                    "--vary {choice}: there are several of {key:?}; say which, and its key"
+                )));
+            };
+            let name = |one: &Table| {
+                ["name", "id", "aisle"].iter().find_map(|key| one.get(*key)?.as_str().map(str::to_owned))
+            };
+            let mut names = Vec::new();
+            let mut found = false;
+            for one in all.iter_mut().filter_map(Value::as_table_mut) {
+                let own = name(one).unwrap_or_default();
+                if chosen == "*" || *chosen == own {
+                    set(one, rest, choice)?;
+                    found = true;
+                }
+                names.push(own);
+            }
+            let missing = || format!("--vary {choice}: no {key} {chosen:?}; there are {}", names.join(", "));
+            if found { Ok(()) } else { Err(wrong(missing())) }
+        }
+        _ => Err(wrong(format!("--vary {choice}: {key:?} is no table, so nothing can be set in it"))),
     }
-    at.insert(last.clone(), choice.value.clone());
-    Ok(())
 }

@@ -19,8 +19,9 @@ use haggle_openrtb::{Asker, UserId, privacy::Policy};
 use haggle_strategies::{Board, CampaignLive, Catalog, Committed, Entry, Market, Ranking, Scorer, Snapshot};
 
 use super::check::Checker;
+use super::gate::{Gate, Origin};
 use super::turns::Turns;
-use crate::request::SimRequest;
+use crate::request::{OUR_SEAT, SimRequest};
 use crate::shop::ShopEvent;
 
 /// How long things take, as a node's settings say.
@@ -40,12 +41,12 @@ pub struct BidderSettings {
     pub explore_prices: f64,
     /// Part of every draw.
     pub salt: u64,
+    /// Whether requests of which it shows that a program made them are left alone.
+    pub turns_bots_away: bool,
 }
 
 /// Users whose profiles are kept at most.
 const MOST_PROFILES: usize = 1_000_000;
-/// The seat at the simulated exchanges.
-const SEAT: &str = "haggle";
 
 /// What the simulated exchanges mostly ask for, and what budgets are in.
 const CURRENCY: &str = "USD";
@@ -101,6 +102,8 @@ pub struct Bidder {
     learner: LearnerMachine,
     audience: Arc<Audience>,
     told: OncePerDay,
+    /// Against programs.
+    gate: Option<Gate>,
     rates: Rates,
     user_ids: Vec<UserId>,
     ranking: Ranking,
@@ -135,6 +138,7 @@ impl Bidder {
             snapshot,
             audience,
             told: OncePerDay::default(),
+            gate: settings.turns_bots_away.then(Gate::default),
             rates: Rates { account: CURRENCY.to_owned(), pairs: Vec::new() },
             user_ids: vec![UserId::Buyeruid, UserId::Id],
             ranking: Ranking::default(),
@@ -185,19 +189,20 @@ impl Bidder {
         let request = haggle_openrtb::parse(body).map_err(|_| NoBidReason::InvalidRequest)?;
         let asker = Asker {
             exchange: ExchangeKey::of(exchange),
-            seat: SEAT,
+            seat: OUR_SEAT,
             user_ids: &self.user_ids,
             rates: &self.rates,
         };
         let (basis, _) = request.basis_in("", &Policy::default());
         let opted_out = request.user_keys(&asker, basis).any(|user| self.audience.opted_out(user));
+        let refused = self.gate.as_ref().and_then(|gate| gate.refusal(&Origin::of(&request)));
         let mut context = request.context(&asker, if opted_out { Basis::NONE } else { basis });
         context.explore_prices = self.settings.explore_prices;
         let imps: Vec<_> = request
             .imps_for(&context, &asker)
             .map(|(imp, opportunity)| (imp.id.to_string(), opportunity))
             .collect();
-        self.decide(&context, &request.id, imps.iter().map(|(id, imp)| (&**id, imp.clone())), now)
+        self.decide(&context, &request.id, imps.iter().map(|(id, imp)| (&**id, imp.clone())), refused, now)
     }
 
     /// The same, without making JSON of the request and reading it.
@@ -207,8 +212,9 @@ impl Bidder {
     /// Why there is no bid.
     pub fn bid_directly(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
         let imp = (request.imp_id, request.opportunity());
+        let refused = self.gate.as_ref().and_then(|gate| gate.refusal(&Origin::unread(request)));
         let context = Context { explore_prices: self.settings.explore_prices, ..request.context() };
-        self.decide(&context, &request.id, std::iter::once(imp), now)
+        self.decide(&context, &request.id, std::iter::once(imp), refused, now)
     }
 
     /// Decides as a node does, and gives the first of the bids.
@@ -217,6 +223,7 @@ impl Bidder {
         context: &Context,
         request_id: &str,
         imps: impl Iterator<Item = (&'i str, Result<Opportunity, NoBidReason>)>,
+        refused: Option<NoBidReason>,
         now: Timestamp,
     ) -> Result<Made, NoBidReason> {
         let asking = Asking {
@@ -225,7 +232,7 @@ impl Bidder {
             told: &self.told,
             context,
             request_id,
-            refused: None,
+            refused,
             fit_for_secure: true,
             bid_log_sample: self.settings.bid_log_sample,
             now,

@@ -6,7 +6,7 @@ use haggle_domain::Timestamp;
 
 use crate::chance::Chance;
 use crate::conditions::Conditions;
-use crate::diurnal::{BUSIEST, traffic_share};
+use crate::diurnal::{BUSIEST, DAY_MICROS, day_of, traffic_share, weekday};
 
 /// Which conditions hold from when on, in order of time.
 pub(super) struct Course(Vec<(Timestamp, Conditions)>);
@@ -14,6 +14,23 @@ pub(super) struct Course(Vec<(Timestamp, Conditions)>);
 impl Course {
     pub(super) fn new(start: Timestamp, changes: &[(Duration, Conditions)]) -> Self {
         Self(changes.iter().map(|(after, conditions)| (start + *after, *conditions)).collect())
+    }
+
+    /// With traffic that differs by the day of the week, by these factors from Monday on, over a span.
+    pub(super) fn by_week(self, week: &[f64; 7], start: Timestamp, span: Duration) -> Self {
+        if week.iter().all(|factor| (factor - 1.0).abs() < f64::EPSILON) {
+            return self;
+        }
+        let days = day_of(start)..=day_of(start + span).saturating_add(1);
+        let mut begins: Vec<Timestamp> = days.map(|day| Timestamp(day.saturating_mul(DAY_MICROS))).collect();
+        begins.extend(self.0.iter().map(|(begins, _)| *begins));
+        begins.sort();
+        begins.dedup();
+        let of = |at: Timestamp| {
+            let usual = self.at(at);
+            (at, Conditions { traffic: usual.traffic * week[weekday(day_of(at))], ..usual })
+        };
+        Self(begins.into_iter().map(of).collect())
     }
 
     pub(super) fn at(&self, now: Timestamp) -> Conditions {
@@ -37,7 +54,8 @@ impl Course {
     /// goes on.
     fn later(&self, from: Timestamp, usual: f64) -> Timestamp {
         let (mut at, mut left) = (from, usual);
-        for (begins, _) in &self.0 {
+        let later = self.0.partition_point(|(begins, _)| *begins <= from);
+        for (begins, _) in self.0.iter().skip(later) {
             let (traffic, span) = (self.at(at).traffic, begins.since(at).as_secs_f64() * 1e6);
             if *begins > at {
                 if left / traffic <= span {

@@ -4,6 +4,7 @@ mod bidder;
 mod bids;
 mod check;
 mod course;
+mod gate;
 mod goal;
 mod queue;
 mod slice;
@@ -12,7 +13,7 @@ mod turns;
 use std::time::Duration;
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, NoBidReason, Pacing, Tag, Timestamp};
+use haggle_domain::{Campaign, CpmMicros, Micros, NoBidReason, Pacing, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
 pub use bids::Bids;
@@ -25,6 +26,9 @@ pub use turns::Turns;
 use crate::ad::{SimAd, SimBid};
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
+use crate::exchange::Bills;
+use crate::goods::Goods;
+use crate::request::SimRequest;
 use crate::world::{World, WorldSettings};
 
 /// A world, how long it is looked at, and how busy it is.
@@ -83,6 +87,9 @@ pub struct Campaigned {
     /// What the orders brought.
     #[n(8)]
     pub revenue: Micros,
+    /// What of that is left once the goods are paid for: revenue times their margin.
+    #[n(9)]
+    pub margin: Micros,
 }
 
 /// What a campaign had spent by a moment, from the start, and what its plan had it spend.
@@ -126,6 +133,12 @@ pub struct Outcome {
     /// How well the clicks of what was shown were foretold; of it `clicks` is clicks without their chance.
     #[n(7)]
     pub foretold: Foretold,
+    /// Ads that were shown to programs.
+    #[n(9)]
+    pub bot_impressions: u64,
+    /// What those cost.
+    #[n(10)]
+    pub bot_spend: Micros,
     /// Invariants that did not hold; empty in a program without defects.
     #[n(8)]
     pub problems: Vec<String>,
@@ -149,10 +162,11 @@ pub fn drive_with<B: Bids>(
 ) -> Outcome {
     let (start, end) = (settings.start, settings.start + settings.span);
     let measured_from = start + settings.measured_from;
-    let mut world = World::new(settings.seed, start, settings.world);
+    let mut world = World::new(settings.seed, start, settings.world.clone());
     let mut arrivals = Chance::new(settings.seed, Use::Arrivals, 0, 0);
-    let course = Course::new(start, &settings.changes);
+    let course = Course::new(start, &settings.changes).by_week(&settings.world.week, start, settings.span);
     let mut queue = Queue::default();
+    let goods = &settings.world.goods;
     let mut outcome = Outcome {
         courses: bidder.standings().iter().map(|_| Vec::new()).collect(),
         slices: vec![Slice::default(); MOMENTS as usize],
@@ -169,7 +183,7 @@ pub fn drive_with<B: Bids>(
                 bidder
                     .standings()
                     .iter()
-                    .map(|standing| Campaigned { budget: gone(standing), ..of(standing) })
+                    .map(|standing| Campaigned { budget: gone(standing), ..of(standing, goods) })
                     .collect(),
             );
             let Outcome { courses, slices, auctions: unmeasured, .. } = std::mem::take(&mut outcome);
@@ -205,13 +219,13 @@ pub fn drive_with<B: Bids>(
         .iter()
         .zip(before)
         .map(|(standing, before)| {
-            (standing.campaign.id.clone(), of(standing).since(before.unwrap_or_default()))
+            (standing.campaign.id.clone(), of(standing, goods).since(before.unwrap_or_default()))
         })
         .collect();
     outcome
 }
 
-fn of(standing: &Standing<'_>) -> Campaigned {
+fn of(standing: &Standing<'_>, goods: &Goods) -> Campaigned {
     let Standing { campaign, report, opened } = standing;
     Campaigned {
         asked: Asked::of(campaign),
@@ -223,7 +237,15 @@ fn of(standing: &Standing<'_>) -> Campaigned {
         clicks: report.clicks,
         orders: report.conversions,
         revenue: report.revenue,
+        margin: margin(report.revenue, campaign, goods),
     }
+}
+
+/// Of what a campaign's first category sells, as the world sees it.
+fn margin(revenue: Micros, campaign: &Campaign, goods: &Goods) -> Micros {
+    let category = campaign.categories.first().map_or("", |category| &category.code);
+    // The cast saturates; the margin is a share.
+    Micros((revenue.0 as f64 * goods.margin_of(category)).round() as i64)
 }
 
 /// What the plan had a campaign spend, with what lapsed.
@@ -252,6 +274,7 @@ impl Campaigned {
             clicks: self.clicks - before.clicks,
             orders: self.orders - before.orders,
             revenue: self.revenue - before.revenue,
+            margin: self.margin - before.margin,
         }
     }
 }
@@ -305,36 +328,44 @@ fn ask(
         outcome.no_bid(*reason);
     }
     let made = made.ok();
-    let bid = made.as_ref().map(|made| sim_bid(request.imp_id, made));
+    let bid = made.as_ref().map(|made| sim_bid(&request, made));
     let auction = world.auction(&request, bid.as_ref());
+    world.conclude(&request, &auction);
     let Some(made) = made else { return slice };
     slice.bids = 1;
     let decision = &made.committed.decision;
+    let exchange = world.exchange(&request);
     // An exchange that says nothing of it says nought.
-    let min_to_win = Some(auction.min_to_win).filter(|price| *price > CpmMicros::ZERO);
+    let min_to_win = Some(auction.min_to_win).filter(|price| exchange.min_to_win && *price > CpmMicros::ZERO);
     let min_to_win = min_to_win.map(|price| decision.terms.in_account(price));
     let mut tell = |at: Timestamp, notice: Notice| queue.push(at, Due::Notice(Box::new(notice)));
     if !auction.won {
-        tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
+        if exchange.loss_notices {
+            tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
+        }
         return slice;
     }
     slice.wins = 1;
     let price = decision.terms.charge(auction.clearing);
+    // An exchange that bills by its win notice has it taken in as both, the others bill when the ad is shown.
+    let bills_win = exchange.bills == Bills::Win;
     let ad = sim_ad(&made.campaign, decision.creative);
     let after = world.after_win(&request, &ad, now);
-    // The second-price exchange bills by its win notice, which is taken in as both, the other one when the ad is shown.
-    let bills_on_win = request.auction == AuctionType::SecondPlus;
-    if bills_on_win {
+    if bills_win {
         tell(soon, Notice::Bill { decision: decision.clone(), price });
     }
     tell(soon, Notice::Won { decision: decision.clone(), price, min_to_win });
-    if after.rendered && !bills_on_win {
+    if after.rendered && !bills_win {
         tell(soon, Notice::Bill { decision: decision.clone(), price });
     }
     if !after.rendered {
         return slice;
     }
     slice.foretold.note(world, &request, &made);
+    if world.truth().is_bot(&request) {
+        outcome.bot_impressions += 1;
+        outcome.bot_spend += price.per_impression_rounded_up();
+    }
     tell(soon, Notice::Impression { decision: decision.clone() });
     let Some(click) = after.click else { return slice };
     tell(click.max(soon), Notice::Click { decision: decision.clone() });
@@ -344,11 +375,11 @@ fn ask(
     slice
 }
 
-fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
+fn sim_bid(request: &SimRequest, made: &Made) -> SimBid {
     let Made { committed, campaign } = made;
     let ad = sim_ad(campaign, committed.decision.creative);
     SimBid {
-        imp_id: imp_id.to_owned(),
+        imp_id: request.imp_id.to_owned(),
         price: committed.price,
         creative_id: ad.creative_id,
         advertiser_domains: vec![campaign.advertiser_domain.clone()],
@@ -356,6 +387,11 @@ fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
         width: ad.width,
         height: ad.height,
         has_markup: true,
+        deal_id: committed
+            .deal
+            .and_then(|place| request.hidden.deals.get(usize::from(place)))
+            .map(|deal| deal.id.to_string())
+            .unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod auctions;
 mod conditions;
 mod direct;
+mod market;
 mod rates;
 mod repeats;
 mod requests;
@@ -70,6 +71,7 @@ fn bid(request: &SimRequest, price: CpmMicros) -> SimBid {
         width: size("w"),
         height: size("h"),
         has_markup: true,
+        deal_id: String::new(),
     }
 }
 

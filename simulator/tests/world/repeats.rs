@@ -64,9 +64,14 @@ fn shop_events_do_not_depend_on_how_often_they_are_fetched() {
 
 #[test]
 fn extreme_times_and_sizes_do_no_harm() {
-    let settings = WorldSettings { users: 0, visits_a_day: f64::NAN, history_days: u32::MAX };
+    let settings = WorldSettings {
+        users: 0,
+        visits_a_day: f64::NAN,
+        history_days: u32::MAX,
+        ..WorldSettings::default()
+    };
     for moment in [Timestamp::MAX, Timestamp(i64::MIN), Timestamp(0)] {
-        let mut world = World::new(1, moment, settings);
+        let mut world = World::new(1, moment, settings.clone());
         assert_eq!(world.next_request(moment).at, moment);
         world.next_request(Timestamp::MAX);
         world.next_shop_events(Timestamp::MAX);
