@@ -20,6 +20,7 @@ mod inventory;
 mod people;
 mod placements;
 mod places;
+mod reach;
 mod request;
 mod seen;
 mod shop;

@@ -10,6 +10,7 @@ use crate::catalog::Advertised;
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
 use crate::people::Person;
+use crate::reach::Reach;
 use crate::request::{self, SimRequest};
 use crate::shop::{Shop, ShopEvent};
 use crate::truth::{self, Aftermath, Truth};
@@ -39,8 +40,8 @@ impl Default for WorldSettings {
 pub struct World {
     seed: u64,
     people: Vec<Arc<Person>>,
-    /// Running sums of the people's activity, for drawing one in proportion.
-    reach: Vec<f64>,
+    /// Draws one of the people in proportion to their activity.
+    reach: Reach,
     shop: Shop,
     requests: u64,
     conditions: Conditions,
@@ -51,12 +52,7 @@ impl World {
     pub fn new(seed: u64, start: Timestamp, settings: WorldSettings) -> Self {
         let people: Vec<Arc<Person>> =
             (0..settings.users.max(1)).map(|index| Arc::new(Person::new(seed, index))).collect();
-        let mut total = 0.0;
-        let mut reach = Vec::with_capacity(people.len());
-        for person in &people {
-            total += person.activity;
-            reach.push(total);
-        }
+        let reach = Reach::new(people.iter().map(|person| person.activity));
         let shop = Shop::new(seed, settings.visits_a_day, people.len(), start, settings.history_days);
         Self { seed, people, reach, shop, requests: 0, conditions: Conditions::default() }
     }
@@ -74,8 +70,7 @@ impl World {
         self.requests += 1;
         let mut chance = Chance::new(self.seed, Use::Request, number, 0);
         let rivals = Chance::new(self.seed, Use::Rivals, number, 0);
-        let target = chance.uniform() * self.reach.last().copied().unwrap_or_default();
-        let index = self.reach.partition_point(|sum| *sum <= target).min(self.people.len() - 1);
+        let index = self.reach.find(chance.uniform());
         let recent = self.shop.recent(index);
         let person = (index, &self.people[index]);
         request::make(&mut chance, rivals, number, person, recent, self.conditions, now)
@@ -88,7 +83,7 @@ impl World {
 
     /// What follows from winning `request` with `ad` at `now`. A click also shows as a visit to the shop.
     pub fn after_win(&mut self, request: &SimRequest, ad: &SimAd, now: Timestamp) -> Aftermath {
-        let shown = Tag::of(&format!("{}\n{}", ad.campaign_id, ad.creative_id));
+        let shown = Tag::of(&[&*ad.campaign_id, "\n", &*ad.creative_id].concat());
         let mut chance = Chance::new(self.seed, Use::AfterWin, Tag::of(&request.id).0, shown.0);
         let aftermath = truth::draw(&mut chance, request, ad, now);
         if let (Some(click), Some(product)) = (aftermath.click, Advertised::by(ad).product) {
