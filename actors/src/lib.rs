@@ -7,6 +7,7 @@ pub mod averages;
 mod bits;
 pub mod books;
 pub mod campaign;
+pub mod decide;
 pub mod holdout;
 pub mod journal;
 pub mod learner;

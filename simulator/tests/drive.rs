@@ -52,6 +52,8 @@ fn settings(seed: u64) -> DriveSettings {
             joiner: JoinerSettings { click_window: HOUR / 4, order_window: 24 * HOUR, capacity: 1_000_000 },
             tick: Duration::from_secs(1),
             publish: Duration::from_secs(60),
+            bid_log_sample: 0.01,
+            explore_prices: 0.02,
             salt: seed,
         },
     }

@@ -37,12 +37,13 @@ pub struct Starter {
 }
 
 impl Starter {
-    /// Sets the arbiter's wheel turning.
+    /// Sets the arbiter's wheel turning, where it `turns` by itself.
     pub fn new(
         arbiter: ArbiterHandle,
         settings: &Settings,
         journal: &Arc<dyn Journal>,
         clock: &Arc<dyn Clock>,
+        turns: bool,
     ) -> Self {
         let wheel = Arc::new(Wheel::new(settings.tick, settings.checkpoint_interval));
         let shared = Arc::new(CampaignShared {
@@ -58,7 +59,9 @@ impl Starter {
             mailbox: settings.mailbox,
             gone: AtomicU32::new(0),
         });
-        arbiter.spawn(wheel.run(Arc::clone(clock)));
+        if turns {
+            arbiter.spawn(wheel.run(Arc::clone(clock)));
+        }
         Self { arbiter, shared }
     }
 
@@ -77,6 +80,11 @@ impl Starter {
     /// How many actors cannot be started again in this process.
     pub fn gone(&self) -> u32 {
         self.shared.gone.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What ticks the actors.
+    pub fn wheel(&self) -> &Arc<Wheel> {
+        &self.shared.wheel
     }
 
     /// Where the actors' events go.

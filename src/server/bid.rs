@@ -1,7 +1,7 @@
 //! The bid endpoint: `POST /openrtb2/bid/{exchange}`.
 //!
 //! Between the body and the answer nothing is awaited or asked of anybody, and nothing is locked but a shard of the opt-outs
-//! and one of the users: one snapshot, `rank`, `commit`, and the response is written.
+//! and one of the users: one snapshot, [`haggle_actors::decide`], and the response is written.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -10,19 +10,18 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use haggle_actors::decide::{Asking, Witness};
 use haggle_domain::fit::{attributes, template, verification};
 use haggle_domain::{
-    Ad, Basis, BasisSource, Campaign, Category, Context, Creative, Draw, Event, Media, NoBidReason,
-    Opportunity, Record, Stream, StreamSlot, Timestamp,
+    Ad, Basis, BasisSource, Campaign, Category, Context, Creative, Media, NoBidReason, Opportunity, Record,
+    Stream, StreamSlot, Timestamp,
 };
 use haggle_openrtb::{
     Asker, BannerMarkup, Bid, BidRequest, Imp, Markup, NativeMarkup, RequestError, ResponseHead,
     ResponseWriter, VastMarkup, write_no_bid,
 };
-use haggle_strategies::commit::is_sampled;
 use haggle_strategies::safety::family;
-use haggle_strategies::{Bids, Committed, Pods, Ranking, Snapshot, UserView, commit, funnel, rank};
-use smallvec::SmallVec;
+use haggle_strategies::{Committed, Ranking, Snapshot};
 
 use super::admission;
 use super::body::{self, BodyError, Coding};
@@ -203,65 +202,31 @@ fn decide(
     };
     let mut context = context(state, request, &asker, now);
     context.explore_prices = exchange.explore_prices;
-    let known = context.user.and_then(|user| state.audience.get(user, now)).unwrap_or_default();
-    let countable = context.user.filter(|_| context.basis.allows(Basis::STORE));
-    let to_user = state.audience.to_user(countable);
     let refused = match state.serving() {
         true if late => Some(NoBidReason::TooLate),
         true => gate::refusal(state, exchange, request, context.basis),
         false => Some(NoBidReason::NotServing),
     };
-    // Of each imp that gets bids: its place, what it is, and its bids.
-    let mut bids: SmallVec<[(usize, Opportunity, Bids); 1]> = SmallVec::new();
-    let mut reason = NoBidReason::InvalidRequest;
-    let mut pods = Pods::default();
-    RANKING.with_borrow_mut(|ranking| {
-        for (position, (imp, opportunity)) in request.imps_for(&context, &asker).enumerate() {
-            state.metrics.imps.inc();
-            let draw = Draw::new(snapshot.salt, &request.id, &imp.id);
-            let made = match (opportunity, refused) {
-                (Err(reason), _) | (Ok(_), Some(reason)) => Err(reason),
-                (Ok(opportunity), None) if opportunity.secure && !state.fit_for_secure => {
-                    Err(NoBidReason::Insecure)
-                }
-                (Ok(opportunity), None) => {
-                    let user =
-                        UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
-                    rank(&snapshot, &context, &opportunity, user, now, draw, ranking);
-                    let made = commit(&snapshot, &context, &opportunity, ranking, &mut pods, &to_user, now);
-                    // What costs nothing is no part of the story.
-                    if !context.test {
-                        funnel::count(&snapshot, ranking, made.as_deref().unwrap_or_default());
-                        note_groups(state, &snapshot, &context, ranking, now);
-                    }
-                    made.map(|made| (opportunity, made))
-                }
-            };
-            match made {
-                Ok((opportunity, made)) => {
-                    for committed in &made {
-                        if !context.test && is_sampled(draw, settings.bid_log_sample) {
-                            let campaign = committed.decision.bid.campaign;
-                            let event = Event::Bid { decision: committed.decision.clone() };
-                            state.journal.try_append_unacknowledged(vec![Record {
-                                at: now,
-                                campaign,
-                                event,
-                            }]);
-                        }
-                    }
-                    bids.push((position, opportunity, made));
-                }
-                Err(refused) => {
-                    reason = reason.max(refused);
-                    state.metrics.no_bid(refused);
-                }
-            }
-        }
+    let asking = Asking {
+        snapshot: &snapshot,
+        audience: &state.audience,
+        told: &state.told,
+        context: &context,
+        request_id: &request.id,
+        refused,
+        fit_for_secure: state.fit_for_secure,
+        bid_log_sample: settings.bid_log_sample,
+        now,
+    };
+    let imps = request.imps_for(&context, &asker).map(|(imp, opportunity)| {
+        state.metrics.imps.inc();
+        (&*imp.id, opportunity)
     });
-    if bids.is_empty() {
-        return Answer::NoBid(reason);
-    }
+    let decided = RANKING.with_borrow_mut(|ranking| asking.decide(imps, ranking, &mut { state }));
+    let bids = match decided {
+        Ok(bids) => bids,
+        Err(reason) => return Answer::NoBid(reason),
+    };
     let count: usize = bids.iter().map(|(_, _, made)| made.len()).sum();
     let mut out = Vec::with_capacity(3072 * count);
     let head = ResponseHead {
@@ -285,18 +250,13 @@ fn decide(
     Answer::Bids(out)
 }
 
-/// Has it journalled, once a day, that an imp was for a campaign whose effect is measured, where its user is one of those that
-/// are compared and may be kept and learned from.
-fn note_groups(state: &State, snapshot: &Snapshot, context: &Context, ranking: &Ranking, now: Timestamp) {
-    let may = context.basis.allows(Basis::STORE.or(Basis::LEARN));
-    let Some(user) = context.user.filter(|_| may) else { return };
-    for (slot, group) in &ranking.groups {
-        let Some(entry) = snapshot.catalog.at(*slot) else { continue };
-        let campaign = entry.campaign.key;
-        if state.told.is_new(campaign, user, now) {
-            let event = Event::Eligible { user, group: *group };
-            state.journal.try_append_unacknowledged(vec![Record { at: now, campaign, event }]);
-        }
+impl Witness for &State {
+    fn record(&mut self, record: Record) {
+        self.journal.try_append_unacknowledged(vec![record]);
+    }
+
+    fn no_bid(&mut self, reason: NoBidReason) {
+        self.metrics.no_bid(reason);
     }
 }
 

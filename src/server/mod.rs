@@ -13,9 +13,11 @@ mod node;
 mod notice;
 pub(crate) mod privacy;
 mod state;
+mod steps;
 mod urls;
 
 pub use bid::{Reply, reply};
 pub use node::{Node, StartError, Stopped, journal_exit};
 pub use state::State;
+pub use steps::Steps;
 pub use urls::CLICK_PARAMETER;

@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 
 use super::guests::Follower;
 use super::state::State;
+use super::steps::Steps;
 use super::{admin, front};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
 use crate::config::{Loaded, Nameable};
@@ -198,6 +199,19 @@ impl Node {
     ///
     /// With port 0 the system chooses one, and `public_url` follows it.
     pub async fn start(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        Self::start_parts(loaded, clock, true).await.map(|(node, _)| node)
+    }
+
+    /// The same on virtual time: neither campaigns nor the learner do anything by timers, but when [`Steps::step`] is called.
+    pub async fn start_stepped(loaded: Loaded, clock: Arc<dyn Clock>) -> Result<(Self, Steps), StartError> {
+        Self::start_parts(loaded, clock, false).await
+    }
+
+    async fn start_parts(
+        loaded: Loaded,
+        clock: Arc<dyn Clock>,
+        by_itself: bool,
+    ) -> Result<(Self, Steps), StartError> {
         // Before any port opens: a list that cannot be read is a mistake in the configuration.
         let surroundings = Surroundings::load(&loaded)?;
         let Loaded { mut settings, event_key, exchanges, rates, lists, campaigns, campaigns_folder, .. } =
@@ -240,7 +254,7 @@ impl Node {
             audience: Arc::clone(&audience),
             journal: Arc::clone(&journal),
             clock: Arc::clone(&clock),
-            turn: LEARNER_TURN,
+            turn: by_itself.then_some(LEARNER_TURN),
             checkpoint_turns: turns(settings.checkpoint_interval, LEARNER_TURN),
             bid_sample: settings.bid_log_sample,
             joiner: JoinerSettings {
@@ -255,7 +269,8 @@ impl Node {
         let (learner_arbiter, learner) = start_learner(learner, learner_supervision).await?;
 
         let campaign_arbiter = Arbiter::new();
-        let starter = Starter::new(campaign_arbiter.handle(), &settings, &journal, &clock);
+        let starter = Starter::new(campaign_arbiter.handle(), &settings, &journal, &clock, by_itself);
+        let wheel = Arc::clone(starter.wheel());
         let entries = catalog.entries().map(|(_, entry)| Starting {
             campaign: Arc::clone(&entry.campaign),
             live: Arc::clone(&entry.live),
@@ -312,7 +327,8 @@ impl Node {
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
-        Ok(Self { state, address, admin_address, servers, learner, arbiters })
+        let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
+        Ok((Self { state, address, admin_address, servers, learner, arbiters }, steps))
     }
 
     /// Waits until every campaign's actor has shown itself once.

@@ -97,6 +97,19 @@ impl Wheel {
         }
     }
 
+    /// One turn, where nothing makes it turn by itself: returns when those who were to be ticked have been, one after the other.
+    pub async fn turn_once(&self, now: Timestamp) {
+        for (address, tick) in self.turn(now) {
+            // An actor that is gone has nothing to do.
+            let _ = address.send(tick).await;
+        }
+    }
+
+    /// When the next campaign is to be ticked, but for those whose bells were rung meanwhile.
+    pub fn next_due(&self) -> Timestamp {
+        self.lock().due.first().map_or(Timestamp::MAX, |(at, _)| *at)
+    }
+
     /// Who is to be ticked now.
     fn turn(&self, now: Timestamp) -> Vec<(Arc<Addr<CampaignActor>>, Tick)> {
         let inner = &mut *self.lock();

@@ -9,8 +9,8 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, Supervised};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_domain::{CampaignKey, Clock, ExchangeKey, Timestamp};
 use haggle_learning::{Guest, GuestReport, JoinerSettings, Progress, Recent, Role};
-use haggle_strategies::Snapshot;
 use haggle_strategies::market::Foretold;
+use haggle_strategies::{Catalog, Snapshot};
 use tokio::sync::oneshot;
 
 use super::machine::LearnerMachine;
@@ -43,8 +43,8 @@ pub struct LearnerDeps {
     pub journal: Arc<dyn Journal>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// Real time between turns.
-    pub turn: Duration,
+    /// Real time between turns; none where they are asked for ([`Turn`]).
+    pub turn: Option<Duration>,
     /// Turns between checkpoints.
     pub checkpoint_turns: u32,
     /// The share of the bids that the journal has.
@@ -124,6 +124,14 @@ pub struct FinalCheckpoint {
     pub done: oneshot::Sender<()>,
 }
 
+/// Have a turn now, where none come by themselves.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Turn {
+    /// Whether bids are to see what was learned.
+    pub publish: bool,
+}
+
 impl LearnerActor {
     /// To be started on an arbiter of its own.
     pub fn new(deps: LearnerDeps) -> Self {
@@ -165,7 +173,7 @@ impl LearnerActor {
         machine
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, publish: bool) {
         let Some(machine) = self.machine.as_mut() else { return };
         machine.follow(&self.deps.snapshot.load().catalog);
         let guests = self.deps.guests.load();
@@ -190,7 +198,10 @@ impl LearnerActor {
                 }
             }
         }
-        self.publish();
+        if publish {
+            self.publish();
+        }
+        self.show();
         self.turns = self.turns.wrapping_add(1);
         if self.turns.is_multiple_of(self.deps.checkpoint_turns.max(1)) {
             let round = self.turns / self.deps.checkpoint_turns.max(1);
@@ -230,9 +241,15 @@ impl LearnerActor {
             let cost = self.deps.clock.now().since(now);
             self.publish_from = now + cost.saturating_mul(PUBLISH_SHARE);
         }
-        let holdouts = machine.panel().splits();
-        self.tell_worth(&holdouts);
+    }
+
+    /// Shows what it knows, and tells campaigns what they go by of it.
+    fn show(&self) {
         let Some(machine) = self.machine.as_ref() else { return };
+        let holdouts = machine.panel().splits();
+        let (snapshot, report) = (self.deps.snapshot.load(), self.deps.report.load());
+        let before = report.as_ref().map_or(&[][..], |report| &report.holdouts);
+        tell_worth(&snapshot.catalog, before, &holdouts);
         let trainer = machine.trainer();
         self.deps.report.store(Some(Arc::new(LearnerReport {
             model_version: trainer.version(),
@@ -247,19 +264,6 @@ impl LearnerActor {
             foretold_wins: machine.landscape().foretold().to_vec(),
             holdouts,
         })));
-    }
-
-    /// Tells campaigns with a holdout what orders are worth to them; those that have none any more, or nobody to compare, that orders
-    /// are worth all.
-    fn tell_worth(&self, holdouts: &[(CampaignKey, Split)]) {
-        let (snapshot, report) = (self.deps.snapshot.load(), self.deps.report.load());
-        let before = report.iter().flat_map(|report| &report.holdouts).map(|(key, _)| (*key, 1.0));
-        let now = holdouts.iter().map(|(key, split)| (*key, split.worth()));
-        for (key, worth) in before.filter(|(key, _)| !is_among(holdouts, *key)).chain(now) {
-            if let Some(entry) = snapshot.catalog.get(key) {
-                entry.live.set_incremental(if entry.campaign.holdout.is_none() { 1.0 } else { worth });
-            }
-        }
     }
 
     /// Keeps what was learned. Refused for lack of room, it is due again at the next round.
@@ -291,6 +295,18 @@ impl LearnerActor {
     }
 }
 
+/// Tells campaigns with a holdout what orders are worth to them; those that have none any more, or nobody to compare, that orders
+/// are worth all. `before` is what was told of last, both by rising keys.
+pub fn tell_worth(catalog: &Catalog, before: &[(CampaignKey, Split)], holdouts: &[(CampaignKey, Split)]) {
+    let before = before.iter().map(|(key, _)| (*key, 1.0));
+    let now = holdouts.iter().map(|(key, split)| (*key, split.worth()));
+    for (key, worth) in before.filter(|(key, _)| !is_among(holdouts, *key)).chain(now) {
+        if let Some(entry) = catalog.get(key) {
+            entry.live.set_incremental(if entry.campaign.holdout.is_none() { 1.0 } else { worth });
+        }
+    }
+}
+
 fn is_among(holdouts: &[(CampaignKey, Split)], campaign: CampaignKey) -> bool {
     holdouts.binary_search_by_key(&campaign, |(key, _)| *key).is_ok()
 }
@@ -305,8 +321,10 @@ impl Actor for LearnerActor {
         self.turns = 0;
         self.saved_noted = 0;
         self.saved_forgotten = 0;
-        self.turn();
-        context.run_interval(self.deps.turn, |actor, _| actor.turn());
+        self.turn(true);
+        if let Some(turn) = self.deps.turn {
+            context.run_interval(turn, |actor, _| actor.turn(true));
+        }
     }
 }
 
@@ -316,11 +334,19 @@ impl Supervised for LearnerActor {
     }
 }
 
+impl Handler<Turn> for LearnerActor {
+    type Result = ();
+
+    fn handle(&mut self, turn: Turn, _: &mut Self::Context) {
+        self.turn(turn.publish);
+    }
+}
+
 impl Handler<FinalCheckpoint> for LearnerActor {
     type Result = ();
 
     fn handle(&mut self, message: FinalCheckpoint, _: &mut Self::Context) {
-        self.turn();
+        self.turn(true);
         self.checkpoint(true);
         // Whoever asked has stopped waiting.
         let _ = message.done.send(());

@@ -5,5 +5,5 @@ mod machine;
 mod outcome;
 mod unanswered;
 
-pub use actor::{FinalCheckpoint, Guests, LearnerActor, LearnerDeps, LearnerReport};
+pub use actor::{FinalCheckpoint, Guests, LearnerActor, LearnerDeps, LearnerReport, Turn, tell_worth};
 pub use machine::LearnerMachine;

@@ -1,4 +1,4 @@
-//! The bidder on virtual time: the same parsing, `rank`, `commit` and campaign machines as a node, without threads, network,
+//! The bidder on virtual time: the same parsing, decisions and campaign machines as a node, without threads, network,
 //! journal on disk or clock.
 
 use std::sync::Arc;
@@ -7,18 +7,19 @@ use std::time::Duration;
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Notice, Outcome};
-use haggle_actors::learner::LearnerMachine;
+use haggle_actors::decide::{Asking, Witness};
+use haggle_actors::holdout::{OncePerDay, Split};
+use haggle_actors::learner::{LearnerMachine, tell_worth};
 use haggle_domain::{
-    Basis, Campaign, CampaignKey, Context, Draw, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
+    Basis, Campaign, CampaignKey, Context, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
     Record, Tag, Timestamp, UserKey,
 };
 use haggle_learning::{JoinerSettings, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};
-use haggle_strategies::{
-    CampaignLive, Catalog, Committed, Entry, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit, rank,
-};
+use haggle_strategies::{Board, CampaignLive, Catalog, Committed, Entry, Market, Ranking, Scorer, Snapshot};
 
 use super::check::Checker;
+use super::turns::Turns;
 use crate::request::SimRequest;
 use crate::shop::ShopEvent;
 
@@ -33,6 +34,10 @@ pub struct BidderSettings {
     pub tick: Duration,
     /// Between two publications of the model.
     pub publish: Duration,
+    /// The share of bids that the records tell of.
+    pub bid_log_sample: f64,
+    /// The share of bids in first-price auctions that try other prices.
+    pub explore_prices: f64,
     /// Part of every draw.
     pub salt: u64,
 }
@@ -47,8 +52,6 @@ const CURRENCY: &str = "USD";
 
 /// A campaign's machine, and when it is looked after next.
 struct Run {
-    /// Its place in the catalog.
-    slot: usize,
     machine: CampaignMachine,
     live: Arc<CampaignLive>,
     key: CampaignKey,
@@ -77,20 +80,39 @@ pub struct Made {
     pub campaign: Arc<Campaign>,
 }
 
+/// What a decision tells the records of.
+#[derive(Default)]
+struct Said(Vec<Record>);
+
+impl Witness for Said {
+    fn record(&mut self, record: Record) {
+        self.0.push(record);
+    }
+
+    fn no_bid(&mut self, _: NoBidReason) {}
+}
+
 /// The bidder. One imp a request, as the simulated exchanges send them.
 pub struct Bidder {
     settings: BidderSettings,
+    /// By rising slots.
     runs: Vec<Run>,
     snapshot: Snapshot,
     learner: LearnerMachine,
     audience: Arc<Audience>,
+    told: OncePerDay,
     rates: Rates,
     user_ids: Vec<UserId>,
     ranking: Ranking,
     /// The number of the next record.
     offset: u64,
+    /// What the learner reads at the next turn.
+    unread: Vec<Record>,
     published: u64,
-    publish_at: Timestamp,
+    /// The groups that campaigns were last told of.
+    holdouts: Vec<(CampaignKey, Split)>,
+    turns: Turns,
+    boards: Vec<Arc<Board>>,
 }
 
 impl Bidder {
@@ -112,14 +134,19 @@ impl Bidder {
             runs: Vec::new(),
             snapshot,
             audience,
+            told: OncePerDay::default(),
             rates: Rates { account: CURRENCY.to_owned(), pairs: Vec::new() },
             user_ids: vec![UserId::Buyeruid, UserId::Id],
             ranking: Ranking::default(),
             offset: 0,
+            unread: Vec::new(),
             published: 0,
-            publish_at: now,
+            holdouts: Vec::new(),
+            turns: Turns::new(now, settings.tick, settings.publish),
+            boards: Vec::new(),
         };
-        for (slot, entry) in catalog.entries() {
+        bidder.learner.set_bid_sample(settings.bid_log_sample);
+        for (_, entry) in catalog.entries() {
             let mut effects = Effects::default();
             let (campaign, live) = (Arc::clone(&entry.campaign), Arc::clone(&entry.live));
             let key = campaign.key;
@@ -132,7 +159,6 @@ impl Bidder {
                 &mut effects,
             );
             bidder.runs.push(Run {
-                slot,
                 machine,
                 live,
                 key,
@@ -141,8 +167,11 @@ impl Bidder {
                 opened: Micros::ZERO,
             });
             let at = bidder.runs.len() - 1;
+            if at.is_multiple_of(Board::BELLS) {
+                bidder.boards.push(Arc::default());
+            }
+            bidder.runs[at].live.hang(bidder.boards[at / Board::BELLS].bell(at % Board::BELLS));
             bidder.carry_out(at, now, effects);
-            bidder.look_after(at, now);
         }
         bidder
     }
@@ -161,11 +190,14 @@ impl Bidder {
             rates: &self.rates,
         };
         let (basis, _) = request.basis_in("", &Policy::default());
-        let context = request.context(&asker, basis);
-        let (imp, opportunity) =
-            request.imps_for(&context, &asker).next().ok_or(NoBidReason::InvalidRequest)?;
-        let draw = Draw::new(self.snapshot.salt, &request.id, &imp.id);
-        self.decide(&context, &opportunity?, draw, now)
+        let opted_out = request.user_keys(&asker, basis).any(|user| self.audience.opted_out(user));
+        let mut context = request.context(&asker, if opted_out { Basis::NONE } else { basis });
+        context.explore_prices = self.settings.explore_prices;
+        let imps: Vec<_> = request
+            .imps_for(&context, &asker)
+            .map(|(imp, opportunity)| (imp.id.to_string(), opportunity))
+            .collect();
+        self.decide(&context, &request.id, imps.iter().map(|(id, imp)| (&**id, imp.clone())), now)
     }
 
     /// The same, without making JSON of the request and reading it.
@@ -174,31 +206,37 @@ impl Bidder {
     ///
     /// Why there is no bid.
     pub fn bid_directly(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
-        let draw = Draw::new(self.snapshot.salt, &request.id, request.imp_id);
-        self.decide(&request.context(), &request.opportunity()?, draw, now)
+        let imp = (request.imp_id, request.opportunity());
+        let context = Context { explore_prices: self.settings.explore_prices, ..request.context() };
+        self.decide(&context, &request.id, std::iter::once(imp), now)
     }
 
-    fn decide(
+    /// Decides as a node does, and gives the first of the bids.
+    fn decide<'i>(
         &mut self,
         context: &Context,
-        opportunity: &Opportunity,
-        draw: Draw,
+        request_id: &str,
+        imps: impl Iterator<Item = (&'i str, Result<Opportunity, NoBidReason>)>,
         now: Timestamp,
     ) -> Result<Made, NoBidReason> {
-        let known = context.user.and_then(|user| self.audience.get(user, now)).unwrap_or_default();
-        let countable = context.user.filter(|_| context.basis.allows(Basis::STORE));
-        let to_user = self.audience.to_user(countable);
-        let user = UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
-        rank(&self.snapshot, context, opportunity, user, now, draw, &mut self.ranking);
-        let mut pods = Pods::default();
-        let made = commit(&self.snapshot, context, opportunity, &mut self.ranking, &mut pods, &to_user, now);
-        // Whoever has bid, or found no money to bid with, is looked after soon.
-        for candidate in &self.ranking.candidates {
-            if let Some(run) = self.runs.iter_mut().find(|run| run.slot == candidate.campaign) {
-                run.due = run.due.min(now + self.settings.tick);
-            }
-        }
-        let committed = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
+        let asking = Asking {
+            snapshot: &self.snapshot,
+            audience: &self.audience,
+            told: &self.told,
+            context,
+            request_id,
+            refused: None,
+            fit_for_secure: true,
+            bid_log_sample: self.settings.bid_log_sample,
+            now,
+        };
+        let mut said = Said::default();
+        let made = asking.decide(imps, &mut self.ranking, &mut said);
+        self.unread.append(&mut said.0);
+        // Whoever has bid, or found no money to bid with, has rung.
+        self.turns.stir();
+        let (_, _, bids) = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
+        let committed = bids.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
         let entry = self.snapshot.catalog.at(committed.campaign).ok_or(NoBidReason::CampaignDown)?;
         Ok(Made { campaign: Arc::clone(&entry.campaign), committed })
     }
@@ -210,34 +248,56 @@ impl Bidder {
         let mut effects = Effects::default();
         let run = &mut self.runs[at];
         let outcome = run.machine.notice(now, notice, &mut effects);
-        run.due = run.due.min(now + self.settings.tick);
+        if !effects.events.is_empty() {
+            run.due = now;
+        }
+        self.turns.stir();
         self.carry_out(at, now, effects);
         outcome
     }
 
     /// Takes in what a user did in the shop.
     pub fn behaviour(&mut self, event: &ShopEvent, now: Timestamp) {
+        let event_at = event.at.min(now);
         let (user, did, what) = (UserKey::of(&event.user_id), event.kind, Tag::of(event.what));
         let event = Event::Behaviour { user, did, what };
-        self.learn(&Record { at: now, campaign: CampaignKey::default(), event });
+        self.unread.push(Record { at: event_at, campaign: CampaignKey::default(), event });
+        self.turns.stir();
     }
 
-    /// Moves time on: looks after the campaigns that are due, and publishes what was learned.
+    /// Moves time on: has the turns up to `now`.
     pub fn advance(&mut self, now: Timestamp) {
-        for at in 0..self.runs.len() {
-            if self.runs[at].due <= now {
-                self.look_after(at, now);
-            }
-        }
-        if now >= self.publish_at {
-            self.publish();
-            self.publish_at = now + self.settings.publish;
+        while self.next_due() <= now {
+            self.turn(self.next_due());
         }
     }
 
     /// When [`Bidder::advance`] is to be called at the latest.
     pub fn next_due(&self) -> Timestamp {
-        self.runs.iter().map(|run| run.due).fold(self.publish_at, Timestamp::min)
+        self.turns.next(self.runs.iter().map(|run| run.due).fold(Timestamp::MAX, Timestamp::min))
+    }
+
+    /// What a node's wheel and its learner do in turn: those who have rung or are due are looked after, the longest due first; then it is
+    /// learned from what all of them said.
+    fn turn(&mut self, now: Timestamp) {
+        let publishes = self.turns.take(now);
+        for (board, bells) in self.boards.iter().enumerate() {
+            bells.answer(|bell| {
+                if let Some(run) = self.runs.get_mut(board * Board::BELLS + bell) {
+                    run.due = run.due.min(now);
+                }
+            });
+        }
+        let due = self.runs.iter().enumerate().filter(|(_, run)| run.due <= now);
+        let mut due: Vec<(Timestamp, usize)> = due.map(|(at, run)| (run.due, at)).collect();
+        due.sort_unstable();
+        for (_, at) in due {
+            self.look_after(at, now);
+        }
+        self.learn();
+        if publishes {
+            self.publish();
+        }
     }
 
     /// The campaigns and what they show, in the order of their places in the catalog, which follows from what they may bid.
@@ -261,10 +321,9 @@ impl Bidder {
         let mut effects = Effects::default();
         let run = &mut self.runs[at];
         run.machine.tick(now, &mut effects);
+        // Before a grant is carried out, as in a node, where that takes the journal's time: so it comes again once there is money.
+        run.due = run.machine.next_due(now);
         self.carry_out(at, now, effects);
-        let run = &mut self.runs[at];
-        // A campaign that asks for the same moment again would hold time up.
-        run.due = run.machine.next_due(now).max(now + self.settings.tick);
     }
 
     /// What a node's journal and the actor's shell do: the record first, then the money.
@@ -276,16 +335,27 @@ impl Bidder {
             if let Event::BudgetOpened { amount, .. } = event {
                 self.runs[at].opened += amount;
             }
-            self.learn(&Record { at: now, campaign, event });
+            self.unread.push(Record { at: now, campaign, event });
         }
         if let Some(grant) = grant {
-            grant.publish(&self.runs[at].live);
+            let live = &self.runs[at].live;
+            grant.publish(live);
+            live.ring();
         }
     }
 
-    fn learn(&mut self, record: &Record) {
-        self.learner.consume(self.offset, record);
-        self.offset += 1;
+    /// Reads what was recorded since the last turn.
+    fn learn(&mut self) {
+        if self.unread.is_empty() {
+            return;
+        }
+        for record in self.unread.drain(..) {
+            self.learner.consume(self.offset, &record);
+            self.offset += 1;
+        }
+        let holdouts = self.learner.panel().splits();
+        tell_worth(&self.snapshot.catalog, &self.holdouts, &holdouts);
+        self.holdouts = holdouts;
     }
 
     fn publish(&mut self) {

@@ -1,21 +1,25 @@
 //! Days of a world with a bidder in it, on virtual time: the same seed gives the same days, however fast they pass.
 
 mod bidder;
+mod bids;
 mod check;
 mod course;
 mod goal;
 mod queue;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{AuctionType, Campaign, Micros, Pacing, Tag, Timestamp};
+use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, Pacing, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
+pub use bids::Bids;
 use course::Course;
 pub use goal::Asked;
 use queue::Queue;
+pub use turns::Turns;
 
 use crate::ad::{SimAd, SimBid};
 use crate::chance::{Chance, Use};
@@ -108,26 +112,35 @@ enum Due {
 
 /// Lets the days pass. `pass` is called at each request and may end the run early, which leaves what came until then.
 pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn FnMut() -> bool) -> Outcome {
+    drive_with(settings, &mut Bidder::new(campaigns, settings.bidder, settings.start), pass)
+}
+
+/// The same with somebody who bids already; [`DriveSettings::bidder`] says nothing then.
+pub fn drive_with<B: Bids>(
+    settings: &DriveSettings,
+    bidder: &mut B,
+    pass: &mut dyn FnMut() -> bool,
+) -> Outcome {
     let (start, end) = (settings.start, settings.start + settings.span);
     let measured_from = start + settings.measured_from;
     let mut world = World::new(settings.seed, start, settings.world);
-    let mut bidder = Bidder::new(campaigns, settings.bidder, start);
     let mut arrivals = Chance::new(settings.seed, Use::Arrivals, 0, 0);
     let course = Course::new(start, &settings.changes);
     let mut queue = Queue::default();
     let mut outcome =
-        Outcome { courses: bidder.reports().map(|_| Vec::new()).collect(), ..Outcome::default() };
+        Outcome { courses: bidder.standings().iter().map(|_| Vec::new()).collect(), ..Outcome::default() };
     let mut before: Option<Vec<Campaigned>> = None;
     let mut next = course.arrival(&mut arrivals, start, settings.requests_a_day);
     loop {
         let due = queue.next_at().min(bidder.next_due());
         let now = next.min(due);
-        note_spend(settings, &bidder, now.min(end), &mut outcome);
+        note_spend(settings, bidder, now.min(end), &mut outcome);
         if before.is_none() && now >= measured_from {
             before = Some(
                 bidder
-                    .reports()
-                    .map(|standing| Campaigned { budget: gone(&standing), ..of(&standing) })
+                    .standings()
+                    .iter()
+                    .map(|standing| Campaigned { budget: gone(standing), ..of(standing) })
                     .collect(),
             );
             let (courses, unmeasured) = (std::mem::take(&mut outcome.courses), outcome.auctions);
@@ -141,26 +154,28 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
             bidder.notice(*notice, now);
         }
         if now == next {
-            for event in world.next_shop_events(now) {
-                bidder.behaviour(&event, now);
+            let events = world.next_shop_events(now);
+            if !events.is_empty() {
+                bidder.behaviour(&events, now);
             }
             let conditions = course.at(now);
             world.set_conditions(conditions);
             let soon = now + settings.notice_delay.mul_f64(conditions.notice_delay);
-            ask(&mut world, &mut bidder, &mut queue, &mut outcome, now, soon);
+            ask(&mut world, bidder, &mut queue, &mut outcome, now, soon);
             next = course.arrival(&mut arrivals, now, settings.requests_a_day);
             if !pass() {
                 break;
             }
         }
     }
-    outcome.problems = bidder.problems().collect();
+    outcome.problems = bidder.problems();
     let before = before.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
     outcome.campaigns = bidder
-        .reports()
+        .standings()
+        .iter()
         .zip(before)
         .map(|(standing, before)| {
-            (standing.campaign.id.clone(), of(&standing).since(before.unwrap_or_default()))
+            (standing.campaign.id.clone(), of(standing).since(before.unwrap_or_default()))
         })
         .collect();
     outcome
@@ -212,11 +227,11 @@ impl Campaigned {
 }
 
 /// Notes what had been spent by the moments up to `now`, before anything else happens at it.
-fn note_spend(settings: &DriveSettings, bidder: &Bidder, now: Timestamp, outcome: &mut Outcome) {
+fn note_spend(settings: &DriveSettings, bidder: &impl Bids, now: Timestamp, outcome: &mut Outcome) {
     let noted = |outcome: &Outcome| outcome.courses.first().map_or(usize::MAX, Vec::len);
     let moment = |at: usize| settings.start + settings.span.mul_f64(at as f64 / f64::from(MOMENTS));
     while noted(outcome) <= MOMENTS as usize && moment(noted(outcome)) <= now {
-        for (course, standing) in outcome.courses.iter_mut().zip(bidder.reports()) {
+        for (course, standing) in outcome.courses.iter_mut().zip(bidder.standings()) {
             course.push(Spent { spend: standing.report.settled, planned: planned(&standing) });
         }
     }
@@ -225,7 +240,7 @@ fn note_spend(settings: &DriveSettings, bidder: &Bidder, now: Timestamp, outcome
 /// One request: the bid, the auction, and what follows from it, of which notices come `soon`.
 fn ask(
     world: &mut World,
-    bidder: &mut Bidder,
+    bidder: &mut impl Bids,
     queue: &mut Queue<Due>,
     outcome: &mut Outcome,
     now: Timestamp,
@@ -233,7 +248,7 @@ fn ask(
 ) {
     let request = world.next_request(now);
     outcome.auctions += 1;
-    let made = bidder.bid_directly(&request, now);
+    let made = bidder.bid(&request, now);
     if let Err(reason) = &made {
         *outcome.no_bids.entry(reason.as_str()).or_default() += 1;
     }
@@ -243,18 +258,24 @@ fn ask(
     let Some(made) = made else { return };
     outcome.bids += 1;
     let decision = &made.committed.decision;
-    let min_to_win = Some(decision.terms.in_account(auction.min_to_win));
+    // An exchange that says nothing of it says nought.
+    let min_to_win = Some(auction.min_to_win).filter(|price| *price > CpmMicros::ZERO);
+    let min_to_win = min_to_win.map(|price| decision.terms.in_account(price));
     let mut tell = |at: Timestamp, notice: Notice| queue.push(at, Due::Notice(Box::new(notice)));
     if !auction.won {
         tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
         return;
     }
     let price = decision.terms.charge(auction.clearing);
-    tell(soon, Notice::Won { decision: decision.clone(), price, min_to_win });
     let ad = sim_ad(&made);
     let after = world.after_win(&request, &ad, now);
-    // The second-price exchange bills with the win, the other one when the ad is shown.
-    if after.rendered || request.auction == AuctionType::SecondPlus {
+    // The second-price exchange bills by its win notice, which is taken in as both, the other one when the ad is shown.
+    let bills_on_win = request.auction == AuctionType::SecondPlus;
+    if bills_on_win {
+        tell(soon, Notice::Bill { decision: decision.clone(), price });
+    }
+    tell(soon, Notice::Won { decision: decision.clone(), price, min_to_win });
+    if after.rendered && !bills_on_win {
         tell(soon, Notice::Bill { decision: decision.clone(), price });
     }
     if !after.rendered {

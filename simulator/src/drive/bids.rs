@@ -1,0 +1,67 @@
+//! What a world asks of whoever bids in it.
+
+use haggle_actors::campaign::Notice;
+use haggle_domain::{NoBidReason, Timestamp};
+
+use super::bidder::{Bidder, Made, Standing};
+use crate::request::SimRequest;
+use crate::shop::ShopEvent;
+
+/// Somebody who bids, on virtual time: the bidder in this process, or a node that is asked over HTTP. Times do not go backwards.
+pub trait Bids {
+    /// When [`Bids::advance`] is to be called at the latest.
+    fn next_due(&self) -> Timestamp;
+
+    /// Moves time on to `now`.
+    fn advance(&mut self, now: Timestamp);
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no bid.
+    fn bid(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason>;
+
+    /// Is told what became of a bid.
+    fn notice(&mut self, notice: Notice, now: Timestamp);
+
+    /// Is told what users did in the shop, oldest first.
+    fn behaviour(&mut self, events: &[ShopEvent], now: Timestamp);
+
+    /// The campaigns and what they show, always in the same order.
+    fn standings(&self) -> Vec<Standing<'_>>;
+
+    /// What was found wrong.
+    fn problems(&self) -> Vec<String>;
+}
+
+impl Bids for Bidder {
+    fn next_due(&self) -> Timestamp {
+        self.next_due()
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        self.advance(now);
+    }
+
+    fn bid(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
+        self.bid_directly(request, now)
+    }
+
+    fn notice(&mut self, notice: Notice, now: Timestamp) {
+        // What comes too late or contradicts is no matter of the world's.
+        let _ = self.notice(notice, now);
+    }
+
+    fn behaviour(&mut self, events: &[ShopEvent], now: Timestamp) {
+        events.iter().for_each(|event| self.behaviour(event, now));
+    }
+
+    fn standings(&self) -> Vec<Standing<'_>> {
+        self.reports().collect()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.problems().collect()
+    }
+}
