@@ -6,6 +6,7 @@ mod check;
 mod course;
 mod goal;
 mod queue;
+mod showcase;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,9 @@ pub use bids::Bids;
 use course::Course;
 pub use goal::Asked;
 use queue::Queue;
+use showcase::Showcase;
 pub use turns::Turns;
 
-use crate::ad::{SimAd, SimBid};
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
 use crate::world::{World, WorldSettings};
@@ -127,6 +128,7 @@ pub fn drive_with<B: Bids>(
     let mut arrivals = Chance::new(settings.seed, Use::Arrivals, 0, 0);
     let course = Course::new(start, &settings.changes);
     let mut queue = Queue::default();
+    let mut showcase = Showcase::default();
     let mut outcome =
         Outcome { courses: bidder.standings().iter().map(|_| Vec::new()).collect(), ..Outcome::default() };
     let mut before: Option<Vec<Campaigned>> = None;
@@ -161,7 +163,7 @@ pub fn drive_with<B: Bids>(
             let conditions = course.at(now);
             world.set_conditions(conditions);
             let soon = now + settings.notice_delay.mul_f64(conditions.notice_delay);
-            ask(&mut world, bidder, &mut queue, &mut outcome, now, soon);
+            ask(&mut world, bidder, &mut queue, &mut outcome, &mut showcase, (now, soon));
             next = course.arrival(&mut arrivals, now, settings.requests_a_day);
             if !pass() {
                 break;
@@ -243,8 +245,8 @@ fn ask(
     bidder: &mut impl Bids,
     queue: &mut Queue<Due>,
     outcome: &mut Outcome,
-    now: Timestamp,
-    soon: Timestamp,
+    showcase: &mut Showcase,
+    (now, soon): (Timestamp, Timestamp),
 ) {
     let request = world.next_request(now);
     outcome.auctions += 1;
@@ -253,9 +255,9 @@ fn ask(
         *outcome.no_bids.entry(reason.as_str()).or_default() += 1;
     }
     let made = made.ok();
-    let bid = made.as_ref().map(|made| sim_bid(request.imp_id, made));
-    let auction = world.auction(&request, bid.as_ref());
-    let Some(made) = made else { return };
+    let shown = made.as_ref().map(|made| showcase.of(request.imp_id, made));
+    let auction = world.auction(&request, shown.map(|(bid, _)| bid));
+    let Some((made, (_, ad))) = made.zip(shown) else { return };
     outcome.bids += 1;
     let decision = &made.committed.decision;
     // An exchange that says nothing of it says nought.
@@ -263,12 +265,11 @@ fn ask(
     let min_to_win = min_to_win.map(|price| decision.terms.in_account(price));
     let mut tell = |at: Timestamp, notice: Notice| queue.push(at, Due::Notice(Box::new(notice)));
     if !auction.won {
-        tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
+        tell(soon, Notice::Lost { decision: made.committed.decision, min_to_win });
         return;
     }
     let price = decision.terms.charge(auction.clearing);
-    let ad = sim_ad(&made);
-    let after = world.after_win(&request, &ad, now);
+    let after = world.after_win(&request, ad, now);
     // The second-price exchange bills by its win notice, which is taken in as both, the other one when the ad is shown.
     let bills_on_win = request.auction == AuctionType::SecondPlus;
     if bills_on_win {
@@ -281,40 +282,11 @@ fn ask(
     if !after.rendered {
         return;
     }
-    outcome.expected_clicks += world.truth().click_probability(&request, &ad);
+    outcome.expected_clicks += world.truth().click_probability(&request, ad);
     tell(soon, Notice::Impression { decision: decision.clone() });
     let Some(click) = after.click else { return };
     tell(click.max(soon), Notice::Click { decision: decision.clone() });
     let Some(order) = after.order else { return };
     let (revenue, id) = (order.value, Tag::of(&order.order_id));
     tell(order.at.max(soon), Notice::Conversion { decision: decision.clone(), revenue, order: id });
-}
-
-fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
-    let Made { committed, campaign } = made;
-    let ad = sim_ad(made);
-    SimBid {
-        imp_id: imp_id.to_owned(),
-        price: committed.price,
-        creative_id: ad.creative_id,
-        advertiser_domains: vec![campaign.advertiser_domain.clone()],
-        categories: campaign.categories.iter().map(|category| category.code.clone()).collect(),
-        width: ad.width,
-        height: ad.height,
-        has_markup: true,
-    }
-}
-
-fn sim_ad(made: &Made) -> SimAd {
-    let Made { committed, campaign } = made;
-    let creative = campaign.creatives.get(usize::from(committed.decision.creative));
-    let size = creative.map(|creative| creative.banner_size()).unwrap_or_default();
-    SimAd {
-        campaign_id: campaign.id.clone(),
-        creative_id: creative.map(|creative| creative.id.clone()).unwrap_or_default(),
-        category: campaign.categories.first().map(|category| category.code.clone()).unwrap_or_default(),
-        landing: String::new(),
-        width: size.width,
-        height: size.height,
-    }
 }
