@@ -155,33 +155,30 @@ fn probability_best(posteriors: &[Posterior]) -> Vec<f64> {
         let rate = low + width * (point as f64 + 0.5);
         (rate.ln(), (1.0 - rate).ln())
     });
-    let count = posteriors.len();
-    // Those of one point next to each other.
-    let mut densities = vec![0.0; POINTS * count];
-    for (of, posterior) in posteriors.iter().enumerate() {
-        let all = posterior.densities(&logarithms);
-        densities.iter_mut().skip(of).step_by(count).zip(all).for_each(|(density, one)| *density = one);
-    }
-    let mut below = vec![0.0; count];
-    let mut ahead = vec![0.0; count];
-    let mut best = vec![0.0; count];
-    for densities in densities.chunks_exact(count) {
-        // That all before it are below: up to the middle of the cell.
-        let mut before = 1.0;
-        for ((density, below), ahead) in densities.iter().zip(&below).zip(&mut ahead) {
-            *ahead = before;
-            before *= below + density / 2.0;
+    // Of each creative by point: its density, which becomes that of being there with all others below.
+    let mut chances: Vec<[f64; POINTS]> =
+        posteriors.iter().map(|posterior| posterior.densities(&logarithms)).collect();
+    // And the probability of being below: up to the middle of the cell.
+    let below = |density: &[f64; POINTS]| {
+        let mut sum = 0.0;
+        density.map(|density| {
+            sum += density;
+            sum - density / 2.0
+        })
+    };
+    let below: Vec<[f64; POINTS]> = chances.iter().map(below).collect();
+    let multiply = |chance: &mut [f64; POINTS], below: &[f64; POINTS], others: &mut [f64; POINTS]| {
+        for ((chance, below), others) in chance.iter_mut().zip(below).zip(others) {
+            *chance *= *others;
+            *others *= below;
         }
-        // And all after it.
-        let mut after = 1.0;
-        for (((density, below), ahead), best) in
-            densities.iter().zip(&mut below).zip(&ahead).zip(&mut best).rev()
-        {
-            *best += density * ahead * after;
-            after *= *below + density / 2.0;
-            *below += density;
-        }
-    }
+    };
+    // Those before it, then those after it.
+    let mut others = [1.0; POINTS];
+    chances.iter_mut().zip(&below).for_each(|(chance, below)| multiply(chance, below, &mut others));
+    let mut others = [1.0; POINTS];
+    chances.iter_mut().zip(&below).rev().for_each(|(chance, below)| multiply(chance, below, &mut others));
+    let best: Vec<f64> = chances.iter().map(|chances| chances.iter().sum()).collect();
     let total: f64 = best.iter().sum();
     if !total.is_finite() || total <= 0.0 {
         return even();
