@@ -4,7 +4,6 @@
 //! It is an open loop: requests leave when they are due, however the bidder does. Everything runs on one thread.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,14 +33,14 @@ const BEAT: Duration = Duration::from_millis(1);
 /// What the exchange works with.
 #[derive(Clone)]
 pub struct ExchangeDeps {
-    /// The bidder.
-    pub address: SocketAddr,
-    /// What the shop's events carry.
-    pub event_key: String,
+    /// The bidder's address, without a slash at its end.
+    pub base: String,
+    /// What the shop's events carry; none where they are not told.
+    pub event_key: Option<String>,
     /// The campaign's time.
     pub clock: AcceleratedClock,
     /// Requests a real second, on average.
-    pub qps: u32,
+    pub qps: f64,
     /// What it saw.
     pub tally: Arc<Tally>,
     /// Set: sends no more.
@@ -129,8 +128,7 @@ impl Exchange {
             tokio::time::sleep(BEAT).await;
             let now = monotonic();
             let at = self.deps.clock.now();
-            due +=
-                (now - last).as_secs_f64() * f64::from(self.deps.qps) * haggle_simulator::traffic_share(at);
+            due += (now - last).as_secs_f64() * self.deps.qps * haggle_simulator::traffic_share(at);
             last = now;
             while due >= 1.0 && !self.stopped() {
                 due -= 1.0;
@@ -157,7 +155,7 @@ impl Exchange {
         let tally = &self.deps.tally;
         Tally::count(&tally.requests);
         Tally::count(&tally.imps);
-        let url = format!("http://{}/openrtb2/bid/{}", self.deps.address, request.exchange);
+        let url = format!("{}/openrtb2/bid/{}", self.deps.base, request.exchange);
         let started = monotonic();
         let sent = self
             .client
@@ -167,21 +165,32 @@ impl Exchange {
             .send_body(request.body());
         let answer = match sent.await {
             Ok(mut response) => match response.body().limit(1 << 20).await {
-                Ok(body) => Some((response.status(), body)),
-                Err(_) => None,
+                Ok(body) => Ok((response.status(), body)),
+                Err(error) => Err(error.to_string()),
             },
-            Err(_) => None,
+            Err(error) => Err(error.to_string()),
         };
         tally.took(started.elapsed());
-        let bid = match answer {
-            Some((StatusCode::NO_CONTENT, _)) => return None,
-            Some((StatusCode::OK, body)) => serde_json::from_slice::<Response>(&body)
-                .ok()
-                .and_then(|response| response.seatbid.into_iter().next()?.bid.into_iter().next()),
-            _ => None,
+        let read = match answer {
+            Ok((StatusCode::NO_CONTENT, _)) => return None,
+            Ok((StatusCode::OK, body)) => {
+                serde_json::from_slice::<Response>(&body).map_err(|error| format!("cannot be read: {error}"))
+            }
+            Ok((status, _)) => Err(format!("is {status}")),
+            Err(error) => Err(format!("is none: {error}")),
         };
-        Tally::count(if bid.is_some() { &tally.bids } else { &tally.errors });
-        bid
+        match read {
+            // Nothing in it is no bid, too.
+            Ok(response) => {
+                let bid = response.seatbid.into_iter().next()?.bid.into_iter().next()?;
+                Tally::count(&tally.bids);
+                Some(bid)
+            }
+            Err(what) => {
+                tally.error(|| format!("the answer of /openrtb2/bid/{} {what}", request.exchange));
+                None
+            }
+        }
     }
 
     /// Holds the auction and tells the bidder how it went; then what the user does follows.
@@ -210,6 +219,7 @@ impl Exchange {
             return;
         }
         Tally::count(&self.deps.tally.wins);
+        Tally::add(&self.deps.tally.paid_cpm_micros, outcome.clearing.0);
         if let Some(url) = &bid.nurl {
             self.notify(&fill(url), StatusCode::NO_CONTENT).await;
         }
@@ -235,7 +245,7 @@ impl Exchange {
         };
         // The markup's first image is the ad, its second the impression's pixel.
         let (Some(pixel), Some(link)) = (attribute("<img src=\"", 1), attribute("<a href=\"", 0)) else {
-            Tally::count(&self.deps.tally.errors);
+            self.deps.tally.error(|| "the markup has no link or no pixel".to_owned());
             return;
         };
         Tally::count(&self.deps.tally.impressions);
@@ -261,9 +271,10 @@ impl Exchange {
                 return;
             }
             Tally::count(&exchange.deps.tally.conversions);
+            Tally::add(&exchange.deps.tally.revenue_micros, order.value.0);
             let url = format!(
-                "http://{}/n/conv/{token}?value={}&order={}",
-                exchange.deps.address, order.value, order.order_id
+                "{}/n/conv/{token}?value={}&order={}",
+                exchange.deps.base, order.value, order.order_id
             );
             exchange.notify(&url, StatusCode::NO_CONTENT).await;
         });
@@ -290,7 +301,9 @@ impl Exchange {
             break;
         }
         if !answered {
-            Tally::count(&self.deps.tally.errors);
+            // Up to the token, which is secret.
+            let path = url.rfind('/').and_then(|end| url.get(..end)).unwrap_or_default();
+            self.deps.tally.error(|| format!("the notice {path}/… is not answered with {expected}"));
         }
         self.notices.set(self.notices.get() - 1);
         location
@@ -299,6 +312,7 @@ impl Exchange {
     /// Tells the bidder what users did in the shop lately.
     async fn post_shop_events(&self) {
         let events = self.world.borrow_mut().next_shop_events(self.deps.clock.now());
+        let Some(event_key) = &self.deps.event_key else { return };
         for chunk in events.chunks(EVENTS_AT_ONCE) {
             let events: Vec<_> = chunk
                 .iter()
@@ -316,12 +330,12 @@ impl Exchange {
                 .collect();
             let sent = self
                 .client
-                .post(format!("http://{}/events", self.deps.address))
-                .insert_header((header::AUTHORIZATION, format!("Bearer {}", self.deps.event_key)))
+                .post(format!("{}/events", self.deps.base))
+                .insert_header((header::AUTHORIZATION, format!("Bearer {event_key}")))
                 .insert_header((header::CONTENT_TYPE, "application/json"))
                 .send_body(serde_json::Value::from(events).to_string());
             if !matches!(sent.await, Ok(response) if response.status() == StatusCode::NO_CONTENT) {
-                Tally::count(&self.deps.tally.errors);
+                self.deps.tally.error(|| "the shop's events are refused".to_owned());
             }
         }
     }

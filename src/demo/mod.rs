@@ -1,9 +1,9 @@
 //! `haggle demo`: the real server on loopback, the bundled exchange in front of it, and one campaign day in a minute.
 
 mod args;
-mod exchange;
+pub(crate) mod exchange;
 mod summary;
-mod tally;
+pub(crate) mod tally;
 mod view;
 
 use std::io::{IsTerminal, Write};
@@ -139,7 +139,7 @@ async fn play(
     end: Timestamp,
 ) -> Result<Summary, ExitError> {
     let mut signals = std::pin::pin!(signals()?);
-    let event_key = loaded.event_key.as_ref().map(|key| key.expose().to_owned()).unwrap_or_default();
+    let event_key = loaded.event_key.as_ref().map(|key| key.expose().to_owned());
     // The clock starts now; starting up is part of the day, and takes milliseconds.
     let clock = AcceleratedClock::new(start, end, Duration::from_secs(args.seconds));
     let node = Node::start(loaded, Arc::new(clock)).await.map_err(|error| match error {
@@ -153,10 +153,10 @@ async fn play(
     let tally = Arc::new(Tally::new().map_err(|error| ExitError::new(Exit::Internal, error))?);
     let stop = Arc::new(AtomicBool::new(false));
     let deps = ExchangeDeps {
-        address: node.address,
+        base: format!("http://{}", node.address),
         event_key,
         clock,
-        qps: args.qps,
+        qps: f64::from(args.qps),
         tally: Arc::clone(&tally),
         stop: Arc::clone(&stop),
     };

@@ -29,6 +29,11 @@ pub struct Tally {
     pub retries: AtomicU64,
     /// Requests not sent because too many were unanswered.
     pub unsent: AtomicU64,
+    /// What was cleared at, for a thousand of each win, in millionths.
+    pub paid_cpm_micros: AtomicU64,
+    /// What orders brought, in millionths.
+    pub revenue_micros: AtomicU64,
+    first_error: Mutex<Option<String>>,
     latency_us: Mutex<Histogram<u64>>,
 }
 
@@ -62,6 +67,9 @@ impl Tally {
             errors: zero(),
             retries: zero(),
             unsent: zero(),
+            paid_cpm_micros: zero(),
+            revenue_micros: zero(),
+            first_error: Mutex::default(),
             latency_us: Mutex::new(histogram),
         })
     }
@@ -69,6 +77,24 @@ impl Tally {
     /// One more of something.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds an amount, if it is one.
+    pub fn add(counter: &AtomicU64, amount: i64) {
+        counter.fetch_add(u64::try_from(amount).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// An answer that should not have been; the first is kept.
+    pub fn error(&self, what: impl FnOnce() -> String) {
+        Self::count(&self.errors);
+        if let Ok(mut first) = self.first_error.lock() {
+            first.get_or_insert_with(what);
+        }
+    }
+
+    /// The first answer that should not have been.
+    pub fn first_error(&self) -> Option<String> {
+        self.first_error.lock().ok().and_then(|first| first.clone())
     }
 
     /// How many of something.

@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::Args;
+use url::Url;
 
 use super::check::Assertion;
 use super::vary::Vary;
@@ -33,7 +34,34 @@ pub struct SimulateArgs {
     /// Write a page too: the variants compared, and what each campaign had spent by when.
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
+    /// Send one world's requests to the bidder that runs there, and follow the notices in its answers; the bidder is not simulated then.
+    #[arg(long, value_name = "http://HOST:PORT", value_parser = address,
+        conflicts_with_all = ["vary", "seeds", "jobs", "asserts", "report"])]
+    pub against: Option<Url>,
+    /// How much faster than the scenario's time it is sent.
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed, requires = "against")]
+    pub speed: f64,
+    /// The key that the bidder's shop events carry; without it what users do in the shop is not told.
+    #[arg(long, value_name = "FILE", requires = "against")]
+    pub event_key_file: Option<PathBuf>,
     /// Write the report as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{error}; write it like http://127.0.0.1:8080"))?;
+    match url.scheme() {
+        "http" if url.has_host() && url.query().is_none() => Ok(url),
+        _ => Err("is no address of a bidder; write it like http://127.0.0.1:8080".to_owned()),
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    if (0.01..=100_000.0).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err("must be from 0.01 to 100,000".to_owned())
+    }
 }

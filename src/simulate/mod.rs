@@ -1,5 +1,6 @@
 //! `haggle simulate`: what would come of a change, tried in many simulated worlds before money is spent.
 
+mod against;
 mod args;
 mod change;
 mod check;
@@ -41,6 +42,9 @@ const AS_IT_IS: &str = "as it is";
 ///
 /// A scenario that cannot be used; after the report, an assertion or an invariant that does not hold.
 pub fn run(args: &SimulateArgs) -> Result<(), ExitError> {
+    if let Some(base) = &args.against {
+        return against::run(args, base);
+    }
     let asked = args.clone();
     let report = watched(args.json, move |progress| simulate(&asked, progress))?;
     if let Some(path) = &args.report {
