@@ -1,7 +1,7 @@
 //! Parameters by feature, in pages that are copied only when they change.
 //!
 //! A model and the trainer it came from share every page until the trainer writes into it, so publishing a model
-//! costs what changed since the last one. Pages never written are one and the same page of zeros.
+//! costs what changed since the last one. Pages never written are not there.
 
 use std::sync::Arc;
 
@@ -29,20 +29,22 @@ impl Row {
 /// Neighbouring rows.
 pub(crate) type Page = [Row; PAGE_ROWS];
 
+/// What a page has before anybody writes into it.
+static BLANK: Page = [Row::ZERO; PAGE_ROWS];
+
 /// Rows by hashed feature.
 #[derive(Clone)]
 pub(crate) struct Table {
     mask: u32,
-    blank: Arc<Page>,
-    pages: Vec<Arc<Page>>,
+    /// None of zeros alone: most are, and to share those would be most of what publishing costs.
+    pages: Vec<Option<Arc<Page>>>,
 }
 
 impl Table {
     /// A table of `2^bits` rows, all zero; `bits` from 6 to 24.
     pub(crate) fn new(bits: u32) -> Self {
         let bits = bits.clamp(PAGE_ROWS.ilog2(), 24);
-        let blank = Arc::new([Row::ZERO; PAGE_ROWS]);
-        Self { mask: (1 << bits) - 1, pages: vec![Arc::clone(&blank); (1 << bits) / PAGE_ROWS], blank }
+        Self { mask: (1 << bits) - 1, pages: vec![None; (1 << bits) / PAGE_ROWS] }
     }
 
     fn place(&self, index: u32) -> (usize, usize) {
@@ -53,29 +55,28 @@ impl Table {
     /// A feature's row.
     pub(crate) fn row(&self, index: u32) -> &Row {
         let (page, row) = self.place(index);
-        &self.pages[page][row]
+        &self.pages[page].as_deref().unwrap_or(&BLANK)[row]
     }
 
     /// A feature's row, to change it; its page is copied if a model shares it.
     pub(crate) fn row_mut(&mut self, index: u32) -> &mut Row {
         let (page, row) = self.place(index);
-        &mut Arc::make_mut(&mut self.pages[page])[row]
+        &mut written(&mut self.pages[page])[row]
     }
 
     /// A page by its number.
     pub(crate) fn page(&self, number: usize) -> Option<&Page> {
-        self.pages.get(number).map(AsRef::as_ref)
+        self.pages.get(number).map(|page| page.as_deref().unwrap_or(&BLANK))
     }
 
     /// A page by its number, to change it.
     pub(crate) fn page_mut(&mut self, number: usize) -> Option<&mut Page> {
-        self.pages.get_mut(number).map(Arc::make_mut)
+        self.pages.get_mut(number).map(written)
     }
 
     /// Numbers of the pages that were ever written.
     pub(crate) fn written(&self) -> impl Iterator<Item = usize> + '_ {
-        let blank = |page: &Arc<Page>| Arc::ptr_eq(page, &self.blank);
-        self.pages.iter().enumerate().filter(move |(_, page)| !blank(page)).map(|(number, _)| number)
+        self.pages.iter().enumerate().filter(|(_, page)| page.is_some()).map(|(number, _)| number)
     }
 
     /// How many pages there are.
@@ -86,6 +87,12 @@ impl Table {
     /// How many pages differ, as memory, from another table's.
     #[cfg(test)]
     pub(crate) fn unshared(&self, other: &Self) -> usize {
-        self.pages.iter().zip(&other.pages).filter(|(a, b)| !Arc::ptr_eq(a, b)).count()
+        let memory = |page: &Option<Arc<Page>>| page.as_ref().map(Arc::as_ptr);
+        self.pages.iter().zip(&other.pages).filter(|(a, b)| memory(a) != memory(b)).count()
     }
+}
+
+/// A page that can be written into and that nobody else has.
+fn written(page: &mut Option<Arc<Page>>) -> &mut Page {
+    Arc::make_mut(page.get_or_insert_with(|| Arc::new(BLANK)))
 }

@@ -11,6 +11,11 @@ use haggle_domain::{Budget, Campaign, Category, CpmMicros, Creative, Flight, Goa
 use haggle_learning::JoinerSettings;
 use haggle_simulator::WorldSettings;
 use haggle_simulator::drive::{BidderSettings, DriveSettings, drive};
+use mimalloc::MiMalloc;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SPAN: Duration = Duration::from_secs(1728);

@@ -1,5 +1,5 @@
-//! A request as the bidder has it once it has parsed its body, without the body: nine tenths of what a simulated auction would
-//! otherwise take is making JSON and reading it again. That both ways lead to the same is tested over many requests.
+//! A request as the bidder has it once it has parsed its body, without the body: to make JSON and read it again takes as long as to
+//! decide. That both ways lead to the same is tested over many requests.
 
 use std::sync::LazyLock;
 

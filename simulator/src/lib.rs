@@ -24,6 +24,7 @@ mod inventory;
 mod people;
 mod placements;
 mod places;
+mod reach;
 mod request;
 mod rivals;
 mod season;

@@ -138,7 +138,7 @@ pub(crate) fn make(
     let at_exchange = choose(world.exchanges, chance.uniform());
     let exchange = &world.exchanges[at_exchange];
     let floor = exchange.floor_of(CpmMicros(steps * FLOOR_STEP.0));
-    let id = format!("{:016x}{number:08x}", chance.bits());
+    let id = name(chance.bits(), number);
     let video_only = chance.hit(0.02);
     let foreign_currency = chance.hit(0.015);
     let other_seats_only = chance.hit(0.005);
@@ -198,6 +198,18 @@ pub(crate) fn make(
         connection,
         address,
     }
+}
+
+/// A name that no other request has: 64 bits by chance, and the request's number, in hexadecimal digits.
+fn name(bits: u64, number: u64) -> String {
+    if number >> 32 != 0 {
+        return format!("{bits:016x}{number:08x}");
+    }
+    let mut name = String::with_capacity(24);
+    for digit in (0..16).rev().map(|at| bits >> (4 * at)).chain((0..8).rev().map(|at| number >> (4 * at))) {
+        name.extend(char::from_digit((digit & 0xf) as u32, 16));
+    }
+    name
 }
 
 /// Where a user is when the request is made: somewhere popular, or about what they like.

@@ -178,7 +178,7 @@ pub(crate) fn draw(
         chance.lognormal(25.0 * 60.0, 1.1).clamp(60.0, 86_400.0) * hidden.conditions.order_delay;
     let median = goods.order_value_of(advertised);
     let cents = (chance.lognormal(median, 0.4) * 100.0).round().clamp(100.0, 1e7) as i64;
-    let order_id = format!("fw-{:012x}", chance.bits() >> 16);
+    let number = chance.bits() >> 16;
     if shown >= RENDERED {
         return nothing;
     }
@@ -187,7 +187,7 @@ pub(crate) fn draw(
     }
     let clicked = later(now, click_delay);
     let order = (buys < order_probability(hidden, advertised)).then(|| Order {
-        order_id,
+        order_id: format!("fw-{number:012x}"),
         at: later(clicked, order_delay),
         value: Micros(cents * 10_000),
     });

@@ -15,6 +15,7 @@ use crate::diurnal::day_of;
 use crate::exchange::Exchange;
 use crate::goods::Goods;
 use crate::people::Person;
+use crate::reach::Reach;
 use crate::request::{self, Circumstances, SimRequest};
 use crate::rivals::{Rival, Rivals};
 use crate::season::{Season, interest, shifts};
@@ -71,8 +72,8 @@ impl Default for WorldSettings {
 pub struct World {
     seed: u64,
     people: Vec<Arc<Person>>,
-    /// Running sums of the people's activity, for drawing one in proportion.
-    reach: Vec<f64>,
+    /// Draws one of the people in proportion to their activity.
+    reach: Reach,
     shop: Shop,
     requests: u64,
     conditions: Conditions,
@@ -99,12 +100,7 @@ impl World {
         if let Some(absences) = &mut absences {
             absences.advance(day_of(start));
         }
-        let mut total = 0.0;
-        let mut reach = Vec::with_capacity(people.len());
-        for person in &people {
-            total += person.activity;
-            reach.push(total);
-        }
+        let reach = Reach::new(people.iter().map(|person| person.activity));
         let visits = (settings.visits_a_day, settings.week);
         let shop =
             Shop::new(seed, visits, settings.seasons.clone(), people.len(), start, settings.history_days);
@@ -160,17 +156,13 @@ impl World {
 
     /// Whose the `number`th request is, in proportion to activity. Others' requests stay theirs where somebody is away.
     fn who(&self, draw: f64, number: u64) -> usize {
-        let at = |draw: f64| {
-            let target = draw * self.reach.last().copied().unwrap_or_default();
-            self.reach.partition_point(|sum| *sum <= target).min(self.people.len() - 1)
-        };
-        let first = at(draw);
+        let first = self.reach.find(draw);
         let away = self.absences.as_ref().map_or(&[][..], Absences::away);
         if away.get(first).is_none_or(|away| !away) {
             return first;
         }
         let mut chance = Chance::new(self.seed, Use::WhoElse, number, 0);
-        let mut others = (0..DRAWS).map(|_| at(chance.uniform()));
+        let mut others = (0..DRAWS).map(|_| self.reach.find(chance.uniform()));
         others.find(|index| away.get(*index).is_none_or(|away| !away)).unwrap_or(first)
     }
 
@@ -202,7 +194,7 @@ impl World {
 
     /// What follows from winning `request` with `ad` at `now`. A click also shows as a visit to the shop.
     pub fn after_win(&mut self, request: &SimRequest, ad: &SimAd, now: Timestamp) -> Aftermath {
-        let shown = Tag::of(&format!("{}\n{}", ad.campaign_id, ad.creative_id));
+        let shown = Tag::of(&[&*ad.campaign_id, "\n", &*ad.creative_id].concat());
         let mut chance = Chance::new(self.seed, Use::AfterWin, Tag::of(&request.id).0, shown.0);
         let aftermath = truth::draw(&mut chance, request, ad, &self.goods, now);
         if let (Some(click), Some(product)) = (aftermath.click, Advertised::by(ad).product) {

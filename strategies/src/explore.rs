@@ -14,7 +14,7 @@
 use haggle_domain::{Creative, CreativePolicy, Explore, Format, Size};
 use smallvec::SmallVec;
 
-use crate::policies::{LEAST, Posterior, draws, probabilities, probabilities_of_size};
+use crate::policies::{LEAST, Posterior, draws, floored, probabilities, probabilities_of_size};
 
 /// Impressions and clicks of one creative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
@@ -111,7 +111,12 @@ impl Arms {
                 || shapes.iter().enumerate().filter(|(_, other)| *other == shape).map(|(at, _)| at);
             let within: Vec<Posterior> = of_shape().map(|at| posteriors[at]).collect();
             let weight: f64 = of_shape().map(|at| overall[at]).sum();
-            for (at, probability) in of_shape().zip(probabilities_of_size(explore, &within)) {
+            let probabilities = if within.len() == posteriors.len() {
+                floored(explore, overall.clone())
+            } else {
+                probabilities_of_size(explore, &within)
+            };
+            for (at, probability) in of_shape().zip(probabilities) {
                 masses[at] = weight.max(LEAST) * probability;
             }
         }

@@ -1,6 +1,7 @@
 //! The bidder on virtual time: the same parsing, decisions and campaign machines as a node, without threads, network,
 //! journal on disk or clock.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +99,10 @@ pub struct Bidder {
     settings: BidderSettings,
     /// By rising slots.
     runs: Vec<Run>,
+    /// Where each is among them.
+    at: HashMap<CampaignKey, usize>,
+    /// When the first of them is due.
+    due: Timestamp,
     snapshot: Snapshot,
     learner: LearnerMachine,
     audience: Arc<Audience>,
@@ -135,6 +140,8 @@ impl Bidder {
             learner: LearnerMachine::new(Arc::clone(&catalog), Arc::clone(&audience), settings.joiner),
             settings,
             runs: Vec::new(),
+            at: HashMap::new(),
+            due: now,
             snapshot,
             audience,
             told: OncePerDay::default(),
@@ -171,6 +178,7 @@ impl Bidder {
                 opened: Micros::ZERO,
             });
             let at = bidder.runs.len() - 1;
+            bidder.at.insert(key, at);
             if at.is_multiple_of(Board::BELLS) {
                 bidder.boards.push(Arc::default());
             }
@@ -251,12 +259,13 @@ impl Bidder {
     /// Takes a notice in.
     pub fn notice(&mut self, notice: Notice, now: Timestamp) -> Outcome {
         let key = notice.decision().bid.campaign;
-        let Some(at) = self.runs.iter().position(|run| run.key == key) else { return Outcome::Expired };
+        let Some(&at) = self.at.get(&key) else { return Outcome::Expired };
         let mut effects = Effects::default();
         let run = &mut self.runs[at];
         let outcome = run.machine.notice(now, notice, &mut effects);
         if !effects.events.is_empty() {
             run.due = now;
+            self.due = self.due.min(now);
         }
         self.turns.stir();
         self.carry_out(at, now, effects);
@@ -281,7 +290,7 @@ impl Bidder {
 
     /// When [`Bidder::advance`] is to be called at the latest.
     pub fn next_due(&self) -> Timestamp {
-        self.turns.next(self.runs.iter().map(|run| run.due).fold(Timestamp::MAX, Timestamp::min))
+        self.turns.next(self.due)
     }
 
     /// What a node's wheel and its learner do in turn: those who have rung or are due are looked after, the longest due first; then it is
@@ -301,6 +310,7 @@ impl Bidder {
         for (_, at) in due {
             self.look_after(at, now);
         }
+        self.due = self.runs.iter().map(|run| run.due).fold(Timestamp::MAX, Timestamp::min);
         self.learn();
         if publishes {
             self.publish();

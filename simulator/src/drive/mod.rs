@@ -7,6 +7,7 @@ mod course;
 mod gate;
 mod goal;
 mod queue;
+mod showcase;
 mod slice;
 mod turns;
 
@@ -20,15 +21,14 @@ pub use bids::Bids;
 use course::Course;
 pub use goal::Asked;
 use queue::Queue;
+use showcase::Showcase;
 pub use slice::{Foretold, Slice};
 pub use turns::Turns;
 
-use crate::ad::{SimAd, SimBid};
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
 use crate::exchange::Bills;
 use crate::goods::Goods;
-use crate::request::SimRequest;
 use crate::world::{World, WorldSettings};
 
 /// A world, how long it is looked at, and how busy it is.
@@ -167,6 +167,7 @@ pub fn drive_with<B: Bids>(
     let course = Course::new(start, &settings.changes).by_week(&settings.world.week, start, settings.span);
     let mut queue = Queue::default();
     let goods = &settings.world.goods;
+    let mut showcase = Showcase::default();
     let mut outcome = Outcome {
         courses: bidder.standings().iter().map(|_| Vec::new()).collect(),
         slices: vec![Slice::default(); MOMENTS as usize],
@@ -204,7 +205,7 @@ pub fn drive_with<B: Bids>(
             let conditions = course.at(now);
             world.set_conditions(conditions);
             let soon = now + settings.notice_delay.mul_f64(conditions.notice_delay);
-            let slice = ask(&mut world, bidder, &mut queue, &mut outcome, now, soon);
+            let slice = ask(&mut world, bidder, &mut queue, &mut outcome, &mut showcase, (now, soon));
             outcome.note(slice, now.since(start).div_duration_f64(settings.span));
             next = course.arrival(&mut arrivals, now, settings.requests_a_day);
             if !pass() {
@@ -318,8 +319,8 @@ fn ask(
     bidder: &mut impl Bids,
     queue: &mut Queue<Due>,
     outcome: &mut Outcome,
-    now: Timestamp,
-    soon: Timestamp,
+    showcase: &mut Showcase,
+    (now, soon): (Timestamp, Timestamp),
 ) -> Slice {
     let request = world.next_request(now);
     let mut slice = Slice { auctions: 1, ..Slice::default() };
@@ -328,10 +329,10 @@ fn ask(
         outcome.no_bid(*reason);
     }
     let made = made.ok();
-    let bid = made.as_ref().map(|made| sim_bid(&request, made));
-    let auction = world.auction(&request, bid.as_ref());
+    let shown = made.as_ref().map(|made| showcase.of(&request, made));
+    let auction = world.auction(&request, shown.map(|(bid, _)| bid));
     world.conclude(&request, &auction);
-    let Some(made) = made else { return slice };
+    let Some((made, (_, ad))) = made.zip(shown) else { return slice };
     slice.bids = 1;
     let decision = &made.committed.decision;
     let exchange = world.exchange(&request);
@@ -341,7 +342,7 @@ fn ask(
     let mut tell = |at: Timestamp, notice: Notice| queue.push(at, Due::Notice(Box::new(notice)));
     if !auction.won {
         if exchange.loss_notices {
-            tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
+            tell(soon, Notice::Lost { decision: made.committed.decision, min_to_win });
         }
         return slice;
     }
@@ -349,8 +350,7 @@ fn ask(
     let price = decision.terms.charge(auction.clearing);
     // An exchange that bills by its win notice has it taken in as both, the others bill when the ad is shown.
     let bills_win = exchange.bills == Bills::Win;
-    let ad = sim_ad(&made.campaign, decision.creative);
-    let after = world.after_win(&request, &ad, now);
+    let after = world.after_win(&request, ad, now);
     if bills_win {
         tell(soon, Notice::Bill { decision: decision.clone(), price });
     }
@@ -361,7 +361,7 @@ fn ask(
     if !after.rendered {
         return slice;
     }
-    slice.foretold.note(world, &request, &made);
+    slice.foretold.note(world, &request, &made, ad);
     if world.truth().is_bot(&request) {
         outcome.bot_impressions += 1;
         outcome.bot_spend += price.per_impression_rounded_up();
@@ -373,37 +373,4 @@ fn ask(
     let (revenue, id) = (order.value, Tag::of(&order.order_id));
     tell(order.at.max(soon), Notice::Conversion { decision: decision.clone(), revenue, order: id });
     slice
-}
-
-fn sim_bid(request: &SimRequest, made: &Made) -> SimBid {
-    let Made { committed, campaign } = made;
-    let ad = sim_ad(campaign, committed.decision.creative);
-    SimBid {
-        imp_id: request.imp_id.to_owned(),
-        price: committed.price,
-        creative_id: ad.creative_id,
-        advertiser_domains: vec![campaign.advertiser_domain.clone()],
-        categories: campaign.categories.iter().map(|category| category.code.clone()).collect(),
-        width: ad.width,
-        height: ad.height,
-        has_markup: true,
-        deal_id: committed
-            .deal
-            .and_then(|place| request.hidden.deals.get(usize::from(place)))
-            .map(|deal| deal.id.to_string())
-            .unwrap_or_default(),
-    }
-}
-
-fn sim_ad(campaign: &Campaign, creative: u16) -> SimAd {
-    let creative = campaign.creatives.get(usize::from(creative));
-    let size = creative.map(|creative| creative.banner_size()).unwrap_or_default();
-    SimAd {
-        campaign_id: campaign.id.clone(),
-        creative_id: creative.map(|creative| creative.id.clone()).unwrap_or_default(),
-        category: campaign.categories.first().map(|category| category.code.clone()).unwrap_or_default(),
-        landing: String::new(),
-        width: size.width,
-        height: size.height,
-    }
 }

@@ -1,8 +1,8 @@
 //! What came in each part of a run, and how well its clicks were foretold.
 
-use haggle_domain::Campaign;
-
-use super::{Made, sim_ad};
+use super::Made;
+use super::showcase::ad;
+use crate::ad::SimAd;
 use crate::request::SimRequest;
 use crate::world::World;
 
@@ -67,18 +67,18 @@ fn cross_entropy(truth: f64, foretold: f64) -> f64 {
 
 impl Foretold {
     /// Counts an ad that is shown.
-    pub(super) fn note(&mut self, world: &World, request: &SimRequest, made: &Made) {
+    pub(super) fn note(&mut self, world: &World, request: &SimRequest, made: &Made, shown: &SimAd) {
         let truth = world.truth();
-        let campaign = &made.campaign;
-        let of = |creative| truth.click_probability(request, &sim_ad(campaign, creative));
-        let hidden = of(made.committed.decision.creative);
+        let hidden = truth.click_probability(request, shown);
         self.shown += 1;
         self.clicks += hidden;
         let foretold = f64::from(made.committed.decision.click_probability);
         self.expected += foretold;
         self.truth += cross_entropy(hidden, hidden);
         self.model += cross_entropy(hidden, foretold);
-        self.regret += fitting(campaign, request).map(of).fold(hidden, f64::max) - hidden;
+        let others = fitting(made, request).map(|creative| ad(&made.campaign, creative));
+        let best = others.map(|ad| truth.click_probability(request, &ad)).fold(hidden, f64::max);
+        self.regret += best - hidden;
     }
 
     /// The log loss of always foretelling the mean of the hidden probabilities: the best that a constant can do.
@@ -108,12 +108,12 @@ impl Foretold {
     }
 }
 
-/// The campaign's creatives of the sizes that a request offers.
-fn fitting<'a>(campaign: &'a Campaign, request: &'a SimRequest) -> impl Iterator<Item = u16> + 'a {
-    let sizes = &request.hidden.sizes;
-    (0u16..).zip(&campaign.creatives).filter_map(move |(at, creative)| {
+/// The campaign's other creatives of the sizes that a request offers.
+fn fitting<'a>(made: &'a Made, request: &'a SimRequest) -> impl Iterator<Item = u16> + 'a {
+    let (shown, sizes) = (made.committed.decision.creative, request.hidden.sizes);
+    (0u16..).zip(&made.campaign.creatives).filter_map(move |(at, creative)| {
         let size = creative.banner_size();
-        sizes.contains(&(size.width, size.height)).then_some(at)
+        (at != shown && sizes.contains(&(size.width, size.height))).then_some(at)
     })
 }
 

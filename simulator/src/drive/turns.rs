@@ -48,9 +48,11 @@ impl Turns {
 
     /// The first multiple of a span from the start on that is not before `at`.
     fn ceil(&self, at: Timestamp, span: Duration) -> Timestamp {
-        let span = span.as_micros().max(1);
-        let spans = at.since(self.start).as_micros().div_ceil(span);
-        self.start + Duration::from_micros(u64::try_from(spans.saturating_mul(span)).unwrap_or(u64::MAX))
+        // In 64 bits, which hold all that timestamps do: it is asked for at every request, and 128 take long to divide.
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let span = micros(span).max(1);
+        let spans = micros(at.since(self.start)).div_ceil(span);
+        self.start + Duration::from_micros(spans.saturating_mul(span))
     }
 }
 

@@ -28,6 +28,7 @@ pub use bits::{BLOCK, Bits, Blocks};
 pub use compile::Clauses;
 pub use posting::Posting;
 pub use search::Search;
+pub(crate) use shards::AsIs;
 pub use shards::Shards;
 
 use atoms::{LAYERS, PLACES};

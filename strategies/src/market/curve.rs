@@ -1,6 +1,6 @@
 //! How often each price would win, made ready for bids to ask.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use haggle_domain::CpmMicros;
 
@@ -14,8 +14,8 @@ use super::grid::{BUCKETS, EDGES, LOWEST, beaten};
 pub struct WinCurve {
     /// The share of the auctions that a bid of each edge wins.
     below: [f32; BUCKETS],
-    /// From above which value on which edge is best; rising in both.
-    best: Vec<(f64, u16)>,
+    /// Worked out for the first bid that asks: most curves are published anew before any does, and second prices never ask.
+    best: OnceLock<Vec<(f64, u16)>>,
     told: bool,
 }
 
@@ -32,9 +32,18 @@ impl WinCurve {
             sum += probability;
             sum.min(1.0) as f32
         });
+        Self { below, best: OnceLock::new(), told }
+    }
+
+    /// From above which value on which edge is best; rising in both.
+    fn best(&self) -> &[(f64, u16)] {
+        self.best.get_or_init(|| self.envelope())
+    }
+
+    fn envelope(&self) -> Vec<(f64, u16)> {
         let line = |edge: usize| {
             let (wins, edge) =
-                (below.get(edge).copied().unwrap_or(1.0), EDGES.get(edge).copied().unwrap_or(0.0));
+                (self.below.get(edge).copied().unwrap_or(1.0), EDGES.get(edge).copied().unwrap_or(0.0));
             (f64::from(wins), f64::from(wins) * edge)
         };
         let mut best: Vec<(f64, u16)> = Vec::new();
@@ -55,7 +64,7 @@ impl WinCurve {
                 best.push((from, edge as u16));
             }
         }
-        Self { below, best, told }
+        best
     }
 
     /// That of a market of which nothing is known: any price is as likely as its double.
@@ -80,9 +89,10 @@ impl WinCurve {
         if value.is_nan() || value <= 0.0 {
             return 0.0;
         }
-        let after = self.best.partition_point(|(from, _)| *from < value);
+        let lines = self.best();
+        let after = lines.partition_point(|(from, _)| *from < value);
         let edge = |&(_, edge): &(f64, u16)| EDGES.get(usize::from(edge)).copied();
-        match after.checked_sub(1).and_then(|at| self.best.get(at)).and_then(edge) {
+        match after.checked_sub(1).and_then(|at| lines.get(at)).and_then(edge) {
             // No edge gains anything, and below the floor none but perhaps the floor itself does.
             None if floor <= LOWEST => value,
             Some(free) if free >= floor => free,
@@ -95,8 +105,9 @@ impl WinCurve {
     fn best_above(&self, value: f64, floor: f64) -> f64 {
         let (mut best, mut best_surplus) = (value, 0.0);
         let first = EDGES.partition_point(|edge| *edge <= floor).saturating_sub(1);
-        let next = self.best.partition_point(|&(_, edge)| usize::from(edge) < first + 1);
-        let last = self.best.get(next).map_or(BUCKETS, |&(_, edge)| usize::from(edge) + 1);
+        let lines = self.best();
+        let next = lines.partition_point(|&(_, edge)| usize::from(edge) < first + 1);
+        let last = lines.get(next).map_or(BUCKETS, |&(_, edge)| usize::from(edge) + 1);
         for (&edge, wins) in EDGES.iter().zip(&self.below).take(last).skip(first) {
             let bid = edge.max(floor);
             if bid > value {

@@ -4,6 +4,7 @@
 //! worth some observations, so a segment of which little is known says what its parent says.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 use haggle_domain::{CpmMicros, ExchangeKey, Segment};
 use minicbor::{Decode, Encode};
@@ -11,6 +12,7 @@ use minicbor::{Decode, Encode};
 use super::evidence::{Evidence, Saved as SavedEvidence};
 use super::grid::BUCKETS;
 use super::{Market, Seen, WinCurve, keys};
+use crate::index::AsIs;
 
 /// Segments and classes that are told apart, of all exchanges together; each takes some 8 KB. Beyond them those that were not
 /// seen for longest are forgotten, a quarter at once.
@@ -52,7 +54,7 @@ pub struct Foretold {
 /// What was seen of all markets.
 #[derive(Clone, Debug, Default)]
 pub struct Landscape {
-    places: HashMap<u64, Box<Place>>,
+    places: HashMap<u64, Box<Place>, BuildHasherDefault<AsIs>>,
     stale: Vec<u64>,
     observations: u64,
     market: Market,
