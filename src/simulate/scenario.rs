@@ -35,6 +35,9 @@ struct World {
     /// Users.
     #[serde(default = "users")]
     users: usize,
+    /// Chooses the bidder's own draws, such as of creatives. Two that differ in it alone should show no difference.
+    #[serde(default)]
+    salt: u64,
     /// Days after the start from which on it is counted what comes of it.
     #[serde(default)]
     measured_from: f64,
@@ -249,7 +252,7 @@ impl Scenario {
                 requests_a_day: world.requests_a_day,
                 notice_delay: Duration::from_millis(200),
                 world: WorldSettings { users: world.users, ..WorldSettings::default() },
-                bidder: node_settings(&self.built_in.settings),
+                bidder: BidderSettings { salt: world.salt, ..node_settings(&self.built_in.settings) },
             },
             campaigns,
             left_out,
