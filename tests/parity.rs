@@ -116,6 +116,7 @@ fn bidder_settings(loaded: &Loaded) -> BidderSettings {
         bid_log_sample: settings.bid_log_sample,
         explore_prices: loaded.exchanges[0].explore_prices,
         salt: 0,
+        turns_bots_away: false,
     }
 }
 
