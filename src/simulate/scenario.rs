@@ -320,7 +320,7 @@ fn node_settings(settings: &Settings) -> BidderSettings {
         tick: Duration::from_secs(1),
         publish: Duration::from_secs(60),
         bid_log_sample: settings.bid_log_sample,
-        explore_prices: simulated()[0].explore_prices,
+        explore_prices: Exchange::new(String::new(), BillOn::Burl).explore_prices,
         salt: 0,
         turns_bots_away: false,
     }

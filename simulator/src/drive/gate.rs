@@ -53,3 +53,25 @@ impl Gate {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bots::{Bot, HEADLESS};
+    use crate::people::Person;
+
+    #[test]
+    fn programs_are_turned_away_by_what_they_show_and_people_are_not() {
+        let refused = |user_agent, ip: &'static str, os| {
+            Gate::default().refusal(&Origin { user_agent, ip: Cow::Borrowed(ip), os })
+        };
+        for person in (0..300).map(|index| Person::new(7, index)) {
+            let (agent, os) = (person.user_agent(), person.device.os);
+            assert_eq!(refused(agent, "203.0.113.7", os), None, "{agent}");
+            assert_eq!(refused(agent, "198.51.100.7", os), Some(NoBidReason::DataCentre));
+            let bot = person.made_bot(Some(Bot::Headless));
+            assert_eq!(bot.user_agent(), HEADLESS);
+            assert_eq!(refused(bot.user_agent(), "203.0.113.7", os), Some(NoBidReason::SuspectedBot));
+        }
+    }
+}
