@@ -100,7 +100,6 @@ fn configure(folder: &Path) -> Loaded {
 fn bidder_settings(loaded: &Loaded) -> BidderSettings {
     let settings = &loaded.settings;
     BidderSettings {
-        turns_bots_away: false,
         campaign: CampaignSettings {
             notice_timeout: settings.notice_timeout,
             lease_duration: settings.lease_duration,
