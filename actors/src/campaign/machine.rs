@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use haggle_domain::{Campaign, Decision, Event, Goal, Micros, Pacing, Tag, Timestamp};
+use haggle_domain::{BidId, Campaign, Decision, Event, Goal, Micros, Pacing, Tag, Timestamp};
 use haggle_strategies::explore::{ArmCounts, Shape};
 use haggle_strategies::pacing::{DayPlan, Pacer, Traffic};
 use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
@@ -241,6 +241,9 @@ impl CampaignMachine {
                 (Event::Lost { bid, reserved, min_to_win, ceiling, exchange, quote }, Outcome::Accepted)
             }
             Notice::Won { decision, price, min_to_win } => {
+                if self.is_forgotten(bid) {
+                    return Outcome::Expired;
+                }
                 if self.books.was_won(bid) {
                     return Outcome::Duplicate;
                 }
@@ -248,6 +251,9 @@ impl CampaignMachine {
                 (Event::Won { bid, price, ceiling, exchange, min_to_win, quote }, Outcome::Accepted)
             }
             Notice::Impression { decision } => {
+                if self.is_forgotten(bid) {
+                    return Outcome::Expired;
+                }
                 if self.books.was_shown(bid) {
                     return Outcome::Duplicate;
                 }
@@ -413,6 +419,11 @@ impl CampaignMachine {
             self.exploration.resolve(decision.bid.lease, reserved);
         }
         decision.explored.is_some()
+    }
+
+    /// Whether which of its notices came is not known any more: its lease has ended, by a clock that was ahead of the one now.
+    fn is_forgotten(&self, bid: BidId) -> bool {
+        self.books.ledger.resolution(bid).is_none()
     }
 
     /// Before the first count, so that counts are never without their creatives.
