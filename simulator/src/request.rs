@@ -25,6 +25,8 @@ pub struct SimRequest {
     pub exchange: &'static str,
     /// `at`.
     pub auction: AuctionType,
+    /// The only one in `cur`, and `imp.bidfloorcur`.
+    pub currency: &'static str,
     /// `imp.bidfloor`.
     pub floor: CpmMicros,
     /// `tmax`, in milliseconds.
@@ -153,6 +155,7 @@ pub(crate) fn make(
         imp_id: "1".to_owned(),
         exchange,
         auction,
+        currency,
         floor,
         tmax_ms,
         at: now,

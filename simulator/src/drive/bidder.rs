@@ -1,6 +1,7 @@
 //! The bidder on virtual time: the same parsing, `rank`, `commit` and campaign machines as a node, without threads, network,
 //! journal on disk or clock.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use haggle_domain::{
     Basis, Campaign, CampaignKey, Draw, Event, ExchangeKey, Micros, NoBidReason, Rates, Record, Tag,
     Timestamp, UserKey,
 };
-use haggle_learning::{JoinerSettings, Trainer};
+use haggle_learning::{JoinerSettings, Progress, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};
 use haggle_strategies::{
     CampaignLive, Catalog, Committed, Entry, Market, Pods, Ranking, Scorer, Snapshot, UserView, commit, rank,
 };
 
 use super::check::Checker;
+use super::tape::Tape;
 use crate::shop::ShopEvent;
 
 /// How long things take, as a node's settings say.
@@ -36,6 +38,8 @@ pub struct BidderSettings {
     pub salt: u64,
 }
 
+/// Between two checkpoints, where there are crashes. What a restart gives does not follow from it, only what it takes.
+const CHECKPOINT: Duration = Duration::from_secs(1800);
 /// Users whose profiles are kept at most.
 const MOST_PROFILES: usize = 1_000_000;
 /// The seat at the simulated exchanges.
@@ -79,6 +83,7 @@ pub struct Made {
 /// The bidder. One imp a request, as the simulated exchanges send them.
 pub struct Bidder {
     settings: BidderSettings,
+    campaigns: Vec<Arc<Campaign>>,
     runs: Vec<Run>,
     snapshot: Snapshot,
     learner: LearnerMachine,
@@ -88,14 +93,65 @@ pub struct Bidder {
     ranking: Ranking,
     /// The number of the next record.
     offset: u64,
+    /// When the last one was made.
+    last: Timestamp,
     published: u64,
     publish_at: Timestamp,
+    /// What a crash would leave; none where there are no crashes.
+    tape: Option<Tape>,
+    checkpoint_at: Timestamp,
+    /// What was wrong with what a crash left.
+    lost: Vec<String>,
+    /// What is carried through a crash, because it is the checkers' and not the bidder's.
+    kept: HashMap<CampaignKey, (Checker, Micros)>,
 }
 
 impl Bidder {
-    /// Starts at `now` with nothing known.
-    pub fn new(campaigns: Vec<Campaign>, settings: BidderSettings, now: Timestamp) -> Self {
-        let entries = campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect();
+    /// Starts at `now` with nothing known. One that may crash keeps what is needed to go on after that.
+    pub fn new(campaigns: Vec<Campaign>, settings: BidderSettings, may_crash: bool, now: Timestamp) -> Self {
+        let campaigns = campaigns.into_iter().map(Arc::new).collect();
+        let mut bidder = Self::process(campaigns, settings, now);
+        bidder.begin(&mut HashMap::new(), now);
+        if may_crash {
+            bidder.tape = Some(Tape::starting_at(bidder.offset));
+            bidder.checkpoint(now);
+        }
+        bidder
+    }
+
+    /// Starts another process after a crash: with the books and what was learned as the records have them, and nothing else. Its clock
+    /// says `now`, be that before the crash.
+    pub fn restart(&mut self, now: Timestamp) {
+        let Some(tape) = self.tape.take() else { return };
+        let mut next = Self::process(self.campaigns.clone(), self.settings, now);
+        next.lost = std::mem::take(&mut self.lost);
+        let mut books = tape.recover_books().unwrap_or_else(|error| {
+            next.lost.push(format!("at {now}: after a crash the books cannot be recovered: {error}"));
+            HashMap::new()
+        });
+        if let Err(error) = tape.recover_learner(&mut next.learner) {
+            next.lost.push(format!("at {now}: after a crash what was learned cannot be recovered: {error}"));
+        }
+        for run in &self.runs {
+            let recovered = books.get(&run.key);
+            if !recovered.is_some_and(|books| run.checker.agrees(books)) {
+                let problem = "after a crash its books are not those that it had";
+                next.lost.push(format!(
+                    "{}: at {now}: {problem}",
+                    run.machine.books().id.as_deref().unwrap_or_default()
+                ));
+            }
+        }
+        (next.offset, next.last, next.tape) = (self.offset, self.last, Some(tape));
+        next.kept = self.runs.drain(..).map(|run| (run.key, (run.checker, run.opened))).collect();
+        next.begin(&mut books, now);
+        *self = next;
+        self.checkpoint(now);
+    }
+
+    /// One in which no campaign runs yet.
+    fn process(campaigns: Vec<Arc<Campaign>>, settings: BidderSettings, now: Timestamp) -> Self {
+        let entries = campaigns.iter().map(|campaign| Entry::new(Arc::clone(campaign))).collect();
         let catalog = Arc::new(Catalog::new(entries));
         let audience = Arc::new(Audience::new(MOST_PROFILES, Arc::default()));
         let snapshot = Snapshot {
@@ -105,9 +161,10 @@ impl Bidder {
             catalog: Arc::clone(&catalog),
             market: Arc::new(Market::default()),
         };
-        let mut bidder = Self {
-            learner: LearnerMachine::new(Arc::clone(&catalog), Arc::clone(&audience), settings.joiner),
+        Self {
+            learner: LearnerMachine::new(catalog, Arc::clone(&audience), settings.joiner),
             settings,
+            campaigns,
             runs: Vec::new(),
             snapshot,
             audience,
@@ -115,9 +172,19 @@ impl Bidder {
             user_ids: vec![UserId::Buyeruid, UserId::Id],
             ranking: Ranking::default(),
             offset: 0,
+            last: now,
             published: 0,
             publish_at: now,
-        };
+            tape: None,
+            checkpoint_at: now,
+            lost: Vec::new(),
+            kept: HashMap::new(),
+        }
+    }
+
+    /// Has the campaigns run, from these books on.
+    fn begin(&mut self, books: &mut HashMap<CampaignKey, Books>, now: Timestamp) {
+        let catalog = Arc::clone(&self.snapshot.catalog);
         for (slot, entry) in catalog.entries() {
             let mut effects = Effects::default();
             let (campaign, live) = (Arc::clone(&entry.campaign), Arc::clone(&entry.live));
@@ -125,25 +192,17 @@ impl Bidder {
             let machine = CampaignMachine::new(
                 campaign,
                 Arc::clone(&live),
-                settings.campaign,
-                Books::default(),
+                self.settings.campaign,
+                books.remove(&key).unwrap_or_default(),
                 now,
                 &mut effects,
             );
-            bidder.runs.push(Run {
-                slot,
-                machine,
-                live,
-                key,
-                due: now,
-                checker: Checker::default(),
-                opened: Micros::ZERO,
-            });
-            let at = bidder.runs.len() - 1;
-            bidder.carry_out(at, now, effects);
-            bidder.look_after(at, now);
+            let (checker, opened) = self.kept.remove(&key).unwrap_or_default();
+            self.runs.push(Run { slot, machine, live, key, due: now, checker, opened });
+            let at = self.runs.len() - 1;
+            self.carry_out(at, now, effects);
+            self.look_after(at, now);
         }
-        bidder
     }
 
     /// Answers a bid request.
@@ -200,7 +259,7 @@ impl Bidder {
     pub fn behaviour(&mut self, event: &ShopEvent, now: Timestamp) {
         let (user, did, what) = (UserKey::of(&event.user_id), event.kind, Tag::of(event.what));
         let event = Event::Behaviour { user, did, what };
-        self.learn(&Record { at: now, campaign: CampaignKey::default(), event });
+        self.learn(Record { at: now, campaign: CampaignKey::default(), event });
     }
 
     /// Moves time on: looks after the campaigns that are due, and publishes what was learned.
@@ -214,6 +273,19 @@ impl Bidder {
             self.publish();
             self.publish_at = now + self.settings.publish;
         }
+        if now >= self.checkpoint_at {
+            self.checkpoint(now);
+        }
+    }
+
+    /// Keeps what a crash would have to be recovered from.
+    fn checkpoint(&mut self, now: Timestamp) {
+        let Some(tape) = &mut self.tape else { return };
+        for run in &self.runs {
+            tape.keep_books(run.key, run.machine.books());
+        }
+        tape.keep_learner(&self.learner);
+        self.checkpoint_at = now + CHECKPOINT;
     }
 
     /// When [`Bidder::advance`] is to be called at the latest.
@@ -231,11 +303,37 @@ impl Bidder {
         })
     }
 
+    /// The campaigns' books, in the same order.
+    pub(super) fn books(&self) -> impl Iterator<Item = &Books> {
+        self.runs.iter().map(|run| run.machine.books())
+    }
+
+    /// What bids of a campaign read.
+    pub(super) fn live(&self, key: CampaignKey) -> Option<&CampaignLive> {
+        self.runs.iter().find(|run| run.key == key).map(|run| &*run.live)
+    }
+
+    /// A campaign's id.
+    pub(super) fn id(&self, key: CampaignKey) -> &str {
+        self.snapshot.catalog.get(key).map_or("", |entry| &entry.campaign.id)
+    }
+
+    /// When the last record was made, and what was learned of clicks and of orders.
+    pub(super) fn learned(&self) -> (Timestamp, [Progress; 2]) {
+        let trainer = self.learner.trainer();
+        (self.last, [trainer.click_progress(), trainer.conversion_progress()])
+    }
+
     /// What the checkers found wrong, at most one of each kind and campaign.
     pub fn problems(&self) -> impl Iterator<Item = String> {
-        self.reports().zip(&self.runs).flat_map(|(Standing { campaign, report, .. }, run)| {
-            run.checker.problems(&run.machine, &report).into_iter().map(|it| format!("{}: {it}", campaign.id))
-        })
+        let of_campaigns =
+            self.reports().zip(&self.runs).flat_map(|(Standing { campaign, report, .. }, run)| {
+                run.checker
+                    .problems(&run.machine, &report)
+                    .into_iter()
+                    .map(|it| format!("{}: {it}", campaign.id))
+            });
+        self.lost.iter().cloned().chain(of_campaigns)
     }
 
     fn look_after(&mut self, at: usize, now: Timestamp) {
@@ -257,16 +355,20 @@ impl Bidder {
             if let Event::BudgetOpened { amount, .. } = event {
                 self.runs[at].opened += amount;
             }
-            self.learn(&Record { at: now, campaign, event });
+            self.learn(Record { at: now, campaign, event });
         }
         if let Some(grant) = grant {
             grant.publish(&self.runs[at].live);
         }
     }
 
-    fn learn(&mut self, record: &Record) {
-        self.learner.consume(self.offset, record);
+    fn learn(&mut self, record: Record) {
+        self.learner.consume(self.offset, &record);
         self.offset += 1;
+        self.last = record.at;
+        if let Some(tape) = &mut self.tape {
+            tape.push(record);
+        }
     }
 
     fn publish(&mut self) {

@@ -1,10 +1,18 @@
 //! Days of a world with a bidder in it, on virtual time: the same seed gives the same days, however fast they pass.
 
 mod bidder;
+mod caps;
 mod check;
+mod checks;
 mod course;
+mod faults;
 mod goal;
+mod limits;
+mod problems;
 mod queue;
+mod standing;
+mod tape;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,13 +21,18 @@ use haggle_actors::campaign::Notice;
 use haggle_domain::{AuctionType, Campaign, Micros, Pacing, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
+use checks::Checks;
 use course::Course;
+pub use faults::{ClockFault, Faults, Silence};
+use faults::{Machine, RETRY, Turn};
 pub use goal::Asked;
+use limits::Placed;
 use queue::Queue;
 
 use crate::ad::{SimAd, SimBid};
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
+use crate::request::SimRequest;
 use crate::world::{World, WorldSettings};
 
 /// A world, how long it is looked at, and how busy it is.
@@ -39,6 +52,8 @@ pub struct DriveSettings {
     pub requests_a_day: f64,
     /// How long notices take, where they take as long as usual.
     pub notice_delay: Duration,
+    /// What goes wrong.
+    pub faults: Faults,
     /// The world.
     pub world: WorldSettings,
     /// The bidder.
@@ -101,6 +116,9 @@ pub struct Outcome {
     pub problems: Vec<String>,
 }
 
+/// Why there is no bid while the machine is down.
+const DOWN: &str = "machine_down";
+
 /// What is to happen.
 enum Due {
     Notice(Box<Notice>),
@@ -111,7 +129,11 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
     let (start, end) = (settings.start, settings.start + settings.span);
     let measured_from = start + settings.measured_from;
     let mut world = World::new(settings.seed, start, settings.world);
-    let mut bidder = Bidder::new(campaigns, settings.bidder, start);
+    let faults = &settings.faults;
+    let may_crash = !faults.crashes.is_empty() || faults.crash_every.is_some();
+    let mut machine = Machine::new(faults, settings.seed, start, settings.span);
+    let mut bidder = Bidder::new(campaigns, settings.bidder, may_crash, machine.clock(start));
+    let mut checks = Checks::new(&bidder, settings.bidder, machine.clock(start));
     let mut arrivals = Chance::new(settings.seed, Use::Arrivals, 0, 0);
     let course = Course::new(start, &settings.changes);
     let mut queue = Queue::default();
@@ -119,9 +141,11 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
         Outcome { courses: bidder.reports().map(|_| Vec::new()).collect(), ..Outcome::default() };
     let mut before: Option<Vec<Campaigned>> = None;
     let mut next = course.arrival(&mut arrivals, start, settings.requests_a_day);
+    let mut now = start;
     loop {
-        let due = queue.next_at().min(bidder.next_due());
-        let now = next.min(due);
+        let bidder_due = if machine.is_up() { machine.when(now, bidder.next_due()) } else { Timestamp::MAX };
+        let due = queue.next_at().min(bidder_due).min(machine.next_turn(now));
+        now = next.min(due.max(now));
         note_spend(settings, &bidder, now.min(end), &mut outcome);
         if before.is_none() && now >= measured_from {
             before = Some(
@@ -136,25 +160,52 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
         if now >= end {
             break;
         }
-        bidder.advance(now);
+        if machine.turn(now) == Turn::Started {
+            let clock = machine.clock(now);
+            bidder.restart(clock);
+            checks.restarted(clock);
+        }
+        let clock = machine.clock(now);
+        if machine.is_up() {
+            bidder.advance(clock);
+            checks.look(&bidder, now, clock);
+        }
         while let Some(Due::Notice(notice)) = queue.pop(now) {
-            bidder.notice(*notice, now);
+            match machine.is_up() {
+                true => tell(&mut bidder, &mut checks, *notice, clock),
+                false if faults.retried => queue.push(now + RETRY, Due::Notice(notice)),
+                false => {}
+            }
         }
         if now == next {
-            for event in world.next_shop_events(now) {
-                bidder.behaviour(&event, now);
+            // While the machine is down the shop keeps what happened, or forgets it.
+            if machine.is_up() || !faults.retried {
+                for event in world.next_shop_events(now).iter().filter(|_| machine.is_up()) {
+                    bidder.behaviour(event, clock);
+                }
             }
             let conditions = course.at(now);
             world.set_conditions(conditions);
             let soon = now + settings.notice_delay.mul_f64(conditions.notice_delay);
-            ask(&mut world, &mut bidder, &mut queue, &mut outcome, now, soon);
+            let request = world.next_request(now);
+            // One that an exchange does not ask is as if it had gone to others alone.
+            if !faults.is_silent(request.exchange, now.since(start)) {
+                outcome.auctions += 1;
+                match machine.is_up() {
+                    true => {
+                        let bidder = (&mut bidder, &mut checks, clock);
+                        ask(&mut world, bidder, &mut queue, &mut outcome, settings, &request, soon);
+                    }
+                    false => *outcome.no_bids.entry(DOWN).or_default() += 1,
+                }
+            }
             next = course.arrival(&mut arrivals, now, settings.requests_a_day);
             if !pass() {
                 break;
             }
         }
     }
-    outcome.problems = bidder.problems().collect();
+    outcome.problems = checks.end(&bidder, machine.clock(now));
     let before = before.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
     outcome.campaigns = bidder
         .reports()
@@ -222,51 +273,74 @@ fn note_spend(settings: &DriveSettings, bidder: &Bidder, now: Timestamp, outcome
     }
 }
 
-/// One request: the bid, the auction, and what follows from it, of which notices come `soon`.
+/// Tells the bidder of something, and looks at what it makes of it.
+fn tell(bidder: &mut Bidder, checks: &mut Checks, notice: Notice, clock: Timestamp) {
+    let told = notice.clone();
+    let outcome = bidder.notice(notice, clock);
+    checks.notice(bidder, &told, outcome, clock);
+}
+
+/// One request: the bid, the auction, and what follows from it, of which notices come `soon`. The bidder is one with a clock.
 fn ask(
     world: &mut World,
-    bidder: &mut Bidder,
+    (bidder, checks, clock): (&mut Bidder, &mut Checks, Timestamp),
     queue: &mut Queue<Due>,
     outcome: &mut Outcome,
-    now: Timestamp,
+    settings: &DriveSettings,
+    request: &SimRequest,
     soon: Timestamp,
 ) {
-    let request = world.next_request(now);
-    outcome.auctions += 1;
-    let made = bidder.bid(request.exchange, &request.body, now);
+    let made = bidder.bid(request.exchange, &request.body, clock);
     if let Err(reason) = &made {
         *outcome.no_bids.entry(reason.as_str()).or_default() += 1;
     }
     let made = made.ok();
-    let bid = made.as_ref().map(|made| sim_bid(&request.imp_id, made));
-    let auction = world.auction(&request, bid.as_ref());
-    let Some(made) = made else { return };
-    outcome.bids += 1;
+    let placed = made.as_ref().and_then(|made| {
+        let (country, may_be_known) = world.shown_user(request);
+        let live = bidder.live(made.campaign.key)?;
+        Some(Placed { request, made, live, country, may_be_known, now: clock })
+    });
+    if let Some(placed) = &placed {
+        checks.bid(placed);
+    }
+    // Of an answer that comes too late nobody ever hears.
+    let bid = made.as_ref().filter(|_| !settings.faults.is_slow(settings.seed, &request.id));
+    let auction = world.auction(request, bid.map(|made| sim_bid(&request.imp_id, made)).as_ref());
+    outcome.bids += u64::from(made.is_some());
+    let Some(made) = bid else { return };
+    if let Some(placed) = &placed {
+        checks.decided(placed, &auction);
+    }
     let decision = &made.committed.decision;
     let min_to_win = Some(decision.terms.in_account(auction.min_to_win));
-    let mut tell = |at: Timestamp, notice: Notice| queue.push(at, Due::Notice(Box::new(notice)));
+    let mut tell = |kind: u64, at: Timestamp, notice: Notice| {
+        let arrivals = settings.faults.arrivals(settings.seed, &request.id, kind, at);
+        for at in arrivals.into_iter().flatten() {
+            queue.push(at, Due::Notice(Box::new(notice.clone())));
+        }
+    };
     if !auction.won {
-        tell(soon, Notice::Lost { decision: decision.clone(), min_to_win });
+        tell(0, soon, Notice::Lost { decision: decision.clone(), min_to_win });
         return;
     }
     let price = decision.terms.charge(auction.clearing);
-    tell(soon, Notice::Won { decision: decision.clone(), price, min_to_win });
-    let ad = sim_ad(&made);
-    let after = world.after_win(&request, &ad, now);
+    tell(1, soon, Notice::Won { decision: decision.clone(), price, min_to_win });
+    let ad = sim_ad(made);
+    let after = world.after_win(request, &ad, request.at);
     // The second-price exchange bills with the win, the other one when the ad is shown.
     if after.rendered || request.auction == AuctionType::SecondPlus {
-        tell(soon, Notice::Bill { decision: decision.clone(), price });
+        tell(2, soon, Notice::Bill { decision: decision.clone(), price });
     }
     if !after.rendered {
         return;
     }
-    outcome.expected_clicks += world.truth().click_probability(&request, &ad);
-    tell(soon, Notice::Impression { decision: decision.clone() });
+    outcome.expected_clicks += world.truth().click_probability(request, &ad);
+    tell(3, soon, Notice::Impression { decision: decision.clone() });
     let Some(click) = after.click else { return };
-    tell(click.max(soon), Notice::Click { decision: decision.clone() });
+    tell(4, click.max(soon), Notice::Click { decision: decision.clone() });
     let Some(order) = after.order else { return };
     let (revenue, id) = (order.value, Tag::of(&order.order_id));
-    tell(order.at.max(soon), Notice::Conversion { decision: decision.clone(), revenue, order: id });
+    tell(5, order.at.max(soon), Notice::Conversion { decision: decision.clone(), revenue, order: id });
 }
 
 fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
