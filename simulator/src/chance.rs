@@ -13,6 +13,7 @@ pub(crate) enum Use {
     Rivals = 4,
     AfterWin = 5,
     Arrivals = 6,
+    Faults = 40,
 }
 
 /// A generator for one use of one thing (a request, a user's day …).

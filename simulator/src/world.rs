@@ -9,7 +9,7 @@ use crate::auction::{self, AuctionOutcome};
 use crate::catalog::Advertised;
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
-use crate::people::Person;
+use crate::people::{Basis, Person};
 use crate::request::{self, SimRequest};
 use crate::shop::{Shop, ShopEvent};
 use crate::truth::{self, Aftermath, Truth};
@@ -79,6 +79,12 @@ impl World {
         let recent = self.shop.recent(index);
         let person = (index, &self.people[index]);
         request::make(&mut chance, rivals, number, person, recent, self.conditions, now)
+    }
+
+    /// The country that a request names, and whether its user may be known to whoever is asked.
+    pub(crate) fn shown_user(&self, request: &SimRequest) -> (&'static str, bool) {
+        let person = self.people.get(request.hidden.person);
+        person.map_or(("", false), |it| (it.city.country, it.basis == Basis::Given))
     }
 
     /// Runs the auction of a request, with our bid or without one.

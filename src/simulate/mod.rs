@@ -5,6 +5,7 @@ mod args;
 mod change;
 mod check;
 mod difference;
+mod faults;
 mod metrics;
 mod page;
 mod report;

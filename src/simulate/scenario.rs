@@ -14,6 +14,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::change::{Change, conditions};
+use super::faults::FaultKeys;
 use super::vary::{Choice, Target};
 use crate::config::{self, BillOn, Exchange, Loaded, Nameable, Settings};
 use crate::demo::may_be_asked;
@@ -41,6 +42,9 @@ struct World {
     /// What changes meanwhile.
     #[serde(default, rename = "change")]
     changes: Vec<Change>,
+    /// What goes wrong.
+    #[serde(default)]
+    faults: FaultKeys,
     /// When it begins.
     #[serde(default = "start")]
     start: String,
@@ -226,6 +230,10 @@ impl Scenario {
             Ok(changes) => changes,
             Err(problem) => return Err(wrong(format!("{}: {problem}", self.file))),
         };
+        let faults = match world.faults.checked() {
+            Ok(faults) => faults,
+            Err(problem) => return Err(wrong(format!("{}: faults: {problem}", self.file))),
+        };
         if !(world.requests_a_day >= 1.0 && world.requests_a_day <= 1e9) {
             return refuse("requests_a_day", "must be from 1 to 1,000,000,000");
         }
@@ -248,6 +256,7 @@ impl Scenario {
                 changes,
                 requests_a_day: world.requests_a_day,
                 notice_delay: Duration::from_millis(200),
+                faults,
                 world: WorldSettings { users: world.users, ..WorldSettings::default() },
                 bidder: node_settings(&self.built_in.settings),
             },
@@ -285,7 +294,7 @@ fn nameable(loaded: &Loaded) -> Nameable {
     Nameable { exchanges: exchanges.collect(), lists: loaded.lists.clone() }
 }
 
-fn simulated() -> [Exchange; 2] {
+pub(super) fn simulated() -> [Exchange; 2] {
     [("alder", BillOn::Burl), ("birch", BillOn::Nurl)]
         .map(|(name, bill_on)| Exchange::new(name.to_owned(), bill_on))
 }
