@@ -24,7 +24,7 @@ use haggle::token::TokenKind;
 use haggle_actors::campaign::{CampaignSettings, Notice};
 use haggle_domain::{
     BehaviourKind, BidId, Campaign, CandidatePolicy, Clock, CpmMicros, Decision, Explore, Format, Holdout,
-    Micros, NoBidReason, Predicate, Timestamp,
+    Micros, NoBidReason, Pacing, Predicate, Timestamp,
 };
 use haggle_learning::JoinerSettings;
 use haggle_simulator::drive::{
@@ -82,10 +82,18 @@ fn configure(folder: &Path) -> Loaded {
     };
     loaded.campaigns.retain(|campaign| !elsewhere(campaign));
     assert!(loaded.campaigns.len() >= 5, "several campaigns");
-    loaded.campaigns[0].holdout = Holdout::of(0.3);
-    loaded.campaigns[1].explore = Explore { candidates: CandidatePolicy::Thompson, ..Explore::default() };
-    // A budget that runs out.
-    loaded.campaigns[2].budget.daily = Some(Micros(150_000));
+    for campaign in &mut loaded.campaigns {
+        match &*campaign.id {
+            "trail-boots" => campaign.holdout = Holdout::of(0.3),
+            "europe-lights" => {
+                campaign.explore = Explore { candidates: CandidatePolicy::Thompson, ..Explore::default() };
+            }
+            "morning-coffee" => campaign.pacing = Pacing::Traffic,
+            // A budget that runs out.
+            "lamp-flash-sale" => campaign.budget.daily = Some(Micros(150_000)),
+            _ => {}
+        }
+    }
     loaded
 }
 
@@ -461,6 +469,7 @@ fn the_simulator_and_the_server_decide_alike_line_by_line() {
     // All that there is to decide alike was there.
     let has = |what: &str| simulator.log.iter().any(|line| line.contains(what));
     assert!(simulator.log.len() > 3_000 && bids > 800 && simulator.clicks > 20 && simulator.orders > 0);
+    assert!(simulated.no_bids["holdout"] > 20 && simulated.no_bids["budget_exhausted"] > 20);
     for what in [" holdout", " frequency", "explored: Some", "propensity: Some", "user: Some", "user: None"] {
         assert!(has(what), "{what}");
     }
