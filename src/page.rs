@@ -25,7 +25,7 @@ td:first-child,th:first-child{text-align:left;padding-left:0}\
 svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}\
 .grid{stroke:var(--line)}.axis{stroke:var(--dim)}path{fill:none;stroke-width:1.8}\
 .a{stroke:var(--a)}.b{stroke:var(--b)}.c{stroke:var(--c)}.d{stroke:var(--d)}.e{stroke:var(--e)}.f{stroke:var(--f)}.g{stroke:var(--g)}.h{stroke:var(--h)}.i{stroke:var(--i)}.j{stroke:var(--j)}\
-.plan{stroke:var(--ink);stroke-dasharray:6 4}.change{stroke:var(--dim);stroke-dasharray:2 3}\
+path.bar{stroke-width:12}.plan{stroke:var(--ink);stroke-dasharray:6 4}.change{stroke:var(--dim);stroke-dasharray:2 3}\
 .key span{margin-right:1.2rem;white-space:nowrap}.key svg{width:22px;height:8px;margin-right:.4rem}";
 
 /// Refuses to write a page over what it is made from.
@@ -123,6 +123,34 @@ pub(crate) fn line(points: impl Iterator<Item = (f64, f64)>, colour: &str, out: 
     }
     out.push_str("\"/>");
     Ok(())
+}
+
+/// Room for a bar and what is between it and the next one.
+const ROW: f64 = 18.0;
+/// Room left of bars for their names.
+const NAMES: f64 = 96.0;
+/// Room right of the longest bar for its text.
+const TEXTS: f64 = 190.0;
+
+/// Begins a chart of so many bars, which `</svg>` ends.
+pub(crate) fn bars(rows: usize, out: &mut String) -> Result {
+    write!(out, "<svg viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\">", rows as f64 * ROW)
+}
+
+/// The bar of a row, of a length between 0 and 1, with a name before and a text behind it.
+pub(crate) fn bar(row: usize, length: f64, colour: &str, name: &str, text: &str, out: &mut String) -> Result {
+    let (y, width) = (row as f64 * ROW, length * (WIDTH - NAMES - TEXTS));
+    write!(
+        out,
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>\
+         <path class=\"{colour} bar\" d=\"M{NAMES:.1} {:.1}h{width:.1}\"/>\
+         <text x=\"{:.1}\" y=\"{:.1}\">{text}</text>",
+        NAMES - 8.0,
+        y + 12.5,
+        y + 9.0,
+        NAMES + width + 8.0,
+        y + 12.5
+    )
 }
 
 /// What the horizontal axis shows, below its right end, and the vertical one, beside its upper end.

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use haggle::exit::Exit;
 use serde_json::Value;
@@ -67,6 +68,51 @@ fn what_changes_nothing_shows_no_difference_and_what_does_is_found() {
     );
     let busy = report(&small, &["--seeds", "10", "--vary", "requests_a_day=12000"]);
     assert_eq!(verdict(&busy, "bids"), "more");
+}
+
+#[test]
+fn the_bidders_own_luck_is_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = scenario(folder.path(), SMALL);
+    let other = report(&small, &["--seeds", "12", "--vary", "salt=1"]);
+    let all = other["differences"].as_array().unwrap();
+    assert!(all.iter().any(|it| it["low"].as_f64() < it["high"].as_f64()), "it draws otherwise: {all:?}");
+    for metric in ["clicks", "spend", "impressions", "expected_clicks"] {
+        assert_eq!(verdict(&other, metric), "no difference shown", "{all:?}");
+    }
+}
+
+#[test]
+fn what_was_stopped_goes_on_from_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = scenario(folder.path(), SMALL);
+    let kept = folder.path().join("worlds");
+    let flags = ["--seeds", "12", "--vary", "salt=1", "--json", "--checkpoint", kept.to_str().unwrap()];
+    for signal in ["-INT", "-KILL"] {
+        let before = std::fs::metadata(&kept).map_or(0, |file| file.len());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haggle"));
+        let mut child =
+            command.arg("simulate").arg(&small).args(flags).stdout(Stdio::null()).spawn().unwrap();
+        // Some worlds, each of a few thousand bytes.
+        while std::fs::metadata(&kept).map_or(0, |file| file.len()) < before + 20_000 {
+            assert!(child.try_wait().unwrap().is_none(), "it was to be stopped before its end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        child.wait().unwrap();
+    }
+    let again = haggle(&small, &flags);
+    let mut again: Value = serde_json::from_slice(&again.stdout).unwrap();
+    let timing = again.as_object_mut().unwrap().remove("timing").unwrap();
+    assert!(timing["resumed"].as_u64().unwrap() >= 2, "{timing}");
+    let whole = report(&small, &["--seeds", "12", "--vary", "salt=1"]);
+    assert_eq!(again.to_string(), whole.to_string(), "to the last digit");
+    // More worlds of the same: the first twelve are known.
+    let more = haggle(&small, &[&flags[2..], &["--seeds", "13"]].concat());
+    let more: Value = serde_json::from_slice(&more.stdout).unwrap();
+    assert_eq!(more["timing"]["resumed"], 24);
+    assert_eq!(more["seeds"], 13);
 }
 
 #[test]

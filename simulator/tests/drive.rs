@@ -94,8 +94,8 @@ fn a_day_repeats_keeps_its_invariants_and_spends() {
         assert!(campaign.spend <= campaign.budget && campaign.spend > Micros::ZERO, "{id}: {campaign:?}");
         assert!(campaign.impressions <= campaign.wins && campaign.clicks <= campaign.impressions, "{id}");
     }
-    assert_eq!(first.bids + first.no_bids.values().sum::<u64>(), first.auctions);
-    assert!(first.expected_clicks > 0.0 && first.bids > 0);
+    assert_eq!(first.bids + first.no_bids.iter().sum::<u64>(), first.auctions);
+    assert!(first.foretold.clicks > 0.0 && first.bids > 0);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_change_is_felt_from_its_moment_on() {
     let of = |outcome: &Outcome| outcome.campaigns[0].1;
     assert_eq!((usual.unmeasured, usual.auctions), (changed.unmeasured, changed.auctions));
     assert!(of(&changed).wins * 10 < of(&usual).wins * 8, "{:?} {:?}", of(&changed), of(&usual));
-    let rate = |it: &Outcome| it.expected_clicks / of(it).impressions as f64;
+    let rate = |it: &Outcome| it.foretold.clicks / of(it).impressions as f64;
     assert!((2.0..4.0).contains(&(rate(&changed) / rate(&usual))));
     // Until noon nothing differs.
     assert_eq!(usual.courses[0][..24], changed.courses[0][..24]);

@@ -28,6 +28,10 @@ pub struct SimulateArgs {
     /// Worlds that are simulated side by side; without it one a core.
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+    /// Keep what comes of each world in this file, and take from it what it holds of the same worlds: what was stopped goes on
+    /// where it was, and more --seeds or values need only what is new.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
     /// Fail unless this holds in every world of every variant, such as 'overspend_micros == 0'. May be repeated.
     #[arg(long = "assert", value_name = "METRIC OP NUMBER")]
     pub asserts: Vec<Assertion>,

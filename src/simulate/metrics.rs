@@ -6,8 +6,12 @@ use haggle_simulator::drive::{Campaigned, Outcome};
 /// Something that a run has or has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
+    /// Requests, each with one auction.
+    Auctions,
     /// Bids made.
     Bids,
+    /// Bids that won.
+    Wins,
     /// Ads shown.
     Impressions,
     /// Clicks.
@@ -34,14 +38,20 @@ pub enum Metric {
     Roas,
     /// What outcomes cost ÷ what goals ask for, of the campaign where it is highest.
     GoalCostRatio,
+    /// How far the model came from the best constant to the hidden click probabilities of what was shown.
+    GapClosed,
+    /// Clicks that the best creatives would have brought beyond those that were shown.
+    CreativeRegret,
     /// Invariants that did not hold.
     Problems,
 }
 
 impl Metric {
     /// All.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
+        Self::Auctions,
         Self::Bids,
+        Self::Wins,
         Self::Impressions,
         Self::Clicks,
         Self::ExpectedClicks,
@@ -55,13 +65,17 @@ impl Metric {
         Self::Cpa,
         Self::Roas,
         Self::GoalCostRatio,
+        Self::GapClosed,
+        Self::CreativeRegret,
         Self::Problems,
     ];
 
     /// What it is called.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Auctions => "auctions",
             Self::Bids => "bids",
+            Self::Wins => "wins",
             Self::Impressions => "impressions",
             Self::Clicks => "clicks",
             Self::ExpectedClicks => "expected_clicks",
@@ -75,6 +89,8 @@ impl Metric {
             Self::Cpa => "cpa",
             Self::Roas => "roas",
             Self::GoalCostRatio => "goal_cost_ratio",
+            Self::GapClosed => "gap_closed",
+            Self::CreativeRegret => "creative_regret",
             Self::Problems => "problems",
         }
     }
@@ -88,10 +104,12 @@ impl Metric {
         let spend = || money(|it| it.spend).to_f64();
         let by = |above: f64, below: f64| (below > 0.0).then(|| above / below);
         match self {
+            Self::Auctions => Some(outcome.auctions as f64),
             Self::Bids => Some(outcome.bids as f64),
+            Self::Wins => Some(count(|it| it.wins)),
             Self::Impressions => Some(count(|it| it.impressions)),
             Self::Clicks => Some(count(|it| it.clicks)),
-            Self::ExpectedClicks => Some(outcome.expected_clicks),
+            Self::ExpectedClicks => Some(outcome.foretold.clicks),
             Self::Orders => Some(count(|it| it.orders)),
             Self::Revenue => Some(money(|it| it.revenue).to_f64()),
             Self::Spend => Some(spend()),
@@ -104,6 +122,8 @@ impl Metric {
             Self::GoalCostRatio => {
                 outcome.campaigns.iter().filter_map(|(_, it)| cost_ratio(it)).reduce(f64::max)
             }
+            Self::GapClosed => outcome.foretold.gap_closed(),
+            Self::CreativeRegret => Some(outcome.foretold.regret),
             Self::Problems => Some(outcome.problems.len() as f64),
         }
     }

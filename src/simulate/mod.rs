@@ -4,8 +4,10 @@ mod against;
 mod args;
 mod change;
 mod check;
+mod checkpoint;
 mod difference;
 mod faults;
+mod forecast;
 mod metrics;
 mod page;
 mod report;
@@ -15,13 +17,15 @@ mod vary;
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use haggle_simulator::drive::{DriveSettings, Outcome, drive};
 
 pub use args::SimulateArgs;
+use checkpoint::{Checkpoint, Keys};
 use difference::FEWEST;
+use forecast::{forecasts, scores};
 pub use report::Report;
 use report::{Timing, Variant, compare};
 use scenario::{Scenario, Setup};
@@ -90,7 +94,11 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         .sum();
     // The cast saturates.
     progress.length.store(expected as u64, Ordering::Relaxed);
-    let worlds = play(&setups, args.seed, seeds, jobs, progress);
+    let kept = args.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
+    let program = if kept.is_some() { checkpoint::program()? } else { String::new() };
+    let keys = setups.iter().map(|setup| Keys::new(&program, setup)).collect();
+    let playing = Playing { setups: &setups, keys, first: args.seed, seeds, kept, progress };
+    let Played { worlds, resumed, simulated } = playing.play(jobs)?;
     let stopped = progress.stop.load(Ordering::Relaxed);
     let name = |at: usize| match variants.get(at).map_or(&[][..], Vec::as_slice) {
         [] => AS_IT_IS.to_owned(),
@@ -101,7 +109,7 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         let problem = "stopped before the first world was through, so there is nothing to report";
         return Err(ExitError::new(Exit::CheckFailed, problem));
     }
-    let auctions = worlds.iter().flatten().map(|world| world.auctions + world.unmeasured).sum::<u64>();
+    let auctions = worlds.iter().flatten().map(auctions).sum::<u64>();
     let seconds = begun.elapsed().as_secs_f64();
     let (mut failed, mut problems) = (Vec::new(), Vec::new());
     if stopped && !args.asserts.is_empty() {
@@ -152,7 +160,13 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         failed,
         problems,
         notes: notes(&setups, base.len()),
-        timing: Timing { seconds, auctions_per_second: auctions as f64 / seconds.max(1e-9), jobs },
+        forecasts: worlds.iter().enumerate().flat_map(|(at, worlds)| forecasts(&name(at), worlds)).collect(),
+        forecast_scores: scores(
+            base,
+            days(setups.first().map(|setup| setup.settings.measured_from)),
+            days(setups.first().map(|setup| setup.settings.span)),
+        ),
+        timing: Timing { seconds, auctions_per_second: simulated as f64 / seconds.max(1e-9), jobs, resumed },
     })
 }
 
@@ -183,40 +197,102 @@ impl SimulateArgs {
     }
 }
 
-/// Tries all variants in all worlds, so many side by side; gives, by variant, what came of each world, up to the first world that
-/// was not finished in all variants.
-fn play(setups: &[Setup], first: u64, seeds: usize, jobs: usize, progress: &Progress) -> Vec<Vec<Outcome>> {
-    let done: Vec<Mutex<Option<Outcome>>> = (0..setups.len() * seeds).map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, done.len().max(1)) {
-            scope.spawn(|| {
-                // World by world, so that what is stopped has whole worlds.
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let (seed, variant) = (at / setups.len().max(1), at % setups.len().max(1));
-                    let (Some(setup), Some(slot)) = (setups.get(variant), done.get(at)) else { break };
-                    let settings =
-                        DriveSettings { seed: first.wrapping_add(seed as u64), ..setup.settings.clone() };
-                    let outcome = drive(&settings, setup.campaigns.clone(), &mut || {
-                        progress.rows.fetch_add(1, Ordering::Relaxed);
-                        progress.read.fetch_add(1, Ordering::Relaxed);
-                        !progress.stop.load(Ordering::Relaxed)
-                    });
-                    if progress.stop.load(Ordering::Relaxed) {
-                        break;
+/// All variants in all worlds.
+struct Playing<'a> {
+    setups: &'a [Setup],
+    /// By variant.
+    keys: Vec<Keys>,
+    /// The first seed, and how many.
+    first: u64,
+    seeds: usize,
+    kept: Option<Checkpoint>,
+    progress: &'a Progress,
+}
+
+/// What came of them.
+struct Played {
+    /// By variant, up to the first world that was not finished in all variants.
+    worlds: Vec<Vec<Outcome>>,
+    /// Worlds, of all variants, that were simulated before.
+    resumed: usize,
+    /// Auctions simulated now.
+    simulated: u64,
+}
+
+fn auctions(outcome: &Outcome) -> u64 {
+    outcome.auctions + outcome.unmeasured
+}
+
+impl Playing<'_> {
+    /// Tries them, so many side by side.
+    fn play(&self, jobs: usize) -> Result<Played, ExitError> {
+        let (setups, progress) = (self.setups, self.progress);
+        let done: Vec<Mutex<Option<Outcome>>> =
+            (0..setups.len() * self.seeds).map(|_| Mutex::default()).collect();
+        let (next, resumed, simulated) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
+        let failure: Mutex<Option<ExitError>> = Mutex::default();
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.clamp(1, done.len().max(1)) {
+                scope.spawn(|| {
+                    // World by world, so that what is stopped has whole worlds.
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let (world, variant) = (at / setups.len().max(1), at % setups.len().max(1));
+                        let Some(slot) = done.get(at) else { break };
+                        let outcome = match self.world(self.first.wrapping_add(world as u64), variant) {
+                            Ok(Some((outcome, before))) => {
+                                resumed.fetch_add(usize::from(before), Ordering::Relaxed);
+                                let now = if before { 0 } else { auctions(&outcome) };
+                                simulated.fetch_add(now, Ordering::Relaxed);
+                                outcome
+                            }
+                            Ok(None) => break,
+                            Err(error) => {
+                                progress.stop.store(true, Ordering::Relaxed);
+                                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                                break;
+                            }
+                        };
+                        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
                     }
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-                }
-            });
+                });
+            }
+        });
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
         }
-    });
-    let mut done = done.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
-    let mut worlds: Vec<Vec<Outcome>> = vec![Vec::new(); setups.len()];
-    for _ in 0..seeds {
-        let all: Option<Vec<Outcome>> = done.by_ref().take(setups.len()).collect();
-        let Some(all) = all else { break };
-        worlds.iter_mut().zip(all).for_each(|(worlds, outcome)| worlds.push(outcome));
+        let mut done = done.into_iter().map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let mut worlds: Vec<Vec<Outcome>> = vec![Vec::new(); setups.len()];
+        for _ in 0..self.seeds {
+            let all: Option<Vec<Outcome>> = done.by_ref().take(setups.len()).collect();
+            let Some(all) = all else { break };
+            worlds.iter_mut().zip(all).for_each(|(worlds, outcome)| worlds.push(outcome));
+        }
+        Ok(Played { worlds, resumed: resumed.into_inner(), simulated: simulated.into_inner() })
     }
-    worlds
+
+    /// What comes of one variant in the world of a seed, and whether that was known before; none where it was stopped.
+    fn world(&self, seed: u64, variant: usize) -> Result<Option<(Outcome, bool)>, ExitError> {
+        let (Some(setup), Some(keys)) = (self.setups.get(variant), self.keys.get(variant)) else {
+            return Ok(None);
+        };
+        let key = self.kept.as_ref().map(|kept| (kept, keys.of(seed)));
+        if let Some(known) = key.and_then(|(kept, key)| kept.get(key)) {
+            self.progress.read.fetch_add(auctions(known), Ordering::Relaxed);
+            return Ok(Some((known.clone(), true)));
+        }
+        let settings = DriveSettings { seed, ..setup.settings.clone() };
+        let outcome = drive(&settings, setup.campaigns.clone(), &mut || {
+            self.progress.rows.fetch_add(1, Ordering::Relaxed);
+            self.progress.read.fetch_add(1, Ordering::Relaxed);
+            !self.progress.stop.load(Ordering::Relaxed)
+        });
+        if self.progress.stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if let Some((kept, key)) = key {
+            kept.put(key, &outcome)?;
+        }
+        Ok(Some((outcome, false)))
+    }
 }

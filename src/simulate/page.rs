@@ -2,9 +2,11 @@
 
 use std::fmt::{Result, Write};
 
+use haggle_simulator::drive::MOMENTS;
+
 use super::metrics::Metric;
 use super::report::{CampaignMeans, Report, Variant};
-use crate::page::{COLOURS, close, escape, head, key, level, line, moment, open, titles};
+use crate::page::{COLOURS, bar, bars, close, escape, head, key, level, line, moment, open, titles};
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
@@ -34,6 +36,9 @@ fn write(report: &Report, out: &mut String) -> Result {
     means(report, out)?;
     differences(report, out)?;
     goals(report, out)?;
+    forecasts(report, out)?;
+    funnel(report, out)?;
+    over_time(report, out)?;
     courses(report, out)?;
     close(out);
     Ok(())
@@ -146,6 +151,166 @@ fn goals(report: &Report, out: &mut String) -> Result {
     Ok(())
 }
 
+/// Whether campaigns deliver, and how good such forecasts were.
+fn forecasts(report: &Report, out: &mut String) -> Result {
+    if report.forecasts.is_empty() {
+        return Ok(());
+    }
+    out.push_str("<h2>Will it deliver?</h2><table><tr><th><th>at least 95 %<th>share spent, median<th>80 % of worlds</tr>");
+    let several = report.variants.len() > 1;
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    for it in &report.forecasts {
+        let at = report.variants.iter().position(|variant| variant.name == it.variant).unwrap_or_default();
+        let which = if several { format!("{}: ", letter(at)) } else { String::new() };
+        let [delivers, median, low, high] = [it.delivers, it.median, it.low, it.high].map(percent);
+        let campaign = escape(&it.campaign);
+        write!(out, "<tr><td>{which}{campaign}<td>{delivers}<td>{median}<td>{low} to {high}</tr>")?;
+    }
+    out.push_str(
+        "</table><p>Such forecasts for one world, made from the others, against what came in it: the mean error of the share spent, \
+         and the Brier score of “at least 95 %”. Beside them those that need no simulation.</p>\
+         <table><tr><th>made<th>other worlds<th>the plan is met<th>the pace so far<th>within the 80 %</tr>",
+    );
+    for it in &report.forecast_scores {
+        write!(out, "<tr><td>day {:.2}", it.day)?;
+        for score in [it.worlds, it.plan, it.pace] {
+            write!(out, "<td>{}, {:.3}", percent(score.error), score.brier)?;
+        }
+        write!(out, "<td>{}</tr>", percent(it.within))?;
+    }
+    out.push_str("</table>");
+    Ok(())
+}
+
+/// From requests to orders, and how much of each comes to the next.
+fn funnel(report: &Report, out: &mut String) -> Result {
+    const STAGES: [&str; 6] = ["auctions", "bids", "wins", "impressions", "clicks", "orders"];
+    let shown = report.variants.get(..report.variants.len().min(COLOURS.len())).unwrap_or_default();
+    let value = |variant: &Variant, stage| variant.metrics.get(stage).copied().flatten().unwrap_or_default();
+    let all = || shown.iter().flat_map(|variant| STAGES.map(|stage| value(variant, stage)));
+    let most = all().fold(1.0, f64::max);
+    // Each step is a tenth or less of the one before, so lengths are by their logarithm.
+    let length = |value: f64| (value.max(1.0).log10() / most.log10().max(1.0)).clamp(0.0, 1.0);
+    out.push_str("<h2>From requests to orders</h2>");
+    variants_key(report, None, out)?;
+    let rows = STAGES.len() * (shown.len() + 1);
+    bars(rows, out)?;
+    for (nth, stage) in STAGES.iter().enumerate() {
+        for (at, (variant, colour)) in shown.iter().zip(COLOURS).enumerate() {
+            let here = value(variant, stage);
+            let before =
+                nth.checked_sub(1).and_then(|before| STAGES.get(before)).map(|it| value(variant, it));
+            let share = before.filter(|before| *before > 0.0).map(|before| here / before * 100.0);
+            let share =
+                share.map_or(String::new(), |share| format!(", {} % of the line above", number(share)));
+            let name = if at == 0 { stage } else { "" };
+            bar(
+                nth * (shown.len() + 1) + at,
+                length(here),
+                colour,
+                name,
+                &format!("{}{share}", number(here)),
+                out,
+            )?;
+        }
+    }
+    out.push_str("</svg><p>Means a world; lengths are by the logarithm.</p>");
+    Ok(())
+}
+
+/// What changes over the days, of all campaigns together.
+fn over_time(report: &Report, out: &mut String) -> Result {
+    let gap = |it: &Variant| it.course.gap_closed.clone();
+    rates(report, "Win rate", "wins ÷ bids", |it| it.course.win_rate.clone(), out)?;
+    rates(
+        report,
+        "What the click model has learned",
+        "share of the way from the best constant to the hidden truth",
+        gap,
+        out,
+    )?;
+    let regret = |it: &Variant| -> Vec<Option<f64>> {
+        std::iter::once(0.0).chain(it.course.creative_regret.iter().copied()).map(Some).collect()
+    };
+    rates(
+        report,
+        "Regret of creatives",
+        "clicks that the best ones would have brought beyond those shown, since the start",
+        regret,
+        out,
+    )?;
+    let returned = |it: &Variant| {
+        let sum = |of: fn(&CampaignMeans) -> &Vec<f64>, at: usize| {
+            it.campaigns.iter().filter_map(|it| of(it).get(at)).sum::<f64>()
+        };
+        (0..=MOMENTS as usize)
+            .map(|at| (sum(|it| &it.brought, at), sum(|it| &it.spent, at)))
+            .map(|(brought, spent)| (spent > 0.0).then(|| brought / spent - 1.0))
+            .collect()
+    };
+    rates(report, "Return on what was spent", "(revenue − spend) ÷ spend, since the start", returned, out)
+}
+
+/// A chart of a value over the days, a line a variant. Values of 48 parts stand in their middles, those of 49 moments at them.
+fn rates(
+    report: &Report,
+    title: &str,
+    up: &str,
+    of: impl Fn(&Variant) -> Vec<Option<f64>>,
+    out: &mut String,
+) -> Result {
+    let variants = report.variants.get(..report.variants.len().min(COLOURS.len())).unwrap_or_default();
+    let lines: Vec<Vec<Option<f64>>> = variants.iter().map(of).collect();
+    let values = || lines.iter().flatten().flatten().copied();
+    if values().next().is_none() {
+        return Ok(());
+    }
+    write!(out, "<h2>{title}</h2>")?;
+    variants_key(report, None, out)?;
+    let top = above(values().fold(0.0, f64::max));
+    // A few bad parts at the beginning would press all others together.
+    let bottom = values().fold(0.0, f64::min).max(-top);
+    days_and_levels(report, bottom, top, out)?;
+    titles("days since the start", up, out)?;
+    for (values, colour) in lines.iter().zip(COLOURS).rev() {
+        let middle = if values.len() > MOMENTS as usize { 0.0 } else { 0.5 };
+        let at = |at: usize| (at as f64 + middle) / f64::from(MOMENTS);
+        let place = |value: f64| ((value - bottom) / (top - bottom)).clamp(0.0, 1.0);
+        let points = values.iter().enumerate().filter_map(|(nth, value)| Some((at(nth), place((*value)?))));
+        line(points, colour, out)?;
+    }
+    out.push_str("</svg>");
+    Ok(())
+}
+
+/// What the colours mean, where there are several.
+fn variants_key(report: &Report, dashed: Option<&str>, out: &mut String) -> Result {
+    let names: Vec<String> = report.variants.iter().map(|variant| escape(&variant.name)).collect();
+    match names.len() > 1 || dashed.is_some() {
+        true => key(dashed, names.iter().map(String::as_str), out),
+        false => Ok(()),
+    }
+}
+
+/// Begins a chart over the days, with the moments at which the scenario changes.
+fn days_and_levels(report: &Report, bottom: f64, top: f64, out: &mut String) -> Result {
+    open(out)?;
+    for quarter in 0..=4 {
+        let share = f64::from(quarter) / 4.0;
+        level(share, &number(bottom + share * (top - bottom)), out)?;
+    }
+    // Variants of other lengths would be stretched: each is drawn over its own days, as the texts below say of the first.
+    for part in 0..=4 {
+        let share = f64::from(part) / 4.0;
+        moment(share, &format!("day {}", (share * report.days * 100.0).round() / 100.0), out)?;
+    }
+    for change in report.changes.iter().filter(|at| **at > 0.0 && **at < report.days) {
+        let share = change / report.days;
+        line([(share, 0.0), (share, 1.0)].into_iter(), "change", out)?;
+    }
+    Ok(())
+}
+
 /// A chart a campaign: the plan of the scenario as it is, and what was spent in each variant.
 fn courses(report: &Report, out: &mut String) -> Result {
     let shown = report.variants.len().min(COLOURS.len());
@@ -154,8 +319,7 @@ fn courses(report: &Report, out: &mut String) -> Result {
     for campaign in &first.campaigns {
         // A variant may put them in another order, since what they may bid decides that.
         write!(out, "<h2>{}: spend against the plan</h2>", escape(&campaign.id))?;
-        let names: Vec<String> = variants.iter().map(|variant| escape(&variant.name)).collect();
-        key(Some("plan"), names.iter().map(String::as_str), out)?;
+        variants_key(report, Some("plan"), out)?;
         let lines: Vec<&CampaignMeans> =
             variants.iter().filter_map(|variant| campaign_of(variant, &campaign.id)).collect();
         chart(report, campaign, &lines, out)?;
@@ -172,24 +336,10 @@ fn courses(report: &Report, out: &mut String) -> Result {
 fn chart(report: &Report, base: &CampaignMeans, lines: &[&CampaignMeans], out: &mut String) -> Result {
     let most = lines.iter().flat_map(|it| &it.spent).chain(&base.planned).copied().fold(0.0, f64::max);
     let top = above(most);
-    open(out)?;
-    for quarter in 0..=4 {
-        let share = f64::from(quarter) / 4.0;
-        level(share, &number(share * top), out)?;
-    }
-    // Variants of other lengths would be stretched: each is drawn over its own days, as the texts below say of the first.
-    for part in 0..=4 {
-        let share = f64::from(part) / 4.0;
-        moment(share, &format!("day {}", (share * report.days * 100.0).round() / 100.0), out)?;
-    }
-    for change in report.changes.iter().filter(|at| **at > 0.0 && **at < report.days) {
-        let share = change / report.days;
-        line([(share, 0.0), (share, 1.0)].into_iter(), "change", out)?;
-    }
+    days_and_levels(report, 0.0, top, out)?;
     titles("days since the start", "spent since the start, units of currency", out)?;
     let course = |values: &[f64]| -> Vec<(f64, f64)> {
-        let last = f64::from(haggle_simulator::drive::MOMENTS);
-        values.iter().enumerate().map(|(at, value)| (at as f64 / last, value / top)).collect()
+        values.iter().enumerate().map(|(at, value)| (at as f64 / f64::from(MOMENTS), value / top)).collect()
     };
     for (it, colour) in lines.iter().zip(COLOURS).rev() {
         line(course(&it.spent).into_iter(), colour, out)?;
@@ -217,7 +367,10 @@ fn campaign_of<'v>(variant: &'v Variant, id: &str) -> Option<&'v CampaignMeans> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::{Compared, Timing};
+    use std::collections::BTreeMap;
+
+    use super::super::forecast::Forecast;
+    use super::super::report::{Compared, Course, Timing};
     use super::*;
 
     fn variant(name: &str, spent: [f64; 3]) -> Variant {
@@ -230,7 +383,10 @@ mod tests {
             planned: vec![0.0, 1.0, 2.0],
             ..CampaignMeans::default()
         };
-        Variant { name: name.to_owned(), metrics: [("clicks", Some(12.0))].into(), campaigns: vec![campaign] }
+        let metrics = [("auctions", Some(1000.0)), ("bids", Some(500.0)), ("clicks", Some(12.0))];
+        let course = Course { win_rate: vec![None, Some(0.5)], ..Course::default() };
+        let (no_bids, campaigns) = (BTreeMap::new(), vec![campaign]);
+        Variant { name: name.to_owned(), metrics: metrics.into(), no_bids, course, campaigns }
     }
 
     #[test]
@@ -264,6 +420,15 @@ mod tests {
                 high: 4.0,
                 verdict: "more",
             }],
+            forecasts: vec![Forecast {
+                variant: "as it is".to_owned(),
+                campaign: "<boots>".to_owned(),
+                delivers: 0.5,
+                median: 0.9,
+                low: 0.7,
+                high: 1.0,
+            }],
+            forecast_scores: Vec::new(),
             failed: vec!["x < y".to_owned()],
             problems: Vec::new(),
             timing: Timing::default(),
@@ -275,6 +440,8 @@ mod tests {
             "x &lt; y",
             "cpa 2.5<td>1.023",
             "<td>+3.000<td>+1.000 to +4.000<td>more",
+            "A: &lt;boots&gt;<td>50.0 %<td>90.0 %<td>70.0 % to 100.0 %",
+            "500, 50.0 % of the line above",
         ] {
             assert!(page.contains(said), "{said}: {page}");
         }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use haggle_simulator::drive::{Asked, Campaigned, Outcome, Spent};
+use haggle_domain::NoBidReason;
+use haggle_simulator::drive::{Asked, Campaigned, Foretold, MOMENTS, Outcome, Slice, Spent};
 use serde::Serialize;
 
-use super::difference::difference;
+use super::difference::differences;
+use super::forecast::{Forecast, Scored};
 use super::metrics::Metric;
 
 /// All of it. Everything but `timing` follows from the scenario and the seeds.
@@ -36,6 +38,10 @@ pub struct Report {
     pub variants: Vec<Variant>,
     /// How the others differ from the first.
     pub differences: Vec<Compared>,
+    /// Whether campaigns deliver, by what the worlds say.
+    pub forecasts: Vec<Forecast>,
+    /// How good such forecasts of the first variant are, each made for one world from the others.
+    pub forecast_scores: Vec<Scored>,
     /// Assertions that did not hold.
     pub failed: Vec<String>,
     /// What to know before the figures are believed.
@@ -53,8 +59,41 @@ pub struct Variant {
     pub name: String,
     /// By metric; null where no world has it.
     pub metrics: BTreeMap<&'static str, Option<f64>>,
+    /// Auctions without a bid, by the reason: the mean a world.
+    pub no_bids: BTreeMap<&'static str, f64>,
+    /// What came in each 48th of the days.
+    pub course: Course,
     /// The same of each campaign: what was spent, in currency units, clicks, orders, and the share of the budget that was spent.
     pub campaigns: Vec<CampaignMeans>,
+}
+
+/// What came in each of 48 equal parts of the days, those that are not measured included. Null where there was nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Course {
+    /// Wins by bids, of all worlds together.
+    pub win_rate: Vec<Option<f64>>,
+    /// How far the model came from the best constant of the part to the hidden click probabilities, of all worlds together.
+    pub gap_closed: Vec<Option<f64>>,
+    /// Clicks that the best creatives would have brought beyond those that were shown, since the start: the mean a world.
+    pub creative_regret: Vec<f64>,
+}
+
+impl Course {
+    fn of(worlds: &[Outcome]) -> Self {
+        let mut course = Self::default();
+        let mut regret = 0.0;
+        for part in 0..MOMENTS as usize {
+            let slices = || worlds.iter().filter_map(|world| world.slices.get(part));
+            let count = |of: fn(&Slice) -> u64| slices().map(of).sum::<u64>() as f64;
+            let (bids, wins) = (count(|it| it.bids), count(|it| it.wins));
+            course.win_rate.push((bids > 0.0).then(|| wins / bids));
+            let foretold = slices().map(|it| it.foretold).fold(Foretold::default(), Foretold::plus);
+            course.gap_closed.push(foretold.gap_closed());
+            regret += foretold.regret / worlds.len().max(1) as f64;
+            course.creative_regret.push(regret);
+        }
+        course
+    }
 }
 
 /// A campaign's means over the worlds.
@@ -83,6 +122,8 @@ pub struct CampaignMeans {
     pub spent: Vec<f64>,
     /// What its plan had it spend by then.
     pub planned: Vec<f64>,
+    /// What its orders had brought by then, in currency units.
+    pub brought: Vec<f64>,
 }
 
 impl CampaignMeans {
@@ -104,7 +145,7 @@ pub struct Compared {
     pub metric: &'static str,
     /// How much more.
     pub mean: f64,
-    /// The 95 % interval's ends.
+    /// The ends of the interval; those of all metrics of a variant hold together in 95 of 100 cases.
     pub low: f64,
     /// See `low`.
     pub high: f64,
@@ -121,6 +162,8 @@ pub struct Timing {
     pub auctions_per_second: f64,
     /// Worlds side by side.
     pub jobs: usize,
+    /// Worlds, of all variants, that were taken from the checkpoint.
+    pub resumed: usize,
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -158,19 +201,33 @@ impl Variant {
                 goal_cost_ratio: worth.map(|worth| spend / worth),
                 spent: course(|it| it.spend.to_f64()),
                 planned: course(|it| it.planned.to_f64()),
+                brought: course(|it| it.revenue.to_f64()),
             }
         });
-        Self { campaigns: campaigns.collect(), metrics: metrics.into_iter().collect(), name }
+        let no_bids = NoBidReason::ALL.iter().filter_map(|reason| {
+            let count =
+                |world: &Outcome| world.no_bids.get(reason.index()).copied().unwrap_or_default() as f64;
+            mean(worlds.iter().map(count)).filter(|mean| *mean > 0.0).map(|mean| (reason.as_str(), mean))
+        });
+        Self {
+            no_bids: no_bids.collect(),
+            course: Course::of(worlds),
+            campaigns: campaigns.collect(),
+            metrics: metrics.into_iter().collect(),
+            name,
+        }
     }
 }
 
 /// How a variant differs in each metric that both have in enough worlds.
 pub(super) fn compare(name: &str, base: &[Outcome], worlds: &[Outcome]) -> Vec<Compared> {
-    let compared = Metric::ALL.iter().filter_map(|metric| {
-        let pairs =
-            base.iter().zip(worlds).filter_map(|(base, world)| Some((metric.of(base)?, metric.of(world)?)));
-        let differences: Vec<f64> = pairs.map(|(base, world)| world - base).collect();
-        let found = difference(&differences)?;
+    let differences_in = |metric: &Metric| {
+        let pairs = base.iter().zip(worlds);
+        pairs.map(|(base, world)| Some(metric.of(world)? - metric.of(base)?)).collect()
+    };
+    let found = differences(&Metric::ALL.iter().map(differences_in).collect::<Vec<_>>());
+    let compared = Metric::ALL.iter().zip(found).filter_map(|(metric, found)| {
+        let found = found?;
         Some(Compared {
             variant: name.to_owned(),
             metric: metric.name(),
@@ -238,6 +295,7 @@ impl Report {
                 )?;
             }
         }
+        self.write_forecasts(out)?;
         for problem in self.problems.iter().chain(&self.failed) {
             writeln!(out, "\nFAILED: {problem}")?;
         }
@@ -247,7 +305,44 @@ impl Report {
         if self.stopped {
             writeln!(out, "\nstopped before all worlds were simulated")?;
         }
-        let Timing { seconds, auctions_per_second, jobs } = timing;
-        writeln!(out, "\n{seconds:.1} s, {auctions_per_second:.0} auctions/s, {jobs} side by side")
+        let Timing { seconds, auctions_per_second, jobs, resumed } = timing;
+        write!(out, "\n{seconds:.1} s, {auctions_per_second:.0} auctions/s, {jobs} side by side")?;
+        if *resumed > 0 {
+            write!(out, "; {resumed} were simulated before")?;
+        }
+        writeln!(out)
+    }
+
+    fn write_forecasts(&self, out: &mut String) -> std::fmt::Result {
+        if self.forecasts.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "\n{:<24}{:>16}{:>22}{:>18}",
+            "will it deliver?", "at least 95 %", "share spent, median", "80 % of worlds"
+        )?;
+        let mut variant = None;
+        for it in &self.forecasts {
+            if self.variants.len() > 1 && variant.replace(&it.variant) != Some(&it.variant) {
+                writeln!(out, "{}", it.variant)?;
+            }
+            let [delivers, median, low, high] =
+                [it.delivers, it.median, it.low, it.high].map(|share| format!("{:.1} %", share * 100.0));
+            let interval = format!("{low} to {high}");
+            writeln!(out, "{:<24}{delivers:>16}{median:>22}{interval:>18}", it.campaign)?;
+        }
+        writeln!(
+            out,
+            "\n{:<24}{:>16}{:>16}{:>16}{:>15}",
+            "forecasts, scored", "other worlds", "plan is met", "pace so far", "in the 80 %"
+        )?;
+        for it in &self.forecast_scores {
+            let [worlds, plan, pace] = [it.worlds, it.plan, it.pace]
+                .map(|score| format!("{:.1} % {:.3}", score.error * 100.0, score.brier));
+            let day = format!("made at day {:.2}", it.day);
+            writeln!(out, "{day:<24}{worlds:>16}{plan:>16}{pace:>16}{:>13.1} %", it.within * 100.0)?;
+        }
+        writeln!(out, "(mean error of the share spent; Brier score of \"at least 95 %\")")
     }
 }

@@ -36,6 +36,9 @@ struct World {
     /// Users.
     #[serde(default = "users")]
     users: usize,
+    /// Chooses the bidder's own draws, such as of creatives. Two that differ in it alone should show no difference.
+    #[serde(default)]
+    salt: u64,
     /// Days after the start from which on it is counted what comes of it.
     #[serde(default)]
     measured_from: f64,
@@ -258,7 +261,7 @@ impl Scenario {
                 notice_delay: Duration::from_millis(200),
                 faults,
                 world: WorldSettings { users: world.users, ..WorldSettings::default() },
-                bidder: node_settings(&self.built_in.settings),
+                bidder: BidderSettings { salt: world.salt, ..node_settings(&self.built_in.settings) },
             },
             campaigns,
             left_out,

@@ -5,19 +5,25 @@ use haggle_domain::{Campaign, Goal};
 use super::Campaigned;
 
 /// What a campaign's goal asks for on average, in units of currency.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
 pub enum Asked {
     /// A click costs at most this.
-    Cpc(f64),
+    #[n(0)]
+    Cpc(#[n(0)] f64),
     /// An order costs this.
-    Cpa(f64),
+    #[n(1)]
+    Cpa(#[n(0)] f64),
     /// Revenue × margin ÷ spend.
+    #[n(2)]
     Roas {
         /// That ratio.
+        #[n(0)]
         target: f64,
         /// The share of revenue that counts, above 0 and at most 1.
+        #[n(1)]
         margin: f64,
         /// What an order is taken to bring before any came.
+        #[n(2)]
         order_value: f64,
     },
 }

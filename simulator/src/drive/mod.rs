@@ -12,16 +12,16 @@ mod goal;
 mod limits;
 mod problems;
 mod queue;
+mod slice;
 mod standing;
 mod tape;
 mod told;
 mod turns;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, Pacing, Tag, Timestamp};
+use haggle_domain::{AuctionType, Campaign, CpmMicros, Micros, NoBidReason, Pacing, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
 pub use bids::Bids;
@@ -31,6 +31,7 @@ pub use faults::{ClockFault, Faults, Silence};
 use faults::{Machine, RETRY, Turn};
 pub use goal::Asked;
 use queue::Queue;
+pub use slice::{Foretold, Slice};
 pub use turns::Turns;
 
 use crate::ad::{SimAd, SimBid};
@@ -68,60 +69,82 @@ pub struct DriveSettings {
 pub const MOMENTS: u32 = 48;
 
 /// What came of one campaign, from when on it was measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, minicbor::Encode, minicbor::Decode)]
 pub struct Campaigned {
     /// What its goal asks for on average, where it does.
+    #[n(0)]
     pub asked: Option<Asked>,
     /// Money that its days had for it, what lapsed with them included.
+    #[n(1)]
     pub budget: Micros,
     /// What was spent of it.
+    #[n(2)]
     pub spend: Micros,
     /// What was spent beyond what there was.
+    #[n(3)]
     pub overspend: Micros,
     /// Bids that won.
+    #[n(4)]
     pub wins: u64,
     /// Ads shown.
+    #[n(5)]
     pub impressions: u64,
     /// Clicks on them.
+    #[n(6)]
     pub clicks: u64,
     /// Orders that followed.
+    #[n(7)]
     pub orders: u64,
     /// What the orders brought.
+    #[n(8)]
     pub revenue: Micros,
 }
 
 /// What a campaign had spent by a moment, from the start, and what its plan had it spend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 pub struct Spent {
     /// What it had spent.
+    #[n(0)]
     pub spend: Micros,
     /// What it had planned to, with what earlier days had and did not spend.
+    #[n(1)]
     pub planned: Micros,
+    /// What its orders had brought.
+    #[n(2)]
+    pub revenue: Micros,
 }
 
 /// What came of a run, from when on it was measured.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, minicbor::Encode, minicbor::Decode)]
 pub struct Outcome {
     /// Requests before it was measured.
+    #[n(0)]
     pub unmeasured: u64,
     /// Requests, each with one auction.
+    #[n(1)]
     pub auctions: u64,
     /// Bids made.
+    #[n(2)]
     pub bids: u64,
-    /// Auctions without one, by the reason.
-    pub no_bids: BTreeMap<&'static str, u64>,
+    /// Auctions without one, by [`NoBidReason::index`]; reasons behind the last one that was given are left out.
+    #[n(3)]
+    pub no_bids: Vec<u64>,
     /// By campaign, in the order of their places in the catalog, which follows from what they may bid.
+    #[n(4)]
     pub campaigns: Vec<(String, Campaigned)>,
     /// By campaign, at the start and at the end of each of [`MOMENTS`] parts of the span; fewer where it ended early.
+    #[n(5)]
     pub courses: Vec<Vec<Spent>>,
-    /// Sum of the hidden click probabilities of what was shown: clicks without their chance.
-    pub expected_clicks: f64,
+    /// The parts of the span, those that are not measured included.
+    #[n(6)]
+    pub slices: Vec<Slice>,
+    /// How well the clicks of what was shown were foretold; of it `clicks` is clicks without their chance.
+    #[n(7)]
+    pub foretold: Foretold,
     /// Invariants that did not hold; empty in a program without defects.
+    #[n(8)]
     pub problems: Vec<String>,
 }
-
-/// Why there is no bid while the machine is down.
-const DOWN: &str = "machine_down";
 
 /// What is to happen.
 enum Due {
@@ -151,8 +174,11 @@ pub fn drive_with<B: Bids>(
     let mut arrivals = Chance::new(settings.seed, Use::Arrivals, 0, 0);
     let course = Course::new(start, &settings.changes);
     let mut queue = Queue::default();
-    let mut outcome =
-        Outcome { courses: bidder.standings().iter().map(|_| Vec::new()).collect(), ..Outcome::default() };
+    let mut outcome = Outcome {
+        courses: bidder.standings().iter().map(|_| Vec::new()).collect(),
+        slices: vec![Slice::default(); MOMENTS as usize],
+        ..Outcome::default()
+    };
     let mut before: Option<Vec<Campaigned>> = None;
     let mut next = course.arrival(&mut arrivals, start, settings.requests_a_day);
     let mut now = start;
@@ -169,8 +195,8 @@ pub fn drive_with<B: Bids>(
                     .map(|standing| Campaigned { budget: gone(standing), ..of(standing) })
                     .collect(),
             );
-            let (courses, unmeasured) = (std::mem::take(&mut outcome.courses), outcome.auctions);
-            outcome = Outcome { courses, unmeasured, ..Outcome::default() };
+            let Outcome { courses, slices, auctions: unmeasured, .. } = std::mem::take(&mut outcome);
+            outcome = Outcome { courses, slices, unmeasured, ..Outcome::default() };
         }
         if now >= end {
             break;
@@ -205,13 +231,13 @@ pub fn drive_with<B: Bids>(
             let request = world.next_request(now);
             // One that an exchange does not ask is as if it had gone to others alone.
             if !faults.is_silent(request.exchange, now.since(start)) {
-                outcome.auctions += 1;
-                match machine.is_up() {
-                    true => {
-                        ask(&mut world, (bidder, clock), &mut queue, &mut outcome, settings, &request, soon)
-                    }
-                    false => *outcome.no_bids.entry(DOWN).or_default() += 1,
-                }
+                let slice = if machine.is_up() {
+                    ask(&mut world, (bidder, clock), &mut queue, &mut outcome, settings, &request, soon)
+                } else {
+                    outcome.no_bid(NoBidReason::NotServing);
+                    Slice { auctions: 1, ..Slice::default() }
+                };
+                outcome.note(slice, now.since(start).div_duration_f64(settings.span));
             }
             next = course.arrival(&mut arrivals, now, settings.requests_a_day);
             if !pass() {
@@ -283,12 +309,35 @@ fn note_spend(settings: &DriveSettings, bidder: &impl Bids, now: Timestamp, outc
     let moment = |at: usize| settings.start + settings.span.mul_f64(at as f64 / f64::from(MOMENTS));
     while noted(outcome) <= MOMENTS as usize && moment(noted(outcome)) <= now {
         for (course, standing) in outcome.courses.iter_mut().zip(bidder.standings()) {
-            course.push(Spent { spend: standing.report.settled, planned: planned(&standing) });
+            course.push(Spent {
+                spend: standing.report.settled,
+                planned: planned(&standing),
+                revenue: standing.report.revenue,
+            });
         }
     }
 }
 
-/// One request: the bid, the auction, and what follows from it, of which notices come `soon`. The bidder is one with a clock.
+impl Outcome {
+    fn no_bid(&mut self, reason: NoBidReason) {
+        let at = reason.index();
+        self.no_bids.resize(self.no_bids.len().max(at + 1), 0);
+        self.no_bids.iter_mut().skip(at).take(1).for_each(|count| *count += 1);
+    }
+
+    /// Counts what came of a request at a share of the span.
+    fn note(&mut self, slice: Slice, share: f64) {
+        self.auctions += slice.auctions;
+        self.bids += slice.bids;
+        self.foretold = self.foretold.plus(slice.foretold);
+        if let Some(whole) = self.slices.get_mut((share * f64::from(MOMENTS)) as usize) {
+            *whole = whole.plus(slice);
+        }
+    }
+}
+
+/// One request: the bid, the auction, and what follows from it, of which notices come `soon`. The bidder is one with a clock. Gives
+/// its own counts.
 fn ask(
     world: &mut World,
     (bidder, clock): (&mut impl Bids, Timestamp),
@@ -297,10 +346,11 @@ fn ask(
     settings: &DriveSettings,
     request: &SimRequest,
     soon: Timestamp,
-) {
+) -> Slice {
+    let mut slice = Slice { auctions: 1, ..Slice::default() };
     let made = bidder.bid(request, clock);
     if let Err(reason) = &made {
-        *outcome.no_bids.entry(reason.as_str()).or_default() += 1;
+        outcome.no_bid(*reason);
     }
     let made = made.ok();
     if let Some(made) = &made {
@@ -309,8 +359,8 @@ fn ask(
     // Of an answer that comes too late nobody ever hears.
     let bid = made.as_ref().filter(|_| !settings.faults.is_slow(settings.seed, &request.id));
     let auction = world.auction(request, bid.map(|made| sim_bid(request.imp_id, made)).as_ref());
-    outcome.bids += u64::from(made.is_some());
-    let Some(made) = bid else { return };
+    slice.bids = u64::from(made.is_some());
+    let Some(made) = bid else { return slice };
     bidder.watch_auction(request, made, world.shown_user(request), &auction, clock);
     let decision = &made.committed.decision;
     // An exchange that says nothing of it says nought.
@@ -324,10 +374,11 @@ fn ask(
     };
     if !auction.won {
         tell(0, soon, Notice::Lost { decision: decision.clone(), min_to_win });
-        return;
+        return slice;
     }
+    slice.wins = 1;
     let price = decision.terms.charge(auction.clearing);
-    let ad = sim_ad(made);
+    let ad = sim_ad(&made.campaign, decision.creative);
     let after = world.after_win(request, &ad, request.at);
     // The second-price exchange bills by its win notice, which is taken in as both, the other one when the ad is shown.
     let bills_on_win = request.auction == AuctionType::SecondPlus;
@@ -339,20 +390,21 @@ fn ask(
         tell(2, soon, Notice::Bill { decision: decision.clone(), price });
     }
     if !after.rendered {
-        return;
+        return slice;
     }
-    outcome.expected_clicks += world.truth().click_probability(request, &ad);
+    slice.foretold.note(world, request, made);
     tell(3, soon, Notice::Impression { decision: decision.clone() });
-    let Some(click) = after.click else { return };
+    let Some(click) = after.click else { return slice };
     tell(4, click.max(soon), Notice::Click { decision: decision.clone() });
-    let Some(order) = after.order else { return };
+    let Some(order) = after.order else { return slice };
     let (revenue, id) = (order.value, Tag::of(&order.order_id));
     tell(5, order.at.max(soon), Notice::Conversion { decision: decision.clone(), revenue, order: id });
+    slice
 }
 
 fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
     let Made { committed, campaign } = made;
-    let ad = sim_ad(made);
+    let ad = sim_ad(campaign, committed.decision.creative);
     SimBid {
         imp_id: imp_id.to_owned(),
         price: committed.price,
@@ -365,9 +417,8 @@ fn sim_bid(imp_id: &str, made: &Made) -> SimBid {
     }
 }
 
-fn sim_ad(made: &Made) -> SimAd {
-    let Made { committed, campaign } = made;
-    let creative = campaign.creatives.get(usize::from(committed.decision.creative));
+fn sim_ad(campaign: &Campaign, creative: u16) -> SimAd {
+    let creative = campaign.creatives.get(usize::from(creative));
     let size = creative.map(|creative| creative.banner_size()).unwrap_or_default();
     SimAd {
         campaign_id: campaign.id.clone(),
