@@ -469,7 +469,9 @@ fn the_simulator_and_the_server_decide_alike_line_by_line() {
     // All that there is to decide alike was there.
     let has = |what: &str| simulator.log.iter().any(|line| line.contains(what));
     assert!(simulator.log.len() > 3_000 && bids > 800 && simulator.clicks > 20 && simulator.orders > 0);
-    assert!(simulated.no_bids["holdout"] > 20 && simulated.no_bids["budget_exhausted"] > 20);
+    let refused =
+        |reason: NoBidReason| simulator.log.iter().filter(|it| it.ends_with(reason.as_str())).count();
+    assert!(refused(NoBidReason::Holdout) > 20 && refused(NoBidReason::BudgetExhausted) > 20);
     for what in [" holdout", " frequency", "explored: Some", "propensity: Some", "user: Some", "user: None"] {
         assert!(has(what), "{what}");
     }
