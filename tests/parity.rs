@@ -28,7 +28,7 @@ use haggle_domain::{
 };
 use haggle_learning::JoinerSettings;
 use haggle_simulator::drive::{
-    Bidder, BidderSettings, Bids, DriveSettings, Made, Standing, Turns, drive_with,
+    Bidder, BidderSettings, Bids, DriveSettings, Faults, Made, Standing, Turns, drive_with,
 };
 use haggle_simulator::{ShopEvent, SimRequest, WorldSettings};
 use haggle_strategies::Committed;
@@ -130,6 +130,7 @@ fn drive_settings(loaded: &Loaded) -> DriveSettings {
         requests_a_day: 4_000.0,
         notice_delay: Duration::from_millis(200),
         world: WorldSettings { users: 400, ..WorldSettings::default() },
+        faults: Faults::default(),
         bidder: bidder_settings(loaded),
     }
 }
@@ -185,8 +186,8 @@ impl<B: Bids> Bids for Logged<B> {
         self.bids.standings()
     }
 
-    fn problems(&self) -> Vec<String> {
-        self.bids.problems()
+    fn problems(&mut self, now: Timestamp) -> Vec<String> {
+        self.bids.problems(now)
     }
 }
 
@@ -392,7 +393,7 @@ impl Bids for OverHttp {
         standings
     }
 
-    fn problems(&self) -> Vec<String> {
+    fn problems(&mut self, _: Timestamp) -> Vec<String> {
         Vec::new()
     }
 }
@@ -426,7 +427,7 @@ fn the_simulator_and_the_server_decide_alike_line_by_line() {
     let loaded = configure(folder.path());
     let settings = drive_settings(&loaded);
 
-    let bidder = Bidder::new(loaded.campaigns.clone(), settings.bidder, settings.start);
+    let bidder = Bidder::new(loaded.campaigns.clone(), settings.bidder, false, settings.start);
     let mut simulator = Logged::new(bidder);
     let simulated = drive_with(&settings, &mut simulator, &mut || true);
     let end = settings.start + settings.span;

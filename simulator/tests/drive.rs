@@ -8,7 +8,7 @@ use haggle_domain::{
     Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Pacing, Size, Timestamp,
 };
 use haggle_learning::JoinerSettings;
-use haggle_simulator::drive::{BidderSettings, DriveSettings, MOMENTS, Outcome, drive};
+use haggle_simulator::drive::{BidderSettings, DriveSettings, Faults, MOMENTS, Outcome, drive};
 use haggle_simulator::{Conditions, WorldSettings};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -41,6 +41,7 @@ fn settings(seed: u64) -> DriveSettings {
         changes: Vec::new(),
         requests_a_day: 20_000.0,
         notice_delay: Duration::from_millis(200),
+        faults: Faults::default(),
         world: WorldSettings::default(),
         bidder: BidderSettings {
             campaign: CampaignSettings {
