@@ -205,7 +205,7 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
             }
         }
     }
-    outcome.problems = checks.end(&bidder, machine.clock(now));
+    outcome.problems = checks.end(&bidder, machine.is_up(), machine.clock(now));
     let before = before.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
     outcome.campaigns = bidder
         .reports()
