@@ -179,6 +179,6 @@ fn every_planted_bug_is_found_within_a_hundred_worlds() {
 fn where_nothing_is_planted_nothing_is_found() {
     let seeds: Vec<u64> = (1..=24).collect();
     side_by_side(&seeds, |seed| {
-        assert_eq!(problems(None, *seed, SPANS[1]), Vec::<String>::new(), "seed {seed}")
+        assert_eq!(problems(None, *seed, SPANS[1]), Vec::<String>::new(), "seed {seed}");
     });
 }

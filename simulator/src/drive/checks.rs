@@ -88,7 +88,7 @@ impl Checks {
         let Some(known) = self.known.get(&campaign.key) else { return };
         let others = self.known.values().filter(|it| it.advertiser == known.advertiser).map(|it| &it.shown);
         if known.capped
-            && let Some(how) = caps::broken(campaign, &known.shown, others, decision, now)
+            && let Some(how) = caps::broken(campaign, &known.shown, &others, decision, now)
         {
             self.problems.note(&campaign.id, "no bid beyond a cap", now, || how);
         }
