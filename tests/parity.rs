@@ -186,8 +186,8 @@ impl<B: Bids> Bids for Logged<B> {
         self.bids.standings()
     }
 
-    fn problems(&mut self, now: Timestamp) -> Vec<String> {
-        self.bids.problems(now)
+    fn problems(&mut self, is_up: bool, now: Timestamp) -> Vec<String> {
+        self.bids.problems(is_up, now)
     }
 }
 
@@ -393,7 +393,7 @@ impl Bids for OverHttp {
         standings
     }
 
-    fn problems(&mut self, _: Timestamp) -> Vec<String> {
+    fn problems(&mut self, _: bool, _: Timestamp) -> Vec<String> {
         Vec::new()
     }
 }

@@ -149,6 +149,8 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
     assert!(said.contains("told apart by it"), "{said}");
     let said = refused(&small, &["--vary", "request_a_day=10"]);
     assert!(said.contains("unknown field `request_a_day`"), "{said}");
+    let said = refused(&small, &["--vary", "faults.lots=0.5"]);
+    assert!(said.contains("unknown field `lots`"), "{said}");
     let said = refused(&scenario(folder.path(), &SMALL.replace("0.25", "-1.0")), &[]);
     assert!(said.contains("days: must be above 0"), "{said}");
     let said = refused(&scenario(folder.path(), &format!("{SMALL}measured_from = 0.25\n")), &[]);
@@ -161,8 +163,6 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
     assert!(said.contains("unknown field `clicks`"), "{said}");
     let said = refused(&scenario(folder.path(), &format!("{SMALL}[faults]\nlost = 2.0\n")), &[]);
     assert!(said.contains("small.toml: faults: lost: must be a share from 0 to 1"), "{said}");
-    let said = refused(&small, &["--vary", "faults.lots=0.5"]);
-    assert!(said.contains("unknown field `lots`"), "{said}");
     let said = refused(&scenario(folder.path(), "name = 3"), &[]);
     assert!(said.contains("small.toml"), "{said}");
 }

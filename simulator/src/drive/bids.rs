@@ -32,8 +32,8 @@ pub trait Bids {
     /// The campaigns and what they show, always in the same order.
     fn standings(&self) -> Vec<Standing<'_>>;
 
-    /// What was found wrong by the end, at `now`.
-    fn problems(&mut self, now: Timestamp) -> Vec<String>;
+    /// What was found wrong by the end, at `now`. Of a machine that is down nothing can be asked.
+    fn problems(&mut self, is_up: bool, now: Timestamp) -> Vec<String>;
 
     /// Starts again after a crash, with its clock at `now`. Only called where there are crashes.
     fn restart(&mut self, _now: Timestamp) {}
@@ -82,7 +82,7 @@ impl Bids for Bidder {
         self.reports().collect()
     }
 
-    fn problems(&mut self, _: Timestamp) -> Vec<String> {
+    fn problems(&mut self, _: bool, _: Timestamp) -> Vec<String> {
         Bidder::problems(self).collect()
     }
 

@@ -68,7 +68,7 @@ fn whole_seconds(from: Timestamp, to: Timestamp) -> Duration {
 pub(super) fn broken<'s>(
     campaign: &Campaign,
     own: &Shown,
-    others: impl Iterator<Item = &'s Shown> + Clone,
+    others: &(impl Iterator<Item = &'s Shown> + Clone),
     decision: &Decision,
     now: Timestamp,
 ) -> Option<String> {

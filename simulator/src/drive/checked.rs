@@ -50,10 +50,10 @@ impl Bids for Checked {
         self.bidder.reports().collect()
     }
 
-    fn problems(&mut self, now: Timestamp) -> Vec<String> {
+    fn problems(&mut self, is_up: bool, now: Timestamp) -> Vec<String> {
         // What was told last is learned, too, before it is counted.
         self.bidder.learn();
-        self.checks.end(&self.bidder, now)
+        self.checks.end(&self.bidder, is_up, now)
     }
 
     fn restart(&mut self, now: Timestamp) {

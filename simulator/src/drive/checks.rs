@@ -38,6 +38,8 @@ pub(super) struct Checks {
     next: Timestamp,
     /// When it was asked to look last, and what the clock said.
     looked: (Timestamp, Timestamp),
+    /// Until then much is overdue.
+    settled: Timestamp,
     /// The latest that the bidder's clock ever said.
     latest: Timestamp,
     /// It has been set back once.
@@ -63,6 +65,7 @@ impl Checks {
             bids: 0,
             next: now,
             looked: (now, now),
+            settled: now,
             latest: now,
             set_back: false,
             crashed: None,
@@ -85,7 +88,7 @@ impl Checks {
         let Some(known) = self.known.get(&campaign.key) else { return };
         let others = self.known.values().filter(|it| it.advertiser == known.advertiser).map(|it| &it.shown);
         if known.capped
-            && let Some(how) = caps::broken(campaign, &known.shown, others, decision, now)
+            && let Some(how) = caps::broken(campaign, &known.shown, &others, decision, now)
         {
             self.problems.note(&campaign.id, "no bid beyond a cap", now, || how);
         }
@@ -128,7 +131,7 @@ impl Checks {
             });
         }
         if outcome == Outcome::Accepted {
-            known.told.counts(notice, &self.settings.joiner, now);
+            known.told.counts(notice, (&self.settings.campaign, &self.settings.joiner), now);
             if let (Notice::Impression { decision }, true) = (notice, known.capped) {
                 known.shown.show(decision, now);
             }
@@ -157,7 +160,7 @@ impl Checks {
         let (last_time, last) = std::mem::replace(&mut self.looked, (time, now));
         if now.since(last) > time.since(last_time) {
             // A clock that jumps makes much overdue at once.
-            self.next = now + PROMPT;
+            (self.next, self.settled) = (now + PROMPT, now + PROMPT);
         }
         if now >= self.next {
             self.next = now + EVERY;
@@ -206,9 +209,11 @@ impl Checks {
         }
     }
 
-    /// What was wrong, now that it is over.
-    pub(super) fn end(&mut self, bidder: &Bidder, now: Timestamp) -> Vec<String> {
-        self.look_now(bidder, now);
+    /// What was wrong, now that it is over. Of a machine that is down nothing can be asked.
+    pub(super) fn end(&mut self, bidder: &Bidder, is_up: bool, now: Timestamp) -> Vec<String> {
+        if is_up && now >= self.settled {
+            self.look_now(bidder, now);
+        }
         let (last, progress) = bidder.learned();
         // Labels follow from what records say of time.
         if !self.set_back {

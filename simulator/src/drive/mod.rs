@@ -261,7 +261,7 @@ pub fn drive_with<B: Bids>(
             }
         }
     }
-    outcome.problems = bidder.problems(machine.clock(now));
+    outcome.problems = bidder.problems(machine.is_up(), machine.clock(now));
     let before = before.unwrap_or_default().into_iter().map(Some).chain(std::iter::repeat(None));
     outcome.campaigns = bidder
         .standings()

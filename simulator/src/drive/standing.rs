@@ -67,6 +67,8 @@ struct Stand {
     at: Timestamp,
     spent: Micros,
     planned: Micros,
+    /// The most that open bids have held since: what is not known to be spent, nor to be free.
+    reserved: Micros,
     /// What pacing leaves of bids, or of auctions.
     left: f64,
 }
@@ -74,7 +76,7 @@ struct Stand {
 impl Stand {
     fn of(report: &CampaignReport, now: Timestamp) -> Self {
         let left = report.multiplier.min(report.taken);
-        Self { at: now, spent: report.settled, planned: report.planned, left }
+        Self { at: now, spent: report.settled, planned: report.planned, reserved: report.reserved, left }
     }
 }
 
@@ -101,7 +103,9 @@ impl Course {
             self.0 = None;
             return None;
         }
-        let Stand { at, spent, planned, left } = *self.0.get_or_insert(stand);
+        let known = self.0.get_or_insert(stand);
+        known.reserved = known.reserved.max(stand.reserved);
+        let Stand { at, spent, planned, reserved, left } = *known;
         if now < at {
             self.0 = None;
         }
@@ -118,7 +122,7 @@ impl Course {
                 stand.left
             )
         };
-        let lowered = planned > some && spent < planned / 5 && stand.left < left / 2.0;
+        let lowered = planned > some && spent + reserved.0 < planned / 5 && stand.left < left / 2.0;
         let raised = stand.spent > stand.planned && spent > planned * 2 + some && stand.left > left * 2.0;
         (lowered || raised).then(said)
     }

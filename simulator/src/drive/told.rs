@@ -11,6 +11,7 @@ use haggle_learning::{JoinerSettings, Progress};
 /// A bid that a notice has come of.
 #[derive(Clone, Copy, Default)]
 struct Fate {
+    bid_at: Timestamp,
     resolved: bool,
     won: bool,
     shown: Option<Timestamp>,
@@ -35,6 +36,10 @@ pub(super) struct Told {
     /// What those that won cost when they are billed, and on which day they were made.
     owed: HashMap<BidId, (Micros, i32)>,
     fates: HashMap<BidId, Fate>,
+    /// When so many are known, those that are over are let go.
+    fold_at: usize,
+    /// What those have taught.
+    folded: [Labels; 2],
     orders: HashSet<Tag>,
     day: i32,
     /// What bids of each day cost, the last days.
@@ -50,6 +55,8 @@ pub(super) struct Told {
 
 /// Days whose charges are kept; no notice comes later.
 const DAYS: usize = 4;
+/// So few bids are kept in any case.
+const FEW: usize = 10_000;
 
 impl Told {
     /// A bid was made on this day of the advertiser's.
@@ -99,9 +106,16 @@ impl Told {
     }
 
     /// A notice was told that has to count.
-    pub(super) fn counts(&mut self, notice: &Notice, joiner: &JoinerSettings, now: Timestamp) {
-        let bid = notice.decision().bid;
-        let fate = self.fates.entry(bid).or_default();
+    pub(super) fn counts(
+        &mut self,
+        notice: &Notice,
+        spans: (&CampaignSettings, &JoinerSettings),
+        now: Timestamp,
+    ) {
+        self.fold(spans, now);
+        let (_, joiner) = spans;
+        let Decision { bid, at: bid_at, .. } = *notice.decision();
+        let fate = self.fates.entry(bid).or_insert(Fate { bid_at, ..Fate::default() });
         match notice {
             Notice::Lost { .. } => {
                 fate.resolved = true;
@@ -173,20 +187,46 @@ impl Told {
 
     /// What the learner must have been taught by the time of the last record: of clicks, and of orders.
     pub(super) fn labels(&self, joiner: &JoinerSettings, last: Timestamp) -> [Labels; 2] {
-        let mut labels = [Labels::default(); 2];
+        let mut labels = self.folded;
         for fate in self.fates.values() {
-            let over = |since: Option<Timestamp>, window| since.is_some_and(|since| since + window <= last);
-            let joined = [
-                (over(fate.shown, joiner.click_window), fate.clicked.map(|_| fate.clicked_late)),
-                (over(fate.clicked, joiner.order_window), fate.ordered),
-            ];
-            for (labels, (over, came_late)) in labels.iter_mut().zip(joined) {
-                let late = came_late == Some(true);
-                labels.examples += u64::from(over) + u64::from(late);
-                labels.positives += u64::from(late || over && came_late == Some(false));
-            }
+            fate.label(&mut labels, joiner, last);
         }
         labels
+    }
+
+    /// Lets go of bids that nothing can come of any more, now and then.
+    fn fold(&mut self, (spans, joiner): (&CampaignSettings, &JoinerSettings), now: Timestamp) {
+        if self.fates.len() < self.fold_at {
+            return;
+        }
+        let longest = spans.click_expiry.max(spans.conversion_window);
+        let windows = joiner.click_window.max(joiner.order_window);
+        let (folded, day) = (&mut self.folded, self.day);
+        self.fates.retain(|_, fate| {
+            let is_over = fate.bid_at + longest + windows < now;
+            if is_over {
+                fate.label(folded, joiner, now);
+            }
+            !is_over
+        });
+        self.owed.retain(|_, (_, of)| *of + DAYS as i32 >= day);
+        self.fold_at = (self.fates.len() * 2).max(FEW);
+    }
+}
+
+impl Fate {
+    /// Adds what it must have taught by the time of the last record: of clicks, and of orders.
+    fn label(&self, labels: &mut [Labels; 2], joiner: &JoinerSettings, last: Timestamp) {
+        let over = |since: Option<Timestamp>, window| since.is_some_and(|since| since + window <= last);
+        let joined = [
+            (over(self.shown, joiner.click_window), self.clicked.map(|_| self.clicked_late)),
+            (over(self.clicked, joiner.order_window), self.ordered),
+        ];
+        for (labels, (over, came_late)) in labels.iter_mut().zip(joined) {
+            let late = came_late == Some(true);
+            labels.examples += u64::from(over) + u64::from(late);
+            labels.positives += u64::from(late || over && came_late == Some(false));
+        }
     }
 }
 

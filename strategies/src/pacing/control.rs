@@ -165,6 +165,7 @@ impl Pacer {
     pub fn multiplier(&self, pacing: Pacing) -> f64 {
         match (&self.law, pacing) {
             (_, Pacing::Asap) | (Law::Throttle(_), _) => 1.0,
+            _ if planted(Bug::PlanIgnored) => 1.0,
             (law, _) => law.log().exp().min(1.0),
         }
     }
