@@ -34,6 +34,9 @@ impl Difference {
     }
 }
 
+/// A metric's difference in each world that has it, with the mean and its standard error.
+type Row<'a> = (&'a [Option<f64>], (f64, f64));
+
 /// The mean and its standard error.
 fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let count = values.clone().count() as f64;
@@ -52,7 +55,7 @@ pub fn differences(values: &[Vec<Option<f64>>]) -> Vec<Option<Difference>> {
     let found: Vec<Option<(f64, f64)>> = values.iter().map(|row| of(row)).collect();
     // Where all worlds are alike there is nothing to doubt, and nothing to draw.
     let in_doubt = |(mean, error): (f64, f64)| error > f64::EPSILON * mean.abs();
-    let doubtful: Vec<(&[Option<f64>], (f64, f64))> = values
+    let doubtful: Vec<Row<'_>> = values
         .iter()
         .zip(&found)
         .filter_map(|(row, found)| Some((row.as_slice(), found.filter(|it| in_doubt(*it))?)))
@@ -69,7 +72,7 @@ pub fn differences(values: &[Vec<Option<f64>>]) -> Vec<Option<Difference>> {
 }
 
 /// How many standard errors the metric that is farthest off is away from its mean, in all but five of a hundred samples.
-fn farthest(metrics: &[(&[Option<f64>], (f64, f64))]) -> f64 {
+fn farthest(metrics: &[Row<'_>]) -> f64 {
     let worlds = metrics.first().map_or(0, |(row, _)| row.len());
     // The same differences give the same intervals.
     let mut random = StdRng::seed_from_u64(worlds as u64);
@@ -77,7 +80,7 @@ fn farthest(metrics: &[(&[Option<f64>], (f64, f64))]) -> f64 {
     let mut turns: Vec<f64> = Vec::with_capacity(SAMPLES);
     while worlds > 0 && turns.len() < SAMPLES {
         drawn.iter_mut().for_each(|world| *world = random.random_range(0..worlds));
-        let turn = |(row, (mean, error)): &(&[Option<f64>], (f64, f64))| {
+        let turn = |(row, (mean, error)): &Row<'_>| {
             let (other, spread) =
                 mean_and_error(drawn.iter().filter_map(|at| row.get(*at).copied().flatten()));
             // Of values that are mostly alike a sample may hold one alone, which says that it is far off, or nothing.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use haggle_simulator::Exchange;
 use haggle_simulator::drive::{ClockFault, Faults, Silence};
 use serde::Deserialize;
-
-use super::scenario::simulated;
 
 /// `[faults]`: what is left out does not happen.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,12 +58,12 @@ const HOUR: f64 = 3_600.0;
 const MINUTE: f64 = 60.0;
 
 impl FaultKeys {
-    /// The faults, checked.
+    /// The faults, checked, in a world of these exchanges.
     ///
     /// # Errors
     ///
     /// The key, and what is wrong with it.
-    pub(super) fn checked(&self) -> Result<Faults, String> {
+    pub(super) fn checked(&self, exchanges: &[Exchange]) -> Result<Faults, String> {
         for (key, share) in [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -108,7 +107,7 @@ impl FaultKeys {
             down: span("down_minutes", self.down_minutes.unwrap_or(1.0), MINUTE, (0.0, 1_440.0))?,
             retried: self.down_notices != Some(Undelivered::Lost),
             clock: self.clock.iter().map(ClockKeys::checked).collect::<Result<_, _>>()?,
-            silences: self.silence.iter().map(SilenceKeys::checked).collect::<Result<_, _>>()?,
+            silences: self.silence.iter().map(|it| it.checked(exchanges)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -127,9 +126,9 @@ impl ClockKeys {
 }
 
 impl SilenceKeys {
-    fn checked(&self) -> Result<Silence, String> {
-        let known = simulated().map(|exchange| exchange.name);
-        if !known.contains(&self.exchange) {
+    fn checked(&self, exchanges: &[Exchange]) -> Result<Silence, String> {
+        let known: Vec<&str> = exchanges.iter().map(|exchange| &*exchange.name).collect();
+        if !known.contains(&&*self.exchange) {
             let known = known.join(", ");
             return Err(format!("silence: exchange: {:?} is none of {known}", self.exchange));
         }
@@ -160,7 +159,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Faults, String> {
-        toml::from_str::<FaultKeys>(text).map_err(|error| error.to_string())?.checked()
+        toml::from_str::<FaultKeys>(text).map_err(|error| error.to_string())?.checked(&Exchange::usual())
     }
 
     #[test]

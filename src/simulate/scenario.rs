@@ -261,7 +261,8 @@ impl Scenario {
             return refuse("measured_from", "must be from 0 to less than days");
         }
         let changes = conditions(&world.changes).map_err(in_file)?;
-        let faults = world.faults.checked().map_err(|problem| in_file(format!("faults: {problem}")))?;
+        let faults =
+            world.faults.checked(&exchanges).map_err(|problem| in_file(format!("faults: {problem}")))?;
         if !(world.requests_a_day >= 1.0 && world.requests_a_day <= 1e9) {
             return refuse("requests_a_day", "must be from 1 to 1,000,000,000");
         }

@@ -72,6 +72,16 @@ const ANSWER: u64 = 100;
 const CRASHES: u64 = 101;
 
 impl Faults {
+    /// Whether nothing goes wrong.
+    pub fn is_quiet(&self) -> bool {
+        let shares = [self.lost, self.duplicated, self.late, self.reordered, self.slow_answers];
+        let crashes = !self.crashes.is_empty() || self.crash_every.is_some();
+        shares.iter().all(|share| *share <= 0.0)
+            && !crashes
+            && self.clock.is_empty()
+            && self.silences.is_empty()
+    }
+
     /// When a notice of this kind that is sent at `at` comes, none to two times.
     pub(super) fn arrivals(
         &self,

@@ -248,7 +248,7 @@ pub fn drive_with<B: Bids>(
             if !faults.is_silent(&request.exchange, now.since(start)) {
                 let slice = if machine.is_up() {
                     let to = (bidder as &mut B, clock);
-                    ask(&mut world, to, &mut queue, &mut outcome, &mut showcase, settings, &request, soon)
+                    ask(&mut world, to, &mut queue, &mut outcome, &mut showcase, settings, (&request, soon))
                 } else {
                     outcome.no_bid(NoBidReason::NotServing);
                     Slice { auctions: 1, ..Slice::default() }
@@ -370,8 +370,7 @@ fn ask(
     outcome: &mut Outcome,
     showcase: &mut Showcase,
     settings: &DriveSettings,
-    request: &SimRequest,
-    soon: Timestamp,
+    (request, soon): (&SimRequest, Timestamp),
 ) -> Slice {
     let mut slice = Slice { auctions: 1, ..Slice::default() };
     let made = bidder.bid(request, clock);
@@ -391,7 +390,7 @@ fn ask(
     let Some((made, (_, ad))) = bid.zip(shown) else { return slice };
     bidder.watch_auction(request, made, world.shown_user(request), &auction, clock);
     let decision = &made.committed.decision;
-    let exchange = world.exchange(&request);
+    let exchange = world.exchange(request);
     // An exchange that says nothing of it says nought.
     let min_to_win = Some(auction.min_to_win).filter(|price| exchange.min_to_win && *price > CpmMicros::ZERO);
     let min_to_win = min_to_win.map(|price| decision.terms.in_account(price));
