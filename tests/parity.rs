@@ -117,6 +117,7 @@ fn bidder_settings(loaded: &Loaded) -> BidderSettings {
         explore_prices: loaded.exchanges[0].explore_prices,
         salt: 0,
         turns_bots_away: false,
+        reads_requests: false,
     }
 }
 

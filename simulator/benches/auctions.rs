@@ -73,6 +73,7 @@ fn settings() -> DriveSettings {
         world: WorldSettings::default(),
         bidder: BidderSettings {
             turns_bots_away: false,
+            reads_requests: false,
             campaign: CampaignSettings {
                 notice_timeout: HOUR / 4,
                 lease_duration: HOUR / 12,

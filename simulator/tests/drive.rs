@@ -58,6 +58,7 @@ fn settings(seed: u64) -> DriveSettings {
             explore_prices: 0.02,
             salt: seed,
             turns_bots_away: false,
+            reads_requests: false,
         },
     }
 }

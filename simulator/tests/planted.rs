@@ -125,10 +125,11 @@ fn settings(seed: u64) -> DriveSettings {
             bid_log_sample: 0.01,
             explore_prices: 0.02,
             turns_bots_away: false,
+            reads_requests: true,
             campaign: CampaignSettings {
                 notice_timeout: HOUR / 4,
                 lease_duration: HOUR / 12,
-                click_expiry: 24 * HOUR,
+                click_expiry: HOUR,
                 conversion_window: 30 * 24 * HOUR,
             },
             joiner: JoinerSettings { click_window: HOUR / 4, order_window: 4 * HOUR, capacity: 1_000_000 },

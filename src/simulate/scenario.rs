@@ -330,6 +330,7 @@ fn node_settings(settings: &Settings) -> BidderSettings {
         explore_prices: Exchange::new(String::new(), BillOn::Burl).explore_prices,
         salt: 0,
         turns_bots_away: false,
+        reads_requests: false,
     }
 }
 

@@ -45,6 +45,8 @@ pub struct BidderSettings {
     pub salt: u64,
     /// Whether requests of which it shows that a program made them are left alone.
     pub turns_bots_away: bool,
+    /// Whether requests are written as JSON and read again, as on a node. It decides the same, and takes longer.
+    pub reads_requests: bool,
 }
 
 /// Between two checkpoints, where there are crashes. What a restart gives does not follow from it, only what it takes.
@@ -276,6 +278,18 @@ impl Bidder {
             .map(|(imp, opportunity)| (imp.id.to_string(), opportunity))
             .collect();
         self.decide(&context, &request.id, imps.iter().map(|(id, imp)| (&**id, imp.clone())), refused, now)
+    }
+
+    /// The same for one of the world's.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no bid.
+    pub(super) fn answer(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
+        match self.settings.reads_requests {
+            true => self.bid(&request.exchange, &request.body(), now),
+            false => self.bid_directly(request, now),
+        }
     }
 
     /// The same, without making JSON of the request and reading it.

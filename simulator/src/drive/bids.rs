@@ -66,7 +66,7 @@ impl Bids for Bidder {
     }
 
     fn bid(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
-        self.bid_directly(request, now)
+        self.answer(request, now)
     }
 
     fn notice(&mut self, notice: Notice, now: Timestamp) {

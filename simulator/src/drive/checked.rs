@@ -33,7 +33,7 @@ impl Bids for Checked {
     }
 
     fn bid(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
-        self.bidder.bid_directly(request, now)
+        self.bidder.answer(request, now)
     }
 
     fn notice(&mut self, notice: Notice, now: Timestamp) {
