@@ -116,9 +116,9 @@ pub struct Spent {
     /// What it had planned to, with what earlier days had and did not spend.
     #[n(1)]
     pub planned: Micros,
-    /// What its orders had brought.
+    /// What its orders had brought, less what their goods cost.
     #[n(2)]
-    pub revenue: Micros,
+    pub margin: Micros,
 }
 
 /// What came of a run, from when on it was measured.
@@ -337,7 +337,7 @@ fn note_spend(settings: &DriveSettings, bidder: &impl Bids, now: Timestamp, outc
             course.push(Spent {
                 spend: standing.report.settled,
                 planned: planned(&standing),
-                revenue: standing.report.revenue,
+                margin: margin(standing.report.revenue, standing.campaign, &settings.world.goods),
             });
         }
     }
