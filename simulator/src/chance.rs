@@ -17,6 +17,7 @@ pub(crate) enum Use {
     Bots = 8,
     Absences = 9,
     WhoElse = 10,
+    Shows = 11,
     Faults = 40,
 }
 

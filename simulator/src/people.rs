@@ -153,11 +153,13 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(seed: u64, index: usize) -> Self {
+    /// `hidden` is how much of them no request shows, as a share of what that usually is.
+    pub(crate) fn new(seed: u64, index: usize, hidden: f64) -> Self {
         let mut chance = Chance::new(seed, Use::Person, index as u64, 0);
         let city = &CITIES[chance.weighted(&CITIES.map(|city| city.weight))];
         let device = &DEVICES[chance.weighted(&DEVICES.map(|device| device.weight))];
         let basis = match chance.uniform() {
+            _ if shows_all(seed, index, hidden) => Basis::Given,
             _ if city.under_gdpr() => Basis::NoConsent,
             share if share < 0.015 => Basis::LimitTracking,
             share if share < 0.022 => Basis::DoNotTrack,
@@ -169,8 +171,10 @@ impl Person {
         let mut keywords = Vec::new();
         for (aisle, taste) in tastes.iter_mut().enumerate() {
             let favourite = favourites[aisle];
-            *taste = if favourite { chance.between(0.7, 1.6) } else { -0.4 + 0.25 * chance.normal() };
-            if chance.hit(if favourite { 0.85 } else { 0.05 }) {
+            let own = if favourite { chance.between(0.7, 1.6) } else { -0.4 + 0.25 * chance.normal() };
+            let usual = if favourite { 1.15 } else { -0.4 };
+            *taste = if hidden < 1.0 { usual + hidden * (own - usual) } else { own };
+            if chance.hit(if favourite { 1.0 - 0.15 * hidden } else { 0.05 * hidden }) {
                 segments.push(aisle);
             }
             if chance.hit(if favourite { 0.55 } else { 0.03 }) {
@@ -190,7 +194,7 @@ impl Person {
             basis,
             activity: chance.lognormal(1.0, 0.7),
             tastes,
-            readiness: 0.3 * chance.normal(),
+            readiness: 0.3 * hidden * chance.normal(),
             worth: chance.lognormal(1.0, 0.25),
             segments,
             keywords,
@@ -213,6 +217,11 @@ impl Person {
     pub(crate) fn user_agent(&self) -> &'static str {
         if self.bot == Some(Bot::Headless) { HEADLESS } else { self.device.user_agent }
     }
+}
+
+/// Whether somebody lets themselves be known, whatever their law and device say: where little is hidden, most do.
+fn shows_all(seed: u64, index: usize, hidden: f64) -> bool {
+    hidden < 1.0 && !Chance::new(seed, Use::Shows, index as u64, 0).hit(hidden)
 }
 
 /// One to three aisles, by their popularity and the city's love.

@@ -27,6 +27,9 @@ use crate::truth::{self, Aftermath, Truth};
 pub struct WorldSettings {
     /// How many users there are; at least one.
     pub users: usize,
+    /// How much of users no request shows, as a share of what that usually is: how far their tastes are from what is said of them,
+    /// their mood, and who does not let themselves be known. From 0 to 1.
+    pub hidden: f64,
     /// Shop visits of a user a day, on average.
     pub visits_a_day: f64,
     /// Whole days of shop traffic before the start day: the first call of [`World::next_shop_events`] tells them
@@ -52,6 +55,7 @@ impl Default for WorldSettings {
     fn default() -> Self {
         Self {
             users: 5000,
+            hidden: 1.0,
             visits_a_day: 0.25,
             history_days: 1,
             week: [1.0; 7],
@@ -94,7 +98,7 @@ impl World {
     pub fn new(seed: u64, start: Timestamp, settings: WorldSettings) -> Self {
         let bot = |index| settings.bots.and_then(|bots| bots.of(seed, index));
         let people: Vec<Arc<Person>> = (0..settings.users.max(1))
-            .map(|index| Arc::new(Person::new(seed, index).made_bot(bot(index))))
+            .map(|index| Arc::new(Person::new(seed, index, settings.hidden).made_bot(bot(index))))
             .collect();
         let mut absences = settings.churn.map(|churn| Absences::new(seed, churn, people.len()));
         if let Some(absences) = &mut absences {

@@ -17,7 +17,9 @@ use super::change::{Change, conditions};
 use super::faults::FaultKeys;
 use super::market::{ExchangeKeys, RivalKeys, exchanges, rivals};
 use super::vary::{Choice, Target};
-use super::world::{AisleKeys, BotsKeys, ChurnKeys, SeasonKeys, bots, churn, goods, seasons, week};
+use super::world::{
+    AisleKeys, BotsKeys, ChurnKeys, SeasonKeys, bots, churn, goods, one, seasons, share, week,
+};
 use crate::config::{self, BillOn, Exchange, Loaded, Nameable, Settings};
 use crate::demo::may_be_asked;
 use crate::exit::{Exit, ExitError};
@@ -38,6 +40,9 @@ struct World {
     /// Users.
     #[serde(default = "users")]
     users: usize,
+    /// How much of them no request shows, as a share of what that usually is.
+    #[serde(default = "one")]
+    hidden: f64,
     /// Chooses the bidder's own draws, such as of creatives. Two that differ in it alone should show no difference.
     #[serde(default)]
     salt: u64,
@@ -277,6 +282,7 @@ impl Scenario {
         }
         let population = WorldSettings {
             users: world.users,
+            hidden: share(world.hidden, "hidden").map_err(in_file)?,
             week: week(world.week.as_deref()).map_err(in_file)?,
             churn: world.churn.as_ref().map(churn).transpose().map_err(in_file)?,
             bots: world.bots.as_ref().map(bots).transpose().map_err(in_file)?,

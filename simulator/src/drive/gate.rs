@@ -65,7 +65,7 @@ mod tests {
         let refused = |user_agent, ip: &'static str, os| {
             Gate::default().refusal(&Origin { user_agent, ip: Cow::Borrowed(ip), os })
         };
-        for person in (0..300).map(|index| Person::new(7, index)) {
+        for person in (0..300).map(|index| Person::new(7, index, 1.0)) {
             let (agent, os) = (person.user_agent(), person.device.os);
             assert_eq!(refused(agent, "203.0.113.7", os), None, "{agent}");
             assert_eq!(refused(agent, "198.51.100.7", os), Some(NoBidReason::DataCentre));
