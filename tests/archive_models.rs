@@ -125,6 +125,17 @@ fn what_a_node_saw_teaches_a_model_that_then_serves_beside_its_own() {
     assert_eq!(judged["conversion_rows"].as_u64(), Some(settled));
     assert!(judged["conversion_log_loss"].as_f64().unwrap() < 1.0, "{judged}");
 
+    // What it would do is tried in worlds of the same kind.
+    let world = path("world.toml");
+    let text = "name = \"small\"\nteaches = \"a quarter of a day\"\ndays = 0.25\nrequests_a_day = 6000\nusers = 500\n";
+    fs::write(&world, text).unwrap();
+    let vary = format!("model={}", path("small"));
+    let tried = haggle(&["simulate", &world, "--seeds", "10", "--vary", &vary, "--json"]);
+    let tried: Value = serde_json::from_str(&tried).unwrap();
+    let closed = |variant: usize| tried["variants"][variant]["metrics"]["gap_closed"].as_f64().unwrap();
+    assert!(closed(1) > closed(0), "who has learned knows more of clicks: {} and {}", closed(0), closed(1));
+    assert_eq!(tried["variants"][1]["metrics"]["problems"], 0.0);
+
     let registry = format!("{data}/models");
     let id = haggle(&["model", "register", &path("small"), "--registry", &registry]);
     haggle(&["model", "promote", &id, "--registry", &registry]);

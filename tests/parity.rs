@@ -28,7 +28,7 @@ use haggle_domain::{
 };
 use haggle_learning::JoinerSettings;
 use haggle_simulator::drive::{
-    Bidder, BidderSettings, Bids, DriveSettings, Faults, Made, Standing, Turns, drive_with,
+    Bidder, BidderSettings, Bids, DriveSettings, Faults, Made, Models, Standing, Turns, drive_with,
 };
 use haggle_simulator::{ShopEvent, SimRequest, WorldSettings};
 use haggle_strategies::Committed;
@@ -132,6 +132,7 @@ fn drive_settings(loaded: &Loaded) -> DriveSettings {
         notice_delay: Duration::from_millis(200),
         world: WorldSettings { users: 400, ..WorldSettings::default() },
         faults: Faults::default(),
+        models: Models::default(),
         bidder: bidder_settings(loaded),
     }
 }

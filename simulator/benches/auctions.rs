@@ -10,7 +10,7 @@ use haggle_actors::campaign::CampaignSettings;
 use haggle_domain::{Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Size, Timestamp};
 use haggle_learning::JoinerSettings;
 use haggle_simulator::WorldSettings;
-use haggle_simulator::drive::{BidderSettings, DriveSettings, Faults, drive};
+use haggle_simulator::drive::{BidderSettings, DriveSettings, Faults, Models, drive};
 use mimalloc::MiMalloc;
 
 /// As in the program.
@@ -71,6 +71,7 @@ fn settings() -> DriveSettings {
         notice_delay: Duration::from_millis(200),
         faults: Faults::default(),
         world: WorldSettings::default(),
+        models: Models::default(),
         bidder: BidderSettings {
             turns_bots_away: false,
             reads_requests: false,

@@ -9,7 +9,9 @@ use haggle_domain::{
     Timestamp,
 };
 use haggle_learning::JoinerSettings;
-use haggle_simulator::drive::{BidderSettings, DriveSettings, Faults, MOMENTS, Outcome, Silence, drive};
+use haggle_simulator::drive::{
+    BidderSettings, DriveSettings, Faults, MOMENTS, Models, Outcome, Silence, drive,
+};
 use haggle_simulator::{Conditions, WorldSettings};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -44,6 +46,7 @@ fn settings(seed: u64) -> DriveSettings {
         notice_delay: Duration::from_millis(200),
         faults: Faults::default(),
         world: WorldSettings::default(),
+        models: Models::default(),
         bidder: BidderSettings {
             campaign: CampaignSettings {
                 notice_timeout: HOUR / 4,

@@ -13,7 +13,7 @@ use haggle_domain::{
     Timestamp,
 };
 use haggle_learning::JoinerSettings;
-use haggle_simulator::drive::{BidderSettings, ClockFault, DriveSettings, Faults, drive};
+use haggle_simulator::drive::{BidderSettings, ClockFault, DriveSettings, Faults, Models, drive};
 use haggle_simulator::{Conditions, WorldSettings};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -121,6 +121,7 @@ fn settings(seed: u64) -> DriveSettings {
             silences: Vec::new(),
         },
         world: WorldSettings { users: 400, ..WorldSettings::default() },
+        models: Models::default(),
         bidder: BidderSettings {
             bid_log_sample: 0.01,
             explore_prices: 0.02,

@@ -321,6 +321,21 @@ pub(super) fn guest(id: &str, manifest: &Manifest, bytes: &[u8]) -> Result<Guest
     Ok(Guest::outside(id, Box::new(model)))
 }
 
+/// The model of a folder, as bids ask it. What it is called says what it is, to the bit.
+///
+/// # Errors
+///
+/// There is none, it is damaged, or bids cannot ask it.
+pub(crate) fn asked_by_bids(folder: &Path) -> Result<Guest, ExitError> {
+    let (manifest, bytes) = verified(folder)?;
+    let id = format!("{} {}", folder.display(), checksum(&bytes));
+    let found = guest(&id, &manifest, &bytes).map_err(|problem| refuse(folder, problem))?;
+    if !found.may_serve() {
+        return Err(refuse(folder, "is of another make, so bids cannot go by it"));
+    }
+    Ok(found)
+}
+
 /// How rows are written that a model is asked about: as is said, if rows written so mean what the model's do, else as its own.
 pub(super) fn format_of(
     manifest: &Manifest,

@@ -33,6 +33,7 @@ pub use self::args::{
     ShadowArgs, TrainArgs,
 };
 pub use self::folder::Manifest;
+pub(crate) use self::folder::asked_by_bids;
 
 pub(crate) use self::archive::{Archive, open_journal};
 pub(crate) use self::asked::Asked;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use haggle_actors::campaign::CampaignSettings;
 use haggle_domain::{Campaign, Timestamp};
-use haggle_learning::JoinerSettings;
-use haggle_simulator::drive::{BidderSettings, DriveSettings};
+use haggle_learning::{JoinerSettings, Role};
+use haggle_simulator::drive::{BidderSettings, DriveSettings, Models};
 use haggle_simulator::{Bills, Exchange as Seller, WorldSettings};
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -23,6 +23,7 @@ use super::world::{
 use crate::config::{self, BillOn, Exchange, Loaded, Nameable, Settings};
 use crate::demo::may_be_asked;
 use crate::exit::{Exit, ExitError};
+use crate::model::asked_by_bids;
 
 /// The scenario's own keys.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,6 +53,8 @@ struct World {
     /// What changes meanwhile.
     #[serde(default, rename = "change")]
     changes: Vec<Change>,
+    /// A model that serves, beside the scenario.
+    model: Option<String>,
     /// The exchanges; without any, the two usual ones.
     #[serde(default, rename = "exchange")]
     exchanges: Vec<ExchangeKeys>,
@@ -250,6 +253,14 @@ impl Scenario {
         self.checked(&world, sellers, kept, left_out)
     }
 
+    /// The model that serves, if one does.
+    fn models(&self, world: &World) -> Result<Models, ExitError> {
+        let Some(model) = &world.model else { return Ok(Models::default()) };
+        let folder = Path::new(&self.file).parent().unwrap_or(Path::new("")).join(model);
+        let guest = asked_by_bids(&folder)?;
+        Ok(Models(vec![(Arc::new(guest), Role::Serving)]))
+    }
+
     fn checked(
         &self,
         world: &World,
@@ -303,6 +314,7 @@ impl Scenario {
                 requests_a_day: world.requests_a_day,
                 notice_delay: Duration::from_millis(200),
                 faults,
+                models: self.models(world)?,
                 bidder: BidderSettings {
                     salt: world.salt,
                     turns_bots_away: world.bots.as_ref().is_some_and(|bots| bots.turned_away),

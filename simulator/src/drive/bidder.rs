@@ -21,6 +21,7 @@ use haggle_strategies::{Board, CampaignLive, Catalog, Committed, Entry, Market, 
 
 use super::check::Checker;
 use super::gate::{Gate, Origin};
+use super::models::Models;
 use super::tape::Tape;
 use super::turns::Turns;
 use crate::request::{OUR_SEAT, SimRequest};
@@ -129,6 +130,8 @@ pub struct Bidder {
     holdouts: Vec<(CampaignKey, Split)>,
     turns: Turns,
     boards: Vec<Arc<Board>>,
+    /// Those of archives that are asked.
+    models: Models,
     /// What a crash would leave; none where there are no crashes.
     tape: Option<Tape>,
     checkpoint_at: Timestamp,
@@ -152,6 +155,22 @@ impl Bidder {
             bidder.checkpoint(now);
         }
         bidder
+    }
+
+    /// The same, asking these models too.
+    #[must_use]
+    pub fn asking(mut self, models: &Models) -> Self {
+        self.ask_models(models.clone());
+        self
+    }
+
+    fn ask_models(&mut self, models: Models) {
+        if !models.0.is_empty() {
+            self.learner.set_guests(&models.0);
+            let model = self.learner.trainer().snapshot();
+            self.snapshot.scorer = Arc::new(self.snapshot.scorer.with_model(model, &self.snapshot.catalog));
+        }
+        self.models = models;
     }
 
     /// Starts another process after a crash: with the books and what was learned as the records have them, and nothing else. Its clock
@@ -182,6 +201,7 @@ impl Bidder {
         (next.offset, next.last, next.tape) = (tape.end(), unread.unwrap_or(self.last), Some(tape));
         next.kept = self.runs.drain(..).map(|run| (run.key, (run.checker, run.opened))).collect();
         next.begin(&mut books, now);
+        next.ask_models(std::mem::take(&mut self.models));
         *self = next;
         self.checkpoint(now);
     }
@@ -219,6 +239,7 @@ impl Bidder {
             holdouts: Vec::new(),
             turns: Turns::new(now, settings.tick, settings.publish),
             boards: Vec::new(),
+            models: Models::default(),
             tape: None,
             checkpoint_at: now,
             lost: Vec::new(),
@@ -426,7 +447,7 @@ impl Bidder {
 
     /// What bids of a campaign read.
     pub(super) fn live(&self, key: CampaignKey) -> Option<&CampaignLive> {
-        self.runs.iter().find(|run| run.key == key).map(|run| &*run.live)
+        self.at.get(&key).and_then(|at| self.runs.get(*at)).map(|run| &*run.live)
     }
 
     /// A campaign's id.

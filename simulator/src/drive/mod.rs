@@ -11,6 +11,7 @@ mod faults;
 mod gate;
 mod goal;
 mod limits;
+mod models;
 mod problems;
 mod queue;
 mod showcase;
@@ -32,6 +33,7 @@ use course::Course;
 pub use faults::{ClockFault, Faults, Silence};
 use faults::{Machine, RETRY, Turn};
 pub use goal::Asked;
+pub use models::Models;
 use queue::Queue;
 use showcase::Showcase;
 pub use slice::{Foretold, Slice};
@@ -67,6 +69,8 @@ pub struct DriveSettings {
     pub world: WorldSettings,
     /// The bidder.
     pub bidder: BidderSettings,
+    /// The models of archives that it asks.
+    pub models: Models,
 }
 
 /// Equal parts of a run's span at whose ends spend is noted.
@@ -169,7 +173,7 @@ pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn 
     let clock =
         Machine::new(&settings.faults, settings.seed, settings.start, settings.span).clock(settings.start);
     let may_crash = !settings.faults.crashes.is_empty() || settings.faults.crash_every.is_some();
-    let bidder = Bidder::new(campaigns, settings.bidder, may_crash, clock);
+    let bidder = Bidder::new(campaigns, settings.bidder, may_crash, clock).asking(&settings.models);
     drive_with(settings, &mut Checked::new(bidder, settings.bidder, clock), pass)
 }
 
