@@ -30,15 +30,23 @@ path.bar{stroke-width:12}.plan{stroke:var(--ink);stroke-dasharray:6 4}.change{st
 
 /// Refuses to write a page over what it is made from.
 pub(crate) fn refuse_overwriting(page: &Path, read: &[&Path]) -> std::result::Result<(), ExitError> {
-    let same =
-        |other: &&Path| page.canonicalize().is_ok_and(|page| other.canonicalize().is_ok_and(|it| it == page));
-    match read.iter().find(|other| same(other)) {
-        Some(_) => {
-            let problem = format!("--report would overwrite {}; name another file", page.display());
-            Err(ExitError::new(Exit::Usage, problem))
-        }
-        None => Ok(()),
+    // What is not there yet is where its folder is.
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        path.canonicalize().or_else(|_| Ok(folder.canonicalize()?.join(path.file_name().unwrap_or_default())))
+    };
+    let there = place(page).map_err(|error: std::io::Error| {
+        ExitError::new(Exit::IoFailed, format!("{} cannot be written: its folder: {error}", page.display()))
+    })?;
+    if read.iter().any(|other| place(other).is_ok_and(|other| other == there)) {
+        let problem = format!("--report would overwrite {}; name another file", page.display());
+        return Err(ExitError::new(Exit::Usage, problem));
     }
+    if there.is_dir() {
+        let problem = format!("--report {} is a folder; name a file", page.display());
+        return Err(ExitError::new(Exit::Usage, problem));
+    }
+    Ok(())
 }
 
 /// Begins a page. Writing to a text cannot fail; here and below errors are passed on all the same, as `write!` has them.

@@ -1,6 +1,6 @@
 //! The command line of `haggle simulate`.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -26,8 +26,8 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Worlds that are simulated side by side; without it one a core.
-    #[arg(long, value_name = "N")]
-    pub jobs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
     /// Keep what comes of each world in this file, and take from it what it holds of the same worlds: what was stopped goes on
     /// where it was, and more --seeds or values need only what is new.
     #[arg(long, value_name = "FILE")]

@@ -1,8 +1,8 @@
 //! Worlds that were simulated before, kept in a file, so that a what-if that was stopped goes on where it was.
 //!
 //! The file has a line that says what it is, then a frame a world: a key of 16 bytes, the length of what follows in 4, its
-//! checksum in 8 (both little-endian), and what came of the world in CBOR. Frames are only added. An end that was not written
-//! whole, as after a power cut, is cut off; what is in the middle and cannot be read is an error.
+//! checksum in 8, the checksum of all that in 8 (little-endian), and what came of the world in CBOR. Frames are only added. An
+//! end that was not written whole, as after a power cut, is cut off; what else cannot be read is an error.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -17,9 +17,11 @@ use super::scenario::Setup;
 use crate::exit::{Exit, ExitError};
 
 /// How the file begins.
-const KIND: &[u8] = b"haggle simulated worlds 1\n";
+const KIND: &[u8] = b"haggle simulated worlds 2\n";
 /// Of a frame, before what came of the world.
-const HEAD: usize = 28;
+const HEAD: usize = 36;
+/// Of it before its own checksum.
+const SUMMED: usize = 28;
 
 /// Which world: the program, the variant and the seed. Another one of any of them is another world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,36 +132,47 @@ impl Checkpoint {
         frame.extend(key.0.to_le_bytes());
         frame.extend(length.to_le_bytes());
         frame.extend(xxh3_64(&body).to_le_bytes());
+        frame.extend(xxh3_64(&frame).to_le_bytes());
         frame.extend(body);
         // One write a frame, so that a stop leaves at most the last one cut.
         self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame).map_err(failed)
     }
 }
 
-/// The worlds of a file's bytes, and how many bytes are whole frames.
+/// The worlds of a file's bytes, and how many bytes are whole frames; or where something is wrong.
 fn frames(bytes: &[u8]) -> Result<(HashMap<Key, Outcome>, usize), usize> {
     let (mut worlds, mut at) = (HashMap::new(), KIND.len());
-    while let Some((key, body)) = frame(bytes.get(at..).unwrap_or_default()) {
-        let next = at + HEAD + body.len();
-        let sum = bytes.get(at + 20..at + HEAD).unwrap_or_default();
-        let outcome = minicbor::decode::<Outcome>(body).ok();
-        match outcome.filter(|_| xxh3_64(body).to_le_bytes() == sum) {
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        // What a file system had made room for and not written yet is empty.
+        let Some((head, rest)) = rest.split_at_checked(HEAD).filter(|_| rest.iter().any(|byte| *byte != 0))
+        else {
+            break;
+        };
+        let (key, length, sum) = read_head(head).ok_or(at)?;
+        let Some(body) = rest.get(..length) else { break };
+        let is_last = rest.len() == length;
+        match minicbor::decode::<Outcome>(body).ok().filter(|_| xxh3_64(body) == sum) {
             Some(outcome) => worlds.insert(key, outcome),
             // The last one may have been cut within what was not on the disk yet.
-            None if next == bytes.len() => break,
+            None if is_last => break,
             None => return Err(at),
         };
-        at = next;
+        at += HEAD + length;
     }
     Ok((worlds, at))
 }
 
-/// The key and the body of the frame that bytes begin with, if it is there whole.
-fn frame(bytes: &[u8]) -> Option<(Key, &[u8])> {
-    let (key, rest) = bytes.split_first_chunk::<16>()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let body = rest.get(8..)?.get(..u32::from_le_bytes(*length) as usize)?;
-    Some((Key(u128::from_le_bytes(*key)), body))
+/// A frame's key, the length of its body and that one's checksum; none where the head is not what was written.
+fn read_head(head: &[u8]) -> Option<(Key, usize, u64)> {
+    let (summed, sum) = head.split_at_checked(SUMMED)?;
+    if xxh3_64(summed).to_le_bytes() != sum {
+        return None;
+    }
+    let (key, rest) = summed.split_first_chunk::<16>()?;
+    let (length, body_sum) = rest.split_first_chunk::<4>()?;
+    let body_sum = u64::from_le_bytes(*body_sum.first_chunk::<8>()?);
+    Some((Key(u128::from_le_bytes(*key)), u32::from_le_bytes(*length) as usize, body_sum))
 }
 
 #[cfg(test)]
@@ -206,11 +219,21 @@ mod tests {
         file.put(Key(1), &world(10)).unwrap();
         file.put(Key(2), &world(20)).unwrap();
         drop(file);
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[KIND.len() + HEAD + 1] ^= 0xff;
-        std::fs::write(&path, &bytes).unwrap();
-        let said = Checkpoint::open(&path).err().unwrap().to_string();
-        assert!(said.contains(&format!("damaged at byte {}", KIND.len())), "{said}");
+        let whole = std::fs::read(&path).unwrap();
+        for byte in 0..HEAD + 3 {
+            let mut bytes = whole.clone();
+            bytes[KIND.len() + byte] ^= 0xff;
+            std::fs::write(&path, &bytes).unwrap();
+            let said = Checkpoint::open(&path).err().unwrap().to_string();
+            assert!(said.contains(&format!("damaged at byte {}", KIND.len())), "{byte}: {said}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "left as it was");
+        }
+        std::fs::write(&path, [&whole[..], &[0; 100]].concat()).unwrap();
+        assert_eq!(
+            Checkpoint::open(&path).unwrap().get(Key(2)),
+            Some(&world(20)),
+            "an end that was not written"
+        );
     }
 
     #[test]

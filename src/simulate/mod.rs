@@ -17,6 +17,7 @@ mod vary;
 mod world;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -54,12 +55,13 @@ pub fn run(args: &SimulateArgs) -> Result<(), ExitError> {
     }
     let asked = args.clone();
     let report = watched(args.json, move |progress| simulate(&asked, progress))?;
+    // First, so that a page that cannot be written hides nothing.
+    print(if args.json { to_json(&report)? } else { report.text() })?;
     if let Some(path) = &args.report {
         std::fs::write(path, page::page(&report)).map_err(|error| {
             ExitError::new(Exit::IoFailed, format!("{} cannot be written: {error}", path.display()))
         })?;
     }
-    print(if args.json { to_json(&report)? } else { report.text() })?;
     match report.problems.len() + report.failed.len() {
         0 => Ok(()),
         count => Err(ExitError::new(Exit::CheckFailed, format!("{count} checks failed; see above"))),
@@ -68,7 +70,11 @@ pub fn run(args: &SimulateArgs) -> Result<(), ExitError> {
 
 fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitError> {
     if let Some(path) = &args.report {
-        crate::page::refuse_overwriting(path, &[&args.scenario])?;
+        let others = [Some(&args.scenario), args.checkpoint.as_ref()];
+        crate::page::refuse_overwriting(
+            path,
+            &others.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>(),
+        )?;
     }
     let runs = vary::count(&args.vary).and_then(|count| count.checked_mul(args.seeds.get() as usize));
     if runs.is_none_or(|runs| runs > MOST_RUNS) {
@@ -88,7 +94,8 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         ));
     }
     let begun = monotonic();
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let jobs = args.jobs.map_or(cores, usize::from).clamp(1, setups.len() * args.seeds.get() as usize);
     let seeds = args.seeds.get() as usize;
     let expected: f64 = setups
         .iter()
@@ -234,32 +241,37 @@ impl Playing<'_> {
             (0..setups.len() * self.seeds).map(|_| Mutex::default()).collect();
         let (next, resumed, simulated) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
         let failure: Mutex<Option<ExitError>> = Mutex::default();
-        std::thread::scope(|scope| {
-            for _ in 0..jobs.clamp(1, done.len().max(1)) {
-                scope.spawn(|| {
-                    // World by world, so that what is stopped has whole worlds.
-                    loop {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let (world, variant) = (at / setups.len().max(1), at % setups.len().max(1));
-                        let Some(slot) = done.get(at) else { break };
-                        let outcome = match self.world(self.first.wrapping_add(world as u64), variant) {
-                            Ok(Some((outcome, before))) => {
-                                resumed.fetch_add(usize::from(before), Ordering::Relaxed);
-                                let now = if before { 0 } else { auctions(&outcome) };
-                                simulated.fetch_add(now, Ordering::Relaxed);
-                                outcome
-                            }
-                            Ok(None) => break,
-                            Err(error) => {
-                                progress.stop.store(true, Ordering::Relaxed);
-                                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                                break;
-                            }
-                        };
-                        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        let work = || {
+            // World by world, so that what is stopped has whole worlds.
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let (world, variant) = (at / setups.len().max(1), at % setups.len().max(1));
+                let Some(slot) = done.get(at) else { break };
+                let outcome = match self.world(self.first.wrapping_add(world as u64), variant) {
+                    Ok(Some((outcome, before))) => {
+                        resumed.fetch_add(usize::from(before), Ordering::Relaxed);
+                        let now = if before { 0 } else { auctions(&outcome) };
+                        simulated.fetch_add(now, Ordering::Relaxed);
+                        outcome
                     }
-                });
+                    Ok(None) => break,
+                    Err(error) => {
+                        progress.stop.store(true, Ordering::Relaxed);
+                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        break;
+                    }
+                };
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..jobs.clamp(1, done.len().max(1)) {
+                // Where the system gives no more threads, those that there are do it.
+                if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
         });
         if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);

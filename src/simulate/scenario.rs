@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haggle_actors::campaign::CampaignSettings;
-use haggle_domain::{Campaign, Timestamp};
+use haggle_domain::{AuctionType, Campaign, Timestamp};
 use haggle_learning::{JoinerSettings, Role};
 use haggle_simulator::drive::{BidderSettings, DriveSettings, Models};
-use haggle_simulator::{Bills, Exchange as Seller, WorldSettings};
+use haggle_simulator::{Bills, Exchange as Seller, Rival, WorldSettings};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -194,6 +194,9 @@ impl Scenario {
     pub fn setup(&self, choices: &[Choice]) -> Result<Setup, ExitError> {
         let (mut world, mut campaigns) = (self.world.clone(), self.campaigns.clone());
         for choice in choices {
+            if let Target::Scenario(path) = &choice.target {
+                say_usual(&mut world, path);
+            }
             match &choice.target {
                 // The files are read once, before there are variants.
                 Target::Scenario(path) if path.first().is_some_and(|key| FIXED.contains(&key.as_str())) => {
@@ -376,6 +379,32 @@ fn read(path: &Path) -> Result<String, ExitError> {
     let failed =
         |error| ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}", path.display()));
     std::fs::read_to_string(path).map_err(failed)
+}
+
+/// Says what a scenario leaves unsaid, where one of it is to be varied: the usual exchanges and the usual rival, by their names.
+fn say_usual(world: &mut Table, path: &[String]) {
+    let [key, _, ..] = path else { return };
+    let text = |value: &str| Value::String(value.to_owned());
+    let usual: Vec<Table> = match key.as_str() {
+        "exchange" => {
+            let of = |it: Seller| {
+                let price = if it.auction == AuctionType::First { "first" } else { "second" };
+                let bill = if it.bills == Bills::Win { "win" } else { "impression" };
+                [("name", text(&it.name)), ("price", text(price)), ("bill", text(bill))]
+            };
+            let keys = Seller::usual().into_iter().map(of);
+            keys.map(|keys| keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()).collect()
+        }
+        "rival" => {
+            let name = Rival::usual().name;
+            vec![
+                [("name".to_owned(), text(&name)), ("kind".to_owned(), text("static"))].into_iter().collect(),
+            ]
+        }
+        _ => return,
+    };
+    let usual = usual.into_iter().map(Value::Table).collect();
+    world.entry(key.clone()).or_insert_with(|| Value::Array(usual));
 }
 
 /// Puts a value where a path leads, making the tables on the way. Of several tables of one key a part of the path chooses one by its

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use toml::{Table, Value};
 
+/// Parts of a key at most; no file has deeper ones.
+const DEEPEST: usize = 16;
+
 /// One key and the values that are tried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vary {
@@ -52,6 +55,9 @@ impl FromStr for Vary {
         let form = "write it like requests_a_day=20000,40000 or campaign.ID.budget.daily=20.00,40.00";
         let (key, values) = text.split_once('=').ok_or_else(|| format!("has no =; {form}"))?;
         let parts: Vec<String> = key.split('.').map(|part| part.trim().to_owned()).collect();
+        if parts.len() > DEEPEST {
+            return Err(format!("a key of {} parts is none; {form}", parts.len()));
+        }
         if parts.iter().any(String::is_empty) {
             return Err(format!("{key:?} is no key; {form}"));
         }
@@ -182,5 +188,6 @@ mod tests {
         for text in ["", "a", "=1", "a=", "a=1,", "a..b=1", "campaign.boots=1", "campaign=1"] {
             assert!(text.parse::<Vary>().is_err(), "{text}");
         }
+        assert!(format!("{}=1", vec!["a"; 40_000].join(".")).parse::<Vary>().is_err());
     }
 }
