@@ -45,13 +45,13 @@ const QUIET_SHOP: &str = include_str!("../../../config/scenarios/quiet-shop.toml
 /// Worlds, and requests of each, in which prices are fitted.
 const PRICED: (u64, u32) = (2, 4_000);
 /// Tries at prices in the first round, and in a later one.
-const TRIES: (usize, usize) = (120, 40);
+const TRIES: (usize, usize) = (200, 60);
 /// A marginal that is off by no more is not corrected again.
 const CLOSE: f64 = 0.01;
 /// One round corrects by no more than this factor.
 const FARTHEST: f64 = 10.0;
 /// What is found of prices is drawn to what the base has by this much, so that what they do not tell stays.
-const PULL: f64 = 0.002;
+const PULL: f64 = 0.0002;
 
 /// Calibrates, writes the scenario, and prints what was found.
 ///
@@ -362,7 +362,7 @@ impl Fitting<'_> {
                 let What::Price(of_exchange, percent) = what else { return None };
                 let moved = exchange
                     .map_or(Some(1.0), |_| Some(of(&as_it_is, *percent) / now.value(what)?.max(0.01)));
-                let weight = if (25..=75).contains(percent) { 1.0 } else { 0.3 };
+                let weight = if (25..=75).contains(percent) { 1.0 } else { 0.1 };
                 (of_exchange.as_deref() == exchange).then_some(())?;
                 Some((*percent, (log.value.max(0.01) * moved.unwrap_or(1.0)).ln(), weight))
             })

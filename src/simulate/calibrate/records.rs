@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use haggle_actors::campaign::Notice;
 use haggle_domain::{BidId, CpmMicros, Event, ExchangeKey, Footing, Micros, NoBidReason, Quote, Timestamp};
 use haggle_simulator::drive::{Bidder, Bids, Made, Standing};
-use haggle_simulator::{ShopEvent, SimRequest};
+use haggle_simulator::{ShopEvent, SimRequest, Truth};
 
 use super::censored::Price;
+use super::survey::ad;
 
 /// What an exchange told of our bids.
 #[derive(Clone, Debug, Default)]
@@ -191,6 +192,31 @@ pub(super) struct Recorder<'n> {
     /// From when on.
     pub(super) from: Timestamp,
     pub(super) records: Records,
+    pub(super) expected: Expected,
+    /// What was expected of bids whose results are not known yet.
+    pub(super) open: HashMap<BidId, Expected>,
+}
+
+/// What is hidden of the ads that were shown: what comes of them without its luck.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Expected {
+    pub(super) shown: f64,
+    pub(super) clicks: f64,
+    pub(super) orders: f64,
+}
+
+impl Expected {
+    fn of(request: &SimRequest, Made { campaign, committed }: &Made) -> Self {
+        let (truth, ad) = (Truth::default(), ad(campaign, committed.decision.creative));
+        let clicks = truth.click_probability(request, &ad);
+        Self { shown: 1.0, clicks, orders: clicks * truth.order_probability(request, &ad) }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.shown += other.shown;
+        self.clicks += other.clicks;
+        self.orders += other.orders;
+    }
 }
 
 impl Bids for Recorder<'_> {
@@ -203,10 +229,21 @@ impl Bids for Recorder<'_> {
     }
 
     fn bid(&mut self, request: &SimRequest, now: Timestamp) -> std::result::Result<Made, NoBidReason> {
-        self.bidder.bid_directly(request, now)
+        let made = self.bidder.bid_directly(request, now)?;
+        self.open.insert(made.committed.decision.bid, Expected::of(request, &made));
+        Ok(made)
     }
 
     fn notice(&mut self, notice: Notice, now: Timestamp) {
+        let bid = notice.decision().bid;
+        match &notice {
+            Notice::Impression { .. } => {
+                let expected = self.open.remove(&bid).filter(|_| now >= self.from);
+                self.expected.add(expected.unwrap_or_default());
+            }
+            Notice::Lost { .. } => drop(self.open.remove(&bid)),
+            _ => {}
+        }
         if now >= self.from
             && let Some(event) = Records::event(&notice)
         {

@@ -9,15 +9,15 @@ use haggle_simulator::drive::{Bidder, DriveSettings, drive_with};
 use super::super::scenario::Setup;
 use super::censored::points;
 use super::marginal::{What, quantile, sorted, spread};
-use super::records::{Names, Recorder, Records};
+use super::records::{Expected, Names, Recorder, Records};
 use super::survey::{Survey, survey};
 use crate::exit::ExitError;
 use crate::model::Progress;
 
 /// Requests of each world that are looked at whoever bids.
 const LOOKED_AT: u32 = 5_000;
-/// Fewer orders say too little of how many there are a click.
-const FEW_ORDERS: u64 = 100;
+/// Campaigns' shares of fewer clicks would be luck.
+const FEW_CLICKS: f64 = 100.0;
 
 /// What came of a scenario in some worlds.
 pub(super) struct Simulated {
@@ -25,16 +25,13 @@ pub(super) struct Simulated {
     pub(super) survey: Survey,
     pub(super) problems: Vec<String>,
     exchanges: Vec<String>,
-    /// Ads shown, and the sum of their hidden click rates: clicks without their luck.
-    shown: u64,
-    expected_clicks: f64,
+    expected: Expected,
 }
 
 /// What came of one world.
 struct World {
     records: Records,
-    shown: u64,
-    expected_clicks: f64,
+    expected: Expected,
     /// By campaign, in the setup's order.
     clicks: Vec<f64>,
     problems: Vec<String>,
@@ -73,21 +70,18 @@ pub(super) fn simulate(
         survey: Survey::default(),
         problems: Vec::new(),
         exchanges: setup.exchanges().map(str::to_owned).collect(),
-        shown: 0,
-        expected_clicks: 0.0,
+        expected: Expected::default(),
     };
     let mut weights = vec![0.0; setup.campaigns.len()];
     // In the order of their seeds, however they were shared out.
     for slot in slots {
         let Some(world) = slot.into_inner().unwrap_or_else(PoisonError::into_inner) else { continue };
         all.records.append(world.records);
-        all.shown += world.shown;
-        all.expected_clicks += world.expected_clicks;
+        all.expected.add(world.expected);
         all.problems.extend(world.problems);
         weights.iter_mut().zip(world.clicks).for_each(|(weight, clicks)| *weight += clicks);
     }
-    // Campaigns' shares of so few clicks would be luck.
-    if weights.iter().sum::<f64>() < FEW_ORDERS as f64 {
+    if weights.iter().sum::<f64>() < FEW_CLICKS {
         weights.fill(1.0);
     }
     all.survey = survey(setup, seeds, LOOKED_AT, &weights);
@@ -98,7 +92,9 @@ fn world(setup: &Setup, names: &Names, seed: u64, progress: &Progress) -> World 
     let settings = DriveSettings { seed, ..setup.settings.clone() };
     let bidder = Bidder::new(setup.campaigns.clone(), settings.bidder, settings.start);
     let from = settings.start + settings.measured_from;
-    let mut recorder = Recorder { bidder, names, from, records: Records::default() };
+    let records = Records::default();
+    let (expected, open) = Default::default();
+    let mut recorder = Recorder { bidder, names, from, records, expected, open };
     let outcome = drive_with(&settings, &mut recorder, &mut || {
         progress.rows.fetch_add(1, Ordering::Relaxed);
         progress.read.fetch_add(1, Ordering::Relaxed);
@@ -111,8 +107,7 @@ fn world(setup: &Setup, names: &Names, seed: u64, progress: &Progress) -> World 
     };
     World {
         records,
-        shown: outcome.foretold.shown,
-        expected_clicks: outcome.foretold.clicks,
+        expected: recorder.expected,
         clicks: setup.campaigns.iter().map(|campaign| clicks(&campaign.id)).collect(),
         problems: outcome.problems.iter().map(|problem| format!("seed {seed}: {problem}")).collect(),
     }
@@ -139,11 +134,8 @@ impl Simulated {
                 let [value] = points(&sold.prices, [f64::from(*percent) / 100.0]);
                 Some(value)
             }
-            What::ClickRate => by(self.expected_clicks, self.shown as f64),
-            What::OrderRate if records.orders >= FEW_ORDERS => {
-                by(records.orders as f64, records.clicks as f64)
-            }
-            What::OrderRate => survey.order_rate(),
+            What::ClickRate => by(self.expected.clicks, self.expected.shown),
+            What::OrderRate => by(self.expected.orders, self.expected.clicks),
             What::OrderValue => median(&survey.order_values),
             What::OrderSpread => {
                 let values = sorted(&survey.order_values);

@@ -27,7 +27,7 @@ pub(super) struct Survey {
 pub(super) fn survey(setup: &Setup, seeds: std::ops::Range<u64>, requests: u32, weights: &[f64]) -> Survey {
     let settings = &setup.settings;
     let mut survey = Survey { prices: vec![Vec::new(); settings.world.exchanges.len()], ..Survey::default() };
-    let ads: Vec<SimAd> = setup.campaigns.iter().map(ad).collect();
+    let ads: Vec<SimAd> = setup.campaigns.iter().map(|campaign| ad(campaign, 0)).collect();
     for seed in seeds {
         let mut world = World::new(seed, settings.start, settings.world.clone());
         for number in 0..requests {
@@ -64,12 +64,6 @@ pub(super) fn survey(setup: &Setup, seeds: std::ops::Range<u64>, requests: u32, 
 }
 
 impl Survey {
-    /// Orders a click, as far as ten times as many leave it.
-    pub(super) fn order_rate(&self) -> Option<f64> {
-        let (orders, clicks) = (self.order_delays.len() as f64, self.click_delays.len() as f64);
-        (clicks > 0.0).then(|| orders / clicks / EAGER.1)
-    }
-
     /// Prices of one exchange, or of all.
     pub(super) fn of(&self, exchange: Option<usize>) -> Vec<f64> {
         match exchange {
@@ -88,12 +82,17 @@ fn choose(weights: &[f64], turn: f64) -> Option<usize> {
     })
 }
 
-fn ad(campaign: &Campaign) -> SimAd {
+/// What users see of a creative.
+pub(super) fn ad(campaign: &Campaign, creative: u16) -> SimAd {
+    let creative = campaign.creatives.get(usize::from(creative));
+    let size = creative.map(|creative| creative.banner_size()).unwrap_or_default();
     SimAd {
         campaign_id: campaign.id.clone(),
-        creative_id: campaign.creatives.first().map(|creative| creative.id.clone()).unwrap_or_default(),
+        creative_id: creative.map(|creative| creative.id.clone()).unwrap_or_default(),
         category: campaign.categories.first().map(|category| category.code.clone()).unwrap_or_default(),
-        ..SimAd::default()
+        landing: String::new(),
+        width: size.width,
+        height: size.height,
     }
 }
 

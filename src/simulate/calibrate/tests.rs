@@ -128,6 +128,7 @@ fn a_world_is_recovered_from_its_nodes_journal() {
         ("price to beat on alder, 75 %", 0.1),
         ("price to beat on birch, 50 %", 0.1),
         ("clicks an ad shown", 0.15),
+        ("orders a click", 0.15),
         ("order value, median", 0.15),
         ("seconds to a click, median", 0.15),
     ] {
@@ -142,6 +143,7 @@ fn a_world_is_recovered_from_its_nodes_journal() {
         assert!((found / truth).ln().abs() < tolerance, "{found} is to be {truth}");
     };
     near(conditions.click_rate, 0.5, 0.2);
+    near(conditions.order_rate, 3.0, 0.35);
     near(conditions.click_delay, 1.5, 0.2);
     near(fitted.requests_a_day, base.settings.requests_a_day, 0.2);
     near(fitted.world.goods.order_value[0], truth.settings.world.goods.order_value[0], 0.2);
