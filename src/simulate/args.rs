@@ -8,6 +8,7 @@ use url::Url;
 
 use super::calibrate::CalibrateArgs;
 use super::check::Assertion;
+use super::score::ScoreArgs;
 use super::vary::Vary;
 
 /// A scenario to try, or something else to do with scenarios.
@@ -27,6 +28,8 @@ pub struct SimulateCommand {
 pub enum SimulateAction {
     /// Fit a scenario to a log of one's own: a node's journal, recorded auctions, orders.
     Calibrate(CalibrateArgs),
+    /// Set earlier forecasts against what a node's campaigns delivered.
+    Score(ScoreArgs),
 }
 
 /// What to try, and how often.

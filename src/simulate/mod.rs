@@ -13,6 +13,7 @@ mod metrics;
 mod page;
 mod report;
 mod scenario;
+mod score;
 mod vary;
 mod world;
 
@@ -52,6 +53,7 @@ const AS_IT_IS: &str = "as it is";
 pub fn run(command: &SimulateCommand) -> Result<(), ExitError> {
     match (&command.action, &command.args) {
         (Some(SimulateAction::Calibrate(args)), _) => calibrate::run(args),
+        (Some(SimulateAction::Score(args)), _) => score::run(args),
         (None, Some(args)) => try_out(args),
         (None, None) => Err(ExitError::new(Exit::Usage, "no scenario is named; see haggle simulate --help")),
     }

@@ -8,7 +8,7 @@
 mod args;
 mod censored;
 mod fitted;
-mod journal;
+pub(super) mod journal;
 mod marginal;
 mod orders;
 mod records;

@@ -61,8 +61,7 @@ pub(super) fn read(
     let mut orders =
         Orders { bad: BadRows { file: name.clone(), ..BadRows::default() }, ..Orders::default() };
     let (mut invoices, mut count) = (BTreeMap::<Vec<u8>, f64>::new(), 0u64);
-    loop {
-        let Some((text, ends)) = rows.next().map_err(failed)? else { break };
+    while let Some((text, ends)) = rows.next().map_err(failed)? {
         let row: Vec<&[u8]> = fields(text, ends).collect();
         let number = |at: usize| {
             let field = row.get(at).copied().ok_or_else(|| {
