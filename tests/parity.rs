@@ -28,7 +28,7 @@ use haggle_domain::{
 };
 use haggle_learning::JoinerSettings;
 use haggle_simulator::drive::{
-    Bidder, BidderSettings, Bids, DriveSettings, Made, Standing, Turns, drive_with,
+    Bidder, BidderSettings, Bids, DriveSettings, Faults, Made, Standing, Turns, drive_with,
 };
 use haggle_simulator::{ShopEvent, SimRequest, WorldSettings};
 use haggle_strategies::Committed;
@@ -100,7 +100,6 @@ fn configure(folder: &Path) -> Loaded {
 fn bidder_settings(loaded: &Loaded) -> BidderSettings {
     let settings = &loaded.settings;
     BidderSettings {
-        turns_bots_away: false,
         campaign: CampaignSettings {
             notice_timeout: settings.notice_timeout,
             lease_duration: settings.lease_duration,
@@ -118,6 +117,7 @@ fn bidder_settings(loaded: &Loaded) -> BidderSettings {
         explore_prices: loaded.exchanges[0].explore_prices,
         salt: 0,
         turns_bots_away: false,
+        reads_requests: false,
     }
 }
 
@@ -131,6 +131,7 @@ fn drive_settings(loaded: &Loaded) -> DriveSettings {
         requests_a_day: 4_000.0,
         notice_delay: Duration::from_millis(200),
         world: WorldSettings { users: 400, ..WorldSettings::default() },
+        faults: Faults::default(),
         bidder: bidder_settings(loaded),
     }
 }
@@ -186,8 +187,8 @@ impl<B: Bids> Bids for Logged<B> {
         self.bids.standings()
     }
 
-    fn problems(&self) -> Vec<String> {
-        self.bids.problems()
+    fn problems(&mut self, is_up: bool, now: Timestamp) -> Vec<String> {
+        self.bids.problems(is_up, now)
     }
 }
 
@@ -393,7 +394,7 @@ impl Bids for OverHttp {
         standings
     }
 
-    fn problems(&self) -> Vec<String> {
+    fn problems(&mut self, _: bool, _: Timestamp) -> Vec<String> {
         Vec::new()
     }
 }
@@ -427,7 +428,7 @@ fn the_simulator_and_the_server_decide_alike_line_by_line() {
     let loaded = configure(folder.path());
     let settings = drive_settings(&loaded);
 
-    let bidder = Bidder::new(loaded.campaigns.clone(), settings.bidder, settings.start);
+    let bidder = Bidder::new(loaded.campaigns.clone(), settings.bidder, false, settings.start);
     let mut simulator = Logged::new(bidder);
     let simulated = drive_with(&settings, &mut simulator, &mut || true);
     let end = settings.start + settings.span;

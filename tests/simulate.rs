@@ -149,6 +149,8 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
     assert!(said.contains("told apart by it"), "{said}");
     let said = refused(&small, &["--vary", "request_a_day=10"]);
     assert!(said.contains("unknown field `request_a_day`"), "{said}");
+    let said = refused(&small, &["--vary", "faults.lots=0.5"]);
+    assert!(said.contains("unknown field `lots`"), "{said}");
     let said = refused(&scenario(folder.path(), &SMALL.replace("0.25", "-1.0")), &[]);
     assert!(said.contains("days: must be above 0"), "{said}");
     let said = refused(&scenario(folder.path(), &format!("{SMALL}measured_from = 0.25\n")), &[]);
@@ -159,6 +161,8 @@ fn what_cannot_be_simulated_is_refused_with_the_reason() {
     let said =
         refused(&scenario(folder.path(), &format!("{SMALL}[[change]]\nat = 1.0\nclicks = 2.0\n")), &[]);
     assert!(said.contains("unknown field `clicks`"), "{said}");
+    let said = refused(&scenario(folder.path(), &format!("{SMALL}[faults]\nlost = 2.0\n")), &[]);
+    assert!(said.contains("small.toml: faults: lost: must be a share from 0 to 1"), "{said}");
     let said = refused(&scenario(folder.path(), "name = 3"), &[]);
     assert!(said.contains("small.toml"), "{said}");
 }
@@ -176,6 +180,18 @@ fn shortened(path: &Path, folder: &Path, to_days: f64) -> PathBuf {
     for change in world.get_mut("change").and_then(toml::Value::as_array_mut).into_iter().flatten() {
         let change = change.as_table_mut().unwrap();
         change.insert("at".to_owned(), shorter(&change["at"]));
+    }
+    if let Some(faults) = world.get_mut("faults").and_then(toml::Value::as_table_mut) {
+        for at in faults.get_mut("crashes").and_then(toml::Value::as_array_mut).into_iter().flatten() {
+            *at = shorter(at);
+        }
+        for kind in ["clock", "silence"] {
+            for it in faults.get_mut(kind).and_then(toml::Value::as_array_mut).into_iter().flatten() {
+                let it = it.as_table_mut().unwrap();
+                it.insert("at".to_owned(), shorter(&it["at"]));
+                it.insert("hours".to_owned(), shorter(&it["hours"]));
+            }
+        }
     }
     if let Some(campaigns) = world.get("campaigns").and_then(toml::Value::as_str) {
         let campaigns = path.parent().unwrap().join(campaigns).display().to_string();
@@ -201,7 +217,7 @@ fn the_scenarios_that_come_with_the_program_hold_their_invariants() {
         );
         assert!(report["variants"][0]["metrics"]["bids"].as_f64().unwrap() > 0.0, "{}", path.display());
     }
-    assert!(count >= 8);
+    assert!(count >= 9);
 }
 
 /// What a variant of a scenario that comes with the program differs in, in ten short worlds.
@@ -282,6 +298,22 @@ fn worlds_say_what_of_them_is_wrong_and_variants_choose_by_name() {
     let small = scenario(folder.path(), &format!("{SMALL}{exchanges}"));
     let report = report(&small, &["--seeds", "10", "--vary", "exchange.*.floor=20.0"]);
     assert_eq!(verdict(&report, "bids"), "less");
+}
+
+#[test]
+fn faults_cost_and_what_nothing_is_said_of_does_not_happen() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = scenario(folder.path(), SMALL);
+    let vary = |faults: &str| report(&small, &["--seeds", "10", "--vary", &format!("faults={{ {faults} }}")]);
+    for it in vary("")["differences"].as_array().unwrap() {
+        assert_eq!(it["verdict"], "no difference shown", "{it}");
+    }
+    let lossy = vary("lost = 0.5");
+    assert_eq!((verdict(&lossy, "impressions"), verdict(&lossy, "spend")), ("less", "less"));
+    let down = vary("crashes = [0.05], down_minutes = 240, down_notices = \"lost\"");
+    assert_eq!((verdict(&down, "bids"), verdict(&down, "problems")), ("less", "no difference shown"));
+    let silent = vary("silence = [{ exchange = \"alder\", at = 0.0, hours = 6.0 }]");
+    assert_eq!(verdict(&silent, "bids"), "less");
 }
 
 /// Twenty-four hours, the second half of which has three times the orders, and a campaign that is to buy them.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{BidId, Event, Micros, Tag, Timestamp};
 use haggle_strategies::explore::ArmCounts;
 use haggle_strategies::pacing::Traffic;
@@ -203,7 +204,8 @@ impl Books {
                 let orders = self.orders.entry((decision.bid.lease, decision.bid.number)).or_default();
                 *orders = (at, orders.1.saturating_add(1));
                 self.stats.conversions += 1;
-                self.stats.revenue = self.stats.revenue.saturating_add(*revenue);
+                let odd = if planted(Bug::RevenueInUnits) { revenue.0 % 1_000_000 } else { 0 };
+                self.stats.revenue = self.stats.revenue.saturating_add(*revenue - Micros(odd));
                 self.revenues.note(*revenue);
                 self.noted = (self.noted.0 + 1, self.noted.1.saturating_add(*revenue));
                 self.averages.iter_mut().for_each(|averages| averages.came(at, decision.at, Kind::Orders));

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{BidId, Event, Micros, Timestamp};
 use minicbor::{Decode, Encode};
 
@@ -266,7 +267,7 @@ impl Ledger {
         non_negative(reserved)?;
         non_negative(charged)?;
         let book = self.leases.get_mut(&bid.lease).ok_or(Violation::UnknownLease)?;
-        if book.bids.contains(bid.number) {
+        if book.bids.contains(bid.number) && !planted(Bug::DoubleSettlement) {
             return Err(Violation::ResolvedTwice);
         }
         if reserved > book.held() {
@@ -280,11 +281,16 @@ impl Ledger {
     /// How the bid's reservation stands; `None` if its lease has expired.
     pub fn resolution(&self, bid: BidId) -> Option<Resolution> {
         let book = self.leases.get(&bid.lease)?;
-        Some(match (book.bids.contains(bid.number), book.lost.contains(bid.number)) {
-            (false, _) => Resolution::Open,
-            (true, false) => Resolution::Billed,
-            (true, true) => Resolution::Lost,
-        })
+        Some(
+            match (
+                book.bids.contains(bid.number) && !planted(Bug::DoubleSettlement),
+                book.lost.contains(bid.number),
+            ) {
+                (false, _) => Resolution::Open,
+                (true, false) => Resolution::Billed,
+                (true, true) => Resolution::Lost,
+            },
+        )
     }
 
     /// The budget so far: what was opened and did not lapse.

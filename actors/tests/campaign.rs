@@ -254,6 +254,29 @@ fn a_clock_set_back_brings_no_second_budget_for_the_day() {
 }
 
 #[test]
+fn a_clock_set_back_counts_no_win_and_no_impression_a_second_time() {
+    let mut rig = Rig::new(campaign(daily(1), Pacing::Asap));
+    rig.tick(MINUTE);
+    let decision = rig.bid(CpmMicros(1_000_000)).unwrap();
+    let won = Notice::Won { decision: decision.clone(), price: decision.ceiling, min_to_win: None };
+    let shown = Notice::Impression { decision: decision.clone() };
+    assert_eq!(rig.notice(won.clone()), Outcome::Accepted);
+    assert_eq!(rig.notice(shown.clone()), Outcome::Accepted);
+    let before = rig.now;
+    // Its lease ends and is forgotten, by a clock that is ahead; the next process has the right time again.
+    rig.tick(MINUTE * 80);
+    rig.tick(MINUTE);
+    let live = Entry::new(Arc::clone(&rig.campaign)).live;
+    let mut second = Rig::start(rig.campaign, live, rig.journal, before);
+    second.tick(MINUTE);
+    assert_eq!(second.notice(won), Outcome::Expired);
+    assert_eq!(second.notice(shown), Outcome::Expired);
+    assert_eq!(second.notice(bill(&decision, decision.ceiling)), Outcome::Expired);
+    let report = second.machine.report();
+    assert_eq!((report.wins, report.impressions), (1, 1));
+}
+
+#[test]
 fn clicks_and_orders_count_once_and_only_in_time() {
     let mut rig = Rig::new(campaign(daily(1), Pacing::Asap));
     rig.tick(MINUTE);

@@ -1,11 +1,14 @@
 //! What an advertiser asks for.
 
+use std::time::Duration;
+
 use crate::creative::Creative;
 use crate::explore::Explore;
 use crate::frequency::{CapWindow, Frequency};
 use crate::holdout::Holdout;
 use crate::id::{CampaignKey, Tag};
 use crate::money::{CpmMicros, Micros};
+use crate::planted::{Bug, planted};
 use crate::targeting::{Daypart, Targeting};
 use crate::time::{Timestamp, Zone};
 
@@ -204,7 +207,10 @@ pub struct Flight {
 impl Flight {
     /// Whether `now` is inside.
     pub fn contains(&self, now: Timestamp) -> bool {
-        self.start <= now && now < self.end
+        let minute = Duration::from_secs(60);
+        let early = if planted(Bug::FlightBeginsEarly) { minute } else { Duration::ZERO };
+        let late = if planted(Bug::FlightEndsLate) { minute } else { Duration::ZERO };
+        self.start <= now + early && now < self.end + late
     }
 }
 

@@ -17,6 +17,7 @@ pub mod id;
 pub mod money;
 pub mod opportunity;
 pub mod place;
+pub mod planted;
 pub mod postcode;
 pub mod profile;
 pub mod quote;

@@ -17,6 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::money::CpmMicros;
+use crate::planted::{Bug, planted};
 
 /// A rate of 1, and digits after its point.
 const SCALE: u64 = 1_000_000_000;
@@ -103,7 +104,7 @@ impl Rates {
     /// The code and rate of `currency`; `None` where it has none. Letters' case and spaces around are ignored.
     pub fn find(&self, currency: &str) -> Option<(&str, Rate)> {
         let currency = currency.trim();
-        if currency.eq_ignore_ascii_case(&self.account) {
+        if currency.eq_ignore_ascii_case(&self.account) || planted(Bug::CurrencyIgnored) {
             return Some((&self.account, Rate::ONE));
         }
         let other = self.pairs.iter().find(|(code, _)| currency.eq_ignore_ascii_case(code));

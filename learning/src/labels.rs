@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{BidId, Decision, PrivacyKey, Timestamp};
 use minicbor::{Decode, Encode};
 
@@ -99,7 +100,7 @@ impl Queue {
     /// Labels one that still waits; false if none does under this id.
     fn label(&mut self, bid: BidId) -> bool {
         let waiting = self.until.get(&bid).and_then(|until| self.waiting.get_mut(&(*until, bid)));
-        waiting.map(|waiting| waiting.label = true).is_some()
+        waiting.map(|waiting| waiting.label = !planted(Bug::ClickLabelLost)).is_some()
     }
 
     /// Takes what it knows of some users off those that wait.
@@ -155,7 +156,9 @@ impl LabelJoiner {
 
     /// An order followed.
     pub fn conversion(&mut self, decision: &Decision) {
-        if !self.clicks.label(decision.bid) {
+        let queue =
+            if planted(Bug::OrderJoinedToImpression) { &mut self.impressions } else { &mut self.clicks };
+        if !queue.label(decision.bid) {
             self.late.push(Waiting::of(decision, true).example(ExampleKind::Conversion, decision.bid));
         }
     }

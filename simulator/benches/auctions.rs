@@ -10,7 +10,7 @@ use haggle_actors::campaign::CampaignSettings;
 use haggle_domain::{Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Size, Timestamp};
 use haggle_learning::JoinerSettings;
 use haggle_simulator::WorldSettings;
-use haggle_simulator::drive::{BidderSettings, DriveSettings, drive};
+use haggle_simulator::drive::{BidderSettings, DriveSettings, Faults, drive};
 use mimalloc::MiMalloc;
 
 /// As in the program.
@@ -69,9 +69,11 @@ fn settings() -> DriveSettings {
         changes: Vec::new(),
         requests_a_day: REQUESTS_A_DAY,
         notice_delay: Duration::from_millis(200),
+        faults: Faults::default(),
         world: WorldSettings::default(),
         bidder: BidderSettings {
             turns_bots_away: false,
+            reads_requests: false,
             campaign: CampaignSettings {
                 notice_timeout: HOUR / 4,
                 lease_duration: HOUR / 12,

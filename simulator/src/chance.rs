@@ -17,6 +17,7 @@ pub(crate) enum Use {
     Bots = 8,
     Absences = 9,
     WhoElse = 10,
+    Faults = 40,
 }
 
 /// A generator for one use of one thing (a request, a user's day …).

@@ -29,6 +29,8 @@ pub struct SimRequest {
     pub exchange: Arc<str>,
     /// `at`.
     pub auction: AuctionType,
+    /// The only one in `cur`, and `imp.bidfloorcur`.
+    pub currency: &'static str,
     /// `imp.bidfloor`.
     pub floor: CpmMicros,
     /// `tmax`, in milliseconds.
@@ -50,8 +52,6 @@ pub struct SimRequest {
     pub(crate) placed: usize,
     /// The imp takes no banner.
     pub(crate) video_only: bool,
-    /// Of the floor, and the only one that is taken.
-    pub(crate) currency: &'static str,
     /// `wseat` names another.
     pub(crate) other_seats_only: bool,
     /// Which of a site's pages.

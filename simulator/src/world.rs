@@ -14,7 +14,7 @@ use crate::conditions::Conditions;
 use crate::diurnal::day_of;
 use crate::exchange::Exchange;
 use crate::goods::Goods;
-use crate::people::Person;
+use crate::people::{Basis, Person};
 use crate::reach::Reach;
 use crate::request::{self, Circumstances, SimRequest};
 use crate::rivals::{Rival, Rivals};
@@ -178,6 +178,12 @@ impl World {
     pub fn exchange(&self, request: &SimRequest) -> &Exchange {
         // A request is the world's own, so its exchange is there.
         &self.exchanges[request.hidden.exchange.min(self.exchanges.len() - 1)]
+    }
+
+    /// The country that a request names, and whether its user may be known to whoever is asked.
+    pub(crate) fn shown_user(&self, request: &SimRequest) -> (&'static str, bool) {
+        let person = self.people.get(request.hidden.person);
+        person.map_or(("", false), |it| (it.city.country, it.basis == Basis::Given))
     }
 
     /// Runs the auction of a request, with our bid or without one.

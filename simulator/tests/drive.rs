@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use haggle_actors::campaign::CampaignSettings;
 use haggle_domain::{
-    Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, Pacing, Size, Timestamp,
+    Budget, Campaign, Category, CpmMicros, Creative, Flight, Goal, Micros, NoBidReason, Pacing, Size,
+    Timestamp,
 };
 use haggle_learning::JoinerSettings;
-use haggle_simulator::drive::{BidderSettings, DriveSettings, MOMENTS, Outcome, drive};
+use haggle_simulator::drive::{BidderSettings, DriveSettings, Faults, MOMENTS, Outcome, Silence, drive};
 use haggle_simulator::{Conditions, WorldSettings};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -41,6 +42,7 @@ fn settings(seed: u64) -> DriveSettings {
         changes: Vec::new(),
         requests_a_day: 20_000.0,
         notice_delay: Duration::from_millis(200),
+        faults: Faults::default(),
         world: WorldSettings::default(),
         bidder: BidderSettings {
             campaign: CampaignSettings {
@@ -56,6 +58,7 @@ fn settings(seed: u64) -> DriveSettings {
             explore_prices: 0.02,
             salt: seed,
             turns_bots_away: false,
+            reads_requests: false,
         },
     }
 }
@@ -164,6 +167,31 @@ fn a_change_is_felt_from_its_moment_on() {
     assert!((2.0..4.0).contains(&(rate(&changed) / rate(&usual))));
     // Until noon nothing differs.
     assert_eq!(usual.courses[0][..24], changed.courses[0][..24]);
+}
+
+#[test]
+fn what_goes_wrong_costs_and_breaks_nothing() {
+    let run = |faults| {
+        let settings = DriveSettings { faults, requests_a_day: 8_000.0, ..settings(9) };
+        let coffee = campaign("coffee", "IAB8", Goal::Cpm { price: CpmMicros(3_000_000) }, 5);
+        let outcome = drive(&settings, vec![coffee], &mut || true);
+        assert_eq!(outcome.problems, Vec::<String>::new());
+        outcome
+    };
+    let usual = run(Faults::default());
+    let down = run(Faults { crashes: vec![6 * HOUR], down: 2 * HOUR, ..Faults::default() });
+    assert_eq!(down.auctions, usual.auctions, "they come all the same");
+    let missed = down.no_bids[NoBidReason::NotServing.index()];
+    assert!((200..1_000).contains(&missed) && down.bids < usual.bids, "{missed}");
+    let silence = Silence { exchange: "alder".to_owned(), at: Duration::ZERO, lasts: 24 * HOUR };
+    let silent = run(Faults { silences: vec![silence], ..Faults::default() });
+    let share = silent.auctions as f64 / usual.auctions as f64;
+    assert!((0.45..0.55).contains(&share), "{share}");
+    // Nobody ever hears of these bids, and what they reserved comes back: else the budget would do for 1,700 of them.
+    let slow = run(Faults { slow_answers: 1.0, ..Faults::default() });
+    let (_, coffee) = &slow.campaigns[0];
+    assert_eq!((coffee.wins, coffee.spend), (0, Micros::ZERO));
+    assert!(slow.bids > 2_500, "{}", slow.bids);
 }
 
 #[test]

@@ -68,6 +68,13 @@ pub(super) fn run(args: &SimulateArgs, base: &Url) -> Result<(), ExitError> {
         );
         return Err(ExitError::new(Exit::Configuration, problem));
     }
+    if !setup.settings.faults.is_quiet() {
+        let problem = format!(
+            "{}: faults: nothing is made to go wrong for a bidder that runs; leave the faults out",
+            args.scenario.display()
+        );
+        return Err(ExitError::new(Exit::Configuration, problem));
+    }
     let event_key = match &args.event_key_file {
         None => None,
         Some(path) => {

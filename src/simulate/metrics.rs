@@ -30,6 +30,12 @@ pub enum Metric {
     Delivered,
     /// The share of bids that won.
     WinRate,
+    /// What orders brought less what their goods cost and what was spent, in currency units.
+    Profit,
+    /// Profit by spend.
+    Roi,
+    /// What was spent on programs that passed for people, in currency units.
+    BotSpend,
     /// Spend a click.
     Ecpc,
     /// Spend an order.
@@ -48,7 +54,7 @@ pub enum Metric {
 
 impl Metric {
     /// All.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Auctions,
         Self::Bids,
         Self::Wins,
@@ -61,6 +67,9 @@ impl Metric {
         Self::OverspendMicros,
         Self::Delivered,
         Self::WinRate,
+        Self::Profit,
+        Self::Roi,
+        Self::BotSpend,
         Self::Ecpc,
         Self::Cpa,
         Self::Roas,
@@ -85,6 +94,9 @@ impl Metric {
             Self::OverspendMicros => "overspend_micros",
             Self::Delivered => "delivered",
             Self::WinRate => "win_rate",
+            Self::Profit => "profit",
+            Self::Roi => "roi",
+            Self::BotSpend => "bot_spend",
             Self::Ecpc => "ecpc",
             Self::Cpa => "cpa",
             Self::Roas => "roas",
@@ -102,6 +114,7 @@ impl Metric {
         let money =
             |of: fn(&Campaigned) -> Micros| outcome.campaigns.iter().map(|(_, it)| of(it)).sum::<Micros>();
         let spend = || money(|it| it.spend).to_f64();
+        let profit = || money(|it| it.margin).to_f64() - spend();
         let by = |above: f64, below: f64| (below > 0.0).then(|| above / below);
         match self {
             Self::Auctions => Some(outcome.auctions as f64),
@@ -116,6 +129,9 @@ impl Metric {
             Self::OverspendMicros => Some(money(|it| it.overspend).0 as f64),
             Self::Delivered => by(spend(), money(|it| it.budget).to_f64()),
             Self::WinRate => by(count(|it| it.wins), outcome.bids as f64),
+            Self::Profit => Some(profit()),
+            Self::Roi => by(profit(), spend()),
+            Self::BotSpend => Some(outcome.bot_spend.to_f64()),
             Self::Ecpc => by(spend(), count(|it| it.clicks)),
             Self::Cpa => by(spend(), count(|it| it.orders)),
             Self::Roas => by(money(|it| it.revenue).to_f64(), spend()),

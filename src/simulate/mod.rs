@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod checkpoint;
 mod difference;
+mod faults;
 mod forecast;
 mod market;
 mod metrics;

@@ -244,11 +244,17 @@ fn over_time(report: &Report, out: &mut String) -> Result {
             it.campaigns.iter().filter_map(|it| of(it).get(at)).sum::<f64>()
         };
         (0..=MOMENTS as usize)
-            .map(|at| (sum(|it| &it.brought, at), sum(|it| &it.spent, at)))
-            .map(|(brought, spent)| (spent > 0.0).then(|| brought / spent - 1.0))
+            .map(|at| (sum(|it| &it.margin, at), sum(|it| &it.spent, at)))
+            .map(|(margin, spent)| (spent > 0.0).then(|| margin / spent - 1.0))
             .collect()
     };
-    rates(report, "Return on what was spent", "(revenue − spend) ÷ spend, since the start", returned, out)
+    rates(
+        report,
+        "Return on what was spent",
+        "(margin of orders − spend) ÷ spend, since the start",
+        returned,
+        out,
+    )
 }
 
 /// A chart of a value over the days, a line a variant. Values of 48 parts stand in their middles, those of 49 moments at them.

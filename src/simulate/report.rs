@@ -122,8 +122,8 @@ pub struct CampaignMeans {
     pub spent: Vec<f64>,
     /// What its plan had it spend by then.
     pub planned: Vec<f64>,
-    /// What its orders had brought by then, in currency units.
-    pub brought: Vec<f64>,
+    /// What its orders had brought by then less what their goods cost, in currency units.
+    pub margin: Vec<f64>,
 }
 
 impl CampaignMeans {
@@ -201,7 +201,7 @@ impl Variant {
                 goal_cost_ratio: worth.map(|worth| spend / worth),
                 spent: course(|it| it.spend.to_f64()),
                 planned: course(|it| it.planned.to_f64()),
-                brought: course(|it| it.revenue.to_f64()),
+                margin: course(|it| it.margin.to_f64()),
             }
         });
         let no_bids = NoBidReason::ALL.iter().filter_map(|reason| {

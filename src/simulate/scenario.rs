@@ -14,6 +14,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::change::{Change, conditions};
+use super::faults::FaultKeys;
 use super::market::{ExchangeKeys, RivalKeys, exchanges, rivals};
 use super::vary::{Choice, Target};
 use super::world::{AisleKeys, BotsKeys, ChurnKeys, SeasonKeys, bots, churn, goods, seasons, week};
@@ -64,6 +65,9 @@ struct World {
     /// What the shop's goods bring.
     #[serde(default, rename = "aisle")]
     aisles: Vec<AisleKeys>,
+    /// What goes wrong.
+    #[serde(default)]
+    faults: FaultKeys,
     /// When it begins.
     #[serde(default = "start")]
     start: String,
@@ -275,6 +279,8 @@ impl Scenario {
             return refuse("measured_from", "must be from 0 to less than days");
         }
         let changes = conditions(&world.changes).map_err(in_file)?;
+        let faults =
+            world.faults.checked(&exchanges).map_err(|problem| in_file(format!("faults: {problem}")))?;
         if !(world.requests_a_day >= 1.0 && world.requests_a_day <= 1e9) {
             return refuse("requests_a_day", "must be from 1 to 1,000,000,000");
         }
@@ -308,6 +314,7 @@ impl Scenario {
                 changes,
                 requests_a_day: world.requests_a_day,
                 notice_delay: Duration::from_millis(200),
+                faults,
                 bidder: BidderSettings {
                     salt: world.salt,
                     turns_bots_away: world.bots.as_ref().is_some_and(|bots| bots.turned_away),
@@ -341,6 +348,7 @@ fn node_settings(settings: &Settings) -> BidderSettings {
         explore_prices: Exchange::new(String::new(), BillOn::Burl).explore_prices,
         salt: 0,
         turns_bots_away: false,
+        reads_requests: false,
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! Policies that never draw are orders: the first of the order that fits is shown, with a propensity of 1.
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{Creative, CreativePolicy, Explore, Format, Size};
 use smallvec::SmallVec;
 
@@ -167,7 +168,8 @@ pub(crate) fn draw(masses: &[f64], fitting: Fitting, uniform: f64) -> Option<Dra
     let mut left = uniform * total;
     let mut last = None;
     for (mass, creative) in fits() {
-        let drawn = Drawn { creative, propensity: mass / total };
+        let mass_said = if planted(Bug::PropensityEqual) { total / fits().count() as f64 } else { *mass };
+        let drawn = Drawn { creative, propensity: mass_said / total };
         if left < *mass {
             return Some(drawn);
         }

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{Campaign, CampaignKey, CapScope, CapWindow, Goal, NoBidReason, Tag, Timestamp};
 use minicbor::{Decode, Encode};
 use smallvec::SmallVec;
@@ -201,6 +202,7 @@ impl Seen {
         };
         let under_way = self.marks.iter().filter(|mark| {
             mark.counts(now)
+                && !planted(Bug::UnderWayUncounted)
                 && match rule.scope {
                     CapScope::Campaign => mark.campaign == caps.campaign,
                     CapScope::Creative => mark.campaign == caps.campaign && mark.creative == creative,
@@ -313,7 +315,8 @@ impl Caps {
         let mut left = fitting;
         for rule in &self.rules {
             let below = |key: &CapKey, creative: u16| {
-                seen.count(self, rule, *key, creative, now).is_some_and(|count| count < rule.most)
+                seen.count(self, rule, *key, creative, now)
+                    .is_some_and(|count| count < rule.most + u32::from(planted(Bug::CapOffByOne)))
             };
             if rule.scope == CapScope::Creative {
                 left = left.only(|creative| {

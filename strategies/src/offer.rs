@@ -1,5 +1,6 @@
 //! On which footing a campaign bids: under a deal or in the open auction, above which floor, at what price.
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{
     AuctionType, CpmMicros, Deal, DealPrice, DurationFloor, Fit, Format, NoBidReason, Opportunity,
 };
@@ -87,7 +88,7 @@ pub fn offer(
         return Err(reason);
     }
     let price = pricing::bid(worth.value, worth.multiplier, worth.auction, worth.curve, least, worth.max_bid);
-    if price < least || price <= CpmMicros::ZERO {
+    if price < least && !planted(Bug::FloorIgnored) || price <= CpmMicros::ZERO {
         return Err(NoBidReason::BelowFloor);
     }
     let (price, propensity) = tried(price, least, worth);

@@ -1,5 +1,6 @@
 //! From what an impression is worth to what is bid for it.
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{AuctionType, Campaign, CpmMicros, Goal, Micros};
 use haggle_learning::Prediction;
 
@@ -43,6 +44,7 @@ pub fn share(goal: &Goal, viewability: Option<f32>, reached: impl FnOnce() -> u3
 pub fn ceiling(max_bid: CpmMicros, max_cpc: Option<Micros>, prediction: &Prediction) -> CpmMicros {
     match max_cpc {
         None => max_bid,
+        Some(_) if planted(Bug::MaxCpcIgnored) => max_bid,
         Some(most) => {
             let clicks = f64::from(prediction.click) * most.to_f64() * 1000.0;
             max_bid.min(CpmMicros::from_f64_rounded_down(clicks))
@@ -90,7 +92,7 @@ pub fn bid(
     let (bid, highest) = (CpmMicros::from_f64_rounded_down(shaded), CpmMicros::from_f64_rounded_down(paced));
     // Rounding down must not lose the floor.
     let bid = if highest >= floor { bid.max(floor) } else { bid };
-    bid.min(max_bid)
+    if planted(Bug::MaxBidIgnored) { bid } else { bid.min(max_bid) }
 }
 
 #[cfg(test)]

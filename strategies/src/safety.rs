@@ -1,5 +1,6 @@
 //! Brand safety: what the publisher does not want to see advertised.
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{Context, Tag};
 
 use crate::catalog::Entry;
@@ -9,7 +10,8 @@ use crate::catalog::Entry;
 /// A campaign that says nothing of itself in the taxonomy in which categories are blocked or wanted cannot be judged, so it
 /// is not shown.
 pub fn allows(entry: &Entry, context: &Context) -> bool {
-    let advertiser = entry.advertiser_tags.iter().any(|tag| is_in(&context.blocked_advertisers, *tag));
+    let advertiser = !planted(Bug::BlockedAdvertiser)
+        && entry.advertiser_tags.iter().any(|tag| is_in(&context.blocked_advertisers, *tag));
     let app = entry.app_tag.is_some() && is_in(&context.blocked_apps, entry.app_tag);
     let language = entry.language_tag.is_some()
         && !context.ad_languages.is_empty()
@@ -19,7 +21,7 @@ pub fn allows(entry: &Entry, context: &Context) -> bool {
 
 fn categories_allow(entry: &Entry, context: &Context) -> bool {
     let (blocked, wanted) = (&context.blocked_categories, &context.wanted_categories);
-    if blocked.is_empty() && wanted.is_empty() {
+    if blocked.is_empty() && wanted.is_empty() || planted(Bug::BlockedCategory) {
         return true;
     }
     let used = family(context.category_taxonomy);

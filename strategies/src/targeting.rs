@@ -1,5 +1,6 @@
 //! Whether a campaign is meant for an opportunity.
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::time::Local;
 use haggle_domain::{Context, Opportunity, Predicate, Profile, Tag, Targeting, Timestamp};
 
@@ -21,7 +22,7 @@ pub fn matches(targeting: &Targeting, asked: &Asked<'_>) -> bool {
     let holds = |predicate: &Predicate| holds(predicate, asked);
     targeting.all.iter().all(holds)
         && (targeting.any.is_empty() || targeting.any.iter().any(holds))
-        && !targeting.none.iter().any(holds)
+        && (planted(Bug::NoneIgnored) || !targeting.none.iter().any(holds))
 }
 
 /// Whether it would match for a user of whom enough were known: all that is asked of users alone counts as given.

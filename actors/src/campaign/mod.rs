@@ -15,7 +15,9 @@ pub use actor::{
 };
 pub use machine::{CampaignMachine, CampaignSettings, Effects, Grant};
 pub use message::{Notice, Outcome};
-pub use recovery::{RecoveryError, checkpoint_name, recover_all, recover_one, replay_all};
+pub use recovery::{
+    RecoveryError, checkpoint_name, checkpoint_of, recover_all, recover_from, recover_one, replay_all,
+};
 pub use report::CampaignReport;
 pub use steer::{Average, Held};
 pub use wheel::Wheel;

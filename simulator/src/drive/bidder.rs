@@ -15,12 +15,13 @@ use haggle_domain::{
     Basis, Campaign, CampaignKey, Context, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
     Record, Tag, Timestamp, UserKey,
 };
-use haggle_learning::{JoinerSettings, Trainer};
+use haggle_learning::{JoinerSettings, Progress, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};
 use haggle_strategies::{Board, CampaignLive, Catalog, Committed, Entry, Market, Ranking, Scorer, Snapshot};
 
 use super::check::Checker;
 use super::gate::{Gate, Origin};
+use super::tape::Tape;
 use super::turns::Turns;
 use crate::request::{OUR_SEAT, SimRequest};
 use crate::shop::ShopEvent;
@@ -44,8 +45,12 @@ pub struct BidderSettings {
     pub salt: u64,
     /// Whether requests of which it shows that a program made them are left alone.
     pub turns_bots_away: bool,
+    /// Whether requests are written as JSON and read again, as on a node. It decides the same, and takes longer.
+    pub reads_requests: bool,
 }
 
+/// Between two checkpoints, where there are crashes. What a restart gives does not follow from it, only what it takes.
+const CHECKPOINT: Duration = Duration::from_secs(1800);
 /// Users whose profiles are kept at most.
 const MOST_PROFILES: usize = 1_000_000;
 
@@ -97,6 +102,7 @@ impl Witness for Said {
 /// The bidder. One imp a request, as the simulated exchanges send them.
 pub struct Bidder {
     settings: BidderSettings,
+    campaigns: Vec<Arc<Campaign>>,
     /// By rising slots.
     runs: Vec<Run>,
     /// Where each is among them.
@@ -114,6 +120,8 @@ pub struct Bidder {
     ranking: Ranking,
     /// The number of the next record.
     offset: u64,
+    /// When the last one was made that the learner has read.
+    last: Timestamp,
     /// What the learner reads at the next turn.
     unread: Vec<Record>,
     published: u64,
@@ -121,12 +129,66 @@ pub struct Bidder {
     holdouts: Vec<(CampaignKey, Split)>,
     turns: Turns,
     boards: Vec<Arc<Board>>,
+    /// What a crash would leave; none where there are no crashes.
+    tape: Option<Tape>,
+    checkpoint_at: Timestamp,
+    /// What was wrong with what a crash left.
+    lost: Vec<String>,
+    /// What is carried through a crash, because it is the checkers' and not the bidder's.
+    kept: HashMap<CampaignKey, (Checker, Micros)>,
 }
 
 impl Bidder {
-    /// Starts at `now` with nothing known.
-    pub fn new(campaigns: Vec<Campaign>, settings: BidderSettings, now: Timestamp) -> Self {
-        let entries = campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect();
+    /// Starts at `now` with nothing known. One that may crash keeps what is needed to go on after that.
+    pub fn new(campaigns: Vec<Campaign>, settings: BidderSettings, may_crash: bool, now: Timestamp) -> Self {
+        let campaigns = campaigns.into_iter().map(Arc::new).collect();
+        let mut bidder = Self::process(campaigns, settings, now);
+        bidder.begin(&mut HashMap::new(), now);
+        if may_crash {
+            // The learner reads what was recorded before, too.
+            let mut tape = Tape::starting_at(bidder.offset);
+            bidder.unread.iter().for_each(|record| tape.push(record.clone()));
+            bidder.tape = Some(tape);
+            bidder.checkpoint(now);
+        }
+        bidder
+    }
+
+    /// Starts another process after a crash: with the books and what was learned as the records have them, and nothing else. Its clock
+    /// says `now`, be that before the crash.
+    pub fn restart(&mut self, now: Timestamp) {
+        let Some(tape) = self.tape.take() else { return };
+        let mut next = Self::process(self.campaigns.clone(), self.settings, now);
+        next.lost = std::mem::take(&mut self.lost);
+        let mut books = tape.recover_books().unwrap_or_else(|error| {
+            next.lost.push(format!("at {now}: after a crash the books cannot be recovered: {error}"));
+            HashMap::new()
+        });
+        if let Err(error) = tape.recover_learner(&mut next.learner) {
+            next.lost.push(format!("at {now}: after a crash what was learned cannot be recovered: {error}"));
+        }
+        for run in &self.runs {
+            let recovered = books.get(&run.key);
+            if !recovered.is_some_and(|books| run.checker.agrees(books)) {
+                let problem = "after a crash its books are not those that it had";
+                next.lost.push(format!(
+                    "{}: at {now}: {problem}",
+                    run.machine.books().id.as_deref().unwrap_or_default()
+                ));
+            }
+        }
+        let unread = self.unread.last().map(|record| record.at);
+        // The new learner has read what the old one had still to read.
+        (next.offset, next.last, next.tape) = (tape.end(), unread.unwrap_or(self.last), Some(tape));
+        next.kept = self.runs.drain(..).map(|run| (run.key, (run.checker, run.opened))).collect();
+        next.begin(&mut books, now);
+        *self = next;
+        self.checkpoint(now);
+    }
+
+    /// One in which no campaign runs yet.
+    fn process(campaigns: Vec<Arc<Campaign>>, settings: BidderSettings, now: Timestamp) -> Self {
+        let entries = campaigns.iter().map(|campaign| Entry::new(Arc::clone(campaign))).collect();
         let catalog = Arc::new(Catalog::new(entries));
         let audience = Arc::new(Audience::new(MOST_PROFILES, Arc::default()));
         let snapshot = Snapshot {
@@ -137,8 +199,9 @@ impl Bidder {
             market: Arc::new(Market::default()),
         };
         let mut bidder = Self {
-            learner: LearnerMachine::new(Arc::clone(&catalog), Arc::clone(&audience), settings.joiner),
+            learner: LearnerMachine::new(catalog, Arc::clone(&audience), settings.joiner),
             settings,
+            campaigns,
             runs: Vec::new(),
             at: HashMap::new(),
             due: now,
@@ -150,13 +213,24 @@ impl Bidder {
             user_ids: vec![UserId::Buyeruid, UserId::Id],
             ranking: Ranking::default(),
             offset: 0,
+            last: now,
             unread: Vec::new(),
             published: 0,
             holdouts: Vec::new(),
             turns: Turns::new(now, settings.tick, settings.publish),
             boards: Vec::new(),
+            tape: None,
+            checkpoint_at: now,
+            lost: Vec::new(),
+            kept: HashMap::new(),
         };
         bidder.learner.set_bid_sample(settings.bid_log_sample);
+        bidder
+    }
+
+    /// Has the campaigns run, from these books on.
+    fn begin(&mut self, books: &mut HashMap<CampaignKey, Books>, now: Timestamp) {
+        let catalog = Arc::clone(&self.snapshot.catalog);
         for (_, entry) in catalog.entries() {
             let mut effects = Effects::default();
             let (campaign, live) = (Arc::clone(&entry.campaign), Arc::clone(&entry.live));
@@ -164,28 +238,21 @@ impl Bidder {
             let machine = CampaignMachine::new(
                 campaign,
                 Arc::clone(&live),
-                settings.campaign,
-                Books::default(),
+                self.settings.campaign,
+                books.remove(&key).unwrap_or_default(),
                 now,
                 &mut effects,
             );
-            bidder.runs.push(Run {
-                machine,
-                live,
-                key,
-                due: now,
-                checker: Checker::default(),
-                opened: Micros::ZERO,
-            });
-            let at = bidder.runs.len() - 1;
-            bidder.at.insert(key, at);
+            let (checker, opened) = self.kept.remove(&key).unwrap_or_default();
+            self.runs.push(Run { machine, live, key, due: now, checker, opened });
+            let at = self.runs.len() - 1;
+            self.at.insert(key, at);
             if at.is_multiple_of(Board::BELLS) {
-                bidder.boards.push(Arc::default());
+                self.boards.push(Arc::default());
             }
-            bidder.runs[at].live.hang(bidder.boards[at / Board::BELLS].bell(at % Board::BELLS));
-            bidder.carry_out(at, now, effects);
+            self.runs[at].live.hang(self.boards[at / Board::BELLS].bell(at % Board::BELLS));
+            self.carry_out(at, now, effects);
         }
-        bidder
     }
 
     /// Answers a bid request.
@@ -211,6 +278,18 @@ impl Bidder {
             .map(|(imp, opportunity)| (imp.id.to_string(), opportunity))
             .collect();
         self.decide(&context, &request.id, imps.iter().map(|(id, imp)| (&**id, imp.clone())), refused, now)
+    }
+
+    /// The same for one of the world's.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no bid.
+    pub(super) fn answer(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
+        match self.settings.reads_requests {
+            true => self.bid(&request.exchange, &request.body(), now),
+            false => self.bid_directly(request, now),
+        }
     }
 
     /// The same, without making JSON of the request and reading it.
@@ -247,7 +326,7 @@ impl Bidder {
         };
         let mut said = Said::default();
         let made = asking.decide(imps, &mut self.ranking, &mut said);
-        self.unread.append(&mut said.0);
+        said.0.into_iter().for_each(|record| self.record(record));
         // Whoever has bid, or found no money to bid with, has rung.
         self.turns.stir();
         let (_, _, bids) = made?.into_iter().next().ok_or(NoBidReason::InvalidRequest)?;
@@ -277,7 +356,7 @@ impl Bidder {
         let event_at = event.at.min(now);
         let (user, did, what) = (UserKey::of(&event.user_id), event.kind, Tag::of(event.what));
         let event = Event::Behaviour { user, did, what };
-        self.unread.push(Record { at: event_at, campaign: CampaignKey::default(), event });
+        self.record(Record { at: event_at, campaign: CampaignKey::default(), event });
         self.turns.stir();
     }
 
@@ -286,6 +365,19 @@ impl Bidder {
         while self.next_due() <= now {
             self.turn(self.next_due());
         }
+        if now >= self.checkpoint_at {
+            self.checkpoint(now);
+        }
+    }
+
+    /// Keeps what a crash would have to be recovered from.
+    fn checkpoint(&mut self, now: Timestamp) {
+        let Some(tape) = &mut self.tape else { return };
+        for run in &self.runs {
+            tape.keep_books(run.key, run.machine.books());
+        }
+        tape.keep_learner(&self.learner);
+        self.checkpoint_at = now + CHECKPOINT;
     }
 
     /// When [`Bidder::advance`] is to be called at the latest.
@@ -327,11 +419,37 @@ impl Bidder {
         })
     }
 
+    /// The campaigns' books, in the same order.
+    pub(super) fn books(&self) -> impl Iterator<Item = &Books> {
+        self.runs.iter().map(|run| run.machine.books())
+    }
+
+    /// What bids of a campaign read.
+    pub(super) fn live(&self, key: CampaignKey) -> Option<&CampaignLive> {
+        self.runs.iter().find(|run| run.key == key).map(|run| &*run.live)
+    }
+
+    /// A campaign's id.
+    pub(super) fn id(&self, key: CampaignKey) -> &str {
+        self.snapshot.catalog.get(key).map_or("", |entry| &entry.campaign.id)
+    }
+
+    /// When the last record was made, and what was learned of clicks and of orders.
+    pub(super) fn learned(&self) -> (Timestamp, [Progress; 2]) {
+        let trainer = self.learner.trainer();
+        (self.last, [trainer.click_progress(), trainer.conversion_progress()])
+    }
+
     /// What the checkers found wrong, at most one of each kind and campaign.
     pub fn problems(&self) -> impl Iterator<Item = String> {
-        self.reports().zip(&self.runs).flat_map(|(Standing { campaign, report, .. }, run)| {
-            run.checker.problems(&run.machine, &report).into_iter().map(|it| format!("{}: {it}", campaign.id))
-        })
+        let of_campaigns =
+            self.reports().zip(&self.runs).flat_map(|(Standing { campaign, report, .. }, run)| {
+                run.checker
+                    .problems(&run.machine, &report)
+                    .into_iter()
+                    .map(|it| format!("{}: {it}", campaign.id))
+            });
+        self.lost.iter().cloned().chain(of_campaigns)
     }
 
     fn look_after(&mut self, at: usize, now: Timestamp) {
@@ -352,7 +470,7 @@ impl Bidder {
             if let Event::BudgetOpened { amount, .. } = event {
                 self.runs[at].opened += amount;
             }
-            self.unread.push(Record { at: now, campaign, event });
+            self.record(Record { at: now, campaign, event });
         }
         if let Some(grant) = grant {
             let live = &self.runs[at].live;
@@ -361,14 +479,23 @@ impl Bidder {
         }
     }
 
+    /// Has something recorded: durable at once, and read at the next turn.
+    fn record(&mut self, record: Record) {
+        if let Some(tape) = &mut self.tape {
+            tape.push(record.clone());
+        }
+        self.unread.push(record);
+    }
+
     /// Reads what was recorded since the last turn.
-    fn learn(&mut self) {
+    pub(super) fn learn(&mut self) {
         if self.unread.is_empty() {
             return;
         }
         for record in self.unread.drain(..) {
             self.learner.consume(self.offset, &record);
             self.offset += 1;
+            self.last = self.last.max(record.at);
         }
         let holdouts = self.learner.panel().splits();
         tell_worth(&self.snapshot.catalog, &self.holdouts, &holdouts);

@@ -4,6 +4,7 @@ use haggle_actors::campaign::Notice;
 use haggle_domain::{NoBidReason, Timestamp};
 
 use super::bidder::{Bidder, Made, Standing};
+use crate::auction::AuctionOutcome;
 use crate::request::SimRequest;
 use crate::shop::ShopEvent;
 
@@ -31,8 +32,28 @@ pub trait Bids {
     /// The campaigns and what they show, always in the same order.
     fn standings(&self) -> Vec<Standing<'_>>;
 
-    /// What was found wrong.
-    fn problems(&self) -> Vec<String>;
+    /// What was found wrong by the end, at `now`. Of a machine that is down nothing can be asked.
+    fn problems(&mut self, is_up: bool, now: Timestamp) -> Vec<String>;
+
+    /// Starts again after a crash, with its clock at `now`. Only called where there are crashes.
+    fn restart(&mut self, _now: Timestamp) {}
+
+    /// Time has moved on to `now`, which its clock calls `clock`: a moment to look at everything.
+    fn look(&mut self, _now: Timestamp, _clock: Timestamp) {}
+
+    /// It bids for somebody of whom the request says the country, and whether they may be known.
+    fn watch_bid(&mut self, _request: &SimRequest, _made: &Made, _shown: (&str, bool), _now: Timestamp) {}
+
+    /// The same bid's auction is over.
+    fn watch_auction(
+        &mut self,
+        _request: &SimRequest,
+        _made: &Made,
+        _shown: (&str, bool),
+        _auction: &AuctionOutcome,
+        _now: Timestamp,
+    ) {
+    }
 }
 
 impl Bids for Bidder {
@@ -45,7 +66,7 @@ impl Bids for Bidder {
     }
 
     fn bid(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
-        self.bid_directly(request, now)
+        self.answer(request, now)
     }
 
     fn notice(&mut self, notice: Notice, now: Timestamp) {
@@ -61,7 +82,11 @@ impl Bids for Bidder {
         self.reports().collect()
     }
 
-    fn problems(&self) -> Vec<String> {
-        self.problems().collect()
+    fn problems(&mut self, _: bool, _: Timestamp) -> Vec<String> {
+        Bidder::problems(self).collect()
+    }
+
+    fn restart(&mut self, now: Timestamp) {
+        self.restart(now);
     }
 }

@@ -21,6 +21,14 @@ impl Checker {
         }
     }
 
+    /// Whether these are the books that all events make: what was forgotten meanwhile because it is long ago aside.
+    pub(super) fn agrees(&self, books: &Books) -> bool {
+        self.books.ledger == books.ledger
+            && self.books.stats == books.stats
+            && self.books.paused == books.paused
+            && self.books.explored() == books.explored()
+    }
+
     /// What is wrong now.
     pub(super) fn problems(&self, machine: &CampaignMachine, report: &CampaignReport) -> Vec<String> {
         let mut problems: Vec<String> = self.broken.iter().cloned().collect();

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{BidId, CpmMicros, Event, ExchangeKey, Footing, Micros, NoBidReason, Quote, Timestamp};
-use haggle_simulator::drive::{Bidder, Bids, Made, Standing};
-use haggle_simulator::{ShopEvent, SimRequest, Truth};
+use haggle_domain::{BidId, CpmMicros, Event, ExchangeKey, Footing, Micros, Quote, Timestamp};
+use haggle_simulator::drive::{Made, Watches};
+use haggle_simulator::{SimRequest, Truth};
 
 use super::censored::Price;
 use super::survey::ad;
@@ -185,9 +185,8 @@ impl Records {
     }
 }
 
-/// A bidder in a simulated world, whose notices are noted as a node's journal would have them.
+/// Notes a simulated bidder's notices as a node's journal would have them.
 pub(super) struct Recorder<'n> {
-    pub(super) bidder: Bidder,
     pub(super) names: &'n Names,
     /// From when on.
     pub(super) from: Timestamp,
@@ -219,24 +218,14 @@ impl Expected {
     }
 }
 
-impl Bids for Recorder<'_> {
-    fn next_due(&self) -> Timestamp {
-        self.bidder.next_due()
+impl Watches for Recorder<'_> {
+    fn bid(&mut self, request: &SimRequest, made: &Made) {
+        self.open.insert(made.committed.decision.bid, Expected::of(request, made));
     }
 
-    fn advance(&mut self, now: Timestamp) {
-        self.bidder.advance(now);
-    }
-
-    fn bid(&mut self, request: &SimRequest, now: Timestamp) -> std::result::Result<Made, NoBidReason> {
-        let made = self.bidder.bid_directly(request, now)?;
-        self.open.insert(made.committed.decision.bid, Expected::of(request, &made));
-        Ok(made)
-    }
-
-    fn notice(&mut self, notice: Notice, now: Timestamp) {
+    fn notice(&mut self, notice: &Notice, now: Timestamp) {
         let bid = notice.decision().bid;
-        match &notice {
+        match notice {
             Notice::Impression { .. } => {
                 let expected = self.open.remove(&bid).filter(|_| now >= self.from);
                 self.expected.add(expected.unwrap_or_default());
@@ -245,22 +234,9 @@ impl Bids for Recorder<'_> {
             _ => {}
         }
         if now >= self.from
-            && let Some(event) = Records::event(&notice)
+            && let Some(event) = Records::event(notice)
         {
             self.records.note(self.names, &event, now);
         }
-        Bids::notice(&mut self.bidder, notice, now);
-    }
-
-    fn behaviour(&mut self, events: &[ShopEvent], now: Timestamp) {
-        Bids::behaviour(&mut self.bidder, events, now);
-    }
-
-    fn standings(&self) -> Vec<Standing<'_>> {
-        Bids::standings(&self.bidder)
-    }
-
-    fn problems(&self) -> Vec<String> {
-        Bids::problems(&self.bidder)
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use haggle_simulator::drive::{Bidder, DriveSettings, drive_with};
+use haggle_simulator::drive::{DriveSettings, drive_watched};
 
 use super::super::scenario::Setup;
 use super::censored::points;
@@ -90,12 +90,11 @@ pub(super) fn simulate(
 
 fn world(setup: &Setup, names: &Names, seed: u64, progress: &Progress) -> World {
     let settings = DriveSettings { seed, ..setup.settings.clone() };
-    let bidder = Bidder::new(setup.campaigns.clone(), settings.bidder, settings.start);
     let from = settings.start + settings.measured_from;
     let records = Records::default();
     let (expected, open) = Default::default();
-    let mut recorder = Recorder { bidder, names, from, records, expected, open };
-    let outcome = drive_with(&settings, &mut recorder, &mut || {
+    let mut recorder = Recorder { names, from, records, expected, open };
+    let outcome = drive_watched(&settings, setup.campaigns.clone(), &mut recorder, &mut || {
         progress.rows.fetch_add(1, Ordering::Relaxed);
         progress.read.fetch_add(1, Ordering::Relaxed);
         !progress.stop.load(Ordering::Relaxed)

@@ -2,9 +2,9 @@
 
 use haggle_actors::campaign::Notice;
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions, Refused};
-use haggle_domain::{CampaignKey, NoBidReason, Record, Timestamp};
-use haggle_simulator::drive::{Bidder, Bids, DriveSettings, Made, Standing, drive_with};
-use haggle_simulator::{ShopEvent, SimRequest};
+use haggle_domain::{CampaignKey, Record, Timestamp};
+use haggle_simulator::SimRequest;
+use haggle_simulator::drive::{DriveSettings, Made, Watches, drive_watched};
 
 use super::*;
 
@@ -41,42 +41,17 @@ fn args(folder: &Path, more: &[&str]) -> CalibrateArgs {
     Line::parse_from([&first[..], more].concat()).args
 }
 
-/// Writes what a node's journal would have of a world.
-struct Journalling {
-    bidder: Bidder,
-    journal: Vec<Record>,
-}
+/// What a node's journal would have of a world.
+#[derive(Default)]
+struct Journalling(Vec<Record>);
 
-impl Bids for Journalling {
-    fn next_due(&self) -> Timestamp {
-        self.bidder.next_due()
-    }
+impl Watches for Journalling {
+    fn bid(&mut self, _: &SimRequest, _: &Made) {}
 
-    fn advance(&mut self, now: Timestamp) {
-        self.bidder.advance(now);
-    }
-
-    fn bid(&mut self, request: &SimRequest, now: Timestamp) -> Result<Made, NoBidReason> {
-        self.bidder.bid_directly(request, now)
-    }
-
-    fn notice(&mut self, notice: Notice, now: Timestamp) {
-        if let Some(event) = Records::event(&notice) {
-            self.journal.push(Record { at: now, campaign: notice.decision().bid.campaign, event });
+    fn notice(&mut self, notice: &Notice, now: Timestamp) {
+        if let Some(event) = Records::event(notice) {
+            self.0.push(Record { at: now, campaign: notice.decision().bid.campaign, event });
         }
-        Bids::notice(&mut self.bidder, notice, now);
-    }
-
-    fn behaviour(&mut self, events: &[ShopEvent], now: Timestamp) {
-        Bids::behaviour(&mut self.bidder, events, now);
-    }
-
-    fn standings(&self) -> Vec<Standing<'_>> {
-        Bids::standings(&self.bidder)
-    }
-
-    fn problems(&self) -> Vec<String> {
-        Bids::problems(&self.bidder)
     }
 }
 
@@ -84,15 +59,12 @@ impl Bids for Journalling {
 fn write_journal(data: &Path, setup: &Setup, days: u32) {
     let span = std::time::Duration::from_secs(86_400) * days;
     let settings = DriveSettings { seed: 77, span, ..setup.settings.clone() };
-    let bidder = Bidder::new(setup.campaigns.clone(), settings.bidder, settings.start);
-    let mut written = Journalling { bidder, journal: Vec::new() };
-    drive_with(&settings, &mut written, &mut || true);
+    let mut written = Journalling::default();
+    drive_watched(&settings, setup.campaigns.clone(), &mut written, &mut || true);
     let defined = haggle_domain::Event::Defined { id: "all".to_owned() };
-    written
-        .journal
-        .insert(0, Record { at: settings.start, campaign: CampaignKey::of("all"), event: defined });
+    written.0.insert(0, Record { at: settings.start, campaign: CampaignKey::of("all"), event: defined });
     let journal = EmbeddedJournal::open(&data.join("journal"), &JournalOptions::default()).unwrap();
-    for some in written.journal.chunks(500) {
+    for some in written.0.chunks(500) {
         let (sender, done) = std::sync::mpsc::channel();
         let permit = loop {
             match journal.try_reserve() {

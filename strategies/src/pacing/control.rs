@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{Control, Micros, Pacing, Timestamp};
 
 use super::plan::DayPlan;
@@ -97,7 +98,8 @@ impl Dual {
     }
 
     fn step(&mut self, step: &Step) {
-        let error = step.wanted - step.spent;
+        let sign = if planted(Bug::PacingSign) { -1.0 } else { 1.0 };
+        let error = sign * (step.wanted - step.spent);
         self.squares = self.squares * (-step.seconds / MEMORY_S).exp() + error * error;
         let moved = GAIN * error / self.squares.sqrt();
         self.log = (self.log + moved).clamp(LEAST.ln(), HEADROOM);
@@ -163,6 +165,7 @@ impl Pacer {
     pub fn multiplier(&self, pacing: Pacing) -> f64 {
         match (&self.law, pacing) {
             (_, Pacing::Asap) | (Law::Throttle(_), _) => 1.0,
+            _ if planted(Bug::PlanIgnored) => 1.0,
             (law, _) => law.log().exp().min(1.0),
         }
     }

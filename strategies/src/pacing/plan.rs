@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use haggle_domain::planted::{Bug, planted};
+use haggle_domain::time::Zone;
 use haggle_domain::{Campaign, Micros, Pacing, Timestamp};
 
 use super::traffic::{Traffic, hour_of_week};
@@ -125,6 +127,9 @@ impl DayPlan {
         let minute = u16::try_from(now.since(self.start).as_secs() / 60).unwrap_or(u16::MAX);
         let run = self.runs.iter().find(|(from, to, _)| (*from..*to).contains(&minute));
         let idle = run.is_some_and(|(_, _, weight)| *weight <= 0.0);
+        if planted(Bug::PlanIgnored) {
+            return budget;
+        }
         self.due(if idle { now } else { now + SLACK }, budget)
     }
 }
@@ -134,7 +139,8 @@ pub fn in_daypart(campaign: &Campaign, now: Timestamp) -> bool {
     if campaign.dayparts.is_empty() {
         return true;
     }
-    let local = campaign.zone.local(now);
+    let local =
+        if planted(Bug::DaypartsInUtc) { Zone::default().local(now) } else { campaign.zone.local(now) };
     campaign.dayparts.iter().any(|daypart| daypart.contains(local))
 }
 
