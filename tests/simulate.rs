@@ -345,3 +345,50 @@ fn a_change_is_found_and_what_orders_cost_is_set_against_the_goal() {
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("morning-coffee: spend against the plan") && page.contains("B less A: change=[]"));
 }
+
+#[test]
+fn a_scenario_that_is_fitted_to_a_log_can_be_simulated() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = scenario(folder.path(), SMALL);
+    let orders = folder.path().join("orders.csv");
+    let rows: String = (0..200).map(|at| format!("{at},{}.50\n", 100 + at)).collect();
+    std::fs::write(&orders, format!("id,total\n{rows}9,-3.00\n")).unwrap();
+    let out = folder.path().join("fitted.toml");
+    let calibrate = |column: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haggle"));
+        command.args([
+            "simulate",
+            "calibrate",
+            "--seeds",
+            "2",
+            "--rounds",
+            "2",
+            "--json",
+            "--order-column",
+            column,
+        ]);
+        command
+            .arg("--scenario")
+            .arg(&small)
+            .arg("--orders")
+            .arg(&orders)
+            .arg("--out")
+            .arg(&out)
+            .output()
+            .unwrap()
+    };
+    let said = String::from_utf8(calibrate("sum").stderr).unwrap();
+    assert!(said.contains("orders.csv: 1:1: no column \"sum\"") && !out.exists(), "{said}");
+    let fitted = calibrate("total");
+    assert!(fitted.status.success(), "{}", String::from_utf8_lossy(&fitted.stderr));
+    let fitted: Value = serde_json::from_slice(&fitted.stdout).unwrap();
+    let median = &fitted["marginals"][0];
+    assert_eq!((&median["marginal"], &median["count"]), (&"order value, median".into(), &200.into()));
+    let (log, after) = (median["value"].as_f64().unwrap(), median["after"].as_f64().unwrap());
+    assert!((log - 200.0).abs() < 1.0 && (after / log - 1.0).abs() < 0.1, "{median}");
+    assert!(fitted["notes"].to_string().contains("1 orders of nothing or less"), "{fitted}");
+    // It is a scenario like any other, and is not written over.
+    assert_eq!(report(&out, &["--seeds", "1"])["seeds"], 1);
+    let again = calibrate("total");
+    assert_eq!(again.status.code(), Some(i32::from(Exit::CannotCreate.code())));
+}
