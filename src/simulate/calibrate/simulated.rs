@@ -16,8 +16,8 @@ use crate::model::Progress;
 
 /// Requests of each world that are looked at whoever bids.
 const LOOKED_AT: u32 = 5_000;
-/// Campaigns' shares of fewer clicks would be luck.
-const FEW_CLICKS: f64 = 100.0;
+/// Fewer expected clicks say nothing of campaigns' shares of them.
+const FEW_CLICKS: f64 = 1.0;
 
 /// What came of a scenario in some worlds.
 pub(super) struct Simulated {
@@ -32,7 +32,7 @@ pub(super) struct Simulated {
 struct World {
     records: Records,
     expected: Expected,
-    /// By campaign, in the setup's order.
+    /// Expected, by campaign in the setup's order.
     clicks: Vec<f64>,
     problems: Vec<String>,
 }
@@ -92,22 +92,19 @@ fn world(setup: &Setup, names: &Names, seed: u64, progress: &Progress) -> World 
     let settings = DriveSettings { seed, ..setup.settings.clone() };
     let from = settings.start + settings.measured_from;
     let records = Records::default();
-    let (expected, open) = Default::default();
-    let mut recorder = Recorder { names, from, records, expected, open };
+    let (expected, by_campaign, open) = Default::default();
+    let mut recorder = Recorder { names, from, records, expected, by_campaign, open };
     let outcome = drive_watched(&settings, setup.campaigns.clone(), &mut recorder, &mut || {
         progress.rows.fetch_add(1, Ordering::Relaxed);
         progress.read.fetch_add(1, Ordering::Relaxed);
         !progress.stop.load(Ordering::Relaxed)
     });
-    let mut records = recorder.records;
+    let Recorder { mut records, expected, by_campaign, .. } = recorder;
     records.days = Some(settings.span.saturating_sub(settings.measured_from).as_secs_f64() / 86_400.0);
-    let clicks = |id: &String| {
-        outcome.campaigns.iter().find(|(own, _)| own == id).map_or(0.0, |(_, it)| it.clicks as f64)
-    };
     World {
         records,
-        expected: recorder.expected,
-        clicks: setup.campaigns.iter().map(|campaign| clicks(&campaign.id)).collect(),
+        expected,
+        clicks: setup.campaigns.iter().map(|it| by_campaign.get(&it.key).copied().unwrap_or(0.0)).collect(),
         problems: outcome.problems.iter().map(|problem| format!("seed {seed}: {problem}")).collect(),
     }
 }

@@ -87,7 +87,7 @@ fn off(report: &Report, marginal: &str) -> f64 {
 #[test]
 fn a_world_is_recovered_from_its_nodes_journal() {
     let folder = tempfile::tempdir().unwrap();
-    write_journal(&folder.path().join("data"), &other().setup(&[]).unwrap(), 4);
+    write_journal(&folder.path().join("data"), &other().setup(&[]).unwrap(), 8);
     let data = folder.path().join("data");
     let args = args(folder.path(), &["--data", data.to_str().unwrap()]);
     let report = calibrate(&args, &Progress::default()).unwrap();
@@ -118,7 +118,7 @@ fn a_world_is_recovered_from_its_nodes_journal() {
     near(conditions.order_rate, 3.0, 0.35);
     near(conditions.click_delay, 1.5, 0.2);
     near(fitted.requests_a_day, base.settings.requests_a_day, 0.2);
-    near(fitted.world.goods.order_value[0], truth.settings.world.goods.order_value[0], 0.2);
+    near(fitted.world.goods.order_value[0], truth.settings.world.goods.order_value[0], 0.25);
     for rival in &fitted.world.rivals {
         near(rival.factor, 1.4, 0.15);
     }
