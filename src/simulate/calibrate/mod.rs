@@ -172,8 +172,7 @@ fn fit(
     };
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let of_day = setup.settings.requests_a_day * setup.settings.span.as_secs_f64() / 86_400.0;
-    let runs = f64::from(args.rounds.get()) + 3.0;
-    let runs = runs * seeds as f64;
+    let runs = (f64::from(args.rounds.get()) + 3.0) * seeds as f64;
     progress.length.store((of_day * runs) as u64, Ordering::Relaxed);
     progress.read.store(0, Ordering::Relaxed);
     let try_in = |setup: &Setup, seeds| simulate(setup, &names, seeds, jobs, progress);

@@ -87,9 +87,11 @@ fn off(report: &Report, marginal: &str) -> f64 {
 #[test]
 fn a_world_is_recovered_from_its_nodes_journal() {
     let folder = tempfile::tempdir().unwrap();
-    write_journal(&folder.path().join("data"), &other().setup(&[]).unwrap(), 8);
+    write_journal(&folder.path().join("data"), &other().setup(&[]).unwrap(), 4);
     let data = folder.path().join("data");
-    let args = args(folder.path(), &["--data", data.to_str().unwrap()]);
+    let args = args(folder.path(), &["--data", data.to_str().unwrap(), "--seeds", "2", "--rounds", "4"]);
+    // As long as the journal: who has bid for days has learned whom to bid for.
+    std::fs::write(folder.path().join("base.toml"), BASE.replace("days = 1.0", "days = 4.0")).unwrap();
     let report = calibrate(&args, &Progress::default()).unwrap();
     println!("{}", report.text());
     for (marginal, tolerance) in [
