@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use haggle_actors::campaign::Notice;
-use haggle_domain::{BidId, CampaignKey, CpmMicros, Event, ExchangeKey, Footing, Micros, Quote, Timestamp};
+use haggle_domain::{BidId, CpmMicros, Event, ExchangeKey, Footing, Micros, Quote, Timestamp};
 use haggle_simulator::drive::{Made, Watches};
 use haggle_simulator::{SimRequest, Truth};
 
@@ -192,8 +192,6 @@ pub(super) struct Recorder<'n> {
     pub(super) from: Timestamp,
     pub(super) records: Records,
     pub(super) expected: Expected,
-    /// Of those, clicks by campaign.
-    pub(super) by_campaign: HashMap<CampaignKey, f64>,
     /// What was expected of bids whose results are not known yet.
     pub(super) open: HashMap<BidId, Expected>,
 }
@@ -231,7 +229,6 @@ impl Watches for Recorder<'_> {
             Notice::Impression { .. } => {
                 let expected = self.open.remove(&bid).filter(|_| now >= self.from);
                 let expected = expected.unwrap_or_default();
-                *self.by_campaign.entry(bid.campaign).or_default() += expected.clicks;
                 self.expected.add(expected);
             }
             Notice::Lost { .. } => drop(self.open.remove(&bid)),

@@ -16,8 +16,6 @@ use crate::model::Progress;
 
 /// Requests of each world that are looked at whoever bids.
 const LOOKED_AT: u32 = 5_000;
-/// Fewer expected clicks say nothing of campaigns' shares of them.
-const FEW_CLICKS: f64 = 1.0;
 
 /// What came of a scenario in some worlds.
 pub(super) struct Simulated {
@@ -32,8 +30,6 @@ pub(super) struct Simulated {
 struct World {
     records: Records,
     expected: Expected,
-    /// Expected, by campaign in the setup's order.
-    clicks: Vec<f64>,
     problems: Vec<String>,
 }
 
@@ -72,17 +68,14 @@ pub(super) fn simulate(
         exchanges: setup.exchanges().map(str::to_owned).collect(),
         expected: Expected::default(),
     };
-    let mut weights = vec![0.0; setup.campaigns.len()];
+    // All campaigns alike: their shares of few clicks differ from world to world, and orders' values with them.
+    let weights = vec![1.0; setup.campaigns.len()];
     // In the order of their seeds, however they were shared out.
     for slot in slots {
         let Some(world) = slot.into_inner().unwrap_or_else(PoisonError::into_inner) else { continue };
         all.records.append(world.records);
         all.expected.add(world.expected);
         all.problems.extend(world.problems);
-        weights.iter_mut().zip(world.clicks).for_each(|(weight, clicks)| *weight += clicks);
-    }
-    if weights.iter().sum::<f64>() < FEW_CLICKS {
-        weights.fill(1.0);
     }
     all.survey = survey(setup, seeds, LOOKED_AT, &weights);
     Ok(all)
@@ -92,19 +85,18 @@ fn world(setup: &Setup, names: &Names, seed: u64, progress: &Progress) -> World 
     let settings = DriveSettings { seed, ..setup.settings.clone() };
     let from = settings.start + settings.measured_from;
     let records = Records::default();
-    let (expected, by_campaign, open) = Default::default();
-    let mut recorder = Recorder { names, from, records, expected, by_campaign, open };
+    let (expected, open) = Default::default();
+    let mut recorder = Recorder { names, from, records, expected, open };
     let outcome = drive_watched(&settings, setup.campaigns.clone(), &mut recorder, &mut || {
         progress.rows.fetch_add(1, Ordering::Relaxed);
         progress.read.fetch_add(1, Ordering::Relaxed);
         !progress.stop.load(Ordering::Relaxed)
     });
-    let Recorder { mut records, expected, by_campaign, .. } = recorder;
+    let Recorder { mut records, expected, .. } = recorder;
     records.days = Some(settings.span.saturating_sub(settings.measured_from).as_secs_f64() / 86_400.0);
     World {
         records,
         expected,
-        clicks: setup.campaigns.iter().map(|it| by_campaign.get(&it.key).copied().unwrap_or(0.0)).collect(),
         problems: outcome.problems.iter().map(|problem| format!("seed {seed}: {problem}")).collect(),
     }
 }
