@@ -52,7 +52,7 @@ enum Command {
     /// Replay recorded auctions, and compare what bidding strategies, and the bidder itself, would have bought.
     Replay(replay::ReplayArgs),
     /// Try changes in simulated worlds, and say what would come of them and how sure that is.
-    Simulate(simulate::SimulateArgs),
+    Simulate(simulate::SimulateCommand),
     /// Estimate what another policy would have earned, from a log with propensities.
     Ope(ope::OpeArgs),
     /// Make requests and campaigns to try a bidder's speed with, or clicks to train models on.

@@ -116,6 +116,35 @@ fn what_was_stopped_goes_on_from_its_checkpoint() {
 }
 
 #[test]
+fn the_usual_exchanges_and_rival_can_be_varied_where_nothing_is_said_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = scenario(folder.path(), SMALL);
+    let dear = report(
+        &small,
+        &["--seeds", "10", "--vary", "exchange.alder.floor=10.0", "--vary", "rival.usual.factor=2.0"],
+    );
+    assert_eq!(verdict(&dear, "wins"), "less");
+    let same = report(
+        &small,
+        &["--seeds", "10", "--vary", "exchange.birch.floor=1.0", "--vary", "rival.*.factor=1.0"],
+    );
+    assert!(same["differences"].as_array().unwrap().iter().all(|it| it["mean"] == 0.0), "{same}");
+}
+
+#[test]
+fn a_page_is_written_over_nothing_that_was_read_and_its_folder_is_looked_for_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = scenario(folder.path(), SMALL);
+    let (page, none) = (folder.path().join("page"), folder.path().join("none/page"));
+    let (page, none) = (page.to_str().unwrap(), none.to_str().unwrap());
+    let over = haggle(&small, &["--seeds", "1", "--checkpoint", page, "--report", page]);
+    assert_eq!(over.status.code(), Some(i32::from(Exit::Usage.code())));
+    assert!(String::from_utf8_lossy(&over.stderr).contains("would overwrite"));
+    let nowhere = haggle(&small, &["--seeds", "1", "--report", none]);
+    assert_eq!((nowhere.status.code(), nowhere.stdout.len()), (Some(i32::from(Exit::IoFailed.code())), 0));
+}
+
+#[test]
 fn assertions_decide_how_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let small = scenario(folder.path(), SMALL);
@@ -356,4 +385,51 @@ fn a_change_is_found_and_what_orders_cost_is_set_against_the_goal() {
     assert!((measured - of("spend")).abs() < 0.05, "{measured} in the half that counts: {coffee}");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("morning-coffee: spend against the plan") && page.contains("B less A: change=[]"));
+}
+
+#[test]
+fn a_scenario_that_is_fitted_to_a_log_can_be_simulated() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = scenario(folder.path(), SMALL);
+    let orders = folder.path().join("orders.csv");
+    let rows: String = (0..200).map(|at| format!("{at},{}.50\n", 100 + at)).collect();
+    std::fs::write(&orders, format!("id,total\n{rows}9,-3.00\n")).unwrap();
+    let out = folder.path().join("fitted.toml");
+    let calibrate = |column: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haggle"));
+        command.args([
+            "simulate",
+            "calibrate",
+            "--seeds",
+            "2",
+            "--rounds",
+            "2",
+            "--json",
+            "--order-column",
+            column,
+        ]);
+        command
+            .arg("--scenario")
+            .arg(&small)
+            .arg("--orders")
+            .arg(&orders)
+            .arg("--out")
+            .arg(&out)
+            .output()
+            .unwrap()
+    };
+    let said = String::from_utf8(calibrate("sum").stderr).unwrap();
+    assert!(said.contains("orders.csv: 1:1: no column \"sum\"") && !out.exists(), "{said}");
+    let fitted = calibrate("total");
+    assert!(fitted.status.success(), "{}", String::from_utf8_lossy(&fitted.stderr));
+    let fitted: Value = serde_json::from_slice(&fitted.stdout).unwrap();
+    let median = &fitted["marginals"][0];
+    assert_eq!((&median["marginal"], &median["count"]), (&"order value, median".into(), &200.into()));
+    let (log, after) = (median["value"].as_f64().unwrap(), median["after"].as_f64().unwrap());
+    assert!((log - 200.0).abs() < 1.0 && (after / log - 1.0).abs() < 0.1, "{median}");
+    assert!(fitted["notes"].to_string().contains("1 orders of nothing or less"), "{fitted}");
+    // It is a scenario like any other, and is not written over.
+    assert_eq!(report(&out, &["--seeds", "1"])["seeds"], 1);
+    let again = calibrate("total");
+    assert_eq!(again.status.code(), Some(i32::from(Exit::CannotCreate.code())));
 }

@@ -14,6 +14,8 @@ pub struct Conditions {
     pub order_rate: f64,
     /// Of how many requests there are.
     pub traffic: f64,
+    /// Of how long clicks take.
+    pub click_delay: f64,
     /// Of how long orders take.
     pub order_delay: f64,
     /// Of how long notices take.
@@ -27,6 +29,7 @@ impl Default for Conditions {
             click_rate: 1.0,
             order_rate: 1.0,
             traffic: 1.0,
+            click_delay: 1.0,
             order_delay: 1.0,
             notice_delay: 1.0,
         }

@@ -8,17 +8,22 @@ use crate::catalog::{AISLE_COUNT, AISLES, Advertised};
 pub struct Goods {
     /// The median order's value, in units of currency.
     pub order_value: [f64; AISLE_COUNT],
+    /// How much orders' values differ: the standard deviation of their logarithm.
+    pub order_spread: [f64; AISLE_COUNT],
     /// The share of an order's value that is left after its goods are paid for.
     pub margin: [f64; AISLE_COUNT],
 }
 
-/// The same where an ad is for none of the shop's aisles.
+/// Of orders' values, where nothing else is said.
+const SPREAD: f64 = 0.4;
+/// Median and margin where an ad is for none of the shop's aisles.
 const ELSEWHERE: (f64, f64) = (40.0, 0.4);
 
 impl Default for Goods {
     fn default() -> Self {
         Self {
             order_value: AISLES.each_ref().map(|aisle| aisle.basket),
+            order_spread: [SPREAD; AISLE_COUNT],
             margin: [0.42, 0.40, 0.45, 0.38, 0.35, 0.36, 0.50, 0.40],
         }
     }
@@ -35,8 +40,11 @@ pub fn aisles() -> [&'static str; AISLE_COUNT] {
 }
 
 impl Goods {
-    pub(crate) fn order_value_of(&self, advertised: Advertised) -> f64 {
-        advertised.aisle.and_then(|aisle| self.order_value.get(aisle)).copied().unwrap_or(ELSEWHERE.0)
+    /// The median of orders' values, and how much they differ.
+    pub(crate) fn order_value_of(&self, advertised: Advertised) -> (f64, f64) {
+        let of =
+            |aisle: usize| self.order_value.get(aisle).copied().zip(self.order_spread.get(aisle).copied());
+        advertised.aisle.and_then(of).unwrap_or((ELSEWHERE.0, SPREAD))
     }
 
     /// The share that is left of what a campaign of this category brings.

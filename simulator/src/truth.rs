@@ -173,11 +173,11 @@ pub(crate) fn draw(
     let nothing = Aftermath { rendered: false, click: None, order: None };
     // Every draw is made whatever the ones before gave, so that two ads for one request compare like with like.
     let (shown, clicks, buys) = (chance.uniform(), chance.uniform(), chance.uniform());
-    let click_delay = chance.lognormal(12.0, 0.9).clamp(1.0, 300.0);
+    let click_delay = chance.lognormal(12.0, 0.9).clamp(1.0, 300.0) * hidden.conditions.click_delay;
     let order_delay =
         chance.lognormal(25.0 * 60.0, 1.1).clamp(60.0, 86_400.0) * hidden.conditions.order_delay;
-    let median = goods.order_value_of(advertised);
-    let cents = (chance.lognormal(median, 0.4) * 100.0).round().clamp(100.0, 1e7) as i64;
+    let (median, spread) = goods.order_value_of(advertised);
+    let cents = (chance.lognormal(median, spread) * 100.0).round().clamp(100.0, 1e7) as i64;
     let number = chance.bits() >> 16;
     if shown >= RENDERED {
         return nothing;

@@ -124,7 +124,7 @@ impl Train {
         Self::sums(path)
     }
 
-    fn sums(path: &Path) -> Result<Self, ExitError> {
+    pub(super) fn sums(path: &Path) -> Result<Self, ExitError> {
         let name = path.display();
         let text = std::fs::read(path)
             .map_err(|error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}")))?;

@@ -31,8 +31,22 @@ pub(super) fn read(path: &Path, args: &ReplayArgs, progress: &Progress) -> Resul
              train on an earlier log",
         ));
     };
-    let model = Asked::open(folder)?;
-    let clicks = args.clicks.as_deref().map(clicked).transpose()?;
+    let mut log = rows(path, args.clicks.as_deref(), Some(&Asked::open(folder)?), args.bad_rows, progress)?;
+    log.notes.push(
+        "click rates are the model's of --model; what it learned from this log it cannot judge".to_owned(),
+    );
+    Ok(log)
+}
+
+/// The same, without a model with click rates of 0.
+pub(super) fn rows(
+    path: &Path,
+    clicks: Option<&Path>,
+    model: Option<&Asked>,
+    bad_rows: u64,
+    progress: &Progress,
+) -> Result<Log, ExitError> {
+    let clicks = clicks.map(clicked).transpose()?;
     let name = path.display().to_string();
     let failed = |error: io::Error| ExitError::new(Exit::IoFailed, format!("{name} cannot be read: {error}"));
     let bad = BadRows { file: name.clone(), ..BadRows::default() };
@@ -50,20 +64,22 @@ pub(super) fn read(path: &Path, args: &ReplayArgs, progress: &Progress) -> Resul
         let row = row.strip_suffix(b"\r").unwrap_or(row);
         if !row.is_empty() {
             let text = std::str::from_utf8(row).map_err(|_| Flaw::row("is not UTF-8"));
-            match text.and_then(|text| parse(text, clicks.as_ref(), &model, &mut batch)) {
+            match text.and_then(|text| parse(text, clicks.as_ref(), model, &mut batch)) {
                 Ok(row) => log.rows.push(row),
                 Err(flaw) => {
                     batch.abandon();
                     log.bad.add(number, flaw);
-                    if log.bad.count > args.bad_rows {
-                        return Err(DataError::TooManyBad { bad: log.bad, limit: args.bad_rows }.into());
+                    if log.bad.count > bad_rows {
+                        return Err(DataError::TooManyBad { bad: log.bad, limit: bad_rows }.into());
                     }
                 }
             }
         }
         if batch.len() == ROWS || ended {
             progress.check()?;
-            model.predict(&batch, &mut rates)?;
+            if let Some(model) = model {
+                model.predict(&batch, &mut rates)?;
+            }
             let first = log.rows.len() - batch.len();
             for (row, rate) in log.rows.iter_mut().skip(first).zip(&rates) {
                 row.ctr = f64::from(*rate);
@@ -77,9 +93,6 @@ pub(super) fn read(path: &Path, args: &ReplayArgs, progress: &Progress) -> Resul
             nothing_in(&name, &log.bad, "name an iPinYou log of impressions"),
         ));
     }
-    log.notes.push(
-        "click rates are the model's of --model; what it learned from this log it cannot judge".to_owned(),
-    );
     Ok(log)
 }
 
@@ -100,7 +113,12 @@ fn clicked(path: &Path) -> Result<HashSet<u64>, ExitError> {
 }
 
 /// One impression, whose click rate is still to be said; its features are appended to `batch`.
-fn parse(line: &str, clicks: Option<&HashSet<u64>>, model: &Asked, batch: &mut Batch) -> Result<Row, Flaw> {
+fn parse(
+    line: &str,
+    clicks: Option<&HashSet<u64>>,
+    model: Option<&Asked>,
+    batch: &mut Batch,
+) -> Result<Row, Flaw> {
     let fields: Vec<&str> = line.split('\t').collect();
     let count = IPINYOU_COLUMNS.len();
     let (own, click) = match fields.len() {
@@ -134,6 +152,8 @@ fn parse(line: &str, clicks: Option<&HashSet<u64>>, model: &Asked, batch: &mut B
     let fen = fen.ok_or_else(|| {
         Flaw::of("payprice", paid.as_bytes(), format!("is not whole fen from 0 to {HIGHEST}"))
     })?;
-    model.encode(column, batch)?;
+    if let Some(model) = model {
+        model.encode(column, batch)?;
+    }
     Ok(Row { clicked, price: CpmMicros(fen * FEN), ctr: 0.0 })
 }

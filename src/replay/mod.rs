@@ -10,6 +10,7 @@ pub mod log;
 pub mod optimum;
 mod page;
 pub mod pairs;
+mod recorded;
 mod report;
 pub mod strategies;
 
@@ -24,6 +25,7 @@ use auction::{Episodes, Rules, play};
 use course::Recorded;
 use history::{History, Train};
 use page::Courses;
+pub(crate) use recorded::recorded;
 pub use report::{Line, Optimum, Report};
 use strategies::{ENTRANTS, Setting};
 

@@ -3,11 +3,34 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use url::Url;
 
+use super::calibrate::CalibrateArgs;
 use super::check::Assertion;
+use super::score::ScoreArgs;
 use super::vary::Vary;
+
+/// A scenario to try, or something else to do with scenarios.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct SimulateCommand {
+    /// Something else.
+    #[command(subcommand)]
+    pub action: Option<SimulateAction>,
+    /// A scenario.
+    #[command(flatten)]
+    pub args: Option<SimulateArgs>,
+}
+
+/// What else there is to do with scenarios.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SimulateAction {
+    /// Fit a scenario to a log of one's own: a node's journal, recorded auctions, orders.
+    Calibrate(CalibrateArgs),
+    /// Set earlier forecasts against what a node's campaigns delivered.
+    Score(ScoreArgs),
+}
 
 /// What to try, and how often.
 #[derive(Clone, Debug, Args)]

@@ -15,6 +15,7 @@ pub(super) struct Change {
     click_rate: Option<f64>,
     order_rate: Option<f64>,
     traffic: Option<f64>,
+    click_delay: Option<f64>,
     order_delay: Option<f64>,
     notice_delay: Option<f64>,
 }
@@ -38,12 +39,22 @@ pub(super) fn conditions(changes: &[Change]) -> Result<Vec<(Duration, Conditions
             return Err(format!("change {number}: at: must be later than that of the change above"));
         }
         before = Some(change.at);
-        let Change { rival_prices, click_rate, order_rate, traffic, order_delay, notice_delay, .. } = *change;
+        let Change {
+            rival_prices,
+            click_rate,
+            order_rate,
+            traffic,
+            click_delay,
+            order_delay,
+            notice_delay,
+            ..
+        } = *change;
         let said = [
             ("rival_prices", rival_prices, &mut now.rival_prices),
             ("click_rate", click_rate, &mut now.click_rate),
             ("order_rate", order_rate, &mut now.order_rate),
             ("traffic", traffic, &mut now.traffic),
+            ("click_delay", click_delay, &mut now.click_delay),
             ("order_delay", order_delay, &mut now.order_delay),
             ("notice_delay", notice_delay, &mut now.notice_delay),
         ];

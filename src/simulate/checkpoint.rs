@@ -73,6 +73,11 @@ impl Checkpoint {
         let failed = |error: std::io::Error| {
             ExitError::new(Exit::IoFailed, format!("{name} cannot be read and written: {error}"))
         };
+        // Whoever reads from a pipe waits for somebody to write.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            let problem = format!("{name} is no file; name another --checkpoint");
+            return Err(ExitError::new(Exit::InputUnusable, problem));
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -2,6 +2,7 @@
 
 mod against;
 mod args;
+mod calibrate;
 mod change;
 mod check;
 mod checkpoint;
@@ -13,6 +14,7 @@ mod metrics;
 mod page;
 mod report;
 mod scenario;
+mod score;
 mod vary;
 mod world;
 
@@ -25,7 +27,8 @@ use std::time::Duration;
 
 use haggle_simulator::drive::{DriveSettings, Outcome, drive};
 
-pub use args::SimulateArgs;
+pub use args::{SimulateAction, SimulateArgs, SimulateCommand};
+pub use calibrate::CalibrateArgs;
 use checkpoint::{Checkpoint, Keys};
 use difference::FEWEST;
 use forecast::{forecasts, scores};
@@ -49,7 +52,16 @@ const AS_IT_IS: &str = "as it is";
 /// # Errors
 ///
 /// A scenario that cannot be used; after the report, an assertion or an invariant that does not hold.
-pub fn run(args: &SimulateArgs) -> Result<(), ExitError> {
+pub fn run(command: &SimulateCommand) -> Result<(), ExitError> {
+    match (&command.action, &command.args) {
+        (Some(SimulateAction::Calibrate(args)), _) => calibrate::run(args),
+        (Some(SimulateAction::Score(args)), _) => score::run(args),
+        (None, Some(args)) => try_out(args),
+        (None, None) => Err(ExitError::new(Exit::Usage, "no scenario is named; see haggle simulate --help")),
+    }
+}
+
+fn try_out(args: &SimulateArgs) -> Result<(), ExitError> {
     if let Some(base) = &args.against {
         return against::run(args, base);
     }

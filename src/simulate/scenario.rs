@@ -128,7 +128,7 @@ impl Setup {
 /// Keys that variants share.
 const FIXED: [&str; 3] = ["campaigns", "name", "teaches"];
 
-fn wrong(problem: impl std::fmt::Display) -> ExitError {
+pub(super) fn wrong(problem: impl std::fmt::Display) -> ExitError {
     ExitError::new(Exit::Configuration, problem)
 }
 
@@ -139,11 +139,19 @@ impl Scenario {
     ///
     /// A file that cannot be read or understood.
     pub fn read(path: &Path) -> Result<Self, ExitError> {
-        let file = path.display().to_string();
-        let text = read(path)?;
-        let world: Table = toml::from_str(&text).map_err(|error| wrong(format!("{file}: {error}")))?;
+        Self::of(&path.display().to_string(), &read(path)?, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// The same of a scenario's text, whose campaigns' folder is in `beside`. `file` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read or understood.
+    pub(super) fn of(file: &str, text: &str, beside: &Path) -> Result<Self, ExitError> {
+        let file = file.to_owned();
+        let world: Table = toml::from_str(text).map_err(|error| wrong(format!("{file}: {error}")))?;
         let folder = match world.get("campaigns") {
-            Some(Value::String(folder)) => Some(path.parent().unwrap_or(Path::new("")).join(folder)),
+            Some(Value::String(folder)) => Some(beside.join(folder)),
             _ => None,
         };
         let texts: Vec<(String, String)> = match folder {
@@ -184,6 +192,16 @@ impl Scenario {
         let mut scenario = Self { file, world, campaigns, left_out: Vec::new(), built_in };
         scenario.left_out = scenario.setup(&[])?.left_out;
         Ok(scenario)
+    }
+
+    /// Its own keys, without the campaigns'.
+    pub(super) const fn world(&self) -> &Table {
+        &self.world
+    }
+
+    /// The same with other keys of its own.
+    pub(super) fn with_world(&self, world: Table) -> Self {
+        Self { world, ..self.clone() }
     }
 
     /// What a variant is simulated with.

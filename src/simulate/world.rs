@@ -46,6 +46,7 @@ pub(super) struct SeasonKeys {
 pub(super) struct AisleKeys {
     name: String,
     order_value: Option<f64>,
+    order_spread: Option<f64>,
     margin: Option<f64>,
 }
 
@@ -179,11 +180,15 @@ pub(super) fn goods(keys: &[AisleKeys]) -> Result<Goods, String> {
         if let (Some(value), Some(median)) = (keys.order_value, goods.order_value.get_mut(place)) {
             *median = within(&(0.01..=1e5), value, "order_value").map_err(wrong)?;
         }
+        if let (Some(value), Some(spread)) = (keys.order_spread, goods.order_spread.get_mut(place)) {
+            *spread = within(&(0.0..=3.0), value, "order_spread").map_err(wrong)?;
+        }
         if let (Some(value), Some(margin)) = (keys.margin, goods.margin.get_mut(place)) {
             *margin = share(value, "margin").map_err(wrong)?;
         }
-        if keys.order_value.is_none() && keys.margin.is_none() {
-            return Err(wrong("says nothing; give order_value or margin".to_owned()));
+        if [keys.order_value, keys.order_spread, keys.margin].iter().all(Option::is_none) {
+            let problem = "says nothing; give order_value, order_spread or margin";
+            return Err(wrong(problem.to_owned()));
         }
     }
     Ok(goods)

@@ -9,7 +9,7 @@ use super::lines::LONGEST;
 const BUFFER: usize = 1 << 18;
 
 /// Reads record by record.
-pub(super) struct Records<R> {
+pub struct Records<R> {
     reader: R,
     core: csv_core::Reader,
     buffer: Vec<u8>,
@@ -25,7 +25,8 @@ pub(super) struct Records<R> {
 }
 
 impl<R: Read> Records<R> {
-    pub(super) fn new(reader: R) -> Self {
+    /// Begins at the first record, titles included.
+    pub fn new(reader: R) -> Self {
         Self {
             reader,
             core: csv_core::Reader::new(),
@@ -39,12 +40,13 @@ impl<R: Read> Records<R> {
         }
     }
 
-    pub(super) fn source(&self) -> &R {
+    /// What is read from.
+    pub fn source(&self) -> &R {
         &self.reader
     }
 
     /// The line, from 1, on which the record that was read last begins.
-    pub(super) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.line
     }
 
@@ -54,7 +56,8 @@ impl<R: Read> Records<R> {
     /// # Errors
     ///
     /// What reading says, or a record beyond all bounds.
-    pub(super) fn next(&mut self) -> io::Result<Option<(&[u8], &[usize])>> {
+    #[expect(clippy::should_implement_trait, reason = "the record is lent")]
+    pub fn next(&mut self) -> io::Result<Option<(&[u8], &[usize])>> {
         let (mut text, mut ends) = (0, 0);
         loop {
             if self.start == self.end && !self.done {

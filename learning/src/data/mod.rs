@@ -27,6 +27,7 @@ mod vw;
 
 pub use cells::Cells;
 pub use collisions::CollisionReport;
+pub use csv::Records;
 pub use encoder::{BadValue, Encoder, Sink};
 pub use error::{BadRow, BadRows, DataError, Flaw};
 pub use ipinyou::IPINYOU_COLUMNS;

@@ -20,6 +20,7 @@ mod standing;
 mod tape;
 mod told;
 mod turns;
+mod watched;
 
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ use queue::Queue;
 use showcase::Showcase;
 pub use slice::{Foretold, Slice};
 pub use turns::Turns;
+use watched::Watched;
+pub use watched::Watches;
 
 use crate::chance::{Chance, Use};
 use crate::conditions::Conditions;
@@ -170,11 +173,26 @@ enum Due {
 
 /// Lets the days pass. `pass` is called at each request and may end the run early, which leaves what came until then.
 pub fn drive(settings: &DriveSettings, campaigns: Vec<Campaign>, pass: &mut dyn FnMut() -> bool) -> Outcome {
+    drive_with(settings, &mut checked(settings, campaigns), pass)
+}
+
+/// The same with somebody who sees what is bid, and what comes of it.
+pub fn drive_watched(
+    settings: &DriveSettings,
+    campaigns: Vec<Campaign>,
+    watch: &mut dyn Watches,
+    pass: &mut dyn FnMut() -> bool,
+) -> Outcome {
+    drive_with(settings, &mut Watched { bidder: checked(settings, campaigns), watch }, pass)
+}
+
+/// The bidder in this process, with all that checks it.
+fn checked(settings: &DriveSettings, campaigns: Vec<Campaign>) -> Checked {
     let clock =
         Machine::new(&settings.faults, settings.seed, settings.start, settings.span).clock(settings.start);
     let may_crash = !settings.faults.crashes.is_empty() || settings.faults.crash_every.is_some();
     let bidder = Bidder::new(campaigns, settings.bidder, may_crash, clock).asking(&settings.models);
-    drive_with(settings, &mut Checked::new(bidder, settings.bidder, clock), pass)
+    Checked::new(bidder, settings.bidder, clock)
 }
 
 /// The same with somebody who bids already; [`DriveSettings::bidder`] says nothing then.
