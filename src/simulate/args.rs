@@ -63,7 +63,7 @@ pub struct SimulateArgs {
     pub report: Option<PathBuf>,
     /// Send one world's requests to the bidder that runs there, and follow the notices in its answers; the bidder is not simulated then.
     #[arg(long, value_name = "http://HOST:PORT", value_parser = address,
-        conflicts_with_all = ["vary", "seeds", "jobs", "asserts", "report"])]
+        conflicts_with_all = ["vary", "seeds", "jobs", "asserts", "report", "checkpoint"])]
     pub against: Option<Url>,
     /// How much faster than the scenario's time it is sent.
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed, requires = "against")]
