@@ -1,7 +1,7 @@
 //! What is counted in a run.
 
 use haggle_domain::Micros;
-use haggle_simulator::drive::{Campaigned, Outcome};
+use haggle_simulator::drive::{Campaigned, Foretold, Outcome};
 
 /// Something that a run has or has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,38 +109,98 @@ impl Metric {
 
     /// Its value in a run; none where what it is divided by is not there.
     pub fn of(self, outcome: &Outcome) -> Option<f64> {
+        let by = |(above, below): (f64, f64)| (below > 0.0).then(|| above / below);
+        let sums = Sums::of(outcome);
+        match self {
+            Self::Auctions => Some(outcome.auctions as f64),
+            Self::Bids => Some(outcome.bids as f64),
+            Self::Wins => Some(sums.wins),
+            Self::Impressions => Some(sums.impressions),
+            Self::Clicks => Some(sums.clicks),
+            Self::ExpectedClicks => Some(outcome.foretold.clicks),
+            Self::Orders => Some(sums.orders),
+            Self::Revenue => Some(sums.revenue),
+            Self::Spend => Some(sums.spend),
+            Self::OverspendMicros => Some(sums.overspend_micros),
+            Self::Profit => Some(sums.margin - sums.spend),
+            Self::BotSpend => Some(outcome.bot_spend.to_f64()),
+            Self::GoalCostRatio => {
+                outcome.campaigns.iter().filter_map(|(_, it)| cost_ratio(it)).reduce(f64::max)
+            }
+            Self::CreativeRegret => Some(outcome.foretold.regret),
+            Self::Problems => Some(outcome.problems.len() as f64),
+            Self::Delivered | Self::WinRate | Self::Roi | Self::Ecpc | Self::Cpa | Self::Roas => {
+                self.parts(outcome).and_then(by)
+            }
+            Self::GapClosed => outcome.foretold.gap_closed(),
+        }
+    }
+
+    /// What it comes to in all runs: the mean, but of what is divided the sums', so that a run without orders is not as if it had cost
+    /// nothing. None where no run has it.
+    pub fn over(self, outcomes: &[Outcome]) -> Option<f64> {
+        if self == Self::GapClosed {
+            return outcomes
+                .iter()
+                .map(|it| it.foretold)
+                .fold(Foretold::default(), Foretold::plus)
+                .gap_closed();
+        }
+        let parts = outcomes.iter().filter_map(|outcome| self.parts(outcome));
+        let (above, below, count) = parts
+            .fold((0.0, 0.0, 0), |(above, below, count), part| (above + part.0, below + part.1, count + 1));
+        if count > 0 {
+            return (below > 0.0).then(|| above / below);
+        }
+        let values = outcomes.iter().filter_map(|outcome| self.of(outcome));
+        let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+
+    /// Above and below the line, of what is divided.
+    fn parts(self, outcome: &Outcome) -> Option<(f64, f64)> {
+        let sums = Sums::of(outcome);
+        match self {
+            Self::Delivered => Some((sums.spend, sums.budget)),
+            Self::WinRate => Some((sums.wins, outcome.bids as f64)),
+            Self::Roi => Some((sums.margin - sums.spend, sums.spend)),
+            Self::Ecpc => Some((sums.spend, sums.clicks)),
+            Self::Cpa => Some((sums.spend, sums.orders)),
+            Self::Roas => Some((sums.revenue, sums.spend)),
+            _ => None,
+        }
+    }
+}
+
+/// Of all campaigns of a run. Money is in currency units where nothing else is said.
+struct Sums {
+    wins: f64,
+    impressions: f64,
+    clicks: f64,
+    orders: f64,
+    revenue: f64,
+    margin: f64,
+    spend: f64,
+    budget: f64,
+    overspend_micros: f64,
+}
+
+impl Sums {
+    fn of(outcome: &Outcome) -> Self {
         let count =
             |of: fn(&Campaigned) -> u64| outcome.campaigns.iter().map(|(_, it)| of(it)).sum::<u64>() as f64;
         let money =
             |of: fn(&Campaigned) -> Micros| outcome.campaigns.iter().map(|(_, it)| of(it)).sum::<Micros>();
-        let spend = || money(|it| it.spend).to_f64();
-        let profit = || money(|it| it.margin).to_f64() - spend();
-        let by = |above: f64, below: f64| (below > 0.0).then(|| above / below);
-        match self {
-            Self::Auctions => Some(outcome.auctions as f64),
-            Self::Bids => Some(outcome.bids as f64),
-            Self::Wins => Some(count(|it| it.wins)),
-            Self::Impressions => Some(count(|it| it.impressions)),
-            Self::Clicks => Some(count(|it| it.clicks)),
-            Self::ExpectedClicks => Some(outcome.foretold.clicks),
-            Self::Orders => Some(count(|it| it.orders)),
-            Self::Revenue => Some(money(|it| it.revenue).to_f64()),
-            Self::Spend => Some(spend()),
-            Self::OverspendMicros => Some(money(|it| it.overspend).0 as f64),
-            Self::Delivered => by(spend(), money(|it| it.budget).to_f64()),
-            Self::WinRate => by(count(|it| it.wins), outcome.bids as f64),
-            Self::Profit => Some(profit()),
-            Self::Roi => by(profit(), spend()),
-            Self::BotSpend => Some(outcome.bot_spend.to_f64()),
-            Self::Ecpc => by(spend(), count(|it| it.clicks)),
-            Self::Cpa => by(spend(), count(|it| it.orders)),
-            Self::Roas => by(money(|it| it.revenue).to_f64(), spend()),
-            Self::GoalCostRatio => {
-                outcome.campaigns.iter().filter_map(|(_, it)| cost_ratio(it)).reduce(f64::max)
-            }
-            Self::GapClosed => outcome.foretold.gap_closed(),
-            Self::CreativeRegret => Some(outcome.foretold.regret),
-            Self::Problems => Some(outcome.problems.len() as f64),
+        Self {
+            wins: count(|it| it.wins),
+            impressions: count(|it| it.impressions),
+            clicks: count(|it| it.clicks),
+            orders: count(|it| it.orders),
+            revenue: money(|it| it.revenue).to_f64(),
+            margin: money(|it| it.margin).to_f64(),
+            spend: money(|it| it.spend).to_f64(),
+            budget: money(|it| it.budget).to_f64(),
+            overspend_micros: money(|it| it.overspend).0 as f64,
         }
     }
 }
@@ -157,6 +217,18 @@ mod tests {
     use haggle_simulator::drive::Asked;
 
     use super::*;
+
+    #[test]
+    fn a_world_without_orders_counts_against_what_orders_cost() {
+        let world = |spend: i64, orders| {
+            let campaigned = Campaigned { spend: Micros::from_units(spend), orders, ..Campaigned::default() };
+            Outcome { campaigns: vec![("a".to_owned(), campaigned)], ..Outcome::default() }
+        };
+        let worlds = [world(6, 0), world(3, 3)];
+        assert_eq!(Metric::Cpa.of(&worlds[0]), None);
+        assert_eq!((Metric::Cpa.over(&worlds), Metric::Spend.over(&worlds)), (Some(3.0), Some(4.5)));
+        assert_eq!((Metric::Cpa.over(&worlds[..1]), Metric::GoalCostRatio.over(&worlds)), (None, None));
+    }
 
     #[test]
     fn the_campaign_that_is_farthest_above_its_goal_decides() {

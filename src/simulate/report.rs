@@ -173,8 +173,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 impl Variant {
     pub(super) fn of(name: String, worlds: &[Outcome]) -> Self {
-        let metrics = Metric::ALL
-            .map(|metric| (metric.name(), mean(worlds.iter().filter_map(|world| metric.of(world)))));
+        let metrics = Metric::ALL.map(|metric| (metric.name(), metric.over(worlds)));
         let first = worlds.first().map_or(&[][..], |world| &world.campaigns);
         let campaigns = first.iter().enumerate().map(|(at, (id, _))| {
             let all = || worlds.iter().filter_map(|world| world.campaigns.get(at)).map(|(_, it)| it);
