@@ -140,6 +140,14 @@ fn a_page_is_written_over_nothing_that_was_read_and_its_folder_is_looked_for_fir
     let over = haggle(&small, &["--seeds", "1", "--checkpoint", page, "--report", page]);
     assert_eq!(over.status.code(), Some(i32::from(Exit::Usage.code())));
     assert!(String::from_utf8_lossy(&over.stderr).contains("would overwrite"));
+    let campaigns = folder.path().join("campaigns");
+    std::fs::create_dir(&campaigns).unwrap();
+    let of_learning = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios/learning/boots.toml");
+    let boots = campaigns.join("boots.toml");
+    std::fs::copy(of_learning, &boots).unwrap();
+    let with = scenario(folder.path(), &format!("{SMALL}campaigns = \"campaigns\"\n"));
+    let over = haggle(&with, &["--seeds", "1", "--report", boots.to_str().unwrap()]);
+    assert_eq!(over.status.code(), Some(i32::from(Exit::Usage.code())));
     let nowhere = haggle(&small, &["--seeds", "1", "--report", none]);
     assert_eq!((nowhere.status.code(), nowhere.stdout.len()), (Some(i32::from(Exit::IoFailed.code())), 0));
 }

@@ -19,7 +19,7 @@ mod vary;
 mod world;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -81,13 +81,6 @@ fn try_out(args: &SimulateArgs) -> Result<(), ExitError> {
 }
 
 fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitError> {
-    if let Some(path) = &args.report {
-        let others = [Some(&args.scenario), args.checkpoint.as_ref()];
-        crate::page::refuse_overwriting(
-            path,
-            &others.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>(),
-        )?;
-    }
     let runs = vary::count(&args.vary).and_then(|count| count.checked_mul(args.seeds.get() as usize));
     if runs.is_none_or(|runs| runs > MOST_RUNS) {
         let problem =
@@ -95,6 +88,11 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
         return Err(ExitError::new(Exit::Usage, problem));
     }
     let scenario = Scenario::read(&args.scenario)?;
+    if let Some(page) = &args.report {
+        let files = [Some(&args.scenario), args.checkpoint.as_ref()].into_iter().flatten();
+        let read: Vec<&Path> = files.map(PathBuf::as_path).chain(scenario.campaign_files()).collect();
+        crate::page::refuse_overwriting(page, &read)?;
+    }
     let variants = variants(&args.vary);
     let setups: Vec<Setup> =
         variants.iter().map(|choices| scenario.setup(choices)).collect::<Result<_, ExitError>>()?;

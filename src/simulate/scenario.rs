@@ -204,6 +204,11 @@ impl Scenario {
         Self { world, ..self.clone() }
     }
 
+    /// The files of its campaigns; those that are built in have none.
+    pub fn campaign_files(&self) -> impl Iterator<Item = &Path> {
+        self.campaigns.iter().map(|(file, _)| Path::new(file))
+    }
+
     /// What a variant is simulated with.
     ///
     /// # Errors
