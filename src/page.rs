@@ -20,7 +20,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8ea;--dim:#9aa3ad;--line:#3a4148;--paper:#15181b;--a:#6cb0ff;--b:#ff9a62;--c:#5fd08a;--d:#c09bff;--e:#f78fb8;--f:#5cc8dd;--g:#e0b252;--h:#a6cf5e;--i:#a3b1c2;--j:#fda4af}}\
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:900px;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.2rem}h2{font-size:1rem;margin-top:2rem}\
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.15rem .8rem;text-align:right;border-bottom:1px solid var(--line)}\
+table{display:block;overflow-x:auto;border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.15rem .8rem;text-align:right;border-bottom:1px solid var(--line)}\
 td:first-child,th:first-child{text-align:left;padding-left:0}\
 svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--dim)}\
 .grid{stroke:var(--line)}.axis{stroke:var(--dim)}path{fill:none;stroke-width:1.8}\

@@ -44,6 +44,8 @@ use crate::model::{Progress, to_json, watched};
 
 /// Variants times worlds, at most: what came of each is kept.
 const MOST_RUNS: usize = 100_000;
+/// Variants at most: each holds its campaigns.
+const MOST_VARIANTS: usize = 1_000;
 /// What the scenario as it is is called.
 const AS_IT_IS: &str = "as it is";
 
@@ -81,7 +83,12 @@ fn try_out(args: &SimulateArgs) -> Result<(), ExitError> {
 }
 
 fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitError> {
-    let runs = vary::count(&args.vary).and_then(|count| count.checked_mul(args.seeds.get() as usize));
+    let count = vary::count(&args.vary);
+    if count.is_none_or(|count| count > MOST_VARIANTS) {
+        let problem = format!("--vary makes more than {MOST_VARIANTS} variants; try fewer values");
+        return Err(ExitError::new(Exit::Usage, problem));
+    }
+    let runs = count.and_then(|count| count.checked_mul(args.seeds.get() as usize));
     if runs.is_none_or(|runs| runs > MOST_RUNS) {
         let problem =
             format!("variants times --seeds are more than {MOST_RUNS}; try fewer values, or fewer worlds");
@@ -178,7 +185,7 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
             .collect(),
         failed,
         problems,
-        notes: notes(&setups, base.len()),
+        notes: notes(&setups, &name, base.len()),
         forecasts: worlds.iter().enumerate().flat_map(|(at, worlds)| forecasts(&name(at), worlds)).collect(),
         forecast_scores: scores(
             base,
@@ -190,7 +197,7 @@ fn simulate(args: &SimulateArgs, progress: &Progress) -> Result<Report, ExitErro
 }
 
 /// What to know before the figures are believed.
-fn notes(setups: &[Setup], worlds: usize) -> Vec<String> {
+fn notes(setups: &[Setup], name: &dyn Fn(usize) -> String, worlds: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let left_out = setups.first().map_or(&[][..], |setup| &setup.left_out);
     if !left_out.is_empty() {
@@ -199,6 +206,13 @@ fn notes(setups: &[Setup], worlds: usize) -> Vec<String> {
             setups.first().map_or(String::new(), |setup| setup.exchanges().collect::<Vec<_>>().join(", ")),
             left_out.join(", ")
         ));
+    }
+    for (at, setup) in setups.iter().enumerate() {
+        let more: Vec<&str> =
+            setup.left_out.iter().filter(|id| !left_out.contains(id)).map(String::as_str).collect();
+        if !more.is_empty() {
+            notes.push(format!("{} leaves out, since nobody asks them: {}", name(at), more.join(", ")));
+        }
     }
     if setups.len() > 1 && worlds < FEWEST {
         notes.push(format!("nothing is compared: intervals need at least {FEWEST} worlds (--seeds)"));

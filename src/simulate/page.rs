@@ -202,7 +202,7 @@ fn funnel(report: &Report, out: &mut String) -> Result {
                 nth.checked_sub(1).and_then(|before| STAGES.get(before)).map(|it| value(variant, it));
             let share = before.filter(|before| *before > 0.0).map(|before| here / before * 100.0);
             let share =
-                share.map_or(String::new(), |share| format!(", {} % of the line above", number(share)));
+                share.map_or(String::new(), |share| format!(", {} % of the stage before", number(share)));
             let name = if at == 0 { stage } else { "" };
             bar(
                 nth * (shown.len() + 1) + at,
@@ -447,7 +447,7 @@ mod tests {
             "cpa 2.5<td>1.023",
             "<td>+3.000<td>+1.000 to +4.000<td>more",
             "A: &lt;boots&gt;<td>50.0 %<td>90.0 %<td>70.0 % to 100.0 %",
-            "500, 50.0 % of the line above",
+            "500, 50.0 % of the stage before",
         ] {
             assert!(page.contains(said), "{said}: {page}");
         }
