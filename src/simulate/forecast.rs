@@ -232,7 +232,8 @@ mod tests {
         let worlds: Vec<Outcome> = (0..20).map(|at| world(0.5 + 0.025 * f64::from(at))).collect();
         let said = &forecasts("as it is", &worlds)[0];
         // Two of twenty lie outside on either side; of 21 cases that many.
-        let shown = [said.delivers, said.low, said.median, said.high].map(|share| (share * 1000.0).round() as i64);
+        let shown =
+            [said.delivers, said.low, said.median, said.high].map(|share| (share * 1000.0).round() as i64);
         assert_eq!(shown, [100, 525, 750, 950]);
         let scores = scores(&worlds, 0.0, 2.0);
         assert_eq!(scores.iter().map(|it| it.day).collect::<Vec<_>>(), [0.0, 0.5, 1.0, 1.5]);

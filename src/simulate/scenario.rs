@@ -276,7 +276,7 @@ impl Scenario {
         let (kept, left_out): (Vec<_>, Vec<_>) =
             read.into_iter().partition(|campaign| may_be_asked(campaign, &simulated(&sellers)));
         let left_out = left_out.into_iter().map(|campaign| campaign.id).collect();
-        self.checked(&world, sellers, kept, left_out)
+        self.checked(&varied(&self.file), &world, sellers, kept, left_out)
     }
 
     /// The model that serves, if one does.
@@ -287,15 +287,17 @@ impl Scenario {
         Ok(Models(vec![(Arc::new(guest), Role::Serving)]))
     }
 
+    /// `file` is what errors say that they are in.
     fn checked(
         &self,
+        file: &str,
         world: &World,
         exchanges: Vec<Seller>,
         campaigns: Vec<Campaign>,
         left_out: Vec<String>,
     ) -> Result<Setup, ExitError> {
-        let in_file = |problem: String| wrong(format!("{}: {problem}", self.file));
-        let refuse = |key: &str, problem: &str| Err(wrong(format!("{}: {key}: {problem}", self.file)));
+        let in_file = |problem: String| wrong(format!("{file}: {problem}"));
+        let refuse = |key: &str, problem: &str| Err(wrong(format!("{file}: {key}: {problem}")));
         if !(world.days > 0.0 && world.days <= 366.0) {
             return refuse("days", "must be above 0 and at most 366");
         }
@@ -389,8 +391,14 @@ fn sellers(file: &str, world: &Table) -> Result<Vec<Seller>, ExitError> {
 
 /// What targeting may name: the simulated exchanges, and what the built-in configuration has.
 fn nameable(loaded: &Loaded, sellers: &[Seller]) -> Nameable {
-    let exchanges = simulated(sellers).into_iter().chain(loaded.exchanges.iter().cloned());
-    Nameable { exchanges: exchanges.collect(), lists: loaded.lists.clone() }
+    let mut exchanges = simulated(sellers);
+    let named = |known: &[Exchange], name: &str| known.iter().any(|it| it.name == name);
+    for other in &loaded.exchanges {
+        if !named(&exchanges, &other.name) {
+            exchanges.push(other.clone());
+        }
+    }
+    Nameable { exchanges, lists: loaded.lists.clone() }
 }
 
 fn simulated(sellers: &[Seller]) -> Vec<Exchange> {
