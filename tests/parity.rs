@@ -20,13 +20,13 @@ use awc::Client;
 use awc::http::StatusCode;
 use haggle::config::{self, BillOn, Exchange, Loaded, NoBid, Secret, SettingsLayer};
 use haggle::server::{Node, State, Steps};
+use haggle::simulate::node_settings;
 use haggle::token::TokenKind;
-use haggle_actors::campaign::{CampaignSettings, Notice};
+use haggle_actors::campaign::Notice;
 use haggle_domain::{
-    BehaviourKind, BidId, Campaign, CandidatePolicy, Clock, CpmMicros, Decision, Explore, Format, Holdout,
-    Micros, NoBidReason, Pacing, Predicate, Timestamp,
+    BidId, Campaign, CandidatePolicy, Clock, CpmMicros, Decision, Explore, Format, Holdout, Micros,
+    NoBidReason, Pacing, Predicate, Timestamp,
 };
-use haggle_learning::JoinerSettings;
 use haggle_simulator::drive::{
     Bidder, BidderSettings, Bids, DriveSettings, Faults, Made, Models, Standing, Turns, drive_with,
 };
@@ -98,26 +98,11 @@ fn configure(folder: &Path) -> Loaded {
 }
 
 fn bidder_settings(loaded: &Loaded) -> BidderSettings {
-    let settings = &loaded.settings;
     BidderSettings {
-        campaign: CampaignSettings {
-            notice_timeout: settings.notice_timeout,
-            lease_duration: settings.lease_duration,
-            click_expiry: settings.click_expiry,
-            conversion_window: settings.conversion_window,
-        },
-        joiner: JoinerSettings {
-            click_window: settings.click_window,
-            order_window: settings.order_window,
-            capacity: 1_000_000,
-        },
         tick: TICK,
         publish: PUBLISH,
-        bid_log_sample: settings.bid_log_sample,
         explore_prices: loaded.exchanges[0].explore_prices,
-        salt: 0,
-        turns_bots_away: false,
-        reads_requests: false,
+        ..node_settings(&loaded.settings)
     }
 }
 
@@ -366,20 +351,7 @@ impl Bids for OverHttp {
         self.clock.set(now);
         self.turns.stir();
         for events in events.chunks(500) {
-            let told: Vec<Value> = events
-                .iter()
-                .map(|event| {
-                    let did = match event.kind {
-                        BehaviourKind::Viewed => "viewed",
-                        BehaviourKind::Carted => "carted",
-                        BehaviourKind::Bought => "bought",
-                        BehaviourKind::Searched => "searched",
-                    };
-                    serde_json::json!({
-                        "user": event.user_id, "did": did, "what": event.what, "at": event.at.to_string(),
-                    })
-                })
-                .collect();
+            let told: Vec<Value> = events.iter().map(ShopEvent::to_json).collect();
             let (status, _) = self.post("/events", Value::from(told).to_string().into_bytes());
             assert_eq!(status, StatusCode::NO_CONTENT);
         }

@@ -1,6 +1,6 @@
 //! What the bidder under test answered, as the world sees it.
 
-use haggle_domain::CpmMicros;
+use haggle_domain::{Campaign, CpmMicros};
 
 /// A bid as it stands in a bid response.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,4 +40,20 @@ pub struct SimAd {
     pub width: u16,
     /// Height of the creative.
     pub height: u16,
+}
+
+impl SimAd {
+    /// What users see of a campaign's creative, which is given by its place; of one that is not there only the campaign.
+    pub fn of(campaign: &Campaign, creative: u16) -> Self {
+        let creative = campaign.creatives.get(usize::from(creative));
+        let size = creative.map(|creative| creative.banner_size()).unwrap_or_default();
+        Self {
+            campaign_id: campaign.id.clone(),
+            creative_id: creative.map(|creative| creative.id.clone()).unwrap_or_default(),
+            category: campaign.categories.first().map(|category| category.code.clone()).unwrap_or_default(),
+            landing: String::new(),
+            width: size.width,
+            height: size.height,
+        }
+    }
 }

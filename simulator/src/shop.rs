@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use haggle_domain::{BehaviourKind, Timestamp};
+use serde_json::{Value, json};
 
 use crate::catalog::{AISLE_COUNT, AISLES, Product};
 use crate::chance::{Chance, Use};
@@ -22,6 +23,19 @@ pub struct ShopEvent {
     pub what: &'static str,
     /// When.
     pub at: Timestamp,
+}
+
+impl ShopEvent {
+    /// As a bidder's `POST /events` takes it.
+    pub fn to_json(&self) -> Value {
+        let did = match self.kind {
+            BehaviourKind::Viewed => "viewed",
+            BehaviourKind::Carted => "carted",
+            BehaviourKind::Bought => "bought",
+            BehaviourKind::Searched => "searched",
+        };
+        json!({ "user": self.user_id, "did": did, "what": self.what, "at": self.at.to_string() })
+    }
 }
 
 /// One act of one user.

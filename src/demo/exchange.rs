@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use awc::http::{StatusCode, header};
 use awc::{Client, Connector};
-use haggle_domain::{BehaviourKind, Clock, CpmMicros};
-use haggle_simulator::{SimAd, SimBid, SimRequest, World};
+use haggle_domain::{Clock, CpmMicros};
+use haggle_simulator::{ShopEvent, SimAd, SimBid, SimRequest, World};
 use serde::Deserialize;
 
 use super::tally::Tally;
@@ -317,20 +317,7 @@ impl Exchange {
         let events = self.world.borrow_mut().next_shop_events(self.deps.clock.now());
         let Some(event_key) = &self.deps.event_key else { return };
         for chunk in events.chunks(EVENTS_AT_ONCE) {
-            let events: Vec<_> = chunk
-                .iter()
-                .map(|event| {
-                    let did = match event.kind {
-                        BehaviourKind::Viewed => "viewed",
-                        BehaviourKind::Carted => "carted",
-                        BehaviourKind::Bought => "bought",
-                        BehaviourKind::Searched => "searched",
-                    };
-                    serde_json::json!({
-                        "user": event.user_id, "did": did, "what": event.what, "at": event.at.to_string(),
-                    })
-                })
-                .collect();
+            let events: Vec<_> = chunk.iter().map(ShopEvent::to_json).collect();
             let sent = self
                 .client
                 .post(format!("{}/events", self.deps.base))

@@ -34,6 +34,7 @@ use difference::FEWEST;
 use forecast::{forecasts, scores};
 pub use report::Report;
 use report::{Timing, Variant, compare};
+pub use scenario::node_settings;
 use scenario::{Scenario, Setup};
 use vary::{Choice, variants};
 

@@ -356,8 +356,8 @@ impl Scenario {
     }
 }
 
-/// The same for the simulated bidder.
-fn node_settings(settings: &Settings) -> BidderSettings {
+/// What a simulated bidder goes by that is to be as a node of these settings.
+pub fn node_settings(settings: &Settings) -> BidderSettings {
     BidderSettings {
         campaign: CampaignSettings {
             notice_timeout: settings.notice_timeout,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use haggle_domain::{Campaign, CampaignKey};
+use haggle_domain::CampaignKey;
 
 use super::bidder::Made;
 use crate::ad::{SimAd, SimBid};
@@ -17,7 +17,7 @@ impl Showcase {
     pub(super) fn of(&mut self, request: &SimRequest, made: &Made) -> &(SimBid, SimAd) {
         let decision = &made.committed.decision;
         let shown = self.0.entry((decision.bid.campaign, decision.creative)).or_insert_with(|| {
-            let ad = ad(&made.campaign, decision.creative);
+            let ad = SimAd::of(&made.campaign, decision.creative);
             (bid(made, &ad), ad)
         });
         let bid = &mut shown.0;
@@ -42,19 +42,5 @@ fn bid(Made { campaign, .. }: &Made, ad: &SimAd) -> SimBid {
         height: ad.height,
         has_markup: true,
         ..SimBid::default()
-    }
-}
-
-/// What users see of a creative.
-pub(super) fn ad(campaign: &Campaign, creative: u16) -> SimAd {
-    let creative = campaign.creatives.get(usize::from(creative));
-    let size = creative.map(|creative| creative.banner_size()).unwrap_or_default();
-    SimAd {
-        campaign_id: campaign.id.clone(),
-        creative_id: creative.map(|creative| creative.id.clone()).unwrap_or_default(),
-        category: campaign.categories.first().map(|category| category.code.clone()).unwrap_or_default(),
-        landing: String::new(),
-        width: size.width,
-        height: size.height,
     }
 }

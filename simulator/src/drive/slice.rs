@@ -1,7 +1,6 @@
 //! What came in each part of a run, and how well its clicks were foretold.
 
 use super::Made;
-use super::showcase::ad;
 use crate::ad::SimAd;
 use crate::request::SimRequest;
 use crate::world::World;
@@ -76,7 +75,7 @@ impl Foretold {
         self.expected += foretold;
         self.truth += cross_entropy(hidden, hidden);
         self.model += cross_entropy(hidden, foretold);
-        let others = fitting(made, request).map(|creative| ad(&made.campaign, creative));
+        let others = fitting(made, request).map(|creative| SimAd::of(&made.campaign, creative));
         let best = others.map(|ad| truth.click_probability(request, &ad)).fold(hidden, f64::max);
         self.regret += best - hidden;
     }

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use haggle_actors::campaign::Notice;
 use haggle_domain::{BidId, CpmMicros, Event, ExchangeKey, Footing, Micros, Quote, Timestamp};
 use haggle_simulator::drive::{Made, Watches};
-use haggle_simulator::{SimRequest, Truth};
+use haggle_simulator::{SimAd, SimRequest, Truth};
 
 use super::censored::Price;
-use super::survey::ad;
 
 /// What an exchange told of our bids.
 #[derive(Clone, Debug, Default)]
@@ -206,7 +205,7 @@ pub(super) struct Expected {
 
 impl Expected {
     fn of(request: &SimRequest, Made { campaign, committed }: &Made) -> Self {
-        let (truth, ad) = (Truth::default(), ad(campaign, committed.decision.creative));
+        let (truth, ad) = (Truth::default(), SimAd::of(campaign, committed.decision.creative));
         let clicks = truth.click_probability(request, &ad);
         Self { shown: 1.0, clicks, orders: clicks * truth.order_probability(request, &ad) }
     }

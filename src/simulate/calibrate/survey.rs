@@ -1,6 +1,6 @@
 //! What a world is like whoever bids in it: prices to beat of all its requests, and orders and delays after clicks.
 
-use haggle_domain::{Campaign, CpmMicros};
+use haggle_domain::CpmMicros;
 use haggle_simulator::{Conditions, SimAd, World};
 
 use super::super::scenario::Setup;
@@ -27,7 +27,7 @@ pub(super) struct Survey {
 pub(super) fn survey(setup: &Setup, seeds: std::ops::Range<u64>, requests: u32, weights: &[f64]) -> Survey {
     let settings = &setup.settings;
     let mut survey = Survey { prices: vec![Vec::new(); settings.world.exchanges.len()], ..Survey::default() };
-    let ads: Vec<SimAd> = setup.campaigns.iter().map(|campaign| ad(campaign, 0)).collect();
+    let ads: Vec<SimAd> = setup.campaigns.iter().map(|campaign| SimAd::of(campaign, 0)).collect();
     for seed in seeds {
         let mut world = World::new(seed, settings.start, settings.world.clone());
         for number in 0..requests {
@@ -80,20 +80,6 @@ fn choose(weights: &[f64], turn: f64) -> Option<usize> {
         left -= weight;
         left < 0.0
     })
-}
-
-/// What users see of a creative.
-pub(super) fn ad(campaign: &Campaign, creative: u16) -> SimAd {
-    let creative = campaign.creatives.get(usize::from(creative));
-    let size = creative.map(|creative| creative.banner_size()).unwrap_or_default();
-    SimAd {
-        campaign_id: campaign.id.clone(),
-        creative_id: creative.map(|creative| creative.id.clone()).unwrap_or_default(),
-        category: campaign.categories.first().map(|category| category.code.clone()).unwrap_or_default(),
-        landing: String::new(),
-        width: size.width,
-        height: size.height,
-    }
 }
 
 #[cfg(test)]
