@@ -135,6 +135,14 @@ fn what_a_node_saw_teaches_a_model_that_then_serves_beside_its_own() {
     let closed = |variant: usize| tried["variants"][variant]["metrics"]["gap_closed"].as_f64().unwrap();
     assert!(closed(1) > closed(0), "who has learned knows more of clicks: {} and {}", closed(0), closed(1));
     assert_eq!(tried["variants"][1]["metrics"]["problems"], 0.0);
+    // What was forecast is set against what the node's campaigns delivered.
+    let forecast = path("forecast.json");
+    fs::write(&forecast, tried.to_string()).unwrap();
+    let scored = haggle(&["simulate", "score", &forecast, "--data", &data, "--json"]);
+    let scored: Value = serde_json::from_str(&scored).unwrap();
+    let boots = scored["campaigns"].as_array().unwrap().iter().find(|it| it["campaign"] == "trail-boots");
+    let came = boots.unwrap()["came"].as_f64().unwrap();
+    assert!(came > 0.0 && came <= 1.0, "{scored}");
 
     let registry = format!("{data}/models");
     let id = haggle(&["model", "register", &path("small"), "--registry", &registry]);
