@@ -4,6 +4,7 @@
 
 pub mod audience;
 pub mod averages;
+pub mod backbone;
 mod bits;
 pub mod books;
 pub mod campaign;

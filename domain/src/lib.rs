@@ -37,7 +37,7 @@ pub use explore::{CandidatePolicy, CreativePolicy, Explore};
 pub use fit::{Fit, Template};
 pub use frequency::{CapScope, CapWindow, Frequency, FrequencyCap};
 pub use holdout::{Group, Holdout};
-pub use id::{BidId, CampaignKey, ExchangeKey, ListKey, PrivacyKey, Tag, UserKey};
+pub use id::{BidId, CampaignKey, ExchangeKey, ListKey, NodeId, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use opportunity::{
     AuctionType, BannerSlot, Connection, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset,
