@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use haggle_domain::planted::{Bug, planted};
-use haggle_domain::{BidId, Event, Micros, Timestamp};
+use haggle_domain::{BidId, Event, Holder, Micros, Timestamp};
 use minicbor::{Decode, Encode};
 
 use crate::bits::Bits;
@@ -112,6 +112,12 @@ struct Tranche {
     /// What came back unreserved, once it was closed.
     #[n(3)]
     returned: Option<Micros>,
+    /// Who has it.
+    #[n(4)]
+    holder: Holder,
+    /// When it takes no more bids.
+    #[n(5)]
+    closes_at: Timestamp,
 }
 
 impl Tranche {
@@ -225,7 +231,7 @@ impl Ledger {
             Event::LeaseGranted { lease, amount, expires_at, shared } => {
                 self.grant(lease, amount, expires_at, shared)?;
             }
-            Event::TrancheGranted { lease, amount, first, count, .. } => {
+            Event::TrancheGranted { lease, holder, amount, first, count, closes_at, .. } => {
                 non_negative(amount)?;
                 let book =
                     self.leases.get_mut(&lease).filter(|book| !book.closed).ok_or(Violation::UnknownLease)?;
@@ -235,7 +241,7 @@ impl Ledger {
                 if first < book.next_number() || count == 0 || first.checked_add(count).is_none() {
                     return Err(Violation::UnknownLease);
                 }
-                let tranche = Tranche { granted: amount, count, ..Tranche::default() };
+                let tranche = Tranche { granted: amount, count, holder, closes_at, ..Tranche::default() };
                 book.tranches.get_or_insert_default().insert(first, tranche);
             }
             Event::TrancheReturned { lease, first, amount, .. } => {
@@ -387,6 +393,14 @@ impl Ledger {
         tranche.returned.is_none().then(|| tranche.held())
     }
 
+    /// What processes can still take of tranches at most, with what bids took of them that were not billed or lost.
+    pub fn held(&self, now: Timestamp) -> impl Iterator<Item = (Holder, Micros)> {
+        let tranches =
+            self.leases.values().filter_map(|book| book.tranches.as_ref()).flat_map(BTreeMap::values);
+        let open = tranches.filter(move |tranche| tranche.returned.is_none() && now < tranche.closes_at);
+        open.map(|tranche| (tranche.holder, tranche.held()))
+    }
+
     /// The budget so far: what was opened and did not lapse.
     pub fn budget(&self) -> Micros {
         self.opened - self.lapsed
@@ -458,7 +472,7 @@ fn non_negative(amount: Micros) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
-    use haggle_domain::{CampaignKey, Holder};
+    use haggle_domain::CampaignKey;
     use proptest::prelude::*;
 
     use super::*;

@@ -12,8 +12,10 @@ use haggle_strategies::{Board, CampaignLive, Lease};
 
 use crate::campaign::Posted;
 
-/// How long an answer is waited for: an owner that has just come does not know who asked the one before.
-const ASK_AGAIN: Duration = Duration::from_secs(3);
+/// How long an answer is waited for: an owner that has just come does not know who asked the one before. Each time without one
+/// makes it twice as long.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// See the module's text.
 pub struct Purses {
@@ -36,6 +38,8 @@ struct Slot {
     /// What bids took of tranches that are closed, since its owner was told.
     taken: Micros,
     asked_until: Option<Duration>,
+    /// How long the next answer is waited for.
+    patience: Duration,
 }
 
 struct Tranche {
@@ -74,7 +78,8 @@ pub struct Granted {
 impl Granted {
     /// What an event says of that, if it does.
     pub fn of(campaign: CampaignKey, at: Timestamp, event: &Event) -> Option<Self> {
-        let Event::TrancheGranted { lease, holder, amount, explore, first, count, closes_at, expires_at } = *event
+        let Event::TrancheGranted { lease, holder, amount, explore, first, count, closes_at, expires_at } =
+            *event
         else {
             return None;
         };
@@ -139,6 +144,7 @@ impl Purses {
             posted: None,
             taken: Micros::ZERO,
             asked_until: None,
+            patience: ASK_AGAIN,
         });
     }
 
@@ -169,6 +175,7 @@ impl Purses {
         slot.live.lease.store(Arc::clone(&lease));
         let tranche = Tranche { lease, amount: granted.amount, told: Micros::ZERO, ends };
         let before = slot.tranche.replace(tranche);
+        slot.patience = ASK_AGAIN;
         if let Some(until) = slot.asked_until.take() {
             self.asked.remove(&(until, number));
         }
@@ -246,7 +253,8 @@ impl Purses {
             untold
         });
         let taken = std::mem::take(&mut slot.taken) + untold;
-        let until = elapsed + ASK_AGAIN;
+        let until = elapsed + slot.patience;
+        slot.patience = (slot.patience * 2).min(MOST_PATIENCE);
         slot.asked_until = Some(until);
         self.asked.insert((until, number));
         told.push((slot.campaign.key, Event::Wanted { holder: self.holder, taken, left }));

@@ -148,6 +148,27 @@ impl UserKey {
     }
 }
 
+/// One of the nodes that work as one: whoever writes something down for the others. No two nodes may share it, and it stays
+/// the same across restarts.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
+#[cbor(transparent)]
+pub struct NodeId(#[n(0)] pub u64);
+
+impl NodeId {
+    /// The id of a node's configured name.
+    pub fn of(name: &str) -> Self {
+        Self(stable_hash(7, name))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// A user as opt-outs, erasures and profiles name them: a hash of the [`UserKey`], so that what has to be kept for ever
 /// of somebody who is forgotten is not itself what was to be forgotten.
 ///

@@ -38,7 +38,7 @@ pub use explore::{CandidatePolicy, CreativePolicy, Explore};
 pub use fit::{Fit, Template};
 pub use frequency::{CapScope, CapWindow, Frequency, FrequencyCap};
 pub use holdout::{Group, Holdout};
-pub use id::{BidId, CampaignKey, ExchangeKey, Holder, ListKey, PrivacyKey, Tag, UserKey};
+pub use id::{BidId, CampaignKey, ExchangeKey, Holder, ListKey, NodeId, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
 pub use notice::Notice;
 pub use opportunity::{

@@ -243,6 +243,17 @@ impl CampaignMachine {
 
     /// Handles a notice.
     pub fn notice(&mut self, now: Timestamp, notice: Notice, effects: &mut Effects) -> Outcome {
+        self.notice_of(now, notice, now, effects)
+    }
+
+    /// Handles a notice that came at `came`.
+    fn notice_of(
+        &mut self,
+        came: Timestamp,
+        notice: Notice,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Outcome {
         let bid = notice.decision().bid;
         let at = notice.decision().at;
         let expires_at = match notice {
@@ -250,7 +261,7 @@ impl CampaignMachine {
             Notice::Conversion { .. } => at + self.settings.conversion_window,
             _ => notice.decision().expires_at,
         };
-        if now >= expires_at && !planted(Bug::LateNoticeCounts) {
+        if came >= expires_at && !planted(Bug::LateNoticeCounts) {
             return Outcome::Expired;
         }
         // An ad whose auction was lost was not shown, whoever says so.
@@ -718,6 +729,28 @@ impl CampaignMachine {
         }
     }
 
+    /// What a node saw at `at`, and told the campaign's owner. Handled again, it changes nothing; so whoever owns the campaign next begins
+    /// with the first of which it is not known that it was.
+    pub fn fact(
+        &mut self,
+        at: Timestamp,
+        event: Event,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<Outcome> {
+        match event {
+            // Whether it came in time was decided by when it came, however long it took to here.
+            Event::Noticed { notice } => return Some(self.notice_of(at, notice, now, effects)),
+            Event::Wanted { holder, taken, .. } => self.wanted(holder, taken, now, effects),
+            Event::Unspent { lease, first, amount, bids } => {
+                self.unspent(lease, first, amount, bids, now, effects);
+            }
+            // Of no campaign, or no fact.
+            _ => {}
+        }
+        None
+    }
+
     /// A process asks for money, and says what its bids took since it last asked.
     pub fn wanted(&mut self, holder: Holder, taken: Micros, now: Timestamp, effects: &mut Effects) {
         let Some(tranches) = &mut self.tranches else { return };
@@ -759,7 +792,8 @@ impl CampaignMachine {
             let available = self.lease.available();
             let rest = available.saturating_add(self.books.ledger.unleased());
             let Some(tranches) = &mut self.tranches else { return };
-            let amount = tranches.size(holder, budget, rest, highest, now).min(available);
+            let held = self.books.ledger.held(now);
+            let amount = tranches.size(holder, held, budget, rest, highest, now).min(available);
             if amount < least.min(rest) || amount <= Micros::ZERO {
                 return;
             }

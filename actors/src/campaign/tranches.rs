@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use haggle_domain::{Holder, Micros, Timestamp};
 
-/// What all processes together hold, as a share of the day's budget: with what is left of the tranches before, a hundredth at most.
-const HELD: i64 = 150;
+/// What all processes together are given at once, as a share of the day's budget.
+const HELD: i64 = 200;
+/// With what is left of the tranches that they had before, they hold this share at most.
+const MOST_HELD: i64 = 100;
 /// Near the budget's end they hold this share of what is left, so that it is not stuck where nobody asks for it.
 const OF_THE_REST: i64 = 4;
 /// Over which time it is counted who takes how much.
@@ -70,16 +72,17 @@ impl Tranches {
         self.askers.iter().filter(|(_, asker)| asker.waits).map(|(holder, _)| *holder).collect()
     }
 
-    /// They were answered.
+    /// It was given a tranche.
     pub(super) fn answered(&mut self, holder: Holder) {
         self.askers.entry(holder).and_modify(|asker| asker.waits = false);
     }
 
-    /// How much a process may hold: its share by what bids took of what all may hold together, and never so little that
-    /// the `highest` bid could not be made. `rest` is what of the day's budget nobody has.
+    /// How much a process is given: its share by what bids took of what all are given at once, within what all may hold, and never so
+    /// little that the `highest` bid could not be made. `held` is who has what, and `rest` what of the day's budget nobody has.
     pub(super) fn size(
         &self,
         holder: Holder,
+        held: impl Iterator<Item = (Holder, Micros)>,
         budget: Micros,
         rest: Micros,
         highest: Micros,
@@ -91,7 +94,10 @@ impl Tranches {
         let weight = |asker: &Asker| asker.taken_by(now) + prior;
         let all: f64 = self.askers.values().map(weight).sum();
         let share = self.askers.get(&holder).map_or(0.0, |asker| weight(asker) / all);
-        Micros((together.0 as f64 * share) as i64).max(highest).min(rest)
+        // What it has itself is less than half of what it was given, and comes back.
+        let elsewhere = held.map(|(of, held)| if of == holder { Micros(held.0 / 2) } else { held }).sum();
+        let room = Micros(budget.0 / MOST_HELD).minus_or_zero(elsewhere);
+        Micros((together.0 as f64 * share) as i64).min(room).max(highest).min(rest)
     }
 }
 
@@ -114,9 +120,10 @@ mod tests {
         let mut tranches = Tranches::default();
         let (now, high) = (Timestamp(0), Micros(1_000));
         (1..=3).for_each(|holder| tranches.ask(Holder(holder), Micros::ZERO, now));
-        let size =
-            |tranches: &Tranches, holder, now| tranches.size(Holder(holder), BUDGET, BUDGET, high, now);
-        assert_eq!(size(&tranches, 1, now), Micros(333_333), "nothing is known of them");
+        let size = |tranches: &Tranches, holder, now| {
+            tranches.size(Holder(holder), std::iter::empty(), BUDGET, BUDGET, high, now)
+        };
+        assert_eq!(size(&tranches, 1, now), Micros(250_000), "nothing is known of them");
         let later = now + Duration::from_secs(60);
         tranches.ask(Holder(1), Micros::from_units(3), later);
         tranches.ask(Holder(2), Micros::from_units(1), later);
@@ -124,7 +131,7 @@ mod tests {
         assert!(sizes[0] > 2 * sizes[1] && sizes[1] > 10 * sizes[2], "{sizes:?}");
         let much_later = later + FORGOTTEN;
         tranches.ask(Holder(3), Micros::ZERO, much_later);
-        assert_eq!(size(&tranches, 3, much_later), Micros::from_units(1), "the others are gone");
+        assert_eq!(size(&tranches, 3, much_later), Micros(750_000), "the others are gone");
     }
 
     proptest! {
@@ -141,11 +148,15 @@ mod tests {
             }
             let (rest, high) = (Micros(rest), Micros(1_000));
             let holders: Vec<Holder> = tranches.askers.keys().copied().collect();
-            let sizes: Vec<Micros> = holders.iter().map(|it| tranches.size(*it, BUDGET, rest, high, now)).collect();
-            let together: Micros = sizes.iter().copied().sum();
-            let most = (BUDGET.0 / HELD).min(rest.0 / OF_THE_REST) + high.0 * holders.len() as i64;
+            let mut sizes: Vec<(Holder, Micros)> = Vec::new();
+            for holder in holders {
+                let held = sizes.iter().copied();
+                sizes.push((holder, tranches.size(holder, held, BUDGET, rest, high, now)));
+            }
+            let together: Micros = sizes.iter().map(|(_, size)| *size).sum();
+            let most = (BUDGET.0 / HELD).min(rest.0 / OF_THE_REST) + high.0 * sizes.len() as i64;
             prop_assert!(together.0 <= most, "{sizes:?}");
-            prop_assert!(sizes.iter().all(|size| *size <= rest && *size >= high.min(rest)));
+            prop_assert!(sizes.iter().all(|(_, size)| *size <= rest && *size >= high.min(rest)));
         }
     }
 }
