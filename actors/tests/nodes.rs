@@ -635,8 +635,7 @@ fn days(rounds: u64, seed: u64) {
         assert_eq!(node.state.next, world.log.len() as u64);
         assert_eq!(node.books.ledger, books.ledger, "every node has the same ledger");
     }
-    let owner =
-        world.lives().find_map(|life| life.owner.as_ref()?.machine.as_ref()).expect("somebody owns it");
+    let owner = world.lives().find_map(|life| life.owner.as_ref()?.machine.as_ref()).unwrap();
     assert_eq!(owner.books().ledger, books.ledger, "the owner's books are what the log says");
     let owed: Micros = world.owed.values().copied().sum();
     let ledger = &books.ledger;
