@@ -219,6 +219,11 @@ impl Purses {
         told
     }
 
+    /// What a campaign's owner said last.
+    pub fn last_posted(&self, campaign: CampaignKey) -> Option<&Posted> {
+        self.slots.get(*self.numbers.get(&campaign)?)?.posted.as_ref()
+    }
+
     /// What all tranches have left.
     pub fn left(&self) -> Micros {
         self.slots.iter().filter_map(|slot| slot.tranche.as_ref()).map(|it| it.lease.available()).sum()

@@ -43,6 +43,11 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// So much before.
+    pub fn earlier(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// Whole milliseconds since 1970.
     pub const fn as_millis(self) -> i64 {
         self.0.div_euclid(1000)

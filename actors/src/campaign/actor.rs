@@ -14,8 +14,10 @@ use tokio::sync::oneshot;
 
 use super::machine::{CampaignMachine, CampaignSettings, Effects};
 use super::outcome::Outcome;
+use super::posted::Posted;
 use super::recovery::{checkpoint_name, recover_one};
 use super::report::CampaignReport;
+use super::several::{Disown, Others, Own, Repost, Settle};
 use super::wheel::Wheel;
 use crate::books::Books;
 use crate::journal::{Journal, Permit, Refused};
@@ -34,6 +36,8 @@ pub struct CampaignShared {
     pub wheel: Arc<Wheel>,
     /// Messages that may wait for each; one more is refused.
     pub mailbox: usize,
+    /// The other nodes that bid for them; none where this is the only one.
+    pub others: Option<Arc<dyn Others>>,
     /// How many have given up, see [`Supervision::give_up`].
     pub gone: AtomicU32,
 }
@@ -45,6 +49,8 @@ pub struct CampaignDeps {
     pub campaign: Arc<Campaign>,
     /// Where bids see it.
     pub live: Arc<CampaignLive>,
+    /// Where its machine publishes: the same, unless other nodes bid for it, too, and what it says reaches bids by way of the log.
+    pub desk: Arc<CampaignLive>,
     /// What it has in common with others.
     pub shared: Arc<CampaignShared>,
     /// What it shows.
@@ -74,6 +80,10 @@ pub struct CampaignActor {
     /// The wheel knows that a checkpoint is due.
     checkpoint_asked: bool,
     draining: bool,
+    /// The campaign is this node's.
+    owned: bool,
+    /// What other nodes were told last, and when.
+    posted: (Timestamp, Posted),
 }
 
 /// Sent by the wheel: time moves on, or a checkpoint is due.
@@ -138,6 +148,8 @@ impl CampaignActor {
             dirty: false,
             checkpoint_asked: false,
             draining: false,
+            owned: false,
+            posted: Default::default(),
         }
     }
 
@@ -151,14 +163,13 @@ impl CampaignActor {
         }
         let mut effects = Effects::default();
         let now = self.deps.shared.clock.now();
-        self.machine = Some(Box::new(CampaignMachine::new(
-            Arc::clone(&self.deps.campaign),
-            Arc::clone(&self.deps.live),
-            self.deps.shared.settings,
-            *books,
-            now,
-            &mut effects,
-        )));
+        let (campaign, desk) = (Arc::clone(&self.deps.campaign), Arc::clone(&self.deps.desk));
+        let (live, settings) = (Arc::clone(&self.deps.live), self.deps.shared.settings);
+        self.machine = Some(Box::new(if self.deps.shared.others.is_some() {
+            CampaignMachine::of_many(campaign, desk, live, settings, *books, now, &mut effects)
+        } else {
+            CampaignMachine::new(campaign, live, settings, *books, now, &mut effects)
+        }));
         self.carry_out(permit, effects, || ());
         // Whether it has worked for a while is seen then, too.
         self.checkpoint_soon();
@@ -173,7 +184,7 @@ impl CampaignActor {
         }
         let (at, campaign) = (self.deps.shared.clock.now(), self.deps.campaign.key);
         let records = effects.events.into_iter().map(|event| Record { at, campaign, event }).collect();
-        let live = Arc::clone(&self.deps.live);
+        let live = Arc::clone(&self.deps.desk);
         let grant = effects.grant;
         permit.commit(
             records,
@@ -211,9 +222,13 @@ impl CampaignActor {
             return;
         };
         let mut effects = Effects::default();
+        if let Some(others) = &self.deps.shared.others {
+            machine.known_until(others.known_until(self.deps.campaign.key, now));
+        }
         machine.tick(now, &mut effects);
         self.deps.shared.wheel.schedule(self.number, machine.next_due(now));
         self.show();
+        self.post(now);
         if !effects.events.is_empty() {
             self.carry_out(permit, effects, || ());
         }
@@ -226,6 +241,23 @@ impl CampaignActor {
         if shown.load().as_deref() != Some(&report) {
             shown.store(Some(Arc::new(report)));
         }
+    }
+
+    /// Tells other nodes how to bid for it, where that has changed.
+    fn post(&mut self, now: Timestamp) {
+        let (Some(machine), Some(others)) = (&self.machine, &self.deps.shared.others) else { return };
+        let posted = machine.posted();
+        let (at, before) = &self.posted;
+        if posted == *before {
+            return;
+        }
+        let due = *at + posted.patience(before);
+        if now < due {
+            self.deps.shared.wheel.schedule(self.number, machine.next_due(now).min(due));
+            return;
+        }
+        others.post(self.deps.campaign.key, minicbor::to_vec(&posted).unwrap_or_default());
+        self.posted = (now, posted);
     }
 
     /// Has itself ticked at the wheel's next turn.
@@ -326,6 +358,10 @@ impl Actor for CampaignActor {
         context.set_mailbox_capacity(self.deps.shared.mailbox);
         self.machine = None;
         self.checkpoint_asked = false;
+        // Of another node's it has no books, until it is this node's.
+        if self.deps.shared.others.is_some() && !self.owned {
+            return;
+        }
         match self.recovered.take() {
             Some(books) => self.recovered = self.begin(books).err(),
             None => self.recover(context),
@@ -336,7 +372,7 @@ impl Actor for CampaignActor {
 
 impl Supervised for CampaignActor {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.deps.live.set_state(CampaignState::Down);
+        self.deps.desk.set_state(CampaignState::Down);
         self.machine = None;
         self.recovered = None;
     }
@@ -377,6 +413,55 @@ impl Handler<Deliver> for CampaignActor {
     }
 }
 
+impl Handler<Own> for CampaignActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Own, _: &mut Self::Context) {
+        self.owned = true;
+        self.posted = Default::default();
+        self.recovered = self.begin(message.books).err();
+        self.due_now();
+    }
+}
+
+impl Handler<Disown> for CampaignActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Disown, _: &mut Self::Context) {
+        self.owned = false;
+        self.machine = None;
+        self.recovered = None;
+        self.deps.shown.report.store(None);
+    }
+}
+
+impl Handler<Repost> for CampaignActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Repost, _: &mut Self::Context) {
+        self.posted = Default::default();
+        self.post(self.deps.shared.clock.now());
+    }
+}
+
+impl Handler<Settle> for CampaignActor {
+    type Result = bool;
+
+    fn handle(&mut self, message: Settle, _: &mut Self::Context) -> bool {
+        let Settle { at, event, durable } = message;
+        let (Some(machine), Ok(permit)) = (self.machine.as_mut(), self.deps.shared.journal.try_reserve())
+        else {
+            return false;
+        };
+        let mut effects = Effects::default();
+        let now = self.deps.shared.clock.now();
+        machine.fact(at, event, now, &mut effects);
+        self.carry_out(permit, effects, durable);
+        self.due_now();
+        true
+    }
+}
+
 impl CampaignActor {
     /// Changes the campaign from outside; without room for it, or before the start is over, nothing happens and `done` is
     /// dropped.
@@ -406,6 +491,12 @@ impl Handler<Redefine> for CampaignActor {
 
     fn handle(&mut self, message: Redefine, _: &mut Self::Context) {
         let Redefine { campaign, done } = message;
+        if self.deps.shared.others.is_some() && !self.owned {
+            self.deps.campaign = campaign;
+            // Whoever asked has gone.
+            let _ = done.send(());
+            return;
+        }
         let next = Arc::clone(&campaign);
         if self.change(done, move |machine, now, effects| machine.redefine(next, now, effects)) {
             // A later life goes on with it.

@@ -26,6 +26,8 @@ use crate::ledger::{Resolution, Violation};
 const MOST_ORDERS: u32 = 8;
 /// How often the multiplier follows the plan where neither bids nor notices come.
 const PACING_STEP: Duration = Duration::from_secs(60);
+/// How often it is looked whether it is known by now that nothing more is to come for a lease that has expired.
+const ASKS_AGAIN: Duration = Duration::from_secs(1);
 /// How far ahead it is looked for the moment at which the plan allows the next bids, coarsest first.
 const PLAN_STEPS: [Duration; 3] = [PACING_STEP, Duration::from_secs(10), Duration::from_secs(1)];
 
@@ -373,10 +375,9 @@ impl CampaignMachine {
             // A grant is on its way, and what waits for it goes on then.
             return now;
         }
-        let known = self.known_until;
-        // One that waits for what is still to be told is looked at when that is.
-        let known_ends = self.books.ledger.leases().filter(|(_, book)| book.expires_at() <= known);
-        known_ends.for_each(|(_, book)| by(book.expires_at()));
+        // One that has expired waits for what is still to be told.
+        let looks = |at: Timestamp| if at > self.known_until { at.max(now + ASKS_AGAIN) } else { at };
+        self.books.ledger.leases().for_each(|(_, book)| by(looks(book.expires_at())));
         if !self.lease.is_closed() {
             by(self.rotate_at.min(if now < flight.end { flight.end } else { now }));
         }
@@ -745,6 +746,7 @@ impl CampaignMachine {
             Event::Unspent { lease, first, amount, bids } => {
                 self.unspent(lease, first, amount, bids, now, effects);
             }
+            Event::Paused { paused } => self.pause(paused, now, effects),
             // Of no campaign, or no fact.
             _ => {}
         }
@@ -811,7 +813,7 @@ impl CampaignMachine {
 
     /// What every process is to know of how to bid for it.
     pub fn posted(&self) -> Posted {
-        Posted::of(&self.campaign, &self.live, &self.books.stats.arms)
+        Posted::of(&self.campaign, &self.live, &self.books.stats.arms, (&self.report()).into())
     }
 
     /// What is spent today, is expected to be spent from what is reserved, or can be taken by bids.

@@ -7,6 +7,7 @@ mod outcome;
 mod posted;
 mod recovery;
 mod report;
+mod several;
 mod steer;
 mod tranches;
 mod watch;
@@ -17,10 +18,12 @@ pub use actor::{
 };
 pub use machine::{CampaignMachine, CampaignSettings, Effects, Grant};
 pub use outcome::Outcome;
-pub use posted::Posted;
+pub use posted::{Posted, Sums};
 pub use recovery::{
-    RecoveryError, checkpoint_name, checkpoint_of, recover_all, recover_from, recover_one, replay_all,
+    Recovered, RecoveryError, checkpoint_name, checkpoint_of, keep_shared, recover_all, recover_from,
+    recover_one, recover_shared, replay_all,
 };
 pub use report::CampaignReport;
+pub use several::{Disown, Others, Own, Repost, Settle};
 pub use steer::{Average, Held};
 pub use wheel::Wheel;

@@ -1,11 +1,14 @@
 //! What a campaign's owner tells every node of how to bid for it: all that bids read and its actor writes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use haggle_domain::{Campaign, Micros, Tag};
 use haggle_strategies::explore::{ArmCounts, Shape};
 use haggle_strategies::{Arms, CampaignLive, CampaignState};
 use minicbor::{Decode, Encode};
+
+use super::report::CampaignReport;
 
 /// The owner's latest word. Later ones replace it.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -31,12 +34,60 @@ pub struct Posted {
     /// Whose counts those are.
     #[n(6)]
     creatives: Vec<Tag>,
+    /// How it stands, for those who ask on another node.
+    #[n(7)]
+    pub sums: Sums,
+}
+
+/// How a campaign stands: the part of its report that other nodes show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Sums {
+    /// What it may have spent by the end of the day.
+    #[n(0)]
+    pub budget: Micros,
+    /// What it spent.
+    #[n(1)]
+    pub settled: Micros,
+    /// What its bids hold, and nodes have for more.
+    #[n(2)]
+    pub reserved: Micros,
+    /// How many bids it made, as far as tranches have come back.
+    #[n(3)]
+    pub bids: u64,
+    /// How many won.
+    #[n(4)]
+    pub wins: u64,
+    /// How many were shown.
+    #[n(5)]
+    pub impressions: u64,
+    /// How many were clicked.
+    #[n(6)]
+    pub clicks: u64,
+    /// How many orders followed.
+    #[n(7)]
+    pub orders: u64,
+}
+
+impl From<&CampaignReport> for Sums {
+    fn from(report: &CampaignReport) -> Self {
+        Self {
+            budget: report.budget,
+            settled: report.settled,
+            reserved: report.reserved,
+            bids: report.bids,
+            wins: report.wins,
+            impressions: report.impressions,
+            clicks: report.clicks,
+            orders: report.conversions,
+        }
+    }
 }
 
 impl Posted {
     /// What is to be told of a campaign, as its machine has published it.
-    pub(super) fn of(campaign: &Campaign, live: &CampaignLive, arms: &[ArmCounts]) -> Self {
+    pub(super) fn of(campaign: &Campaign, live: &CampaignLive, arms: &[ArmCounts], sums: Sums) -> Self {
         Self {
+            sums,
             state: live.state() as u8,
             multiplier: live.multiplier(),
             taken: live.taken(),
@@ -44,6 +95,17 @@ impl Posted {
             order_value: live.order_value(),
             arms: arms.to_vec(),
             creatives: campaign.creatives.iter().map(|creative| creative.tag).collect(),
+        }
+    }
+
+    /// How long it may wait to be told, where this was told before: bids are to stop at once, and what is shown has time.
+    pub(super) fn patience(&self, before: &Self) -> Duration {
+        if (self.state, self.explores) != (before.state, before.explores) {
+            Duration::ZERO
+        } else if (Self { sums: before.sums, ..self.clone() }) != *before {
+            Duration::from_secs(1)
+        } else {
+            Duration::from_secs(5)
         }
     }
 

@@ -6,7 +6,7 @@ use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{CampaignKey, Record};
 
 use crate::books::Books;
-use crate::journal::{Checkpoint, Journal, JournalError, replay};
+use crate::journal::{Checkpoint, Journal, JournalError, Refused, replay};
 use crate::ledger::Violation;
 
 const PREFIX: &str = "campaign/";
@@ -82,6 +82,60 @@ where
         }
     }
     Ok(recovered.into_iter().map(|(key, (books, _))| (key, books)).collect())
+}
+
+/// Says, by its offset, below what every campaign that has records has a checkpoint.
+const COMPLETE: &str = "campaigns-complete";
+
+/// The books of every campaign, up to an offset.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// By campaign.
+    pub books: HashMap<CampaignKey, Books>,
+    /// Everything below is in them.
+    pub end: u64,
+}
+
+/// The books of every campaign that a journal of several nodes knows, also of those that other nodes began and of which this one
+/// never had a checkpoint.
+pub fn recover_shared(journal: &dyn Journal) -> Result<Recovered, RecoveryError> {
+    let complete = journal.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset);
+    let mut known: HashMap<CampaignKey, (Books, u64)> = HashMap::new();
+    for checkpoint in journal.checkpoints(PREFIX)? {
+        let key = checkpoint.name.strip_prefix(PREFIX).and_then(|key| u64::from_str_radix(key, 16).ok());
+        if let Some(key) = key {
+            known.insert(CampaignKey(key), decode(&checkpoint));
+        }
+    }
+    let from = known.values().map(|(_, offset)| *offset).fold(complete, u64::min);
+    let mut end = from;
+    for entry in replay(journal, from) {
+        let (offset, record) = entry?;
+        end = offset.saturating_add(1);
+        if record.campaign == CampaignKey::default() {
+            continue;
+        }
+        let (books, included) = known.entry(record.campaign).or_default();
+        if offset >= *included {
+            apply(books, &record, offset)?;
+        }
+    }
+    Ok(Recovered { books: known.into_iter().map(|(key, (books, _))| (key, books)).collect(), end })
+}
+
+/// Keeps checkpoints of the campaigns that are others', so that this node has little to replay should one become its own. Refused
+/// where the journal has no room; then it is for another time.
+pub fn keep_shared(
+    journal: &dyn Journal,
+    recovered: &Recovered,
+    is_own: impl Fn(CampaignKey) -> bool,
+) -> Result<(), Refused> {
+    for (key, books) in recovered.books.iter().filter(|(key, _)| !is_own(**key)) {
+        journal.try_reserve_spare()?;
+        let Checkpoint { name, offset, bytes } = checkpoint_of(*key, books, recovered.end);
+        journal.put_checkpoint(&name, offset, bytes)?;
+    }
+    journal.put_checkpoint(COMPLETE, recovered.end, Vec::new())
 }
 
 /// One campaign's books, for an actor that starts again. Everything it committed must be durable by now.

@@ -1,0 +1,98 @@
+//! This node among several: which campaigns are its own, what it tells the others, and what it is told.
+//!
+//! Nodes know nothing of one another but what stands in the log that they share (`actors/src/backbone`).
+
+mod money;
+mod owner;
+mod placement;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use haggle_actors::backbone::{Heard, SharedJournal};
+use haggle_actors::campaign::Others;
+use haggle_actors::journal::Refused;
+use haggle_actors::purses::Purses;
+use haggle_domain::{CampaignKey, Event, Holder, Record, Timestamp};
+use tokio::sync::oneshot;
+
+pub use placement::{Placed, Placement};
+
+/// How often a node says that it lives.
+const BEAT: Duration = Duration::from_secs(1);
+/// What was seen this long ago is in the spool: how far behind the present a node is sure of what it said.
+const SURE: Duration = Duration::from_secs(2);
+
+/// What all parts of the node know of the others.
+pub struct Several {
+    journal: Arc<SharedJournal>,
+    purses: Mutex<Purses>,
+    heard: Mutex<BTreeMap<u32, Heard>>,
+    /// After this time without a word from a node it is not waited for.
+    grace: Duration,
+}
+
+impl Several {
+    /// Of a process that has just started; `holder` is its own among all that ever were.
+    pub fn new(journal: Arc<SharedJournal>, holder: Holder, grace: Duration) -> Self {
+        Self { journal, purses: Mutex::new(Purses::new(holder)), heard: Mutex::default(), grace }
+    }
+
+    /// What the nodes share.
+    pub fn journal(&self) -> &Arc<SharedJournal> {
+        &self.journal
+    }
+
+    /// The money that this node holds.
+    pub fn purses(&self) -> MutexGuard<'_, Purses> {
+        self.purses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, BTreeMap<u32, Heard>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the node may take on new money: not while what it has to tell fills half of the spool.
+    pub fn bids(&self) -> bool {
+        !self.journal.spool().is_high()
+    }
+
+    /// Tells a campaign's owner what was seen; returns once that is durable here, from where it arrives whatever happens. `None` where
+    /// there is no room: it may come again.
+    pub async fn tell(&self, at: Timestamp, campaign: CampaignKey, event: Event) -> Option<()> {
+        let (done, durable) = oneshot::channel();
+        let told = self.journal.tell(
+            Record { at, campaign, event },
+            Box::new(move |result| {
+                // Whoever waited has gone.
+                let _ = done.send(result);
+            }),
+        );
+        told.ok()?;
+        durable.await.ok()?.ok()
+    }
+
+    /// The same without waiting. What there is no room for is lost: it is told again, or is made good by time.
+    fn tell_soon(&self, at: Timestamp, told: Vec<(CampaignKey, Event)>) {
+        for (campaign, event) in told {
+            let refused = self.journal.tell(Record { at, campaign, event }, Box::new(|_| ()));
+            if let Err(refused) = refused
+                && refused != Refused::Full
+            {
+                return;
+            }
+        }
+    }
+}
+
+impl Others for Several {
+    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) {
+        self.journal.post(campaign, bytes);
+    }
+
+    fn known_until(&self, campaign: CampaignKey, now: Timestamp) -> Timestamp {
+        let partition = self.journal.partition_of(campaign);
+        self.heard().get(&partition).map_or(Timestamp::default(), |heard| heard.known_until(now))
+    }
+}

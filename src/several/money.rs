@@ -1,0 +1,101 @@
+//! The money that this node holds: what was granted to it goes into purses, and what they need or have left is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haggle_actors::campaign::Posted;
+use haggle_actors::journal::{Journal, JournalError};
+use haggle_actors::purses::Granted;
+use haggle_domain::{CampaignKey, Clock, Event, Record};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{BEAT, SURE, Several};
+
+/// How often purses are looked after.
+const TURN: Duration = Duration::from_millis(100);
+/// Records read at once.
+const CHUNK: usize = 1024;
+
+/// An owner's word, as it was read.
+pub type Word = (CampaignKey, Vec<u8>);
+
+impl Several {
+    /// Follows what is granted and said, until the journal ends.
+    pub async fn follow(self: Arc<Self>, mut words: mpsc::Receiver<Word>, clock: Arc<dyn Clock>) {
+        let started = Instant::now();
+        // What was granted before this process began is nobody's: it was another's.
+        let mut next = self.journal.durable_end();
+        let mut durable = self.journal.subscribe();
+        let mut turn = interval(TURN);
+        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some((campaign, bytes)) = words.recv() => match minicbor::decode::<Posted>(&bytes) {
+                    Ok(posted) => self.purses().posted(campaign, posted),
+                    Err(error) => tracing::warn!(%campaign, %error, "what its owner says is not understood"),
+                },
+                changed = durable.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    match self.take(next, started.elapsed(), &*clock).await {
+                        Ok(end) => next = end,
+                        Err(error) => {
+                            tracing::error!(%error, "what was granted cannot be read");
+                            return;
+                        }
+                    }
+                }
+                _ = turn.tick() => {
+                    let told = self.purses().turn(started.elapsed());
+                    self.tell_soon(clock.now(), told);
+                }
+                _ = beat.tick() => self.say_alive(&*clock),
+            }
+            if self.journal.failure().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Everything is closed, and what was left of it is told.
+    pub fn give_back(&self, clock: &dyn Clock) {
+        let told = self.purses().drain();
+        self.tell_soon(clock.now(), told);
+    }
+
+    /// Puts what was granted into purses.
+    async fn take(
+        &self,
+        mut next: u64,
+        elapsed: Duration,
+        clock: &dyn Clock,
+    ) -> Result<u64, JournalError> {
+        loop {
+            let journal = Arc::clone(&self.journal);
+            let read = tokio::task::spawn_blocking(move || journal.read_from(next, CHUNK)).await;
+            let records = read.map_err(|_| JournalError::Closed)??;
+            let Some((last, _)) = records.last() else { return Ok(next) };
+            next = last.saturating_add(1);
+            let mut told = Vec::new();
+            for (_, Record { at, campaign, event }) in &records {
+                let Some(granted) = Granted::of(*campaign, *at, event) else { continue };
+                told.extend(self.purses().granted(&granted, elapsed).map(|event| (*campaign, event)));
+            }
+            self.tell_soon(clock.now(), told);
+        }
+    }
+
+    /// Says to every owner that this node lives, and that all it saw until lately was told.
+    fn say_alive(&self, clock: &dyn Clock) {
+        let (holder, now) = (self.purses().holder(), clock.now());
+        for partition in 0..self.journal.partitions() {
+            let record = Record { at: now.earlier(SURE), campaign: CampaignKey::default(), event: Event::Heard { holder } };
+            // Without room it is said the next time.
+            let _ = self.journal.tell_partition(partition, record, Box::new(|_| ()));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The partitions that are this node's: it claims them, begins their campaigns' actors from its copy of the journal, and hands them what
+//! nodes saw.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use haggle_actors::backbone::{Heard, SeenFact};
+use haggle_actors::books::Books;
+use haggle_actors::campaign::{Disown, Own, Repost, Settle, recover_shared};
+use haggle_domain::{CampaignKey, Clock, Event, Holder};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Placed, Several};
+use crate::campaigns::{CampaignHandle, Changes, Roster};
+
+/// How long until something is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Facts that were handed to actors and are not durable, in all partitions.
+const UNDER_WAY: usize = 4096;
+
+/// What it takes to own campaigns.
+pub struct Owner {
+    /// What the node knows of others.
+    pub several: Arc<Several>,
+    /// The campaigns' actors.
+    pub roster: Arc<Roster>,
+    /// What starts more of them.
+    pub changes: Arc<Changes>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The partitions whose campaigns' actors have their books, or will before anything else.
+    pub begun: Mutex<HashSet<u32>>,
+}
+
+/// How far the facts of one partition are settled.
+#[derive(Debug, Default)]
+struct Settling {
+    /// Those that are not.
+    open: BTreeSet<u64>,
+    /// One above the last that was handed on.
+    next: u64,
+}
+
+impl Settling {
+    fn below(&self) -> u64 {
+        self.open.first().copied().unwrap_or(self.next)
+    }
+}
+
+type Settlings = Arc<Mutex<HashMap<u32, Settling>>>;
+
+impl Owner {
+    /// Follows what the group gives and takes, until it ends.
+    pub async fn follow(self: Arc<Self>, mut placed: mpsc::UnboundedReceiver<Placed>) {
+        let mut own: BTreeSet<u32> = BTreeSet::new();
+        while let Some(change) = placed.recv().await {
+            match change {
+                Placed::Given(partitions) => {
+                    own.extend(&partitions);
+                    self.take_over(&partitions).await;
+                }
+                Placed::Taken(partitions) => {
+                    partitions.iter().for_each(|partition| {
+                        own.remove(partition);
+                    });
+                    self.give_up(&partitions);
+                }
+            }
+            tracing::info!(partitions = own.len(), "this node owns the campaigns of so many partitions");
+        }
+    }
+
+    /// Claims partitions, and once that counts begins with their campaigns.
+    async fn take_over(&self, partitions: &[u32]) {
+        let mut claims = Vec::new();
+        for partition in partitions {
+            let (done, claimed) = oneshot::channel();
+            let on_claimed = Box::new(move |result| {
+                // Whoever waited has gone.
+                let _ = done.send(result);
+            });
+            if let Err(error) = self.several.journal.claim(*partition, on_claimed) {
+                tracing::error!(partition, %error, "it cannot be claimed");
+                continue;
+            }
+            claims.push((*partition, claimed));
+        }
+        let mut claimed = HashSet::new();
+        for (partition, claim) in claims {
+            match claim.await {
+                Ok(Ok(term)) => {
+                    tracing::info!(partition, term, "claimed");
+                    claimed.insert(partition);
+                }
+                Ok(Err(error)) => tracing::warn!(partition, %error, "another node has it"),
+                Err(_) => return,
+            }
+        }
+        if claimed.is_empty() {
+            return;
+        }
+        let journal = Arc::clone(&self.several.journal);
+        let recovered = tokio::task::spawn_blocking(move || recover_shared(&*journal)).await;
+        let books = match recovered {
+            Ok(Ok(recovered)) => recovered.books,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the books of the campaigns that became this node's cannot be recovered");
+                return;
+            }
+            Err(_) => return,
+        };
+        let now = self.clock.now();
+        for partition in &claimed {
+            let nodes = self.several.journal.nodes(*partition);
+            self.several.heard().insert(*partition, Heard::new(nodes.into_iter(), self.several.grace, now));
+        }
+        self.begin(books, &claimed).await;
+        self.begun().extend(claimed);
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives actors the books that are theirs from now on.
+    async fn begin(&self, mut books: HashMap<CampaignKey, Books>, claimed: &HashSet<u32>) {
+        let ours = |key: CampaignKey| claimed.contains(&self.several.journal.partition_of(key));
+        let gone = books.iter().filter(|(key, books)| {
+            ours(**key) && books.ledger.leases().next().is_some() && self.roster.get(**key).is_none()
+        });
+        let gone: Vec<String> = gone.filter_map(|(_, books)| books.id.as_deref().map(str::to_owned)).collect();
+        if let Err(error) = self.changes.settle_only(&gone).await {
+            tracing::error!(%error, "campaigns that are not configured any more have no actors");
+        }
+        for handle in self.roster.all().iter().filter(|handle| ours(handle.key)) {
+            let books = Box::new(books.remove(&handle.key).unwrap_or_default());
+            handle.address.do_send(Own { books });
+        }
+    }
+
+    fn give_up(&self, partitions: &[u32]) {
+        let partitions: HashSet<u32> = partitions.iter().copied().collect();
+        self.begun().retain(|partition| !partitions.contains(partition));
+        partitions.iter().for_each(|partition| self.several.journal.release(*partition));
+        let journal = &self.several.journal;
+        let theirs = |handle: &&Arc<CampaignHandle>| partitions.contains(&journal.partition_of(handle.key));
+        self.roster.all().iter().filter(theirs).for_each(|handle| handle.address.do_send(Disown));
+    }
+
+    /// Hands what nodes saw to the campaigns' actors, in the order of the log, until the journal ends.
+    pub async fn settle(self: Arc<Self>, mut facts: mpsc::Receiver<SeenFact>) {
+        let settlings: Settlings = Arc::default();
+        let room = Arc::new(Semaphore::new(UNDER_WAY));
+        let mut holders: BTreeMap<Holder, ()> = BTreeMap::new();
+        while let Some(fact) = facts.recv().await {
+            let SeenFact { partition, offset, node, at, record, .. } = fact;
+            // Its campaigns' actors are there first, those of campaigns that are settled only, too.
+            while self.owns(partition) && !self.begun().contains(&partition) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            if let Event::Heard { holder } = record.event {
+                let now = self.clock.now();
+                if let Some(heard) = self.several.heard().get_mut(&partition) {
+                    heard.hear(node, at, now);
+                }
+                if holders.insert(holder, ()).is_none() {
+                    self.roster.all().iter().for_each(|handle| handle.address.do_send(Repost));
+                }
+                self.settled(&settlings, partition, offset, None);
+                continue;
+            }
+            let Some(handle) = self.roster.get(record.campaign) else {
+                tracing::warn!(campaign = %record.campaign, "what was seen of it is of no campaign that is known");
+                self.settled(&settlings, partition, offset, None);
+                continue;
+            };
+            let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+            let place = Arc::new(Mutex::new(Some(place)));
+            self.open(&settlings, partition, offset);
+            while self.owns(partition) {
+                let (owner, settlings, place) = (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
+                let durable = Box::new(move || {
+                    owner.settled(&settlings, partition, offset, Some(()));
+                    drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
+                });
+                let settle = Settle { at, event: record.event.clone(), durable };
+                if handle.address.send(settle).await.unwrap_or(false) {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn owns(&self, partition: u32) -> bool {
+        self.several.journal.tenures().borrow().contains_key(&partition)
+    }
+
+    fn open(&self, settlings: &Settlings, partition: u32, offset: u64) {
+        let mut all = settlings.lock().unwrap_or_else(PoisonError::into_inner);
+        let settling = all.entry(partition).or_default();
+        settling.open.insert(offset);
+        settling.next = settling.next.max(offset.saturating_add(1));
+    }
+
+    fn settled(&self, settlings: &Settlings, partition: u32, offset: u64, opened: Option<()>) {
+        let mut all = settlings.lock().unwrap_or_else(PoisonError::into_inner);
+        let settling = all.entry(partition).or_default();
+        settling.next = settling.next.max(offset.saturating_add(1));
+        if opened.is_some() {
+            settling.open.remove(&offset);
+        }
+        self.several.journal.settled_below(partition, settling.below());
+    }
+}
