@@ -22,6 +22,7 @@ pub mod privacy;
 pub mod replay;
 pub mod safety;
 pub mod server;
+pub mod several;
 pub mod simulate;
 pub mod supply;
 pub mod surroundings;

@@ -70,6 +70,11 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// Whether it counts only until the bid's reservation is released.
+    pub fn is_of_money(&self) -> bool {
+        !matches!(self, Self::Click { .. } | Self::Conversion { .. })
+    }
+
     /// What the token carries.
     pub fn decision(&self) -> &Decision {
         match self {

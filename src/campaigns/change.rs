@@ -23,6 +23,7 @@ use super::roster::{CampaignHandle, Roster};
 use super::start::{Starter, Starting};
 use crate::clock::monotonic;
 use crate::config::{self, ConfigErrors, Nameable};
+use crate::several::Several;
 
 /// How long an actor is asked again that has no room, or is just starting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -96,6 +97,8 @@ pub struct Changes {
     nameable: Arc<Nameable>,
     /// None where the campaigns are built in.
     folder: Option<PathBuf>,
+    /// The other nodes that bid for them, if there are any.
+    several: Option<Arc<Several>>,
     one_at_a_time: Mutex<()>,
 }
 
@@ -107,8 +110,9 @@ impl Changes {
         roster: Arc<Roster>,
         nameable: Arc<Nameable>,
         folder: Option<PathBuf>,
+        several: Option<Arc<Several>>,
     ) -> Self {
-        Self { starter, snapshot, roster, nameable, folder, one_at_a_time: Mutex::default() }
+        Self { starter, snapshot, roster, nameable, folder, several, one_at_a_time: Mutex::default() }
     }
 
     /// How many actors cannot be started again in this process.
@@ -118,8 +122,28 @@ impl Changes {
 
     /// Starts the campaigns that the node begins with.
     pub async fn begin(&self, campaigns: Vec<Starting>) -> Result<(), ChangeError> {
+        let entries: Vec<_> =
+            campaigns.iter().map(|it| (Arc::clone(&it.campaign), Arc::clone(&it.live))).collect();
         let handles = self.starter.start(campaigns).await.ok_or(ChangeError::Busy)?;
-        self.roster.await_start(&handles);
+        match &self.several {
+            // Which of them start here the others decide, too.
+            Some(several) => {
+                entries.iter().for_each(|(campaign, live)| several.purses().enter(campaign, live))
+            }
+            None => self.roster.await_start(&handles),
+        }
+        self.roster.extend(handles);
+        Ok(())
+    }
+
+    /// Starts actors of campaigns that are not configured any more, to settle what is open.
+    pub async fn settle_only(&self, ids: &[String]) -> Result<(), ChangeError> {
+        let starting = ids.iter().map(|id| {
+            tracing::warn!(campaign = id, "not configured any more; settling its open bids");
+            let Entry { campaign, live, .. } = Entry::new(Arc::new(Campaign::named(id)));
+            Starting { campaign, live, retired: true, books: None }
+        });
+        let handles = self.starter.start(starting.collect()).await.ok_or(ChangeError::Busy)?;
         self.roster.extend(handles);
         Ok(())
     }
@@ -171,6 +195,9 @@ impl Changes {
     pub async fn pause(&self, id: &str, paused: bool) -> Result<(), ChangeError> {
         let handle = self.roster.named(id).filter(|handle| !handle.is_retired());
         let handle = handle.ok_or(ChangeError::Unknown)?;
+        if let Some(several) = &self.several {
+            return several.pause(handle.key, paused).await.ok_or(ChangeError::Busy);
+        }
         ask(&handle, |done| Pause { paused, done }).await
     }
 
@@ -244,6 +271,9 @@ impl Changes {
             }
             None => self.start(&campaign).await?,
         };
+        if let Some(several) = &self.several {
+            several.purses().enter(&campaign, &handle.live);
+        }
         self.snapshot.rcu(|old| old.with(Entry::with_live(Arc::clone(&campaign), Arc::clone(&handle.live))));
         // Bids on the old snapshot may have noted the old hours meanwhile.
         handle.live.forget_hours();
@@ -254,8 +284,9 @@ impl Changes {
     async fn start(&self, campaign: &Arc<Campaign>) -> Result<Arc<CampaignHandle>, ChangeError> {
         let (journal, name) = (Arc::clone(self.starter.journal()), checkpoint_name(campaign.key));
         let known = tokio::task::spawn_blocking(move || journal.checkpoint(&name)).await;
-        // Every campaign that was ever started has a checkpoint.
+        // Every campaign that was ever started has a checkpoint. One of several nodes' gets its books when it becomes this node's.
         let books = match known {
+            _ if self.starter.is_one_of_several() => None,
             Ok(Ok(None)) => Some(Books::default()),
             Ok(Ok(Some(_))) => None,
             Ok(Err(_)) | Err(_) => return Err(ChangeError::Busy),

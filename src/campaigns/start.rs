@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicU32;
 use actix::{Addr, ArbiterHandle, AsyncContext, Context};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    CampaignActor, CampaignDeps, CampaignSettings, CampaignShared, CampaignShown, Wheel,
+    CampaignActor, CampaignDeps, CampaignSettings, CampaignShared, CampaignShown, Others, Wheel,
 };
 use haggle_actors::journal::Journal;
 use haggle_actors::supervisor::{RestartPolicy, supervise};
 use haggle_domain::{Campaign, Clock};
-use haggle_strategies::{CampaignLive, CampaignState};
+use haggle_strategies::{CampaignLive, CampaignState, Entry};
 use tokio::sync::oneshot;
 
 use super::roster::CampaignHandle;
@@ -43,6 +43,7 @@ impl Starter {
         settings: &Settings,
         journal: &Arc<dyn Journal>,
         clock: &Arc<dyn Clock>,
+        others: Option<Arc<dyn Others>>,
         turns: bool,
     ) -> Self {
         let wheel = Arc::new(Wheel::new(settings.tick, settings.checkpoint_interval));
@@ -57,6 +58,7 @@ impl Starter {
             clock: Arc::clone(clock),
             wheel: Arc::clone(&wheel),
             mailbox: settings.mailbox,
+            others,
             gone: AtomicU32::new(0),
         });
         if turns {
@@ -75,6 +77,11 @@ impl Starter {
             let _ = sender.send(handles);
         });
         started.await.ok()
+    }
+
+    /// Whether other nodes bid for the campaigns, too.
+    pub(super) fn is_one_of_several(&self) -> bool {
+        self.shared.others.is_some()
     }
 
     /// How many actors cannot be started again in this process.
@@ -99,16 +106,21 @@ fn start_one(starting: Starting, shared: &Arc<CampaignShared>) -> Arc<CampaignHa
     let context: Context<CampaignActor> = Context::new();
     let address: Arc<Addr<CampaignActor>> = Arc::new(context.address());
     let (number, bell) = shared.wheel.join(Arc::clone(&address));
-    live.hang(bell);
+    // Where other nodes bid for it, too, its purse hears what bids have to say.
+    let desk = match shared.others {
+        Some(_) => Entry::new(Arc::clone(&campaign)).live,
+        None => Arc::clone(&live),
+    };
+    desk.hang(bell);
     let shown: Arc<CampaignShown> = Arc::default();
     let handle = CampaignHandle::new(&campaign.id, address, Arc::clone(&live), Arc::clone(&shown), retired);
-    let deps = CampaignDeps { campaign, live, shared: Arc::clone(shared), shown: Arc::clone(&shown) };
-    let (key, live) = (deps.campaign.key, Arc::clone(&deps.live));
+    let deps = CampaignDeps { campaign, live, desk, shared: Arc::clone(shared), shown: Arc::clone(&shown) };
+    let (key, desk) = (deps.campaign.key, Arc::clone(&deps.desk));
     let context = Box::new(context.into_future(CampaignActor::new(deps, number, books)));
     actix_rt::spawn(async move {
         let on_panic = || {
             // Nobody looks after its money now, so it takes no more bids.
-            live.set_state(CampaignState::Down);
+            desk.set_state(CampaignState::Down);
             tracing::error!(%key, "a campaign's actor panicked; it is restarted");
         };
         supervise(context, RestartPolicy::default(), &shown.supervision, on_panic).await;

@@ -150,6 +150,18 @@ settings! {
     seat: String = "haggle", |seat: &String| short(seat);
     /// Our id in IAB Europe's Global Vendor List, under which consent is looked for; 0 is none, so nobody consents.
     tcf_vendor_id: u16 = "0", within(0, 4095);
+    /// Kafka's brokers, as host:port,host:port: several nodes then bid with one budget; without them this one stands alone.
+    kafka: String = "", |brokers: &String| broker_list(brokers);
+    /// What the names of Haggle's topics and of its group begin with.
+    kafka_prefix: String = "haggle", |prefix: &String| topic_prefix(prefix);
+    /// How many partitions the topic of events is made with; campaigns are spread over them.
+    kafka_partitions: u32 = "12", within(1, 1024);
+    /// A file with more properties of the broker's clients, a key=value a line; in a file, relative to that file.
+    kafka_properties_file: Option<PathBuf> = "";
+    /// Bytes that wait on this node's disk while no broker is reachable: at half of it no bids are made, at all of it notices get 503.
+    spool_bytes: u64 = "1073741824", within(1 << 20, 1 << 40);
+    /// How long a node of which nothing is heard is waited for before reservations that it may know of are released.
+    node_grace: Duration = "10m", within(Duration::from_secs(10), days(1));
     /// How often each campaign's actor plans its spend.
     tick: Duration = "100ms", within(Duration::from_millis(10), Duration::from_secs(10));
     /// How long a bid's money waits for its notice.
@@ -206,8 +218,9 @@ settings! {
 
 impl Settings {
     /// The paths of files that need not be there by their keys, to be made relative to the file that says them.
-    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 6] {
+    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 7] {
         [
+            ("kafka_properties_file", &mut self.kafka_properties_file),
             ("bots_file", &mut self.bots_file),
             ("browsers_file", &mut self.browsers_file),
             ("data_centres_file", &mut self.data_centres_file),
@@ -227,6 +240,30 @@ pub(super) fn currency_code(code: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{code:?} is not a currency; write its three capital letters, like \"USD\""))
+    }
+}
+
+fn broker_list(brokers: &str) -> Result<(), String> {
+    let is_address = |broker: &str| {
+        let parts = broker.trim().rsplit_once(':');
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    match brokers.split(',').find(|broker| !is_address(broker)) {
+        Some(broker) if !brokers.is_empty() => Err(format!(
+            "{broker:?} is not an address of a broker; write them like \"kafka-1:9092,kafka-2:9092\""
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn topic_prefix(prefix: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=100).contains(&prefix.len()) && prefix.bytes().all(fits) && !prefix.starts_with('.') {
+        Ok(())
+    } else {
+        Err(format!(
+            "{prefix:?} cannot begin a topic's name; use 1 to 100 letters, digits, dots, hyphens and underscores"
+        ))
     }
 }
 

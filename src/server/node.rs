@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter, AsyncContext, Context};
@@ -14,11 +14,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
+use haggle_actors::backbone::Placement;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    CampaignReport, Drain, InjectPanic, RecoveryError, checkpoint_name, recover_all,
+    CampaignReport, Drain, InjectPanic, Others, RecoveryError, checkpoint_name, recover_all,
 };
-use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
+use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
 use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::{RestartPolicy, Supervision, supervise};
@@ -27,6 +28,7 @@ use haggle_learning::{JoinerSettings, Trainer};
 use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
 
+use super::backbone::{Backbone, Joined};
 use super::guests::Follower;
 use super::state::State;
 use super::steps::Steps;
@@ -36,6 +38,7 @@ use crate::config::{Loaded, Nameable};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::safety::{Safety, SafetyError};
+use crate::several::Owner;
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 
@@ -70,6 +73,24 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// What the brokers' clients are told cannot be read.
+    #[error("{path}: {why}; write it like security.protocol=SASL_SSL, a property a line")]
+    KafkaProperties {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The node's id cannot be read or made.
+    #[error(
+        "the node's id in {path} cannot be read or made ({why}); if it is damaged delete it: the node is then a new one"
+    )]
+    NodeId {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// The token key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -96,7 +117,8 @@ impl From<StartError> for ExitError {
             StartError::Bind { .. } => Exit::AddressUnavailable,
             StartError::DataFolder { .. } => Exit::CannotCreate,
             StartError::Journal(error) => journal_exit(error),
-            StartError::Key(_) => Exit::IoFailed,
+            StartError::Key(_) | StartError::NodeId { .. } => Exit::IoFailed,
+            StartError::KafkaProperties { .. } => Exit::Configuration,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
             StartError::Recovery(RecoveryError::Violation { .. }) => Exit::JournalDamaged,
             StartError::Surroundings(_) => Exit::Configuration,
@@ -142,6 +164,8 @@ pub struct Node {
     servers: Vec<ServerHandle>,
     learner: Addr<LearnerActor>,
     arbiters: Vec<Arbiter>,
+    /// Its membership of the group that spreads campaigns over nodes.
+    placement: Option<Placement>,
 }
 
 fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -194,6 +218,18 @@ async fn start_learner(
     Ok((arbiter, address))
 }
 
+/// Has the node hear of the others, and own what the group gives it.
+fn join(joined: Joined, roster: Arc<Roster>, changes: Arc<Changes>) -> Result<Placement, StartError> {
+    let (placement, placed) = joined.place()?;
+    let Joined { several, words, facts, .. } = joined;
+    let owner = Arc::new(Owner { several: Arc::clone(&several), roster, changes, begun: Mutex::default() });
+    actix_rt::spawn(several.follow(words));
+    actix_rt::spawn(Arc::clone(&owner).settle(facts));
+    actix_rt::spawn(Arc::clone(&owner).stand_by());
+    actix_rt::spawn(owner.follow(placed));
+    Ok(placement)
+}
+
 impl Node {
     /// Starts: ports, journal, key, recovery, actors, then serving. Must run inside an actix system.
     ///
@@ -226,11 +262,13 @@ impl Node {
         }
         std::fs::create_dir_all(&settings.data)
             .map_err(|error| StartError::DataFolder { path: settings.data.clone(), error })?;
-        let options = JournalOptions { capacity: settings.journal_queue, ..JournalOptions::default() };
-        let embedded = Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
-        let journal: Arc<dyn Journal> = Arc::clone(&embedded) as _;
+        let (opening, open_clock) = (settings.clone(), Arc::clone(&clock));
+        let opened = tokio::task::spawn_blocking(move || Backbone::open(&opening, &open_clock)).await;
+        let Backbone { journal, local, others } =
+            opened.map_err(|error| StartError::Internal(error.to_string()))??;
         let sealer = Sealer::open_or_create(&settings.data.join("token.key"))?;
-        let mut books = recover_all(&*journal)?;
+        // Of one of several nodes a campaign's books are recovered when it becomes its own.
+        let mut books = if others.is_none() { recover_all(&*journal)? } else { HashMap::new() };
 
         let catalog = Arc::new(Catalog::new(
             campaigns.into_iter().map(|campaign| Entry::new(Arc::new(campaign))).collect(),
@@ -242,7 +280,7 @@ impl Node {
             catalog: Arc::clone(&catalog),
             market: Arc::new(Market::default()),
         }));
-        let audience = Arc::new(Audience::new(settings.max_profiles, Arc::clone(embedded.suppressions())));
+        let audience = Arc::new(Audience::new(settings.max_profiles, Arc::clone(local.suppressions())));
         let mut follower = Follower::new(&settings.data)
             .map_err(|error| StartError::Internal(format!("models of archives: {}", error.message)))?;
         // Before the learner replays, so that what its checkpoint knows of them finds them.
@@ -269,24 +307,28 @@ impl Node {
         let (learner_arbiter, learner) = start_learner(learner, learner_supervision).await?;
 
         let campaign_arbiter = Arbiter::new();
-        let starter = Starter::new(campaign_arbiter.handle(), &settings, &journal, &clock, by_itself);
+        let several = others.as_ref().map(|joined| Arc::clone(&joined.several));
+        let others_of = several.clone().map(|several| several as Arc<dyn Others>);
+        let starter =
+            Starter::new(campaign_arbiter.handle(), &settings, &journal, &clock, others_of, by_itself);
         let wheel = Arc::clone(starter.wheel());
         let entries = catalog.entries().map(|(_, entry)| Starting {
             campaign: Arc::clone(&entry.campaign),
             live: Arc::clone(&entry.live),
             retired: false,
-            books: Some(books.remove(&entry.campaign.key).unwrap_or_default()),
+            books: several.is_none().then(|| books.remove(&entry.campaign.key).unwrap_or_default()),
         });
         let mut starting: Vec<Starting> = entries.collect();
         starting.extend(retired_campaigns(&*journal, books));
         let roster: Arc<Roster> = Arc::default();
-        let changes = Changes::new(
+        let changes = Arc::new(Changes::new(
             starter,
             Arc::clone(&snapshot),
             Arc::clone(&roster),
             Arc::new(Nameable { exchanges: exchanges.clone(), lists }),
             campaigns_folder,
-        );
+            several.clone(),
+        ));
         changes.begin(starting).await.map_err(|error| StartError::Internal(error.to_string()))?;
 
         let exchange_names: Vec<&str> = exchanges.iter().map(|exchange| exchange.name.as_str()).collect();
@@ -302,8 +344,9 @@ impl Node {
             event_key,
             snapshot,
             audience,
-            roster,
-            changes,
+            Arc::clone(&roster),
+            Arc::clone(&changes),
+            several.clone(),
             learner_report,
             sealer,
             metrics,
@@ -322,13 +365,17 @@ impl Node {
             watched.draining.store(true, Ordering::Relaxed);
         });
         // It waits for a few of the learner's checkpoints.
-        embedded
+        local
             .start_eraser(state.settings.checkpoint_interval.saturating_mul(6))
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
+        let placement = match others {
+            Some(joined) => Some(join(joined, roster, changes)?),
+            None => None,
+        };
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
-        Ok((Self { state, address, admin_address, servers, learner, arbiters }, steps))
+        Ok((Self { state, address, admin_address, servers, learner, arbiters, placement }, steps))
     }
 
     /// Waits until every campaign's actor has shown itself once.
@@ -379,6 +426,9 @@ impl Node {
         for server in &self.servers {
             server.stop(true).await;
         }
+        if let Some(several) = &state.several {
+            several.give_back();
+        }
         let mut drained = Vec::new();
         for campaign in &campaigns {
             let (done, wait) = oneshot::channel();
@@ -409,6 +459,9 @@ impl Node {
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
+        // Others go on with its campaigns at once.
+        let placement = self.placement;
+        let _ = tokio::task::spawn_blocking(move || drop(placement)).await;
         let journal = Arc::clone(&state.journal);
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
         closed.unwrap_or(Ok(()))

@@ -6,7 +6,7 @@ use actix::dev::SendError;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use haggle_actors::campaign::{Deliver, Outcome};
-use haggle_domain::{CpmMicros, Decision, Micros, Notice, Quantity, Tag, Terms};
+use haggle_domain::{CpmMicros, Decision, Event, Micros, Notice, Quantity, Tag, Terms};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -69,6 +69,15 @@ pub fn configure(service: &mut web::ServiceConfig) {
 
 /// Hands a notice to its campaign's actor and waits until what it says is durable.
 async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
+    if let Some(several) = &state.several {
+        if notice.is_of_money() && state.clock.now() >= notice.decision().expires_at {
+            return NoticeOutcome::Expired;
+        }
+        // Whether it counts is for the campaign's owner to say; that it comes to him is certain from here on.
+        let campaign = notice.decision().bid.campaign;
+        let told = tokio::time::timeout(PATIENCE, several.tell(campaign, Event::Noticed { notice })).await;
+        return if matches!(told, Ok(Some(()))) { NoticeOutcome::Accepted } else { NoticeOutcome::Busy };
+    }
     let Some(handle) = state.campaigns.get(notice.decision().bid.campaign) else {
         return NoticeOutcome::UnknownCampaign;
     };

@@ -22,6 +22,7 @@ use crate::clock::monotonic;
 use crate::config::{Exchange, Secret, Settings};
 use crate::metrics::{Head, Metrics, Sums};
 use crate::safety::Safety;
+use crate::several::Several;
 use crate::surroundings::Surroundings;
 use crate::token::Sealer;
 
@@ -54,7 +55,9 @@ pub struct State {
     /// The campaigns' actors.
     pub campaigns: Arc<Roster>,
     /// What changes the campaigns.
-    pub changes: Changes,
+    pub changes: Arc<Changes>,
+    /// The other nodes; none where this one stands alone.
+    pub several: Option<Arc<Several>>,
     /// What the learner shows.
     pub learner: Arc<ArcSwapOption<LearnerReport>>,
     /// Of whom the journal was told today that a campaign could have bid for them.
@@ -83,7 +86,8 @@ impl State {
         snapshot: Arc<ArcSwap<Snapshot>>,
         audience: Arc<Audience>,
         campaigns: Arc<Roster>,
-        changes: Changes,
+        changes: Arc<Changes>,
+        several: Option<Arc<Several>>,
         learner: Arc<ArcSwapOption<LearnerReport>>,
         sealer: Sealer,
         metrics: Metrics,
@@ -108,6 +112,7 @@ impl State {
             audience,
             campaigns,
             changes,
+            several,
             learner,
             told: OncePerDay::default(),
             sealer,
@@ -120,7 +125,7 @@ impl State {
 
     /// Whether it takes on new money.
     pub fn serving(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
+        !self.draining.load(Ordering::Relaxed) && self.several.as_ref().is_none_or(|several| several.bids())
     }
 
     /// Whether it is fit for traffic, and if not, why.

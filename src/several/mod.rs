@@ -4,7 +4,6 @@
 
 mod money;
 mod owner;
-mod placement;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +13,11 @@ use haggle_actors::backbone::{Heard, SharedJournal};
 use haggle_actors::campaign::Others;
 use haggle_actors::journal::Refused;
 use haggle_actors::purses::Purses;
-use haggle_domain::{CampaignKey, Event, Holder, Record, Timestamp};
+use haggle_domain::{CampaignKey, Clock, Event, Holder, Record, Timestamp};
 use tokio::sync::oneshot;
 
-pub use placement::{Placed, Placement};
+pub use money::Word;
+pub use owner::Owner;
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
@@ -31,12 +31,13 @@ pub struct Several {
     heard: Mutex<BTreeMap<u32, Heard>>,
     /// After this time without a word from a node it is not waited for.
     grace: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 impl Several {
     /// Of a process that has just started; `holder` is its own among all that ever were.
-    pub fn new(journal: Arc<SharedJournal>, holder: Holder, grace: Duration) -> Self {
-        Self { journal, purses: Mutex::new(Purses::new(holder)), heard: Mutex::default(), grace }
+    pub fn new(journal: Arc<SharedJournal>, holder: Holder, grace: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self { journal, purses: Mutex::new(Purses::new(holder)), heard: Mutex::default(), grace, clock }
     }
 
     /// What the nodes share.
@@ -60,7 +61,8 @@ impl Several {
 
     /// Tells a campaign's owner what was seen; returns once that is durable here, from where it arrives whatever happens. `None` where
     /// there is no room: it may come again.
-    pub async fn tell(&self, at: Timestamp, campaign: CampaignKey, event: Event) -> Option<()> {
+    pub async fn tell(&self, campaign: CampaignKey, event: Event) -> Option<()> {
+        let at = self.clock.now();
         let (done, durable) = oneshot::channel();
         let told = self.journal.tell(
             Record { at, campaign, event },
@@ -73,8 +75,14 @@ impl Several {
         durable.await.ok()?.ok()
     }
 
+    /// Has a campaign stop bidding, or begin again, whoever owns it.
+    pub async fn pause(&self, campaign: CampaignKey, paused: bool) -> Option<()> {
+        self.tell(campaign, Event::Paused { paused }).await
+    }
+
     /// The same without waiting. What there is no room for is lost: it is told again, or is made good by time.
-    fn tell_soon(&self, at: Timestamp, told: Vec<(CampaignKey, Event)>) {
+    fn tell_soon(&self, told: Vec<(CampaignKey, Event)>) {
+        let at = self.clock.now();
         for (campaign, event) in told {
             let refused = self.journal.tell(Record { at, campaign, event }, Box::new(|_| ()));
             if let Err(refused) = refused

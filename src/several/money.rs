@@ -6,7 +6,7 @@ use std::time::Duration;
 use haggle_actors::campaign::Posted;
 use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::purses::Granted;
-use haggle_domain::{CampaignKey, Clock, Event, Record};
+use haggle_domain::{CampaignKey, Event, Record};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -22,7 +22,7 @@ pub type Word = (CampaignKey, Vec<u8>);
 
 impl Several {
     /// Follows what is granted and said, until the journal ends.
-    pub async fn follow(self: Arc<Self>, mut words: mpsc::Receiver<Word>, clock: Arc<dyn Clock>) {
+    pub async fn follow(self: Arc<Self>, mut words: mpsc::Receiver<Word>) {
         let started = Instant::now();
         // What was granted before this process began is nobody's: it was another's.
         let mut next = self.journal.durable_end();
@@ -41,7 +41,7 @@ impl Several {
                     if changed.is_err() {
                         return;
                     }
-                    match self.take(next, started.elapsed(), &*clock).await {
+                    match self.take(next, started.elapsed()).await {
                         Ok(end) => next = end,
                         Err(error) => {
                             tracing::error!(%error, "what was granted cannot be read");
@@ -51,9 +51,9 @@ impl Several {
                 }
                 _ = turn.tick() => {
                     let told = self.purses().turn(started.elapsed());
-                    self.tell_soon(clock.now(), told);
+                    self.tell_soon(told);
                 }
-                _ = beat.tick() => self.say_alive(&*clock),
+                _ = beat.tick() => self.say_alive(),
             }
             if self.journal.failure().is_some() {
                 return;
@@ -62,18 +62,13 @@ impl Several {
     }
 
     /// Everything is closed, and what was left of it is told.
-    pub fn give_back(&self, clock: &dyn Clock) {
+    pub fn give_back(&self) {
         let told = self.purses().drain();
-        self.tell_soon(clock.now(), told);
+        self.tell_soon(told);
     }
 
     /// Puts what was granted into purses.
-    async fn take(
-        &self,
-        mut next: u64,
-        elapsed: Duration,
-        clock: &dyn Clock,
-    ) -> Result<u64, JournalError> {
+    async fn take(&self, mut next: u64, elapsed: Duration) -> Result<u64, JournalError> {
         loop {
             let journal = Arc::clone(&self.journal);
             let read = tokio::task::spawn_blocking(move || journal.read_from(next, CHUNK)).await;
@@ -85,15 +80,19 @@ impl Several {
                 let Some(granted) = Granted::of(*campaign, *at, event) else { continue };
                 told.extend(self.purses().granted(&granted, elapsed).map(|event| (*campaign, event)));
             }
-            self.tell_soon(clock.now(), told);
+            self.tell_soon(told);
         }
     }
 
     /// Says to every owner that this node lives, and that all it saw until lately was told.
-    fn say_alive(&self, clock: &dyn Clock) {
-        let (holder, now) = (self.purses().holder(), clock.now());
+    fn say_alive(&self) {
+        let (holder, now) = (self.purses().holder(), self.clock.now());
         for partition in 0..self.journal.partitions() {
-            let record = Record { at: now.earlier(SURE), campaign: CampaignKey::default(), event: Event::Heard { holder } };
+            let record = Record {
+                at: now.earlier(SURE),
+                campaign: CampaignKey::default(),
+                event: Event::Heard { holder },
+            };
             // Without room it is said the next time.
             let _ = self.journal.tell_partition(partition, record, Box::new(|_| ()));
         }

@@ -5,17 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use haggle_actors::backbone::{Heard, SeenFact};
+use haggle_actors::backbone::{Heard, Placed, SeenFact};
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{Disown, Own, Repost, Settle, recover_shared};
-use haggle_domain::{CampaignKey, Clock, Event, Holder};
+use haggle_actors::campaign::{Disown, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared};
+use haggle_actors::journal::Journal;
+use haggle_domain::{CampaignKey, Event, Holder};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Placed, Several};
+use super::Several;
 use crate::campaigns::{CampaignHandle, Changes, Roster};
 
 /// How long until something is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How often it is looked how much there would be to replay, and how many records are worth a round of checkpoints.
+const STAND_BY: Duration = Duration::from_secs(10);
+const STAND_BY_RECORDS: u64 = 100_000;
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
 
@@ -27,8 +31,6 @@ pub struct Owner {
     pub roster: Arc<Roster>,
     /// What starts more of them.
     pub changes: Arc<Changes>,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
     /// The partitions whose campaigns' actors have their books, or will before anything else.
     pub begun: Mutex<HashSet<u32>>,
 }
@@ -110,7 +112,7 @@ impl Owner {
             }
             Err(_) => return,
         };
-        let now = self.clock.now();
+        let now = self.several.clock.now();
         for partition in &claimed {
             let nodes = self.several.journal.nodes(*partition);
             self.several.heard().insert(*partition, Heard::new(nodes.into_iter(), self.several.grace, now));
@@ -129,7 +131,8 @@ impl Owner {
         let gone = books.iter().filter(|(key, books)| {
             ours(**key) && books.ledger.leases().next().is_some() && self.roster.get(**key).is_none()
         });
-        let gone: Vec<String> = gone.filter_map(|(_, books)| books.id.as_deref().map(str::to_owned)).collect();
+        let gone: Vec<String> =
+            gone.filter_map(|(_, books)| books.id.as_deref().map(str::to_owned)).collect();
         if let Err(error) = self.changes.settle_only(&gone).await {
             tracing::error!(%error, "campaigns that are not configured any more have no actors");
         }
@@ -160,7 +163,7 @@ impl Owner {
                 tokio::time::sleep(PAUSE).await;
             }
             if let Event::Heard { holder } = record.event {
-                let now = self.clock.now();
+                let now = self.several.clock.now();
                 if let Some(heard) = self.several.heard().get_mut(&partition) {
                     heard.hear(node, at, now);
                 }
@@ -179,7 +182,8 @@ impl Owner {
             let place = Arc::new(Mutex::new(Some(place)));
             self.open(&settlings, partition, offset);
             while self.owns(partition) {
-                let (owner, settlings, place) = (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
+                let (owner, settlings, place) =
+                    (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
                 let durable = Box::new(move || {
                     owner.settled(&settlings, partition, offset, Some(()));
                     drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -189,6 +193,32 @@ impl Owner {
                     break;
                 }
                 tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Keeps checkpoints of others' campaigns, so that there is little to replay when one becomes this node's.
+    pub async fn stand_by(self: Arc<Self>) {
+        let mut kept = 0;
+        loop {
+            tokio::time::sleep(STAND_BY).await;
+            let journal = Arc::clone(&self.several.journal);
+            if journal.failure().is_some() {
+                return;
+            }
+            if journal.durable_end() < STAND_BY_RECORDS + kept {
+                continue;
+            }
+            let owned: HashSet<u32> = journal.tenures().borrow().keys().copied().collect();
+            let refreshed = tokio::task::spawn_blocking(move || {
+                let recovered = recover_shared(&*journal)?;
+                let is_own = |key| owned.contains(&journal.partition_of(key));
+                Ok::<_, RecoveryError>((keep_shared(&*journal, &recovered, is_own).is_ok(), recovered.end))
+            });
+            match refreshed.await {
+                Ok(Ok((true, end))) => kept = end,
+                Ok(Ok((false, _))) | Err(_) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "others' campaigns cannot be followed"),
             }
         }
     }

@@ -1,0 +1,131 @@
+//! Where a node's events go: into a journal of its own, or by way of a log that it shares with others.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use haggle_actors::backbone::{
+    KafkaLog, KafkaSettings, Log, OnPost, Placed, Placement, Post, SeenFact, SharedJournal, SharedOptions,
+};
+use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
+use haggle_domain::{Clock, Holder, NodeId};
+use tokio::sync::mpsc;
+
+use super::node::StartError;
+use crate::config::Settings;
+use crate::entropy;
+use crate::several::{Several, Word};
+
+/// Words of campaigns' owners that wait to be shown to bids; one more is dropped, and said again.
+const WORDS: usize = 65_536;
+
+/// A node's journal, and what it takes to be one of several.
+pub(super) struct Backbone {
+    pub(super) journal: Arc<dyn Journal>,
+    /// What lies on this node's disk.
+    pub(super) local: Arc<EmbeddedJournal>,
+    pub(super) others: Option<Joined>,
+}
+
+/// A node that others are to hear of.
+pub(super) struct Joined {
+    pub(super) several: Arc<Several>,
+    pub(super) words: mpsc::Receiver<Word>,
+    pub(super) facts: mpsc::Receiver<SeenFact>,
+    kafka: KafkaSettings,
+}
+
+impl Joined {
+    /// Joins the group that spreads campaigns over nodes.
+    pub(super) fn place(&self) -> Result<(Placement, mpsc::UnboundedReceiver<Placed>), StartError> {
+        let (sender, placed) = mpsc::unbounded_channel();
+        let (group, topic) = (self.kafka.group(), self.kafka.events());
+        let placement = Placement::join(self.kafka.client(), &group, &topic, sender);
+        Ok((
+            placement
+                .map_err(|error| StartError::Internal(format!("the group cannot be joined: {error}")))?,
+            placed,
+        ))
+    }
+}
+
+impl Backbone {
+    /// Opens the journal in the data folder. Blocks; of several nodes also until a broker answers.
+    pub(super) fn open(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
+        let options = JournalOptions { capacity: settings.journal_queue, ..JournalOptions::default() };
+        if settings.kafka.is_empty() {
+            let local = Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
+            return Ok(Self { journal: Arc::clone(&local) as _, local, others: None });
+        }
+        let kafka = kafka(settings)?;
+        let log: Arc<dyn Log> = Arc::new(KafkaLog::open(&kafka)?);
+        let options =
+            SharedOptions { journal: options, spool_bytes: settings.spool_bytes, ..SharedOptions::default() };
+        let (sender, words) = mpsc::channel(WORDS);
+        let on_post: OnPost = Box::new(move |post: Post| {
+            // Without room, or with nobody who listens, it is said again.
+            let _ = sender.try_send((post.campaign, post.bytes));
+        });
+        let node = node_id(&settings.data.join("node.id"))?;
+        let shared = Arc::new(SharedJournal::open(log, &settings.data, node, &options, on_post)?);
+        let facts = shared.facts().ok_or_else(|| StartError::Internal("facts are taken already".into()))?;
+        let local = Arc::clone(shared.mirror());
+        let several =
+            Several::new(Arc::clone(&shared), Holder(random()?), settings.node_grace, Arc::clone(clock));
+        let others = Joined { several: Arc::new(several), words, facts, kafka };
+        Ok(Self { journal: shared, local, others: Some(others) })
+    }
+}
+
+fn kafka(settings: &Settings) -> Result<KafkaSettings, StartError> {
+    let mut kafka = KafkaSettings::new(&settings.kafka, &settings.kafka_prefix, settings.kafka_partitions);
+    let Some(path) = &settings.kafka_properties_file else { return Ok(kafka) };
+    let wrong = |why: String| StartError::KafkaProperties { path: path.clone(), why };
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            return Err(wrong(format!("line {number} is no key=value")));
+        };
+        kafka.properties.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    Ok(kafka)
+}
+
+fn random() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    entropy::fill(&mut bytes).map_err(|error| StartError::Internal(format!("no randomness: {error}")))?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Who this node is, for as long as its data folder lives.
+fn node_id(path: &Path) -> Result<NodeId, StartError> {
+    let failed =
+        |error: &dyn std::fmt::Display| StartError::NodeId { path: path.to_owned(), why: error.to_string() };
+    match fs::File::open(path) {
+        Ok(file) => {
+            let mut text = String::new();
+            file.take(64).read_to_string(&mut text).map_err(|error| failed(&error))?;
+            u64::from_str_radix(text.trim(), 16).map(NodeId).map_err(|error| failed(&error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let node = NodeId(random()?);
+            // Written aside, synced, then renamed: a crash leaves the whole id or none.
+            let aside = path.with_extension("new");
+            let write = || -> io::Result<()> {
+                let mut file = fs::File::create(&aside)?;
+                writeln!(file, "{node}")?;
+                file.sync_all()?;
+                fs::rename(&aside, path)?;
+                path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+            };
+            write().map_err(|error| failed(&error))?;
+            Ok(node)
+        }
+        Err(error) => Err(failed(&error)),
+    }
+}
