@@ -1,10 +1,16 @@
 //! The log that several nodes share: what they tell each other, in order, and who may say it.
 //!
 //! Nodes never speak to one another. Each appends to a log in partitions ([`Message`]), each reads all of it, and each
-//! judges every message alike ([`PartitionState`]), so that all agree on what counts, whoever sleeps, wakes or comes late.
+//! judges every message alike ([`PartitionState`]): so all agree on what counts, whoever sleeps, wakes or comes late.
 
 mod fence;
+mod log;
+mod memory;
 mod message;
+mod spool;
 
 pub use fence::{PartitionState, Verdict};
+pub use log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
+pub use memory::{Faults, MemoryCluster, MemoryLog};
 pub use message::{Message, MessageError, Term};
+pub use spool::Fill;
