@@ -50,6 +50,9 @@ pub enum LogError {
         /// What is wrong.
         why: String,
     },
+    /// There is no such partition.
+    #[error("the log has no partition {0}")]
+    NoPartition(u32),
     /// Nothing more is kept: the client or the broker has given up on a message, so that what would follow had a gap.
     #[error("the log failed ({why}); see to the broker, then start again: what waits is kept")]
     Failed {

@@ -12,12 +12,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use arc_swap::ArcSwapOption;
+use crossbeam::channel::{Receiver, SendError, Sender, bounded};
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
 use haggle_domain::{NodeId, Record};
 
 use super::message::Message;
 use crate::journal::intake::Ack;
+use crate::journal::mark::sync_folder;
 use crate::journal::store::{free_database, keyspace_options};
 use crate::journal::{JournalError, JournalOptions, OnDurable, Refused};
 
@@ -30,7 +32,11 @@ const CHUNK: usize = 3072;
 /// Where a message goes, before its bytes: partition and key.
 const ADDRESS: usize = 4 + 8;
 const BELOW: &str = "below";
+const QUEUE: &str = "queue";
+const META: &str = "meta";
 const STORE: &str = "store";
+/// A store that is being made; renamed when it is whole, so that none gives numbers again that another gave before.
+const NEW_STORE: &str = "store.new";
 
 /// What is put in: the spool gives it its number.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +54,13 @@ pub(super) struct Spooled {
     pub(super) partition: u32,
     pub(super) key: u64,
     pub(super) bytes: Vec<u8>,
+}
+
+impl Spooled {
+    /// What it takes in the spool.
+    pub(super) fn size(&self) -> u64 {
+        (ADDRESS + self.bytes.len()) as u64
+    }
 }
 
 /// How full the spool is.
@@ -74,13 +87,16 @@ enum Order {
     Close,
 }
 
-/// What its thread and everybody else share.
-struct Shared {
+/// Where the messages lie.
+struct Store {
     dir: PathBuf,
-    // The keyspace goes before the database.
     queue: Keyspace,
     meta: Keyspace,
     db: Database,
+}
+
+/// What its thread tells everybody else.
+struct Shared {
     messages: AtomicU64,
     bytes: AtomicU64,
     /// Everything below is synced.
@@ -91,6 +107,8 @@ struct Shared {
 /// The queue.
 pub(super) struct Spool {
     shared: Arc<Shared>,
+    /// None once it is closed.
+    store: ArcSwapOption<Store>,
     node: NodeId,
     limit: u64,
     /// The next message's number. Held while one is put in, so that the queue has their order.
@@ -113,7 +131,26 @@ fn seq_of(key: &[u8]) -> Option<u64> {
     key.first_chunk().copied().map(u64::from_be_bytes).filter(|_| key.len() == 12)
 }
 
-impl Shared {
+fn make(dir: &Path, first: u64, options: &JournalOptions) -> Result<(), JournalError> {
+    let io = |error: io::Error| JournalError::io(dir, &error);
+    let path = dir.join(NEW_STORE);
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    fs::create_dir_all(dir).map_err(io)?;
+    let fill = || -> fjall::Result<()> {
+        let db = free_database(&path, options)?;
+        db.keyspace(QUEUE, || keyspace_options(options))?;
+        db.keyspace(META, || keyspace_options(options))?.insert(BELOW, first.to_be_bytes())?;
+        db.persist(PersistMode::SyncAll)
+    };
+    fill().map_err(|error| JournalError::store(dir, &error))?;
+    fs::rename(&path, dir.join(STORE)).map_err(io)?;
+    sync_folder(dir).map_err(io)
+}
+
+impl Store {
     fn failed(&self, error: &fjall::Error) -> JournalError {
         JournalError::store(&self.dir, error)
     }
@@ -163,49 +200,36 @@ impl Spool {
     ) -> Result<Self, JournalError> {
         let io = |error: io::Error| JournalError::io(dir, &error);
         let failed = |error: fjall::Error| JournalError::store(dir, &error);
-        fs::create_dir_all(dir).map_err(io)?;
         let options = JournalOptions::default();
+        if !Self::exists(dir) {
+            make(dir, first, &options)?;
+        }
         let db = free_database(&dir.join(STORE), &options).map_err(failed)?;
         let keyspace = |name: &str| db.keyspace(name, || keyspace_options(&options)).map_err(failed);
-        let (queue, meta) = (keyspace("queue")?, keyspace("meta")?);
-        let mut shared = Shared {
-            dir: dir.to_owned(),
-            queue,
-            meta,
-            db,
-            messages: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            durable: Mutex::default(),
-            moved: Condvar::new(),
-        };
-        let below = shared.meta.get(BELOW).map_err(failed)?;
-        let below = match below.as_deref().map(TryInto::try_into) {
-            None => first,
-            Some(Ok(bytes)) => u64::from_be_bytes(bytes),
-            Some(Err(_)) => return Err(shared.corrupt("how far it was shipped is not what was written")),
-        };
+        let (queue, meta) = (keyspace(QUEUE)?, keyspace(META)?);
+        let store = Store { dir: dir.to_owned(), queue, meta, db };
+        let below = store.meta.get(BELOW).map_err(failed)?;
+        let below = below.as_deref().and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes));
+        let below = below.ok_or_else(|| store.corrupt("how far it was shipped is not what was written"))?;
         let (mut last, mut oldest, mut messages, mut bytes) = (None, None, 0, 0);
-        for entry in shared.queue.range(key(below, 0)..) {
+        for entry in store.queue.range(key(below, 0)..) {
             let (key, value) = entry.into_inner().map_err(failed)?;
-            let seq = seq_of(&key).ok_or_else(|| shared.corrupt("a key is no number of a message"))?;
+            let seq = seq_of(&key).ok_or_else(|| store.corrupt("a key is no number of a message"))?;
             oldest.get_or_insert(seq);
             messages += u64::from(last != Some(seq));
             last = Some(seq);
             bytes += value.len() as u64;
         }
         let next = last.map_or(below, |last: u64| last.saturating_add(1)).max(below);
-        shared.messages = messages.into();
-        shared.bytes = bytes.into();
-        shared.durable = Mutex::new(next);
-        // A spool that is new must not be taken for one after a crash and give its numbers again.
-        let known = || -> fjall::Result<()> {
-            shared.meta.insert(BELOW, below.to_be_bytes())?;
-            shared.db.persist(PersistMode::SyncAll)
-        };
-        known().map_err(failed)?;
-        let shared = Arc::new(shared);
+        let store = Arc::new(store);
+        let shared = Arc::new(Shared {
+            messages: AtomicU64::new(messages),
+            bytes: AtomicU64::new(bytes),
+            durable: Mutex::new(next),
+            moved: Condvar::new(),
+        });
         let (sender, orders) = bounded(WAITING);
-        let writer = Writer { shared: Arc::clone(&shared), orders };
+        let writer = Writer { shared: Arc::clone(&shared), store: Arc::clone(&store), orders };
         let thread = thread::Builder::new()
             .name("spool".to_owned())
             .spawn(move || {
@@ -216,6 +240,7 @@ impl Spool {
             .map_err(io)?;
         Ok(Self {
             shared,
+            store: ArcSwapOption::new(Some(store)),
             node,
             limit,
             next: Mutex::new(next),
@@ -235,17 +260,31 @@ impl Spool {
         &self,
         partition: u32,
         key: u64,
-        told: Told,
+        told: &Told,
         on_durable: Option<OnDurable>,
     ) -> Result<(), Refused> {
+        self.offer(partition, key, told, Ack::new(on_durable)).map_err(|(refused, ack)| {
+            ack.discard();
+            refused
+        })
+    }
+
+    /// The same; gives the callback back where it is refused.
+    pub(super) fn offer(
+        &self,
+        partition: u32,
+        key: u64,
+        told: &Told,
+        ack: Ack,
+    ) -> Result<(), (Refused, Ack)> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let (seq, node) = (*next, self.node);
         let message = match told {
-            Told::Fact(record) => Message::Fact { node, seq, at: record.at, record },
-            Told::Note(records) => Message::Note { node, seq, records },
+            Told::Fact(record) => Message::Fact { node, seq, at: record.at, record: record.clone() },
+            Told::Note(records) => Message::Note { node, seq, records: records.clone() },
         };
         // Encoding into memory cannot fail.
-        let Ok(bytes) = message.encode() else { return Err(Refused::Stopped) };
+        let Ok(bytes) = message.encode() else { return Err((Refused::Stopped, ack)) };
         let mut value = Vec::with_capacity(ADDRESS + bytes.len());
         value.extend_from_slice(&partition.to_le_bytes());
         value.extend_from_slice(&key.to_le_bytes());
@@ -254,17 +293,15 @@ impl Spool {
         // Nobody but the shipper, who only makes room, counts beside whoever holds the number.
         if self.shared.bytes.load(Ordering::SeqCst).saturating_add(size) > self.limit || self.orders.is_full()
         {
-            return Err(Refused::Full);
+            return Err((Refused::Full, ack));
         }
         self.shared.bytes.fetch_add(size, Ordering::SeqCst);
         self.shared.messages.fetch_add(1, Ordering::SeqCst);
         *next = seq.saturating_add(1);
-        self.orders.send(Order::Put { seq, value, ack: Ack::new(on_durable) }).map_err(|refused| {
-            if let Order::Put { ack, .. } = refused.into_inner() {
-                ack.discard();
-            }
-            Refused::Stopped
-        })
+        match self.orders.send(Order::Put { seq, value, ack }).map_err(SendError::into_inner) {
+            Err(Order::Put { ack, .. }) => Err((Refused::Stopped, ack)),
+            _ => Ok(()),
+        }
     }
 
     /// How full it is.
@@ -290,7 +327,10 @@ impl Spool {
         }
         let end = *durable;
         drop(durable);
-        if end <= seq { Ok(Vec::new()) } else { self.shared.read(seq, end, limit) }
+        if end <= seq {
+            return Ok(Vec::new());
+        }
+        self.store.load_full().ok_or(JournalError::Closed)?.read(seq, end, limit)
     }
 
     /// The log has everything below; that was so many bytes.
@@ -304,11 +344,13 @@ impl Spool {
         let _ = self.orders.send(Order::Close);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = thread.map(JoinHandle::join);
+        self.store.store(None);
     }
 }
 
 struct Writer {
     shared: Arc<Shared>,
+    store: Arc<Store>,
     orders: Receiver<Order>,
 }
 
@@ -330,7 +372,7 @@ impl Writer {
         let mut forgotten = 0;
         while let Ok(first) = self.orders.recv() {
             let mut group = Group {
-                batch: self.shared.db.batch(),
+                batch: self.store.db.batch(),
                 acks: Vec::new(),
                 end: None,
                 bytes: 0,
@@ -361,7 +403,7 @@ impl Writer {
         match order {
             Order::Put { seq, value, ack } => {
                 for (number, chunk) in (0..).zip(value.chunks(CHUNK)) {
-                    group.batch.insert(&self.shared.queue, key(seq, number), chunk);
+                    group.batch.insert(&self.store.queue, key(seq, number), chunk);
                 }
                 group.bytes += value.len();
                 group.end = Some(seq.saturating_add(1));
@@ -376,23 +418,23 @@ impl Writer {
     }
 
     fn write(&self, group: &mut Group, forgotten: &mut u64) -> Result<(), JournalError> {
-        let shared = &*self.shared;
+        let (shared, store) = (&*self.shared, &*self.store);
         if let Some(below) = group.below {
             let mut last = None;
-            for entry in shared.queue.range(key(*forgotten, 0)..key(below, 0)) {
-                let gone = entry.key().map_err(|error| shared.failed(&error))?;
+            for entry in store.queue.range(key(*forgotten, 0)..key(below, 0)) {
+                let gone = entry.key().map_err(|error| store.failed(&error))?;
                 let seq = seq_of(&gone);
                 group.removed += u64::from(seq != last);
                 last = seq;
-                group.batch.remove(&shared.queue, gone);
+                group.batch.remove(&store.queue, gone);
             }
-            group.batch.insert(&shared.meta, BELOW, below.to_be_bytes());
+            group.batch.insert(&store.meta, BELOW, below.to_be_bytes());
             *forgotten = below;
         }
         // What is only removed need not be synced: it would be shipped again, which is noticed.
-        let batch = std::mem::replace(&mut group.batch, shared.db.batch());
+        let batch = std::mem::replace(&mut group.batch, store.db.batch());
         let durability = group.end.map(|_| PersistMode::SyncData);
-        batch.durability(durability).commit().map_err(|error| shared.failed(&error))?;
+        batch.durability(durability).commit().map_err(|error| store.failed(&error))?;
         shared.bytes.fetch_sub(group.freed, Ordering::SeqCst);
         shared.messages.fetch_sub(group.removed, Ordering::SeqCst);
         if let Some(end) = group.end {
@@ -425,7 +467,7 @@ mod tests {
     fn put(spool: &Spool, number: u64) -> Result<(), Refused> {
         let (sender, answer) = channel();
         let on_durable: OnDurable = Box::new(move |result| sender.send(result).unwrap());
-        spool.put(number as u32 % 3, number, Told::Fact(record(number)), Some(on_durable))?;
+        spool.put(number as u32 % 3, number, &Told::Fact(record(number)), Some(on_durable))?;
         answer.recv_timeout(PATIENCE).unwrap().unwrap();
         Ok(())
     }
@@ -492,7 +534,7 @@ mod tests {
         assert!(again && !spool.fill().is_high());
         assert_eq!(all(&spool, taken).len(), 1);
         spool.close();
-        assert_eq!(spool.put(0, 0, Told::Note(vec![]), None), Err(Refused::Stopped));
+        assert_eq!(spool.put(0, 0, &Told::Note(vec![]), None), Err(Refused::Stopped));
     }
 
     #[test]
@@ -500,7 +542,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool = open(dir.path(), 1 << 20, 0);
         let records: Vec<_> = (0..2000).map(record).collect();
-        spool.put(1, 9, Told::Note(records.clone()), None).unwrap();
+        spool.put(1, 9, &Told::Note(records.clone()), None).unwrap();
         put(&spool, 1).unwrap();
         assert_eq!(all(&spool, 0)[0], (0, 1, Message::Note { node: NodeId(7), seq: 0, records }));
         assert_eq!(all(&spool, 0).len(), 2);

@@ -123,6 +123,19 @@ pub enum JournalError {
         /// Up to where this node has read it.
         read: u64,
     },
+    /// The log holds less than this node has read of it.
+    #[error(
+        "partition {partition} of the nodes' log ends at offset {end}, but this node has read everything below {read}: \
+         it is another log, or it has lost messages; check the brokers' addresses and the prefix"
+    )]
+    Rewound {
+        /// Which partition.
+        partition: u32,
+        /// Its end.
+        end: u64,
+        /// Up to where this node has read it.
+        read: u64,
+    },
     /// It was closed; nothing is wrong with it.
     #[error("the journal is closed")]
     Closed,

@@ -11,7 +11,7 @@ mod erasure;
 mod error;
 mod frame;
 pub(crate) mod intake;
-mod mark;
+pub(crate) mod mark;
 mod privacy;
 pub(crate) mod store;
 mod writer;
