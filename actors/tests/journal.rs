@@ -9,12 +9,13 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions, Refused, replay};
+use journal_support::cluster::{self, Cluster};
 use journal_support::{PATIENCE, answer, commit, commit_durably, numbers, open, record, wait};
 
-type Open = dyn Fn(&Path) -> Arc<dyn Journal>;
+type Open<'a> = dyn Fn(&Path) -> Arc<dyn Journal> + 'a;
 
 /// Every engine passes this. `open` opens or re-opens the journal that is kept in a folder.
-fn conforms(open: &Open) {
+fn conforms(open: &Open<'_>) {
     reads_what_was_acknowledged(open);
     answers_in_order(open);
     shows_only_durable_records(open);
@@ -25,7 +26,7 @@ fn conforms(open: &Open) {
     survives_a_panicking_callback(open);
 }
 
-fn reads_what_was_acknowledged(open: &Open) {
+fn reads_what_was_acknowledged(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     assert_eq!((journal.durable_end(), journal.read_from(0, 10)), (0, Ok(vec![])));
@@ -46,7 +47,7 @@ fn reads_what_was_acknowledged(open: &Open) {
     }
 }
 
-fn answers_in_order(open: &Open) {
+fn answers_in_order(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let (sender, receiver) = channel();
@@ -80,7 +81,7 @@ fn hold(journal: &dyn Journal) -> std::sync::mpsc::Sender<()> {
     release
 }
 
-fn shows_only_durable_records(open: &Open) {
+fn shows_only_durable_records(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     commit_durably(&*journal, vec![record(0)]).unwrap();
@@ -94,7 +95,7 @@ fn shows_only_durable_records(open: &Open) {
     journal.close().unwrap();
 }
 
-fn wakes_consumers(open: &Open) {
+fn wakes_consumers(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let mut ends = journal.subscribe();
@@ -105,7 +106,7 @@ fn wakes_consumers(open: &Open) {
     journal.close().unwrap();
 }
 
-fn keeps_checkpoints(open: &Open) {
+fn keeps_checkpoints(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     commit(&*journal, (0..9).map(record).collect(), None);
@@ -137,7 +138,7 @@ fn keeps_checkpoints(open: &Open) {
     }
 }
 
-fn checkpoints_here_include_what_was_committed(open: &Open) {
+fn checkpoints_here_include_what_was_committed(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     commit(&*journal, vec![record(0), record(1)], None);
@@ -151,7 +152,7 @@ fn checkpoints_here_include_what_was_committed(open: &Open) {
     journal.close().unwrap();
 }
 
-fn refuses_after_closing(open: &Open) {
+fn refuses_after_closing(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let early = journal.try_reserve().unwrap();
@@ -172,7 +173,7 @@ fn refuses_after_closing(open: &Open) {
     again.close().unwrap();
 }
 
-fn survives_a_panicking_callback(open: &Open) {
+fn survives_a_panicking_callback(open: &Open<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     commit(&*journal, vec![record(0)], Some(Box::new(|_| std::panic::resume_unwind(Box::new("on purpose")))));
@@ -184,6 +185,21 @@ fn survives_a_panicking_callback(open: &Open) {
 #[test]
 fn the_embedded_journal_conforms() {
     conforms(&|dir| Arc::new(open(dir).unwrap()));
+}
+
+/// One node on a log of one partition, which it claims whenever it opens the journal.
+fn the_shared_journal_conforms(cluster: &dyn Cluster) {
+    conforms(&|dir| {
+        let log = cluster.connect(&dir.file_name().unwrap().to_string_lossy(), 1);
+        let journal = cluster::open(log, dir, 1);
+        cluster::claim(&journal, 0).unwrap();
+        journal
+    });
+}
+
+#[test]
+fn the_shared_journal_conforms_in_memory() {
+    the_shared_journal_conforms(&cluster::Memory::default());
 }
 
 #[test]

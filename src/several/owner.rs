@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked how much there would be to replay, and how many records are worth a round of checkpoints.
 const STAND_BY: Duration = Duration::from_secs(10);
 const STAND_BY_RECORDS: u64 = 100_000;
+/// How long until a claim that did not count is made again.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
 
@@ -53,23 +55,48 @@ impl Settling {
 type Settlings = Arc<Mutex<HashMap<u32, Settling>>>;
 
 impl Owner {
-    /// Follows what the group gives and takes, until it ends.
+    /// Follows what the group gives and takes, until it ends. What another node has claimed although the group gave it to this one is
+    /// claimed again: that was a node that had slept.
     pub async fn follow(self: Arc<Self>, mut placed: mpsc::UnboundedReceiver<Placed>) {
         let mut own: BTreeSet<u32> = BTreeSet::new();
-        while let Some(change) = placed.recv().await {
-            match change {
-                Placed::Given(partitions) => {
-                    own.extend(&partitions);
-                    self.take_over(&partitions).await;
+        let mut tenures = self.several.journal.tenures();
+        loop {
+            let wanted = !own.iter().all(|partition| self.begun().contains(partition));
+            tokio::select! {
+                biased;
+                change = placed.recv() => match change {
+                    Some(Placed::Given(partitions)) => own.extend(partitions),
+                    Some(Placed::Taken(partitions)) => {
+                        own.retain(|partition| !partitions.contains(partition));
+                        self.give_up(&partitions);
+                        continue;
+                    }
+                    None => return,
+                },
+                changed = tenures.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let held = tenures.borrow_and_update().clone();
+                    let lost: Vec<u32> =
+                        self.begun().iter().copied().filter(|partition| !held.contains_key(partition)).collect();
+                    if lost.is_empty() {
+                        continue;
+                    }
+                    self.give_up(&lost);
+                    tokio::time::sleep(CLAIM_AGAIN).await;
                 }
-                Placed::Taken(partitions) => {
-                    partitions.iter().for_each(|partition| {
-                        own.remove(partition);
-                    });
-                    self.give_up(&partitions);
-                }
+                () = tokio::time::sleep(CLAIM_AGAIN), if wanted => {}
             }
-            tracing::info!(partitions = own.len(), "this node owns the campaigns of so many partitions");
+            let wanted: Vec<u32> =
+                own.iter().copied().filter(|partition| !self.begun().contains(partition)).collect();
+            if !wanted.is_empty() {
+                self.take_over(&wanted).await;
+                tracing::info!(
+                    partitions = self.begun().len(),
+                    "campaigns of so many partitions are this node's"
+                );
+            }
         }
     }
 
@@ -142,6 +169,7 @@ impl Owner {
         }
     }
 
+    /// Has the actors of their campaigns stop at once.
     fn give_up(&self, partitions: &[u32]) {
         let partitions: HashSet<u32> = partitions.iter().copied().collect();
         self.begun().retain(|partition| !partitions.contains(partition));

@@ -224,8 +224,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is in the log, what counts is a plain story: each commit is of the last claimant and the next of its
-        /// term, terms rise, and no fact or note counts twice.
+        /// Whatever is in the log, what counts is a plain story: each commit is of the last claimant and the next of
+        /// its term, terms rise, and no fact or note counts twice.
         #[test]
         fn what_counts_is_consistent(messages in proptest::collection::vec(any_message(), 0..60)) {
             let (mut current, mut next) = ((0, None), 1);

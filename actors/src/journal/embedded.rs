@@ -41,6 +41,15 @@ impl Default for JournalOptions {
     }
 }
 
+/// How far a reader has come in a partition of a log whose records the journal mirrors. It is written in one batch with
+/// the records that brought it there, so that none is mirrored twice or left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) partition: u32,
+    /// As the reader encodes it; less than 3 KiB, so that the store's log survives a power cut.
+    pub(crate) state: Vec<u8>,
+}
+
 /// A journal in a folder. Dropping it lets its thread write what waits and end by itself; [`Journal::close`]
 /// waits for that and reports.
 pub struct EmbeddedJournal {
@@ -83,6 +92,11 @@ impl EmbeddedJournal {
     /// Whom to forget. The journal keeps it: it alone takes in opt-outs and erasures, when it writes their records.
     pub fn suppressions(&self) -> &Arc<Suppressions> {
         &self.suppressions
+    }
+
+    /// How far a reader had come, in every partition that it ever read.
+    pub(crate) fn positions(&self) -> Result<Vec<Position>, JournalError> {
+        self.store()?.positions()
     }
 
     pub(super) fn keep_eraser(&self, thread: JoinHandle<()>) {

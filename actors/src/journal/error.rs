@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::backbone::{LogError, MessageError};
+
 /// Why a journal does not open, does not answer, or has stopped. Cheap to clone: one failure answers every
 /// commit that waits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +89,53 @@ pub enum JournalError {
         /// What the system said.
         why: String,
     },
+    /// The campaign's partition is another node's. What was committed does not count.
+    #[error("another node has taken this campaign over and goes on with it; nothing was committed")]
+    Fenced,
+    /// One commit's campaigns lie in several partitions of the log, which no message spans.
+    #[error("a commit's campaigns lie in several partitions; commit each campaign's records on their own")]
+    Scattered,
+    /// The log that the nodes share.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// What lies in the log was written by another version or is damaged.
+    #[error(
+        "the message at offset {offset} of partition {partition} of the nodes' log cannot be read: {why}"
+    )]
+    Message {
+        /// Which partition.
+        partition: u32,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        why: MessageError,
+    },
+    /// The log no longer holds what this node has not read yet.
+    #[error(
+        "partition {partition} of the nodes' log begins at offset {begin}, but this node has read only what is below \
+         {read}; copy the data folder of a node that has read it, or restore one from a backup"
+    )]
+    Truncated {
+        /// Which partition.
+        partition: u32,
+        /// Its first offset.
+        begin: u64,
+        /// Up to where this node has read it.
+        read: u64,
+    },
+    /// The log holds less than this node has read of it.
+    #[error(
+        "partition {partition} of the nodes' log ends at offset {end}, but this node has read everything below {read}: \
+         it is another log, or it has lost messages; check the brokers' addresses and the prefix"
+    )]
+    Rewound {
+        /// Which partition.
+        partition: u32,
+        /// Its end.
+        end: u64,
+        /// Up to where this node has read it.
+        read: u64,
+    },
     /// It was closed; nothing is wrong with it.
     #[error("the journal is closed")]
     Closed,
@@ -94,12 +143,12 @@ pub enum JournalError {
 
 impl JournalError {
     /// By the kind of an I/O error.
-    pub(super) fn io(dir: &Path, error: &io::Error) -> Self {
+    pub(crate) fn io(dir: &Path, error: &io::Error) -> Self {
         Self::by_kind(dir, error.kind(), error.to_string())
     }
 
     /// By the I/O error at the root of a store's error, if there is one; else what is stored is not right.
-    pub(super) fn store(dir: &Path, error: &fjall::Error) -> Self {
+    pub(crate) fn store(dir: &Path, error: &fjall::Error) -> Self {
         if matches!(error, fjall::Error::Locked) {
             return Self::Locked { dir: dir.to_owned() };
         }

@@ -8,7 +8,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use haggle_domain::{PrivacyKey, Record};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
-use super::JournalError;
+use super::{JournalError, Position};
 
 /// Called once, on the writer's thread, when a commit is durable or will never be acknowledged. It should be
 /// short, and must not wait for the journal. After an error the records may or may not be found at the next start.
@@ -47,11 +47,20 @@ pub struct JournalStats {
 }
 
 /// The callback of one commit. Dropped unanswered, which only happens when the writer is gone, it says so.
-pub(super) struct Ack(Option<OnDurable>);
+pub(crate) struct Ack(Option<OnDurable>);
 
 impl Ack {
-    pub(super) fn settle(mut self, result: Result<(), JournalError>) {
+    pub(crate) fn new(callback: Option<OnDurable>) -> Self {
+        Self(callback)
+    }
+
+    pub(crate) fn settle(mut self, result: Result<(), JournalError>) {
         self.call(result);
+    }
+
+    /// Nobody is to be told anything: what it was for was refused.
+    pub(crate) fn discard(mut self) {
+        self.0 = None;
     }
 
     /// A callback's panic must not stop the writer, on whom all others wait.
@@ -73,7 +82,7 @@ impl Drop for Ack {
 }
 
 /// A change of what has been written, for an erasure.
-pub(super) enum Rewrite {
+pub(crate) enum Rewrite {
     /// Overwrite the records at these offsets with what may remain of them.
     Redact(Vec<u64>),
     /// Remove checkpoints whose names begin like that and which include no more than what is below or at an offset.
@@ -85,33 +94,45 @@ pub(super) enum Rewrite {
 }
 
 /// What the writer is asked to do.
-pub(super) enum Order {
-    Rewrite { rewrite: Rewrite, ack: Ack },
-    Commit { records: Vec<Record>, ack: Ack },
-    Checkpoint { name: String, offset: Option<u64>, bytes: Vec<u8> },
+pub(crate) enum Order {
+    Rewrite {
+        rewrite: Rewrite,
+        ack: Ack,
+    },
+    /// The position goes into the same batch.
+    Commit {
+        records: Vec<Record>,
+        position: Option<Position>,
+        ack: Ack,
+    },
+    Checkpoint {
+        name: String,
+        offset: Option<u64>,
+        bytes: Vec<u8>,
+    },
     Close,
 }
 
 /// An order and the place it takes while it waits.
-pub(super) struct Queued {
-    pub(super) order: Order,
-    _place: Option<OwnedSemaphorePermit>,
+pub(crate) struct Queued {
+    pub(crate) order: Order,
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 /// What the writer tells everybody.
-pub(super) struct Progress {
-    pub(super) durable: watch::Sender<u64>,
-    pub(super) failure: watch::Sender<Option<JournalError>>,
-    pub(super) records: AtomicU64,
-    pub(super) commits: AtomicU64,
-    pub(super) syncs: AtomicU64,
-    dropped: AtomicU64,
+pub(crate) struct Progress {
+    pub(crate) durable: watch::Sender<u64>,
+    pub(crate) failure: watch::Sender<Option<JournalError>>,
+    pub(crate) records: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) dropped: AtomicU64,
     room: Arc<Semaphore>,
 }
 
 impl Progress {
     /// The journal stops for good. The first reason counts.
-    pub(super) fn fail(&self, error: &JournalError) {
+    pub(crate) fn fail(&self, error: &JournalError) {
         self.room.close();
         let first = self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
@@ -124,7 +145,7 @@ impl Progress {
     }
 
     /// What a commit gets that comes too late.
-    pub(super) fn too_late(&self) -> JournalError {
+    pub(crate) fn too_late(&self) -> JournalError {
         self.failure.borrow().clone().unwrap_or(JournalError::Closed)
     }
 }
@@ -145,7 +166,7 @@ pub struct Permit {
 
 impl Intake {
     /// For a journal that ends at `end`, with places for `capacity` commits.
-    pub(super) fn new(capacity: usize, end: u64) -> (Self, Receiver<Queued>) {
+    pub(crate) fn new(capacity: usize, end: u64) -> (Self, Receiver<Queued>) {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
         // The semaphore bounds the queue.
         let (orders, receiver) = unbounded();
@@ -161,11 +182,11 @@ impl Intake {
         (Self { orders, capacity, progress: Arc::new(progress) }, receiver)
     }
 
-    pub(super) fn progress(&self) -> &Arc<Progress> {
+    pub(crate) fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 
-    pub(super) fn try_reserve(&self) -> Result<Permit, Refused> {
+    pub(crate) fn try_reserve(&self) -> Result<Permit, Refused> {
         match Arc::clone(&self.progress.room).try_acquire_owned() {
             Ok(place) => {
                 Ok(Permit { orders: self.orders.clone(), place, progress: Arc::clone(&self.progress) })
@@ -176,7 +197,7 @@ impl Intake {
     }
 
     /// A place, as long as half of the room is free: for what can wait.
-    pub(super) fn try_reserve_spare(&self) -> Result<Permit, Refused> {
+    pub(crate) fn try_reserve_spare(&self) -> Result<Permit, Refused> {
         if self.progress.room.is_closed() {
             return Err(Refused::Stopped);
         }
@@ -188,7 +209,7 @@ impl Intake {
     }
 
     /// Takes no more than half of the room, so that samples never keep money out.
-    pub(super) fn try_append_unacknowledged(&self, records: Vec<Record>) -> bool {
+    pub(crate) fn try_append_unacknowledged(&self, records: Vec<Record>) -> bool {
         if let Ok(permit) = self.try_reserve_spare() {
             permit.commit(records, None);
             return true;
@@ -197,7 +218,7 @@ impl Intake {
         false
     }
 
-    pub(super) fn put_checkpoint(
+    pub(crate) fn put_checkpoint(
         &self,
         name: &str,
         offset: Option<u64>,
@@ -212,18 +233,18 @@ impl Intake {
     }
 
     /// Whether it takes nothing more in: it was closed, or the journal has failed.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.progress.room.is_closed()
     }
 
     /// Takes nothing more in; what waits is still written.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.progress.room.close();
         // The writer is gone already: then there is nothing to close.
-        let _ = self.orders.send(Queued { order: Order::Close, _place: None });
+        let _ = self.orders.send(Queued { order: Order::Close, place: None });
     }
 
-    pub(super) fn stats(&self) -> JournalStats {
+    pub(crate) fn stats(&self) -> JournalStats {
         let progress = &self.progress;
         let free = progress.room.available_permits();
         JournalStats {
@@ -240,16 +261,21 @@ impl Permit {
     /// Hands the records over, to be written together or not at all, after everything that was handed over
     /// before. Without records, the callback comes when everything before is durable.
     pub fn commit(self, records: Vec<Record>, on_durable: Option<OnDurable>) {
-        self.send(Order::Commit { records, ack: Ack(on_durable) });
+        self.send(Order::Commit { records, position: None, ack: Ack(on_durable) });
+    }
+
+    /// Hands over records, maybe none, together with how far a reader has come that they are from.
+    pub(crate) fn commit_at(self, records: Vec<Record>, position: Position, on_durable: Option<OnDurable>) {
+        self.send(Order::Commit { records, position: Some(position), ack: Ack(on_durable) });
     }
 
     /// Hands over a change of what has been written.
-    pub(super) fn rewrite(self, rewrite: Rewrite, on_durable: OnDurable) {
+    pub(crate) fn rewrite(self, rewrite: Rewrite, on_durable: OnDurable) {
         self.send(Order::Rewrite { rewrite, ack: Ack(Some(on_durable)) });
     }
 
     fn send(self, order: Order) {
-        let queued = Queued { order, _place: Some(self.place) };
+        let queued = Queued { order, place: Some(self.place) };
         if let Err(refused) = self.orders.send(queued)
             && let Order::Commit { ack, .. } = refused.into_inner().order
         {

@@ -53,7 +53,7 @@ fn read_slot(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Makes a rename in `dir` durable.
-pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 

@@ -10,15 +10,16 @@ mod embedded;
 mod erasure;
 mod error;
 mod frame;
-mod intake;
-mod mark;
+pub(crate) mod intake;
+pub(crate) mod mark;
 mod privacy;
-mod store;
+pub(crate) mod store;
 mod writer;
 
 use haggle_domain::Record;
 use tokio::sync::watch;
 
+pub(crate) use embedded::Position;
 pub use embedded::{EmbeddedJournal, JournalOptions};
 pub use error::JournalError;
 pub use intake::{Intake, JournalStats, OnDurable, Permit, Refused};

@@ -3,6 +3,7 @@
 //! `DIR/lock` is held while it is open, `DIR/mark` says what was acknowledged, `DIR/store` is fjall's. Offsets and
 //! chunk numbers are big-endian in keys, so that the store's order is theirs.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ use haggle_domain::Record;
 
 use super::frame::{self, FrameError};
 use super::mark::{Found, Mark, sync_folder};
-use super::{JournalError, JournalOptions};
+use super::{JournalError, JournalOptions, Position};
 use crate::suppression::Suppressions;
 
 /// The format of the store's content.
@@ -26,6 +27,7 @@ const FILLER_ENTRY: [u8; 3072] = [0xff; 3072];
 const FILLER_ENTRIES: u32 = 340;
 const PRIVACY: &str = "privacy";
 const FILLER: &str = "filler";
+const POSITIONS: &str = "positions";
 const FORMAT_KEY: &str = "format";
 const STORE: &str = "store";
 /// A store that is being made; renamed when it is whole.
@@ -43,6 +45,8 @@ pub(super) struct Store {
     pub(super) privacy: Keyspace,
     /// What means nothing; see [`Store::add_filler`].
     pub(super) filler: Keyspace,
+    /// How far a reader has come in each partition of a log that the records are from.
+    positions: Keyspace,
     meta: Keyspace,
     pub(super) suppressions: Arc<Suppressions>,
     // Declared last: the store is down before the lock is free.
@@ -85,7 +89,7 @@ impl Store {
         let fill = || -> fjall::Result<()> {
             let db = database(&path, options)?;
             let keyspace = |name| db.keyspace(name, || keyspace_options(options));
-            for name in ["journal", "checkpoints", PRIVACY, FILLER] {
+            for name in ["journal", "checkpoints", PRIVACY, FILLER, POSITIONS] {
                 keyspace(name)?;
             }
             keyspace("meta")?.insert(FORMAT_KEY, [FORMAT])?;
@@ -124,9 +128,9 @@ impl Store {
             _ => return Err(damaged("its format is not given")),
         }
         let (records, checkpoints) = (keyspace("journal")?, keyspace("checkpoints")?);
-        // Stores from before there were erasures have neither.
+        // Stores of earlier versions have none of these.
         let later = |name| db.keyspace(name, || keyspace_options(options)).map_err(failed);
-        let (privacy, filler) = (later(PRIVACY)?, later(FILLER)?);
+        let (privacy, filler, positions) = (later(PRIVACY)?, later(FILLER)?, later(POSITIONS)?);
         Ok(Self {
             dir: dir.to_owned(),
             folder: dir.join(STORE),
@@ -135,6 +139,7 @@ impl Store {
             checkpoints,
             privacy,
             filler,
+            positions,
             meta,
             suppressions: Arc::default(),
             db,
@@ -192,8 +197,8 @@ impl Store {
     }
 
     /// All of them: the store keeps its log as long as one has anything in it that is not in a table.
-    pub(super) fn keyspaces(&self) -> [&Keyspace; 5] {
-        [&self.records, &self.checkpoints, &self.privacy, &self.filler, &self.meta]
+    pub(super) fn keyspaces(&self) -> [&Keyspace; 6] {
+        [&self.records, &self.checkpoints, &self.privacy, &self.filler, &self.positions, &self.meta]
     }
 
     pub(super) fn batch(&self) -> OwnedWriteBatch {
@@ -211,6 +216,25 @@ impl Store {
         let bytes = frame.len();
         batch.insert(&self.records, offset.to_be_bytes(), frame);
         Ok(bytes)
+    }
+
+    /// Puts how far readers have come into a batch that has none of it.
+    pub(super) fn add_positions(&self, batch: &mut OwnedWriteBatch, positions: &BTreeMap<u32, Vec<u8>>) {
+        for (partition, state) in positions {
+            batch.insert(&self.positions, partition.to_be_bytes(), &**state);
+        }
+    }
+
+    /// How far readers had come when what is in the store was written.
+    pub(super) fn positions(&self) -> Result<Vec<Position>, JournalError> {
+        let mut positions = Vec::new();
+        for entry in self.positions.iter() {
+            let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
+            let key = key.as_ref().try_into().map(u32::from_be_bytes);
+            let partition = key.map_err(|_| self.corrupt(None, "the key of a position is no partition"))?;
+            positions.push(Position { partition, state: value.to_vec() });
+        }
+        Ok(positions)
     }
 
     /// Puts about a MiB that means nothing into a batch, under the same few keys each time.
@@ -329,7 +353,7 @@ const LOOKS: u32 = 2_000;
 ///
 /// fjall's threads hold its lock for a moment longer than the store that they work for, so what was only just dropped in this process
 /// would now and then be found locked.
-fn free_database(path: &Path, options: &JournalOptions) -> fjall::Result<Database> {
+pub(crate) fn free_database(path: &Path, options: &JournalOptions) -> fjall::Result<Database> {
     for _ in 0..LOOKS {
         match database(path, options) {
             Err(fjall::Error::Locked) => std::thread::sleep(Duration::from_millis(1)),
@@ -348,6 +372,6 @@ fn database(path: &Path, options: &JournalOptions) -> fjall::Result<Database> {
         .open()
 }
 
-fn keyspace_options(options: &JournalOptions) -> KeyspaceCreateOptions {
+pub(crate) fn keyspace_options(options: &JournalOptions) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
 }

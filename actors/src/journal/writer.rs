@@ -1,6 +1,6 @@
 //! The one thread that writes: group commit.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ struct Group {
     end: u64,
     /// Whose suppression has changed.
     suppressed: BTreeSet<PrivacyKey>,
+    /// How far readers have come: the last of each partition counts.
+    positions: BTreeMap<u32, Vec<u8>>,
     /// The names of its checkpoints: no batch may hold two of one name.
     checkpoints: HashSet<String>,
 }
@@ -95,10 +97,12 @@ impl Writer {
                 bytes: 0,
                 end: self.end,
                 suppressed: BTreeSet::new(),
+                positions: BTreeMap::new(),
                 checkpoints: HashSet::new(),
             };
             let gathered = self.gather(&mut group, first);
             self.store.add_suppressions(&mut group.batch, &group.suppressed);
+            self.store.add_positions(&mut group.batch, &group.positions);
             let result = gathered.and_then(|last| self.write(group.batch, group.end).map(|()| last));
             let result = result.inspect_err(|error| self.progress.fail(error));
             let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -128,9 +132,10 @@ impl Writer {
                 break;
             }
             match queued.order {
-                Order::Commit { records, ack } => {
+                Order::Commit { records, position, ack } => {
                     group.acks.push(ack);
                     group.orders += 1;
+                    group.positions.extend(position.map(|position| (position.partition, position.state)));
                     for mut record in records {
                         self.store.suppressions.redact(&mut record);
                         group.suppressed.extend(self.store.suppressions.note(group.end, &record));

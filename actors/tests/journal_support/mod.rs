@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test support")]
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod cluster;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -19,7 +21,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A record that differs from every other number's.
 pub(crate) fn record(number: u64) -> Record {
-    let campaign = CampaignKey(number);
+    // Zero is no campaign.
+    let campaign = CampaignKey(number + 1);
     let decision = Decision {
         bid: BidId { campaign, lease: 7, number: 3 },
         at: Timestamp(1_790_000_000_000_000),
@@ -76,8 +79,9 @@ pub(crate) fn numbers(journal: &dyn Journal) -> Result<Vec<u64>, JournalError> {
     replay(journal, 0)
         .map(|entry| {
             entry.map(|(_, read)| {
-                assert_eq!(read, record(read.campaign.0));
-                read.campaign.0
+                let number = read.campaign.0 - 1;
+                assert_eq!(read, record(number));
+                number
             })
         })
         .collect()

@@ -1,0 +1,59 @@
+//! What the threads of a shared journal have in common.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use haggle_domain::{CampaignKey, NodeId};
+use tokio::sync::watch;
+
+use super::lanes::{Lanes, Tenures};
+use super::log::{Log, LogError, OnKept};
+use super::outstanding::Outstanding;
+use crate::journal::intake::Progress;
+use crate::journal::{EmbeddedJournal, JournalError};
+
+pub(super) struct Core {
+    pub(super) node: NodeId,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) partitions: u32,
+    pub(super) mirror: Arc<EmbeddedJournal>,
+    /// Of the intake that others commit to; the mirror has its own.
+    pub(super) progress: Arc<Progress>,
+    pub(super) lanes: Lanes,
+    pub(super) outstanding: Arc<Outstanding>,
+    pub(super) tenures: watch::Sender<Tenures>,
+    /// Per partition: facts below are settled, as the owner says.
+    pub(super) settled: Vec<AtomicU64>,
+    /// Per partition: everything below was read.
+    pub(super) read: Vec<AtomicU64>,
+    pub(super) stop: AtomicBool,
+}
+
+impl Core {
+    /// The partition that a campaign's records lie in.
+    pub(super) fn partition_of(&self, campaign: CampaignKey) -> u32 {
+        // What is of no campaign keeps the order of its node.
+        let key = if campaign == CampaignKey::default() { self.node.0 } else { campaign.0 };
+        u32::try_from(key % u64::from(self.partitions.max(1))).unwrap_or_default()
+    }
+
+    /// Whether the threads are to end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst) || self.progress.failure.borrow().is_some()
+    }
+
+    /// It stops for good.
+    pub(super) fn fail(&self, error: &JournalError) {
+        self.progress.fail(error);
+    }
+
+    /// For a message whose being kept shows when it is read back: only that it never will be matters.
+    pub(super) fn or_fail(&self) -> OnKept {
+        let progress = Arc::clone(&self.progress);
+        Box::new(move |kept: Result<(), LogError>| {
+            if let Err(error) = kept {
+                progress.fail(&JournalError::Log(error));
+            }
+        })
+    }
+}

@@ -1,0 +1,338 @@
+//! A journal that several nodes share: commits go through their log, and each node keeps a copy of all of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use haggle_domain::{CampaignKey, NodeId, Record};
+use tokio::sync::{mpsc, watch};
+
+use super::core::Core;
+use super::facts::{Feeder, SeenFact};
+use super::lanes::{Claiming, Lanes, OnClaimed, Tenures};
+use super::log::{Log, LogError};
+use super::message::Message;
+use super::mirror::{Mirror, OnPost, check, states};
+use super::outbox::Outbox;
+use super::outstanding::Outstanding;
+use super::ship::Shipper;
+use super::spool::{Fill, Spool, Told};
+use crate::journal::{
+    Checkpoint, EmbeddedJournal, Intake, Journal, JournalError, JournalOptions, JournalStats, OnDurable,
+    Refused,
+};
+use crate::suppression::Suppressions;
+
+/// Records in one note at most, so that no message is too large for the log.
+const NOTED: usize = 256;
+const JOURNAL: &str = "journal";
+const SPOOL: &str = "spool";
+
+/// How a shared journal works.
+#[derive(Clone, Debug)]
+pub struct SharedOptions {
+    /// Of this node's copy; its capacity also bounds the commits that wait to be read back.
+    pub journal: JournalOptions,
+    /// Bytes of facts and notes that may wait for the log on this node's disk.
+    pub spool_bytes: u64,
+    /// Facts that may wait for who acts upon them.
+    pub facts: usize,
+    /// How long commits that are under way may take when the journal is closed.
+    pub close_patience: Duration,
+}
+
+impl Default for SharedOptions {
+    fn default() -> Self {
+        Self {
+            journal: JournalOptions::default(),
+            spool_bytes: 1024 * 1024 * 1024,
+            facts: 1024,
+            close_patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The journal of one of several nodes.
+///
+/// Commits need a claim on the partition of their campaign; they are acknowledged once they were read back from the log,
+/// count, and are durable in this node's own copy, in order within their partition. Facts and notes need none; they are
+/// acknowledged once they are in this node's spool.
+///
+/// Readers see the copy: every record of every node that counts, under this node's own offsets.
+pub struct SharedJournal {
+    core: Arc<Core>,
+    intake: Intake,
+    spool: Arc<Spool>,
+    facts: Mutex<Option<mpsc::Receiver<SeenFact>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl SharedJournal {
+    /// Opens the journal of a node in `dir`, where its copy lies in `journal` and what it has to tell in `spool`. No two
+    /// nodes may have one id, nor the same folder.
+    ///
+    /// Waits for the log's ends, and in a folder without a spool until everything is read: what this node told in an
+    /// earlier life says which numbers it may give.
+    pub fn open(
+        log: Arc<dyn Log>,
+        dir: &Path,
+        node: NodeId,
+        options: &SharedOptions,
+        on_post: OnPost,
+    ) -> Result<Self, JournalError> {
+        let mirror = Arc::new(EmbeddedJournal::open(&dir.join(JOURNAL), &options.journal)?);
+        let partitions = log.partitions();
+        let states = states(&mirror, &dir.join(JOURNAL), partitions)?;
+        let ends = log.ends()?;
+        check(&states, &ends)?;
+        let (intake, orders) = Intake::new(options.journal.capacity, mirror.durable_end());
+        let core = Arc::new(Core {
+            node,
+            log,
+            partitions,
+            mirror,
+            progress: Arc::clone(intake.progress()),
+            lanes: Lanes::new(states.iter().map(|state| state.term)),
+            outstanding: Arc::new(Outstanding::default()),
+            tenures: watch::Sender::new(Tenures::new()),
+            settled: states.iter().map(|state| AtomicU64::new(state.facts_below)).collect(),
+            read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
+            stop: AtomicBool::new(false),
+        });
+        let mut reader = Mirror::new(Arc::clone(&core), states, on_post)?;
+        let folder = dir.join(SPOOL);
+        let first = if Spool::exists(&folder) {
+            0
+        } else {
+            reader.catch_up(&ends)?;
+            let told = reader.states().iter().filter_map(|state| state.seen.get(&node)).max();
+            told.map_or(0, |last| last.saturating_add(1))
+        };
+        let progress = Arc::clone(intake.progress());
+        let failed = move |error: &JournalError| progress.fail(error);
+        let spool = Arc::new(Spool::open(&folder, node, options.spool_bytes, first, failed)?);
+        let (sender, facts) = mpsc::channel(options.facts.max(1));
+        let feeder = Feeder { tenures: core.tenures.subscribe(), core: Arc::clone(&core), facts: sender };
+        let shipper = Shipper { core: Arc::clone(&core), spool: Arc::clone(&spool) };
+        let patience = options.close_patience;
+        let outbox = Outbox { core: Arc::clone(&core), spool: Arc::clone(&spool), orders, patience };
+        let shared = Self { core, intake, spool, facts: Mutex::new(Some(facts)), threads: Mutex::default() };
+        shared.start(dir, "journal-in", move || reader.run())?;
+        shared.start(dir, "facts", move || feeder.run())?;
+        shared.start(dir, "shipper", move || shipper.run())?;
+        shared.start(dir, "journal-out", move || outbox.run())?;
+        Ok(shared)
+    }
+
+    fn start(&self, dir: &Path, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), JournalError> {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+        let thread = thread.map_err(|error| {
+            self.core.stop.store(true, Ordering::SeqCst);
+            JournalError::io(dir, &error)
+        })?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// This node's copy, for erasures and whoever follows it.
+    pub fn mirror(&self) -> &Arc<EmbeddedJournal> {
+        &self.core.mirror
+    }
+
+    /// Whom to forget.
+    pub fn suppressions(&self) -> &Arc<Suppressions> {
+        self.core.mirror.suppressions()
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.core.node
+    }
+
+    /// How many partitions there are, numbered from 0.
+    pub fn partitions(&self) -> u32 {
+        self.core.partitions
+    }
+
+    /// The partition that a campaign belongs to. What is of no campaign goes where its node's other such records go.
+    pub fn partition_of(&self, campaign: CampaignKey) -> u32 {
+        self.core.partition_of(campaign)
+    }
+
+    /// Takes a partition over. `on_claimed` is told the term once the claim was read back and counts: then everything
+    /// before it is durable in this node's copy, no commit of another owner counts any more, and this node may commit.
+    /// It is told [`JournalError::Fenced`] where others keep claiming it first. It is called by a thread of the journal's
+    /// and must not wait for the journal.
+    pub fn claim(&self, partition: u32, on_claimed: OnClaimed) -> Result<(), JournalError> {
+        let mut lanes = self.core.lanes.lock();
+        let lane = lanes.get_mut(partition as usize);
+        let lane = lane.ok_or(JournalError::Log(LogError::NoPartition(partition)))?;
+        if self.intake.is_closed() {
+            return Err(self.core.progress.too_late());
+        }
+        let term = lane.term.saturating_add(1);
+        self.core.append_claim(partition, term)?;
+        let before = lane.claiming.replace(Claiming { term, tries: 0, on_claimed });
+        drop(lanes);
+        if let Some(before) = before {
+            (before.on_claimed)(Err(JournalError::Fenced));
+        }
+        Ok(())
+    }
+
+    /// Gives a partition up: commits for it are refused from here on; those under way may still count.
+    pub fn release(&self, partition: u32) {
+        let mut lanes = self.core.lanes.lock();
+        let Some(lane) = lanes.get_mut(partition as usize) else { return };
+        lane.owned = None;
+        let claiming = lane.claiming.take();
+        self.core.tenures.send_if_modified(|tenures| tenures.remove(&partition).is_some());
+        drop(lanes);
+        if let Some(claiming) = claiming {
+            (claiming.on_claimed)(Err(JournalError::Fenced));
+        }
+    }
+
+    /// Follows which partitions this node owns. One that is missing is not its own: its actors stop at once.
+    pub fn tenures(&self) -> watch::Receiver<Tenures> {
+        self.core.tenures.subscribe()
+    }
+
+    /// Tells the owner of the record's campaign what this node saw. Does not wait; `on_durable` is called once it is in
+    /// the spool, from where it reaches the owner whatever happens. [`Refused::Full`] where the spool is.
+    pub fn tell(&self, record: Record, on_durable: OnDurable) -> Result<(), Refused> {
+        let (partition, key) = (self.core.partition_of(record.campaign), record.campaign.0);
+        self.spool.put(partition, key, &Told::Fact(record), Some(on_durable))
+    }
+
+    /// The same for whoever owns a partition, of a record that is of no campaign.
+    pub fn tell_partition(
+        &self,
+        partition: u32,
+        record: Record,
+        on_durable: OnDurable,
+    ) -> Result<(), Refused> {
+        self.spool.put(partition, record.campaign.0, &Told::Fact(record), Some(on_durable))
+    }
+
+    /// The nodes that ever told something to the owner of a partition that is this node's, as of its claim.
+    pub fn nodes(&self, partition: u32) -> Vec<NodeId> {
+        let tenures = self.core.tenures.borrow();
+        tenures.get(&partition).map_or_else(Vec::new, |tenure| tenure.nodes.to_vec())
+    }
+
+    /// Has everybody's copy get records that move no money. Those that the spool has no room for are dropped and counted;
+    /// says whether all were taken.
+    pub fn note(&self, records: Vec<Record>) -> bool {
+        let mut parts: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
+        for record in records {
+            parts.entry(self.core.partition_of(record.campaign)).or_default().push(record);
+        }
+        let mut all = true;
+        for (partition, records) in parts {
+            let key = records.first().map_or(0, |record| record.campaign.0);
+            for records in records.chunks(NOTED) {
+                if self.spool.put(partition, key, &Told::Note(records.to_vec()), None).is_err() {
+                    self.core.progress.dropped.fetch_add(records.len() as u64, Ordering::Relaxed);
+                    all = false;
+                }
+            }
+        }
+        all
+    }
+
+    /// Says how a campaign bids from here on. Lost where the log has no room or the partition is not this node's, which
+    /// it says; the next word makes up for it.
+    pub fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) -> bool {
+        let partition = self.core.partition_of(campaign);
+        let term = self.core.tenures.borrow().get(&partition).map(|tenure| tenure.term);
+        let Some(term) = term else { return false };
+        let post = Message::Post { term, node: self.core.node, campaign, bytes };
+        post.encode().is_ok_and(|bytes| {
+            self.core.log.append(partition, campaign.0, &bytes, self.core.or_fail()).is_ok()
+        })
+    }
+
+    /// The facts of partitions that this node owns, from the first that is not settled on; once. They come in order within
+    /// their partition.
+    pub fn facts(&self) -> Option<mpsc::Receiver<SeenFact>> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Every fact of the partition below the offset is settled, and what came of it was acknowledged. It need not come
+    /// again; the log is told with the next commit, or soon.
+    pub fn settled_below(&self, partition: u32, offset: u64) {
+        if let Some(settled) = self.core.settled.get(partition as usize) {
+            settled.fetch_max(offset, Ordering::SeqCst);
+        }
+    }
+
+    /// How full the spool is.
+    pub fn spool(&self) -> Fill {
+        self.spool.fill()
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.core.log
+    }
+
+    /// Up to where each partition was read.
+    pub fn read(&self) -> Vec<u64> {
+        self.core.read.iter().map(|read| read.load(Ordering::SeqCst)).collect()
+    }
+}
+
+impl Journal for SharedJournal {
+    fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    fn read_from(&self, offset: u64, limit: usize) -> Result<Vec<(u64, Record)>, JournalError> {
+        self.core.mirror.read_from(offset, limit)
+    }
+
+    fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {
+        self.core.mirror.checkpoint(name)
+    }
+
+    fn checkpoints(&self, prefix: &str) -> Result<Vec<Checkpoint>, JournalError> {
+        self.core.mirror.checkpoints(prefix)
+    }
+
+    fn close(&self) -> Result<(), JournalError> {
+        self.intake.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // They contain what goes wrong with them; there is nothing more to learn.
+            let _ = thread.join();
+        }
+        self.spool.close();
+        let closed = self.core.mirror.close();
+        self.failure().map_or(closed, Err)
+    }
+
+    fn try_append_unacknowledged(&self, records: Vec<Record>) -> bool {
+        if self.intake.is_closed() || self.spool.fill().is_high() {
+            self.core.progress.dropped.fetch_add(records.len() as u64, Ordering::Relaxed);
+            return false;
+        }
+        self.note(records)
+    }
+
+    fn durable_end(&self) -> u64 {
+        self.core.mirror.durable_end()
+    }
+
+    fn subscribe(&self) -> watch::Receiver<u64> {
+        self.core.mirror.subscribe()
+    }
+
+    fn stats(&self) -> JournalStats {
+        let (own, mirror) = (self.intake.stats(), self.core.mirror.stats());
+        JournalStats { records: mirror.records, syncs: mirror.syncs, ..own }
+    }
+}
