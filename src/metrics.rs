@@ -5,12 +5,14 @@ mod archive_models;
 mod campaigns;
 mod counters;
 mod outcomes;
+mod several;
 
 pub use campaigns::{CampaignMetrics, Sums};
 pub use counters::{Counter, HeadMetrics, Metrics};
 pub use outcomes::{
     CampaignState, Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome,
 };
+pub use several::NodeShown;
 
 /// How a metric behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +171,18 @@ metrics! {
     JournalQueueFull = Counter "haggle_journal_queue_full_total" [];
     /// The offset up to which the journal is durable.
     JournalDurableOffset = Gauge "haggle_journal_durable_offset" [];
+    /// Partitions whose campaigns this node owns; 0 where it stands alone.
+    PartitionsOwned = Gauge "haggle_partitions_owned" [];
+    /// Money in this node's tranches that bids can take, in millionths of the currency; 0 where it stands alone.
+    PurseMicros = Gauge "haggle_purse_micros" [];
+    /// Bytes that this node has still to tell the others.
+    SpoolBytes = Gauge "haggle_spool_bytes" [];
+    /// How many may wait; at half of that the node bids no more.
+    SpoolLimitBytes = Gauge "haggle_spool_limit_bytes" [];
+    /// Whether a broker is connected, as far as is known: 1 or 0.
+    LogConnected = Gauge "haggle_log_connected" [];
+    /// Claims of partitions that counted, since the start.
+    Claims = Counter "haggle_claims_total" [];
     /// The version of the model that bids are made with.
     ModelVersion = Gauge "haggle_model_version" [];
     /// Examples a model has learned from.

@@ -155,11 +155,11 @@ settings! {
     /// What the names of Haggle's topics and of its group begin with.
     kafka_prefix: String = "haggle", |prefix: &String| topic_prefix(prefix);
     /// How many partitions the topic of events is made with; campaigns are spread over them.
-    kafka_partitions: u32 = "12", within(1, 1024);
+    kafka_partitions: u16 = "12", within(1, 1024);
     /// A file with more properties of the broker's clients, a key=value a line; in a file, relative to that file.
     kafka_properties_file: Option<PathBuf> = "";
     /// Bytes that wait on this node's disk while no broker is reachable: at half of it no bids are made, at all of it notices get 503.
-    spool_bytes: u64 = "1073741824", within(1 << 20, 1 << 40);
+    spool_bytes: usize = "1073741824", within(1 << 20, 1 << 40);
     /// How long a node of which nothing is heard is waited for before reservations that it may know of are released.
     node_grace: Duration = "10m", within(Duration::from_secs(10), days(1));
     /// How often each campaign's actor plans its spend.

@@ -15,6 +15,7 @@ use prometheus::{
 
 use super::archive_models::ArchiveModels;
 use super::campaigns::{Account, CampaignMetrics, Campaigns, Sums};
+use super::several::{NodeShown, SeveralMetrics};
 use super::{Head, LossReason, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
 
 /// From 50 µs, a fast bid, to 100 ms, the usual deadline.
@@ -89,6 +90,7 @@ pub struct Metrics {
     win_rates: Vec<[Gauge; 2]>,
     account: Account,
     invariant_violations: Vec<Counter>,
+    several: SeveralMetrics,
     pub connections: IntGauge,
     pub shed: Counter,
     pub shedding: Gauge,
@@ -149,6 +151,7 @@ impl Metrics {
             archive_models: ArchiveModels::new(&maker)?,
             win_rates: maker.win_rates(exchanges)?,
             account: Account::new(&maker)?,
+            several: SeveralMetrics::new(&maker)?,
             connections: maker.gauge(Metric::Connections)?,
             shed: maker.counter(Metric::Shed)?,
             shedding: maker.register(Gauge::with_opts(Maker::opts(Metric::Shedding))?)?,
@@ -170,6 +173,11 @@ impl Metrics {
             ready: maker.gauge(Metric::Ready)?,
             registry: maker.0,
         })
+    }
+
+    /// How the node stands among several.
+    pub fn node(&self, node: &NodeShown) {
+        self.several.show(node);
     }
 
     /// What win curves lately said of an exchange's bids, and how many won; both as shares.

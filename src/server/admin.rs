@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use super::state::State;
 use crate::campaigns::{CampaignHandle, ChangeError};
 use crate::metrics::CampaignState;
+use crate::several::Several;
 
 /// Campaigns in one answer where nobody says how many, and at most.
 const PAGE: usize = 1000;
@@ -134,11 +135,16 @@ async fn campaign(state: web::Data<State>, id: web::Path<String>) -> HttpRespons
 struct Seen {
     catalog: Arc<Catalog>,
     learner: Option<Arc<LearnerReport>>,
+    several: Option<Arc<Several>>,
 }
 
 impl Seen {
     fn by(state: &State) -> Self {
-        Self { catalog: Arc::clone(&state.snapshot.load().catalog), learner: state.learner.load_full() }
+        Self {
+            catalog: Arc::clone(&state.snapshot.load().catalog),
+            learner: state.learner.load_full(),
+            several: state.several.clone(),
+        }
     }
 }
 
@@ -155,7 +161,7 @@ fn shown(handle: &CampaignHandle, seen: &Seen) -> Value {
         refused.map(|(reason, count)| (reason.as_str().to_owned(), count.into())).collect();
     let funnel = json!({ "imps": counts.imps(), "bids": counts.explained_bids, "refused": refused });
     let Some(report) = handle.report() else {
-        return json!({ "id": handle.id, "state": "starting", "funnel": funnel });
+        return elsewhere(handle, seen, &funnel);
     };
     let now = if handle.is_retired() { "retired" } else { CampaignState::from(report.state).as_str() };
     let pacing = json!({
@@ -180,6 +186,22 @@ fn shown(handle: &CampaignHandle, seen: &Seen) -> Value {
         said.insert("holdout".to_owned(), holdout(campaign.holdout.share(), &split));
     }
     said
+}
+
+/// A campaign that has no books here: it starts, or it is another node's, which says how it stands every few seconds.
+fn elsewhere(handle: &CampaignHandle, seen: &Seen, funnel: &Value) -> Value {
+    let posted = seen.several.as_ref().and_then(|several| several.posted(handle.key));
+    let Some(posted) = posted else {
+        return json!({ "id": handle.id, "state": "starting", "funnel": funnel });
+    };
+    let sums = &posted.sums;
+    json!({
+        "id": handle.id, "state": CampaignState::from(handle.live.state()).as_str(), "owner": "elsewhere",
+        "multiplier": handle.live.multiplier(), "budget_micros": sums.budget, "spend_micros": sums.settled,
+        "reserved_micros": sums.reserved, "bids": sums.bids, "wins": sums.wins,
+        "impressions": sums.impressions, "clicks": sums.clicks, "orders": sums.orders,
+        "creatives": creatives(handle, &seen.catalog), "funnel": funnel,
+    })
 }
 
 /// What the campaign's ads bring; without `lift` where a group has nobody, without `incremental` where nobody buys with the ads.

@@ -60,8 +60,11 @@ impl Backbone {
         }
         let kafka = kafka(settings)?;
         let log: Arc<dyn Log> = Arc::new(KafkaLog::open(&kafka)?);
-        let options =
-            SharedOptions { journal: options, spool_bytes: settings.spool_bytes, ..SharedOptions::default() };
+        let options = SharedOptions {
+            journal: options,
+            spool_bytes: settings.spool_bytes as u64,
+            ..SharedOptions::default()
+        };
         let (sender, words) = mpsc::channel(WORDS);
         let on_post: OnPost = Box::new(move |post: Post| {
             // Without room, or with nobody who listens, it is said again.
@@ -79,7 +82,8 @@ impl Backbone {
 }
 
 fn kafka(settings: &Settings) -> Result<KafkaSettings, StartError> {
-    let mut kafka = KafkaSettings::new(&settings.kafka, &settings.kafka_prefix, settings.kafka_partitions);
+    let mut kafka =
+        KafkaSettings::new(&settings.kafka, &settings.kafka_prefix, settings.kafka_partitions.into());
     let Some(path) = &settings.kafka_properties_file else { return Ok(kafka) };
     let wrong = |why: String| StartError::KafkaProperties { path: path.clone(), why };
     let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;

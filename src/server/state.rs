@@ -188,6 +188,9 @@ impl State {
         metrics.journal_syncs.raise_to(journal.syncs);
         metrics.journal_queue_full.raise_to(journal.dropped);
         metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
+        if let Some(several) = &self.several {
+            metrics.node(&several.shown());
+        }
         metrics.shedding.set(self.pressure.shedding());
         metrics.allocations.raise_to(allocations());
         metrics.ready.set(i64::from(self.ready().is_ok()));

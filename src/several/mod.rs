@@ -6,15 +6,18 @@ mod money;
 mod owner;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use haggle_actors::backbone::{Heard, SharedJournal};
-use haggle_actors::campaign::Others;
+use haggle_actors::campaign::{Others, Posted};
 use haggle_actors::journal::Refused;
 use haggle_actors::purses::Purses;
 use haggle_domain::{CampaignKey, Clock, Event, Holder, Record, Timestamp};
 use tokio::sync::oneshot;
+
+use crate::metrics::NodeShown;
 
 pub use money::Word;
 pub use owner::Owner;
@@ -32,12 +35,21 @@ pub struct Several {
     /// After this time without a word from a node it is not waited for.
     grace: Duration,
     clock: Arc<dyn Clock>,
+    /// Claims that counted.
+    claims: AtomicU64,
 }
 
 impl Several {
     /// Of a process that has just started; `holder` is its own among all that ever were.
     pub fn new(journal: Arc<SharedJournal>, holder: Holder, grace: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { journal, purses: Mutex::new(Purses::new(holder)), heard: Mutex::default(), grace, clock }
+        Self {
+            journal,
+            purses: Mutex::new(Purses::new(holder)),
+            heard: Mutex::default(),
+            grace,
+            clock,
+            claims: AtomicU64::new(0),
+        }
     }
 
     /// What the nodes share.
@@ -48,6 +60,22 @@ impl Several {
     /// The money that this node holds.
     pub fn purses(&self) -> MutexGuard<'_, Purses> {
         self.purses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a campaign's owner said of it last.
+    pub fn posted(&self, campaign: CampaignKey) -> Option<Posted> {
+        self.purses().last_posted(campaign).cloned()
+    }
+
+    /// How the node stands, for metrics.
+    pub fn shown(&self) -> NodeShown {
+        NodeShown {
+            owned: self.journal.tenures().borrow().len(),
+            claims: self.claims.load(Ordering::Relaxed),
+            purse: self.purses().left(),
+            spool: self.journal.spool(),
+            log: self.journal.log().stats(),
+        }
     }
 
     fn heard(&self) -> MutexGuard<'_, BTreeMap<u32, Heard>> {

@@ -2,6 +2,7 @@
 //! nodes saw.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -120,6 +121,7 @@ impl Owner {
             match claim.await {
                 Ok(Ok(term)) => {
                     tracing::info!(partition, term, "claimed");
+                    self.several.claims.fetch_add(1, Ordering::Relaxed);
                     claimed.insert(partition);
                 }
                 Ok(Err(error)) => tracing::warn!(partition, %error, "another node has it"),

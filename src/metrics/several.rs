@@ -1,0 +1,57 @@
+//! What is shown of a node among several.
+
+use haggle_actors::backbone::{Fill, LogStats};
+use haggle_domain::Micros;
+use prometheus::IntGauge;
+
+use super::Metric;
+use super::counters::{Counter, Maker};
+
+/// A node among several, as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeShown {
+    /// Partitions that it owns.
+    pub owned: usize,
+    /// Claims of its that counted.
+    pub claims: u64,
+    /// What its tranches have left.
+    pub purse: Micros,
+    /// How full its spool is.
+    pub spool: Fill,
+    /// What the log has done.
+    pub log: LogStats,
+}
+
+/// The series.
+#[derive(Debug)]
+pub(super) struct SeveralMetrics {
+    owned: IntGauge,
+    claims: Counter,
+    purse: IntGauge,
+    spool: IntGauge,
+    spool_limit: IntGauge,
+    connected: IntGauge,
+}
+
+impl SeveralMetrics {
+    pub(super) fn new(maker: &Maker) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            owned: maker.gauge(Metric::PartitionsOwned)?,
+            claims: maker.counter(Metric::Claims)?,
+            purse: maker.gauge(Metric::PurseMicros)?,
+            spool: maker.gauge(Metric::SpoolBytes)?,
+            spool_limit: maker.gauge(Metric::SpoolLimitBytes)?,
+            connected: maker.gauge(Metric::LogConnected)?,
+        })
+    }
+
+    pub(super) fn show(&self, node: &NodeShown) {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.owned.set(number(node.owned as u64));
+        self.claims.raise_to(node.claims);
+        self.purse.set(node.purse.0);
+        self.spool.set(number(node.spool.bytes));
+        self.spool_limit.set(number(node.spool.limit));
+        self.connected.set(i64::from(node.log.connected));
+    }
+}
