@@ -6,6 +6,7 @@
 mod core;
 mod facts;
 mod fence;
+mod kafka;
 mod lanes;
 mod log;
 mod memory;
@@ -19,6 +20,7 @@ mod spool;
 
 pub use facts::SeenFact;
 pub use fence::{PartitionState, Verdict};
+pub use kafka::{KafkaLog, KafkaOptions};
 pub use lanes::{OnClaimed, Tenure, Tenures};
 pub use log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
 pub use memory::{Faults, MemoryCluster, MemoryLog};
