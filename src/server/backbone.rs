@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use haggle_actors::backbone::{
-    KafkaLog, KafkaSettings, Log, OnPost, Placed, Placement, Post, SeenFact, SharedJournal, SharedOptions,
+    KafkaLog, KafkaOptions, Log, OnPost, Placed, Placement, Post, SeenFact, SharedJournal, SharedOptions,
 };
-use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
+use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 use haggle_domain::{Clock, Holder, NodeId};
 use tokio::sync::mpsc;
 
@@ -33,15 +33,14 @@ pub(super) struct Joined {
     pub(super) several: Arc<Several>,
     pub(super) words: mpsc::Receiver<Word>,
     pub(super) facts: mpsc::Receiver<SeenFact>,
-    kafka: KafkaSettings,
+    kafka: KafkaOptions,
 }
 
 impl Joined {
     /// Joins the group that spreads campaigns over nodes.
     pub(super) fn place(&self) -> Result<(Placement, mpsc::UnboundedReceiver<Placed>), StartError> {
         let (sender, placed) = mpsc::unbounded_channel();
-        let (group, topic) = (self.kafka.group(), self.kafka.events());
-        let placement = Placement::join(self.kafka.client(), &group, &topic, sender);
+        let placement = Placement::join(&self.kafka, sender);
         Ok((
             placement
                 .map_err(|error| StartError::Internal(format!("the group cannot be joined: {error}")))?,
@@ -59,7 +58,7 @@ impl Backbone {
             return Ok(Self { journal: Arc::clone(&local) as _, local, others: None });
         }
         let kafka = kafka(settings)?;
-        let log: Arc<dyn Log> = Arc::new(KafkaLog::open(&kafka)?);
+        let log: Arc<dyn Log> = Arc::new(KafkaLog::open(kafka.clone()).map_err(JournalError::Log)?);
         let options = SharedOptions {
             journal: options,
             spool_bytes: settings.spool_bytes as u64,
@@ -81,9 +80,13 @@ impl Backbone {
     }
 }
 
-fn kafka(settings: &Settings) -> Result<KafkaSettings, StartError> {
-    let mut kafka =
-        KafkaSettings::new(&settings.kafka, &settings.kafka_prefix, settings.kafka_partitions.into());
+fn kafka(settings: &Settings) -> Result<KafkaOptions, StartError> {
+    let mut kafka = KafkaOptions {
+        brokers: settings.kafka.clone(),
+        prefix: settings.kafka_prefix.clone(),
+        partitions: settings.kafka_partitions.into(),
+        ..KafkaOptions::default()
+    };
     let Some(path) = &settings.kafka_properties_file else { return Ok(kafka) };
     let wrong = |why: String| StartError::KafkaProperties { path: path.clone(), why };
     let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;

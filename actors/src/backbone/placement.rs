@@ -9,8 +9,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
-use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
+use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::mpsc::UnboundedSender;
+
+use super::kafka::KafkaOptions;
 
 /// After this time without a word from it the group gives a node's partitions to others.
 pub const SESSION: Duration = Duration::from_secs(6);
@@ -73,20 +75,16 @@ impl ConsumerContext for Listener {
 }
 
 impl Placement {
-    /// Joins the group `group`, for the partitions of `topic`. `client` has the brokers' addresses and what else all clients are told.
+    /// Joins the group of the nodes of a log.
     ///
     /// # Errors
     ///
     /// The settings are wrong, or there is no thread.
-    pub fn join(
-        mut client: ClientConfig,
-        group: &str,
-        topic: &str,
-        placed: UnboundedSender<Placed>,
-    ) -> io::Result<Self> {
+    pub fn join(options: &KafkaOptions, placed: UnboundedSender<Placed>) -> io::Result<Self> {
         let millis = |span: Duration| span.as_millis().to_string();
+        let mut client = options.member();
         client
-            .set("group.id", group)
+            .set("group.id", options.group())
             .set("session.timeout.ms", millis(SESSION))
             .set("heartbeat.interval.ms", millis(HEARTBEAT))
             .set("partition.assignment.strategy", "cooperative-sticky")
@@ -97,7 +95,7 @@ impl Placement {
             .set("fetch.message.max.bytes", "1024");
         let consumer: BaseConsumer<Listener> =
             client.create_with_context(Listener { placed }).map_err(io::Error::other)?;
-        consumer.subscribe(&[topic]).map_err(io::Error::other)?;
+        consumer.subscribe(&[options.events().as_str()]).map_err(io::Error::other)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let run = move || {
