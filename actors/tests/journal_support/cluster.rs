@@ -1,14 +1,21 @@
 //! Logs that tests connect to as several nodes.
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::collections::HashMap;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::mpsc::channel;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haggle_actors::backbone::{Faults, Log, MemoryCluster, SharedJournal, SharedOptions, Term};
+use haggle_actors::backbone::{
+    Faults, KafkaLog, KafkaOptions, Log, MemoryCluster, SharedJournal, SharedOptions, Table, Term,
+};
 use haggle_actors::journal::JournalError;
 use haggle_domain::NodeId;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::mocking::MockCluster;
 
 use super::PATIENCE;
 
@@ -45,6 +52,136 @@ impl Cluster for Memory {
     fn cut(&self, cut: bool) {
         for faults in &*self.faults.lock().unwrap() {
             faults.cut(cut);
+        }
+    }
+}
+
+/// Kafka's client's own imitation of a broker, in this process.
+pub(crate) struct Mock {
+    brokers: String,
+    orders: Sender<MockOrder>,
+}
+
+enum MockOrder {
+    Topic(String, u32, Sender<()>),
+    Cut(bool),
+}
+
+impl Mock {
+    pub(crate) fn start() -> Self {
+        let (sender, orders) = channel();
+        let (tell, told) = channel();
+        // It has to stay in one thread.
+        std::thread::spawn(move || {
+            let mock = MockCluster::new(1).unwrap();
+            tell.send(mock.bootstrap_servers()).unwrap();
+            for order in orders {
+                match order {
+                    MockOrder::Topic(topic, partitions, done) => {
+                        match mock.create_topic(&topic, partitions as i32, 1) {
+                            Ok(()) | Err(KafkaError::MockCluster(RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                            Err(error) => unreachable!("{error}"),
+                        }
+                        done.send(()).unwrap();
+                    }
+                    MockOrder::Cut(true) => mock.broker_down(1).unwrap(),
+                    MockOrder::Cut(false) => mock.broker_up(1).unwrap(),
+                }
+            }
+        });
+        Self { brokers: told.recv().unwrap(), orders: sender }
+    }
+}
+
+impl Cluster for Mock {
+    fn connect(&self, name: &str, partitions: u32) -> Arc<dyn Log> {
+        let options = kafka(&self.brokers, name, partitions);
+        let tables = Table::ALL.map(|table| (table.name(), 1));
+        for (topic, partitions) in [("events", partitions)].into_iter().chain(tables) {
+            let (sender, done) = channel();
+            let topic = format!("{}.{topic}", options.prefix);
+            self.orders.send(MockOrder::Topic(topic, partitions, sender)).unwrap();
+            done.recv().unwrap();
+        }
+        Arc::new(KafkaLog::open(options).unwrap())
+    }
+
+    fn cut(&self, cut: bool) {
+        self.orders.send(MockOrder::Cut(cut)).unwrap();
+    }
+}
+
+fn kafka(brokers: &str, name: &str, partitions: u32) -> KafkaOptions {
+    let letters = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    KafkaOptions {
+        brokers: brokers.to_owned(),
+        prefix: format!("haggle-test{}", name.chars().map(letters).collect::<String>()),
+        partitions,
+        client: "test".to_owned(),
+        ..KafkaOptions::default()
+    }
+}
+
+/// A real broker: one that is running, or one of our own.
+pub(crate) struct Broker {
+    address: String,
+    own: Option<(Child, tempfile::TempDir)>,
+}
+
+impl Broker {
+    /// The broker at `HAGGLE_TEST_KAFKA`, or tansu where that program is installed; none where neither is, which it says.
+    pub(crate) fn find() -> Option<Self> {
+        if let Ok(address) = std::env::var("HAGGLE_TEST_KAFKA") {
+            return Some(Self { address, own: None });
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let url = format!("tcp://{address}");
+        let started = Command::new("tansu")
+            .arg("broker")
+            .current_dir(dir.path())
+            .env("LISTENER_URL", &url)
+            .env("ADVERTISED_LISTENER_URL", &url)
+            .env("STORAGE_ENGINE", "sqlite://tansu.db")
+            .env("CLUSTER_ID", "haggle-test")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(child) = started else {
+            eprintln!(
+                "skipped: no broker at HAGGLE_TEST_KAFKA, and no program `tansu` on PATH; \
+                 HAGGLE_TEST_KAFKA=host:port runs this on a broker of yours"
+            );
+            return None;
+        };
+        until("tansu listens", || TcpStream::connect(&address).is_ok());
+        Some(Self { address, own: Some((child, dir)) })
+    }
+
+    /// Whether it may be stopped.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+}
+
+impl Cluster for Broker {
+    fn connect(&self, name: &str, partitions: u32) -> Arc<dyn Log> {
+        Arc::new(KafkaLog::open(kafka(&self.address, name, partitions)).unwrap())
+    }
+
+    fn cut(&self, cut: bool) {
+        let Some((child, _)) = &self.own else { return };
+        let signal = if cut { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some((child, _)) = &mut self.own {
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
 }
