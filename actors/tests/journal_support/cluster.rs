@@ -134,35 +134,56 @@ impl Broker {
         if let Ok(address) = std::env::var("HAGGLE_TEST_KAFKA") {
             return Some(Self { address, own: None });
         }
-        let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let url = format!("tcp://{address}");
-        let started = Command::new("tansu")
-            .arg("broker")
-            .current_dir(dir.path())
-            .env("LISTENER_URL", &url)
-            .env("ADVERTISED_LISTENER_URL", &url)
-            .env("STORAGE_ENGINE", "sqlite://tansu.db")
-            .env("CLUSTER_ID", "haggle-test")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(child) = started else {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(child) = tansu(&address, dir.path()) else {
             eprintln!(
                 "skipped: no broker at HAGGLE_TEST_KAFKA, and no program `tansu` on PATH; \
                  HAGGLE_TEST_KAFKA=host:port runs this on a broker of yours"
             );
             return None;
         };
-        until("tansu listens", || TcpStream::connect(&address).is_ok());
         Some(Self { address, own: Some((child, dir)) })
+    }
+
+    /// Kills it, where it is our own.
+    pub(crate) fn kill(&mut self) {
+        if let Some((child, _)) = &mut self.own {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again on what it has kept.
+    pub(crate) fn restart(&mut self) {
+        if let Some((child, dir)) = &mut self.own {
+            *child = tansu(&self.address, dir.path()).unwrap();
+        }
     }
 
     /// Whether it may be stopped.
     pub(crate) fn is_own(&self) -> bool {
         self.own.is_some()
     }
+}
+
+/// Starts tansu in a folder and waits until it listens; none where there is no such program.
+fn tansu(address: &str, dir: &Path) -> Option<Child> {
+    let url = format!("tcp://{address}");
+    let started = Command::new("tansu")
+        .arg("broker")
+        .current_dir(dir)
+        .env("LISTENER_URL", &url)
+        .env("ADVERTISED_LISTENER_URL", &url)
+        .env("STORAGE_ENGINE", "sqlite://tansu.db")
+        .env("CLUSTER_ID", "haggle-test")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    until("tansu listens", || TcpStream::connect(address).is_ok());
+    Some(started)
 }
 
 impl Cluster for Broker {
