@@ -20,7 +20,7 @@ mod spool;
 
 pub use facts::SeenFact;
 pub use fence::{PartitionState, Verdict};
-pub use kafka::{KafkaLog, KafkaOptions};
+pub use kafka::{KafkaLog, KafkaSettings};
 pub use lanes::{OnClaimed, Tenure, Tenures};
 pub use log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
 pub use memory::{Faults, MemoryCluster, MemoryLog};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haggle_actors::backbone::{
-    Faults, KafkaLog, KafkaOptions, Log, MemoryCluster, SharedJournal, SharedOptions, Table, Term,
+    Faults, KafkaLog, KafkaSettings, Log, MemoryCluster, SharedJournal, SharedOptions, Table, Term,
 };
 use haggle_actors::journal::JournalError;
 use haggle_domain::NodeId;
@@ -103,7 +103,7 @@ impl Cluster for Mock {
             self.orders.send(MockOrder::Topic(topic, partitions, sender)).unwrap();
             done.recv().unwrap();
         }
-        Arc::new(KafkaLog::open(options).unwrap())
+        Arc::new(KafkaLog::open(&options).unwrap())
     }
 
     fn cut(&self, cut: bool) {
@@ -111,15 +111,10 @@ impl Cluster for Mock {
     }
 }
 
-fn kafka(brokers: &str, name: &str, partitions: u32) -> KafkaOptions {
+fn kafka(brokers: &str, name: &str, partitions: u32) -> KafkaSettings {
     let letters = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    KafkaOptions {
-        brokers: brokers.to_owned(),
-        prefix: format!("haggle-test{}", name.chars().map(letters).collect::<String>()),
-        partitions,
-        client: "test".to_owned(),
-        ..KafkaOptions::default()
-    }
+    let name: String = name.chars().map(letters).collect();
+    KafkaSettings::new(brokers, &format!("haggle-test{name}"), partitions)
 }
 
 /// A real broker: one that is running, or one of our own.
@@ -188,7 +183,7 @@ fn tansu(address: &str, dir: &Path) -> Option<Child> {
 
 impl Cluster for Broker {
     fn connect(&self, name: &str, partitions: u32) -> Arc<dyn Log> {
-        Arc::new(KafkaLog::open(kafka(&self.address, name, partitions)).unwrap())
+        Arc::new(KafkaLog::open(&kafka(&self.address, name, partitions)).unwrap())
     }
 
     fn cut(&self, cut: bool) {
