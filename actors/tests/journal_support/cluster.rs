@@ -114,7 +114,10 @@ impl Cluster for Mock {
 fn kafka(brokers: &str, name: &str, partitions: u32) -> KafkaSettings {
     let letters = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = name.chars().map(letters).collect();
-    KafkaSettings::new(brokers, &format!("haggle-test{name}"), partitions)
+    let mut settings = KafkaSettings::new(brokers, &format!("haggle-test{name}"), partitions);
+    // The brokers that are at hand answer a reader who waits at the end of his time, not when something comes.
+    settings.properties.insert("fetch.wait.max.ms".to_owned(), "10".to_owned());
+    settings
 }
 
 /// A real broker: one that is running, or one of our own.
