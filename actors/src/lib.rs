@@ -13,6 +13,7 @@ pub mod holdout;
 pub mod journal;
 pub mod learner;
 pub mod ledger;
+pub mod purses;
 mod revenues;
 pub mod supervisor;
 pub mod suppression;

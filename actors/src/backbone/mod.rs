@@ -6,6 +6,7 @@
 mod core;
 mod facts;
 mod fence;
+mod heard;
 mod kafka;
 mod lanes;
 mod log;
@@ -20,6 +21,7 @@ mod spool;
 
 pub use facts::SeenFact;
 pub use fence::{PartitionState, Verdict};
+pub use heard::Heard;
 pub use kafka::{KafkaLog, KafkaSettings};
 pub use lanes::{OnClaimed, Tenure, Tenures};
 pub use log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
