@@ -1,102 +1,24 @@
 //! What several nodes rely on when they share a journal, on every log that there is.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod journal_support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver as Answers, Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use haggle_actors::backbone::{Faults, Log, Message, SeenFact, SharedJournal, SharedOptions};
+use haggle_actors::backbone::{Log, Message, SharedJournal, SharedOptions};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{checkpoint_name, recover_one, replay_all};
-use haggle_actors::journal::{Journal, JournalError, replay};
-use haggle_domain::{BidId, CampaignKey, Event, Micros, NodeId, PrivacyKey, Record, Tag, Timestamp, UserKey};
+use haggle_actors::journal::{Journal, JournalError};
+use haggle_domain::{CampaignKey, Event, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey};
 use journal_support::cluster::{
     Broker, Cluster, Memory, Mock, claim, claim_all, open, options, try_open, until,
 };
+use journal_support::site::{PARTITIONS, Site, behaviour, campaigns, fact, life, next, streams, tell};
 use journal_support::{PATIENCE, answer, commit, commit_durably, wait};
-use tokio::sync::mpsc::Receiver;
-
-const PARTITIONS: u32 = 3;
-
-/// A log of its own for one test, and folders for its nodes.
-struct Site<'c> {
-    cluster: &'c dyn Cluster,
-    dir: tempfile::TempDir,
-}
-
-impl<'c> Site<'c> {
-    fn new(cluster: &'c dyn Cluster) -> Self {
-        Self { cluster, dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn name(&self) -> String {
-        self.dir.path().file_name().unwrap().to_string_lossy().into_owned()
-    }
-
-    fn folder(&self, node: u64) -> std::path::PathBuf {
-        self.dir.path().join(node.to_string())
-    }
-
-    fn node(&self, node: u64) -> Arc<SharedJournal> {
-        open(self.cluster.connect(&self.name(), PARTITIONS), &self.folder(node), node)
-    }
-}
-
-/// A campaign's life of some money, as its commits.
-fn life(campaign: CampaignKey, bids: u32) -> Vec<Vec<Record>> {
-    let at = Timestamp(1_790_000_000_000_000 + campaign.0 as i64);
-    let record = |event| Record { at, campaign, event };
-    let grant =
-        |lease| Event::LeaseGranted { lease, amount: Micros(50_000), expires_at: Timestamp(at.0 + 1) };
-    let mut commits = vec![vec![
-        record(Event::Defined { id: format!("campaign-{campaign}") }),
-        record(Event::BudgetOpened { day: 20_000, amount: Micros(10_000_000) }),
-        record(grant(0)),
-    ]];
-    for number in 0..bids {
-        let bid = BidId { campaign, lease: number / 10, number: number % 10 };
-        let reserved = Micros(1000 + i64::from(number));
-        commits.push(vec![record(if number % 4 == 3 {
-            Event::Lost {
-                bid,
-                reserved,
-                min_to_win: None,
-                ceiling: haggle_domain::CpmMicros(1_000_000),
-                exchange: haggle_domain::ExchangeKey::of("demo"),
-                quote: haggle_domain::Quote::default(),
-            }
-        } else {
-            let charged = Micros(reserved.0 - (campaign.0 % 100) as i64);
-            Event::Billed { bid, reserved, charged, capped: false, explored: false }
-        })]);
-        if number % 10 == 9 {
-            let (lease, amount) = (number / 10, Micros(1));
-            commits.push(vec![
-                record(Event::LeaseReturned { lease, amount, bids: 10 }),
-                record(grant(lease + 1)),
-            ]);
-        }
-    }
-    commits
-}
-
-fn campaigns(count: u64) -> Vec<CampaignKey> {
-    (1..=count).map(|number| CampaignKey::of(&number.to_string())).collect()
-}
-
-/// Every campaign's records, in order.
-fn streams(journal: &dyn Journal) -> BTreeMap<CampaignKey, Vec<Record>> {
-    let mut streams: BTreeMap<_, Vec<Record>> = BTreeMap::new();
-    for entry in replay(journal, 0) {
-        let (_, record) = entry.unwrap();
-        streams.entry(record.campaign).or_default().push(record);
-    }
-    streams
-}
 
 fn ledgers(journal: &dyn Journal) -> BTreeMap<CampaignKey, Books> {
     replay_all(journal, |_| ()).unwrap().into_iter().collect()
@@ -112,32 +34,6 @@ fn live(journal: &dyn Journal, lives: &[Vec<Vec<Record>>]) {
             }
         }
     }
-}
-
-fn behaviour(number: u64) -> Record {
-    let (user, what) = (UserKey(number), Tag(number));
-    let did = haggle_domain::BehaviourKind::Viewed;
-    Record { at: Timestamp(5), campaign: CampaignKey(0), event: Event::Behaviour { user, did, what } }
-}
-
-/// A fact that names its number.
-fn fact(campaign: CampaignKey, number: u64) -> Record {
-    Record { at: Timestamp(number as i64), campaign, event: Event::Defined { id: number.to_string() } }
-}
-
-fn tell(journal: &SharedJournal, record: Record) {
-    let (on_durable, answered) = answer();
-    journal.tell(record, on_durable).unwrap();
-    answered.recv_timeout(PATIENCE).unwrap().unwrap();
-}
-
-fn next(facts: &mut Receiver<SeenFact>) -> SeenFact {
-    let mut found = None;
-    until("a fact comes", || {
-        found = facts.try_recv().ok();
-        found.is_some()
-    });
-    found.unwrap()
 }
 
 fn suite(cluster: &dyn Cluster) {
@@ -432,318 +328,6 @@ fn nodes_share_a_journal_on_a_broker() {
     }
 }
 
-/// As long as an operator may take. `HAGGLE_OUTAGE=SECONDS` asks for it, at `HAGGLE_OUTAGE_RATE` events a second (2,000),
-/// of a broker that is killed and started again where `HAGGLE_OUTAGE_KILL` is set, and halted else.
-#[test]
-fn a_long_outage_of_a_broker_loses_nothing_of_a_journal() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let Some(outage) = number("HAGGLE_OUTAGE") else { return };
-    let rate = number("HAGGLE_OUTAGE_RATE").unwrap_or(2000);
-    let kill = std::env::var("HAGGLE_OUTAGE_KILL").is_ok();
-    let Some(mut broker) = Broker::find().filter(Broker::is_own) else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let name = dir.path().file_name().unwrap().to_string_lossy().into_owned();
-    let node = |broker: &Broker, node: u64| {
-        open(broker.connect(&name, PARTITIONS), &dir.path().join(node.to_string()), node)
-    };
-    let (owner, teller) = (node(&broker, 1), node(&broker, 2));
-    claim_all(&owner);
-    let mut facts = owner.facts().unwrap();
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let keys = campaigns(20);
-    let committer = {
-        // The owner makes a record of each fact, and settles it when that is durable.
-        let (owner, stop) = (Arc::clone(&owner), Arc::clone(&stop));
-        std::thread::spawn(move || {
-            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
-                let Ok(seen) = facts.try_recv() else {
-                    std::thread::sleep(Duration::from_millis(1));
-                    continue;
-                };
-                let settled = Arc::downgrade(&owner);
-                let on_durable = move |result: Result<(), JournalError>| {
-                    result.unwrap();
-                    settled.upgrade().unwrap().settled_below(seen.partition, seen.offset + 1);
-                };
-                commit(&*owner, vec![seen.record], Some(Box::new(on_durable)));
-            }
-        })
-    };
-    let started = now();
-    let (mut told, mut refused, mut worst) = (0u64, 0u64, Duration::ZERO);
-    let mut load = |seconds: u64| {
-        let began = now();
-        let mut sent = 0;
-        while began.elapsed() < Duration::from_secs(seconds) {
-            while sent < began.elapsed().as_millis() as u64 * rate / 1000 {
-                let before = now();
-                match teller
-                    .tell(fact(keys[told as usize % keys.len()], told), Box::new(|durable| durable.unwrap()))
-                {
-                    Ok(()) => told += 1,
-                    Err(_) => refused += 1,
-                }
-                worst = worst.max(before.elapsed());
-                sent += 1;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        (told, refused, worst)
-    };
-    load(10);
-    if kill {
-        broker.kill();
-    } else {
-        broker.cut(true);
-    }
-    load(outage);
-    let fill = teller.spool();
-    if kill {
-        broker.restart();
-    } else {
-        broker.cut(false);
-    }
-    let back = now();
-    let (told, refused, worst) = load(10);
-    let settled = owner.durable_end();
-    let mut shipped = None;
-    while owner.durable_end() < told && back.elapsed() < Duration::from_secs(600) {
-        if teller.spool().messages == 0 {
-            shipped.get_or_insert_with(|| back.elapsed());
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let drained = back.elapsed();
-    until("the other has all", || teller.durable_end() == told);
-    stop.store(true, std::sync::atomic::Ordering::SeqCst);
-    committer.join().unwrap();
-    eprintln!(
-        "{told} told in {:.0?} ({rate}/s), {refused} refused, {:?} in the spool at the end of {outage} s of outage; \
-         {settled} committed 10 s after it; shipped {shipped:?} and all committed {drained:.1?} after it; \
-         a tell took {worst:.1?} at most",
-        started.elapsed(),
-        fill,
-    );
-    for journal in [&owner, &teller] {
-        let streams = streams(&**journal);
-        let mut numbers: Vec<i64> = Vec::new();
-        for records in streams.values() {
-            let of: Vec<_> = records.iter().map(|record| record.at.0).collect();
-            assert!(of.is_sorted(), "the order of a campaign's events was not kept");
-            numbers.extend(of);
-        }
-        numbers.sort_unstable();
-        assert_eq!(numbers, (0..told as i64).collect::<Vec<_>>(), "each counts once");
-    }
-    owner.close().unwrap();
-    teller.close().unwrap();
-}
-
-#[allow(clippy::disallowed_methods, reason = "what is measured takes real time")]
-fn now() -> std::time::Instant {
-    std::time::Instant::now()
-}
-
-/// Nodes come, go, crash, are cut off and claim from each other at random, and answers of the log are lost. What was
-/// acknowledged is in every copy once, all copies agree, and every fact reaches an owner. `HAGGLE_CHAOS` is how many seeds.
-#[test]
-fn whatever_happens_copies_of_a_journal_agree() {
-    let seeds = std::env::var("HAGGLE_CHAOS").ok().map_or(2, |text| text.parse::<u64>().unwrap());
-    for seed in 0..seeds {
-        let memory = Memory::default();
-        let mut chaos = Chaos::new(&memory, seed);
-        for _ in 0..120 {
-            chaos.step();
-        }
-        chaos.settle();
-    }
-}
-
-/// A node that waits for nothing when it ends.
-fn crashing(log: Arc<dyn Log>, site: &Site<'_>, node: u64) -> Arc<SharedJournal> {
-    let options = SharedOptions { close_patience: Duration::ZERO, ..SharedOptions::default() };
-    let folder = site.folder(node);
-    Arc::new(SharedJournal::open(log, &folder, NodeId(node), &options, Box::new(|_| ())).unwrap())
-}
-
-/// Random numbers from a seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-struct Chaos<'c> {
-    memory: &'c Memory,
-    site: Site<'c>,
-    dice: Dice,
-    seed: u64,
-    nodes: Vec<Option<(Arc<SharedJournal>, Arc<Faults>, Receiver<SeenFact>)>>,
-    /// The next record's number.
-    next: i64,
-    told: Vec<i64>,
-    heard: BTreeSet<i64>,
-    acknowledged: Answers<(i64, Result<(), JournalError>)>,
-    acknowledge: Sender<(i64, Result<(), JournalError>)>,
-}
-
-impl<'c> Chaos<'c> {
-    fn new(memory: &'c Memory, seed: u64) -> Self {
-        let (acknowledge, acknowledged) = channel();
-        Self {
-            memory,
-            site: Site::new(memory),
-            dice: Dice(seed),
-            seed,
-            nodes: (0..3).map(|_| None).collect(),
-            next: 0,
-            told: Vec::new(),
-            heard: BTreeSet::new(),
-            acknowledged,
-            acknowledge,
-        }
-    }
-
-    fn record(&mut self) -> Record {
-        let campaign = CampaignKey(1 + self.dice.below(6));
-        let record = fact(campaign, self.next as u64);
-        self.next += 1;
-        record
-    }
-
-    fn step(&mut self) {
-        let which = self.dice.below(3) as usize;
-        let what = self.dice.below(100);
-        if self.nodes[which].is_none() {
-            let log = self.memory.cluster(&self.site.name(), PARTITIONS).connect();
-            let faults = Arc::clone(log.faults());
-            let journal = crashing(Arc::new(log), &self.site, which as u64 + 1);
-            let facts = journal.facts().unwrap();
-            self.nodes[which] = Some((journal, faults, facts));
-        }
-        let record = self.record();
-        let Some((journal, faults, facts)) = &mut self.nodes[which] else { return };
-        while let Ok(seen) = facts.try_recv() {
-            self.heard.insert(seen.record.at.0);
-        }
-        match what {
-            0..35 => {
-                let (sender, number) = (self.acknowledge.clone(), record.at.0);
-                let on_durable = move |result| sender.send((number, result)).unwrap_or(());
-                commit(&**journal, vec![record], Some(Box::new(on_durable)));
-            }
-            35..60 => {
-                tell(journal, record.clone());
-                self.told.push(record.at.0);
-            }
-            60..70 => assert!(journal.note(vec![behaviour(record.at.0 as u64)])),
-            70..82 => {
-                let partition = self.dice.below(u64::from(PARTITIONS)) as u32;
-                journal.claim(partition, Box::new(|_| ())).unwrap();
-            }
-            82..88 => faults.cut(what % 2 == 0),
-            88..91 => faults.lose_answers(2),
-            91..95 => std::thread::sleep(Duration::from_millis(5)),
-            // It crashes: nobody waits for what is under way.
-            _ => {
-                faults.cut(true);
-                let (journal, ..) = self.nodes[which].take().unwrap();
-                let weak = Arc::downgrade(&journal);
-                drop(journal);
-                assert!(weak.upgrade().is_none());
-                until("its folder is free", || {
-                    let path = self.site.folder(which as u64 + 1).join("journal");
-                    journal_support::open(&path).and_then(|journal| journal.close()).is_ok()
-                });
-            }
-        }
-    }
-
-    /// All are well again, and what was begun is finished.
-    fn settle(mut self) {
-        for (_, faults, _) in self.nodes.iter().flatten() {
-            faults.cut(false);
-        }
-        let mut nodes = Vec::new();
-        for number in 0..3 {
-            let node = self.nodes[number].take();
-            nodes.push(node.map_or_else(
-                || {
-                    let journal = self.site.node(number as u64 + 1);
-                    let facts = journal.facts().unwrap();
-                    (journal, facts)
-                },
-                |(journal, _, facts)| (journal, facts),
-            ));
-        }
-        // The first takes all, so what nobody settled comes again.
-        claim_all(&nodes[0].0);
-        let told: BTreeSet<i64> = self.told.iter().copied().collect();
-        until("every fact is heard", || {
-            for (_, facts) in &mut nodes {
-                while let Ok(seen) = facts.try_recv() {
-                    self.heard.insert(seen.record.at.0);
-                }
-            }
-            self.heard.is_superset(&told)
-        });
-        for (journal, _) in &nodes {
-            until("it is shipped", || journal.spool().messages == 0);
-            wait(&**journal).unwrap();
-            assert_eq!(journal.failure(), None);
-        }
-        let ends = self.memory.cluster(&self.site.name(), PARTITIONS).connect().ends().unwrap();
-        let ends: Vec<u64> = ends.into_iter().map(|range| range.end).collect();
-        for (journal, _) in &nodes {
-            until("everything is read", || journal.read().iter().zip(&ends).all(|(read, end)| read >= end));
-            wait(&**journal.mirror()).unwrap();
-        }
-        let mut expected = streams(&*nodes[0].0);
-        let sorted = |records: &mut Vec<Record>| records.sort_by_key(|record| format!("{record:?}"));
-        expected.values_mut().for_each(sorted);
-        let acknowledged: Vec<_> = self.acknowledged.try_iter().collect();
-        let mut kept: Vec<i64> = Vec::new();
-        for (campaign, records) in &expected {
-            if *campaign != CampaignKey(0) {
-                kept.extend(records.iter().map(|record| record.at.0));
-            }
-        }
-        kept.sort_unstable();
-        let once: BTreeSet<i64> = kept.iter().copied().collect();
-        assert_eq!(once.len(), kept.len(), "seed {}: something counts twice", self.seed);
-        for (number, result) in &acknowledged {
-            match result {
-                Ok(()) => assert!(once.contains(number), "seed {}: {number} was acknowledged", self.seed),
-                Err(JournalError::Fenced) => assert!(!once.contains(number), "seed {}: {number}", self.seed),
-                Err(_) => {}
-            }
-        }
-        assert!(
-            acknowledged.iter().any(|(_, result)| result.is_ok()),
-            "seed {}: nothing happened",
-            self.seed
-        );
-        for (journal, _) in &nodes {
-            let mut streams = streams(&**journal);
-            for (campaign, records) in &mut streams {
-                if *campaign != CampaignKey(0) {
-                    let order: Vec<_> = records.iter().map(|record| record.at.0).collect();
-                    assert!(order.is_sorted(), "seed {}: {order:?}", self.seed);
-                }
-                sorted(records);
-            }
-            assert_eq!(streams, expected, "seed {}", self.seed);
-            journal.close().unwrap();
-        }
-    }
-}
-
 /// A broker that keeps something twice because its answer was lost.
 #[test]
 fn what_the_log_keeps_twice_counts_once_in_a_journal() {
@@ -800,6 +384,40 @@ fn a_log_that_does_not_go_on_where_a_journal_left_it_is_refused() {
     let truncated = reopen(&memory, &site.name(), 2);
     assert_eq!(truncated, Some(JournalError::Truncated { partition: 0, begin: 1, read: 0 }));
     assert_eq!(reopen(&memory, &site.name(), 1), None, "who has read it needs it no more");
+}
+
+/// No broker should. What is gone is counted, and a node whose own commit is gone stops rather than go on from what nobody
+/// else knows.
+#[test]
+fn messages_that_the_log_of_a_journal_loses_are_told() {
+    let memory = Memory::default();
+    let site = Site::new(&memory);
+    let owner = site.node(1);
+    let campaign = CampaignKey::of("lost");
+    let partition = owner.partition_of(campaign);
+    let cluster = memory.cluster(&site.name(), PARTITIONS);
+    claim(&owner, partition).unwrap();
+    commit_durably(&*owner, vec![fact(campaign, 0)]).unwrap();
+    assert!(cluster.lose(partition, 1));
+    // While the owner is cut off, a later commit of its own is in the log before the one that it has under way.
+    memory.cut(true);
+    let (on_durable, answered) = answer();
+    commit(&*owner, vec![fact(campaign, 1)], Some(on_durable));
+    let (term, node, facts_below) = (1, NodeId(1), 0);
+    let third = Message::Commit { term, node, seq: 3, facts_below, records: vec![fact(campaign, 2)] };
+    let log = cluster.connect();
+    log.append(partition, 0, &third.encode().unwrap(), Box::new(|_| ())).unwrap();
+    until("it is there", || log.stats().kept == 1);
+    std::thread::sleep(Duration::from_millis(50));
+    memory.cut(false);
+    let error = answered.recv_timeout(PATIENCE).unwrap().unwrap_err();
+    assert!(error.to_string().contains("lacks commit 2 of term 1"), "{error}");
+    assert_eq!(owner.failure(), Some(error));
+    // A node that reads all of it finds the place where one is missing.
+    let reader = site.node(3);
+    until("it has read it", || reader.lost() == 1);
+    assert_eq!(reader.durable_end(), 0, "what builds on a lost commit does not count");
+    reader.close().unwrap();
 }
 
 #[test]

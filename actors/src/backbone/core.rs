@@ -26,6 +26,8 @@ pub(super) struct Core {
     pub(super) settled: Vec<AtomicU64>,
     /// Per partition: everything below was read.
     pub(super) read: Vec<AtomicU64>,
+    /// Messages that were missing between others.
+    pub(super) lost: AtomicU64,
     pub(super) stop: AtomicBool,
 }
 

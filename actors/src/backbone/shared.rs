@@ -99,6 +99,7 @@ impl SharedJournal {
             tenures: watch::Sender::new(Tenures::new()),
             settled: states.iter().map(|state| AtomicU64::new(state.facts_below)).collect(),
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
+            lost: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
         let mut reader = Mirror::new(Arc::clone(&core), states, on_post)?;
@@ -271,6 +272,12 @@ impl SharedJournal {
     /// The log.
     pub fn log(&self) -> &Arc<dyn Log> {
         &self.core.log
+    }
+
+    /// Messages that the log has lost: they were missing between others when this node read it. Zero, or the brokers are to be
+    /// looked at: facts among them are gone, and money that they meant has to be found by reconciliation.
+    pub fn lost(&self) -> u64 {
+        self.core.lost.load(Ordering::Relaxed)
     }
 
     /// Up to where each partition was read.
