@@ -386,8 +386,8 @@ fn a_log_that_does_not_go_on_where_a_journal_left_it_is_refused() {
     assert_eq!(reopen(&memory, &site.name(), 1), None, "who has read it needs it no more");
 }
 
-/// No broker should. What is gone is counted, and a node whose own commit is gone stops rather than go on from what nobody
-/// else knows.
+/// No broker should. What is gone is counted, and a node whose own commit is gone stops rather than go on from what
+/// nobody else knows.
 #[test]
 fn messages_that_the_log_of_a_journal_loses_are_told() {
     let memory = Memory::default();

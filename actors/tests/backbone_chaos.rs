@@ -16,8 +16,9 @@ use journal_support::site::{PARTITIONS, Site, behaviour, fact, streams, tell};
 use journal_support::{commit, wait};
 use tokio::sync::mpsc::Receiver;
 
-/// Nodes come, go, crash, are cut off and claim from each other at random, and answers of the log are lost. What was
-/// acknowledged is in every copy once, all copies agree, and every fact reaches an owner. `HAGGLE_CHAOS` is how many seeds.
+/// Nodes come, go, crash, are cut off and claim from each other at random, and answers of the log are lost. What
+/// was acknowledged is in every copy once, all copies agree, and every fact reaches an owner. `HAGGLE_CHAOS` is how
+/// many seeds.
 #[test]
 fn whatever_happens_copies_of_a_journal_agree() {
     let seeds = std::env::var("HAGGLE_CHAOS").ok().map_or(2, |text| text.parse::<u64>().unwrap());

@@ -12,8 +12,8 @@ use journal_support::cluster::{Broker, Cluster, claim_all, open, until};
 use journal_support::commit;
 use journal_support::site::{PARTITIONS, campaigns, fact, streams};
 
-/// As long as an operator may take. `HAGGLE_OUTAGE=SECONDS` asks for it, at `HAGGLE_OUTAGE_RATE` events a second (2,000),
-/// of a broker that is killed and started again where `HAGGLE_OUTAGE_KILL` is set, and halted else.
+/// As long as an operator may take. `HAGGLE_OUTAGE=SECONDS` asks for it, at `HAGGLE_OUTAGE_RATE` events a second
+/// (2,000), of a broker that is killed and started again where `HAGGLE_OUTAGE_KILL` is set, and halted else.
 #[test]
 fn a_long_outage_of_a_broker_loses_nothing_of_a_journal() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());

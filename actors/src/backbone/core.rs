@@ -49,7 +49,8 @@ impl Core {
         self.progress.fail(error);
     }
 
-    /// Whoever opts out is forgotten here at once, though the log that tells the others may not be reached for a while.
+    /// Whoever opts out is forgotten here at once, though the log that tells the others may not be reached for a
+    /// while.
     pub(super) fn heed(&self, record: &Record) {
         if matches!(record.event, Event::UserOptedOut { .. }) {
             self.mirror.suppressions().note(0, record);

@@ -1,5 +1,5 @@
-//! The thread that takes what is committed to a shared journal and sends it on its way: commits of campaigns to the log,
-//! records of no campaign to the spool, checkpoints behind the commits that they include.
+//! The thread that takes what is committed to a shared journal and sends it on its way: commits of campaigns to the
+//! log, records of no campaign to the spool, checkpoints behind the commits that they include.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -228,7 +228,8 @@ impl Outbox {
         }
     }
 
-    /// Keeps a state that includes everything before, or everything below an offset: first all of that has to be there.
+    /// Keeps a state that includes everything before, or everything below an offset: first all of that has to be
+    /// there.
     fn keep_after_all(
         &self,
         name: &str,

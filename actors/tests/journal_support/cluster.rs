@@ -127,7 +127,8 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// The broker at `HAGGLE_TEST_KAFKA`, or tansu where that program is installed; none where neither is, which it says.
+    /// The broker at `HAGGLE_TEST_KAFKA`, or tansu where that program is installed; none where neither is, which it
+    /// says.
     pub(crate) fn find() -> Option<Self> {
         if let Ok(address) = std::env::var("HAGGLE_TEST_KAFKA") {
             return Some(Self { address, own: None });

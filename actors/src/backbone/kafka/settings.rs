@@ -21,8 +21,8 @@ pub struct KafkaSettings {
     pub client_id: String,
     /// Messages that may wait for the broker.
     pub queue_messages: u32,
-    /// Settings of librdkafka that are passed on, such as `sasl.username`. Those on which the log's order and durability
-    /// rest cannot be set.
+    /// Settings of librdkafka that are passed on, such as `sasl.username`. Those on which the log's order and
+    /// durability rest cannot be set.
     pub properties: BTreeMap<String, String>,
 }
 

@@ -18,8 +18,8 @@ use super::settings::KafkaSettings;
 
 /// How long a broker may take to answer at a start.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// A hundred years: a node that comes new reads the events from their beginning. Not -1, which is "for ever" to Apache Kafka
-/// but "nothing older than now" to a broker that takes it for a number.
+/// A hundred years: a node that comes new reads the events from their beginning. Not -1, which is "for ever" to
+/// Apache Kafka but "nothing older than now" to a broker that takes it for a number.
 const KEPT_MS: &str = "3153600000000";
 /// How often it is looked whether topics that were made have come to be.
 const LOOKS: u32 = 100;
