@@ -23,7 +23,7 @@ mod spool;
 pub use facts::SeenFact;
 pub use fence::{PartitionState, Verdict};
 pub use heard::Heard;
-pub use kafka::{KafkaLog, KafkaSettings};
+pub use kafka::{KafkaLog, KafkaOptions};
 pub use lanes::{OnClaimed, Tenure, Tenures};
 pub use log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
 pub use memory::{Faults, MemoryCluster, MemoryLog};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use haggle_actors::backbone::{
-    Faults, KafkaLog, KafkaSettings, Log, MemoryCluster, SharedJournal, SharedOptions, Table, Term,
+    Faults, KafkaLog, KafkaOptions, Log, MemoryCluster, SharedJournal, SharedOptions, Table, Term,
 };
 use haggle_actors::journal::JournalError;
 use haggle_domain::NodeId;
@@ -103,7 +103,7 @@ impl Cluster for Mock {
             self.orders.send(MockOrder::Topic(topic, partitions, sender)).unwrap();
             done.recv().unwrap();
         }
-        Arc::new(KafkaLog::open(&options).unwrap())
+        Arc::new(KafkaLog::open(options).unwrap())
     }
 
     fn cut(&self, cut: bool) {
@@ -111,10 +111,15 @@ impl Cluster for Mock {
     }
 }
 
-fn kafka(brokers: &str, name: &str, partitions: u32) -> KafkaSettings {
+fn kafka(brokers: &str, name: &str, partitions: u32) -> KafkaOptions {
     let letters = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = name.chars().map(letters).collect();
-    let mut settings = KafkaSettings::new(brokers, &format!("haggle-test{name}"), partitions);
+    let mut settings = KafkaOptions {
+        brokers: brokers.to_owned(),
+        prefix: format!("haggle-test{name}"),
+        partitions,
+        ..KafkaOptions::default()
+    };
     // The brokers that are at hand answer a reader who waits at the end of his time, not when something comes.
     settings.properties.insert("fetch.wait.max.ms".to_owned(), "10".to_owned());
     settings
@@ -187,7 +192,7 @@ fn tansu(address: &str, dir: &Path) -> Option<Child> {
 
 impl Cluster for Broker {
     fn connect(&self, name: &str, partitions: u32) -> Arc<dyn Log> {
-        Arc::new(KafkaLog::open(&kafka(&self.address, name, partitions)).unwrap())
+        Arc::new(KafkaLog::open(kafka(&self.address, name, partitions)).unwrap())
     }
 
     fn cut(&self, cut: bool) {

@@ -25,11 +25,11 @@ use self::client::{Context, Told, Waiter};
 use self::topics::{PATIENCE, unreachable};
 use super::log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
 
-pub use settings::KafkaSettings;
+pub use settings::KafkaOptions;
 
 /// A node's connection to the log on Kafka.
 pub struct KafkaLog {
-    options: KafkaSettings,
+    options: KafkaOptions,
     events: String,
     told: Arc<Told>,
     producer: ThreadedProducer<Context>,
@@ -43,17 +43,17 @@ fn settings(error: &KafkaError) -> LogError {
 
 impl KafkaLog {
     /// Connects, and makes the topics that are absent. Waits for the broker, some ten seconds at most each time.
-    pub fn open(options: &KafkaSettings) -> Result<Self, LogError> {
+    pub fn open(options: KafkaOptions) -> Result<Self, LogError> {
         options.check()?;
         let told = Arc::new(Told::default());
         let context = Context(Arc::clone(&told));
         let consumer = BaseConsumer::from_config_and_context(&options.consumer(), context.clone());
         let consumer = consumer.map_err(|error| settings(&error))?;
-        topics::ensure(options, &consumer, &context)?;
+        topics::ensure(&options, &consumer, &context)?;
         let producer = ThreadedProducer::from_config_and_context(&options.producer(), context);
         let producer = producer.map_err(|error| settings(&error))?;
         told.connected.store(true, Ordering::Relaxed);
-        Ok(Self { events: options.events(), options: options.clone(), told, producer, consumer })
+        Ok(Self { events: options.events(), options, told, producer, consumer })
     }
 
     fn reader(&self, topic: &str, from: &[(u32, u64)], ends: bool) -> Result<KafkaReader, LogError> {

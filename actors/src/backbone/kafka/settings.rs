@@ -8,7 +8,7 @@ use super::super::log::LogError;
 
 /// How to reach the log on Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KafkaSettings {
+pub struct KafkaOptions {
     /// Brokers to begin with: `host:port`, separated by commas.
     pub brokers: String,
     /// What the topics' names begin with: `PREFIX.events` and so on.
@@ -18,7 +18,7 @@ pub struct KafkaSettings {
     /// Copies of each partition of a topic that is made; the broker's default where none is given.
     pub replication: Option<u16>,
     /// What this client is called at the brokers.
-    pub client_id: String,
+    pub client: String,
     /// Messages that may wait for the broker.
     pub queue_messages: u32,
     /// Settings of librdkafka that are passed on, such as `sasl.username`. Those on which the log's order and
@@ -26,15 +26,14 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, String>,
 }
 
-impl KafkaSettings {
-    /// For brokers, a prefix of topics and a number of partitions; all else as most want it.
-    pub fn new(brokers: &str, prefix: &str, partitions: u32) -> Self {
+impl Default for KafkaOptions {
+    fn default() -> Self {
         Self {
-            brokers: brokers.to_owned(),
-            prefix: prefix.to_owned(),
-            partitions,
+            brokers: "127.0.0.1:9092".to_owned(),
+            prefix: "haggle".to_owned(),
+            partitions: 12,
             replication: None,
-            client_id: "haggle".to_owned(),
+            client: "haggle".to_owned(),
             queue_messages: 20_000,
             properties: BTreeMap::new(),
         }
@@ -93,20 +92,10 @@ const FREE: [&str; 10] = [
     "retry.backoff.max.ms",
 ];
 
-impl KafkaSettings {
+impl KafkaOptions {
     /// The name of the topic of all messages.
     pub fn events(&self) -> String {
         self.topic("events")
-    }
-
-    /// The name of the consumer group that spreads the partitions over the nodes.
-    pub fn group(&self) -> String {
-        self.topic("owners")
-    }
-
-    /// What all clients are told: the brokers, and the properties that each kind of client knows.
-    pub fn client(&self) -> ClientConfig {
-        self.config(&[], &PRODUCER)
     }
 
     pub(super) fn topic(&self, name: &str) -> String {
@@ -138,7 +127,7 @@ impl KafkaSettings {
 
     fn config(&self, own: &[(&str, &str)], others: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
+        config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client);
         // Short: an outage ends within seconds of the broker's return.
         config.set("reconnect.backoff.ms", "100").set("reconnect.backoff.max.ms", "2000");
         for (key, value) in SHARED.iter().chain(own) {
@@ -163,7 +152,7 @@ impl KafkaSettings {
     pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.config(&CONSUMER, &PRODUCER);
         // The client asks for one; no offsets are ever kept under it.
-        config.set("group.id", self.topic(&format!("readers.{}", self.client_id)));
+        config.set("group.id", self.topic(&format!("readers.{}", self.client)));
         config
     }
 }
@@ -172,9 +161,9 @@ impl KafkaSettings {
 mod tests {
     use super::*;
 
-    fn with(key: &str, value: &str) -> KafkaSettings {
+    fn with(key: &str, value: &str) -> KafkaOptions {
         let properties = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-        KafkaSettings { properties, ..KafkaSettings::new("localhost:9092", "haggle", 12) }
+        KafkaOptions { properties, ..KafkaOptions::default() }
     }
 
     #[test]
@@ -199,8 +188,8 @@ mod tests {
 
     #[test]
     fn bad_names_are_named() {
-        let error = KafkaSettings::new("localhost:9092", "a b", 12).check().unwrap_err();
+        let error = KafkaOptions { prefix: "a b".to_owned(), ..KafkaOptions::default() }.check().unwrap_err();
         assert!(error.to_string().contains("\"a b\""), "{error}");
-        assert!(KafkaSettings::new("localhost:9092", "haggle", 0).check().is_err());
+        assert!(KafkaOptions { partitions: 0, ..KafkaOptions::default() }.check().is_err());
     }
 }

@@ -14,7 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::super::log::{LogError, Table};
 use super::client::Context;
-use super::settings::KafkaSettings;
+use super::settings::KafkaOptions;
 
 /// How long a broker may take to answer at a start.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Makes the topics that are absent.
 pub(super) fn ensure(
-    options: &KafkaSettings,
+    options: &KafkaOptions,
     consumer: &BaseConsumer<Context>,
     context: &Context,
 ) -> Result<(), LogError> {
@@ -48,10 +48,7 @@ pub(super) fn ensure(
 }
 
 /// The names of topics that are absent, and how many partitions they are to have.
-fn missing(
-    options: &KafkaSettings,
-    consumer: &BaseConsumer<Context>,
-) -> Result<Vec<(String, u32)>, LogError> {
+fn missing(options: &KafkaOptions, consumer: &BaseConsumer<Context>) -> Result<Vec<(String, u32)>, LogError> {
     // Of all: asked for by name, a broker may make a topic as it likes.
     let metadata = consumer.fetch_metadata(None, PATIENCE).map_err(|error| unreachable(options, &error))?;
     let tables = Table::ALL.map(|table| (options.topic(table.name()), 1));
@@ -68,7 +65,7 @@ fn missing(
     Ok(missing)
 }
 
-fn create(options: &KafkaSettings, context: &Context, missing: &[(String, u32)]) -> Result<(), LogError> {
+fn create(options: &KafkaOptions, context: &Context, missing: &[(String, u32)]) -> Result<(), LogError> {
     let failed = |error: KafkaError| unreachable(options, &error);
     let config = options.consumer();
     let admin = AdminClient::from_config_and_context(&config, context.clone()).map_err(failed)?;
@@ -100,7 +97,7 @@ fn create(options: &KafkaSettings, context: &Context, missing: &[(String, u32)])
     Ok(())
 }
 
-pub(super) fn unreachable(options: &KafkaSettings, error: &KafkaError) -> LogError {
+pub(super) fn unreachable(options: &KafkaOptions, error: &KafkaError) -> LogError {
     LogError::Unreachable { brokers: options.brokers.clone(), why: error.to_string() }
 }
 
