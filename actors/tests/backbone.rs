@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use haggle_actors::backbone::{Log, Message, SharedJournal, SharedOptions};
+use haggle_actors::backbone::{KafkaLog, Log, LogError, Message, SharedJournal, SharedOptions, Table};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{checkpoint_name, recover_one, replay_all};
 use haggle_actors::journal::{Journal, JournalError};
@@ -44,6 +44,7 @@ fn suite(cluster: &dyn Cluster) {
     notes_reach_everybody_once(cluster);
     a_campaigns_checkpoint_includes_what_was_committed_before_it(cluster);
     what_was_told_before_a_crash_counts_once(cluster);
+    tables_keep_the_latest_value_of_each_name(cluster);
 }
 
 fn both_engines_keep_the_same_ledgers(cluster: &dyn Cluster) {
@@ -257,6 +258,26 @@ fn what_was_told_before_a_crash_counts_once(cluster: &dyn Cluster) {
     again.close().unwrap();
 }
 
+fn tables_keep_the_latest_value_of_each_name(cluster: &dyn Cluster) {
+    let site = Site::new(cluster);
+    let log = cluster.connect(&site.name(), PARTITIONS);
+    let keep = |name: &str, bytes: &[u8]| {
+        let (sender, kept) = channel();
+        let on_kept = move |result: Result<(), LogError>| sender.send(result).unwrap();
+        log.keep(Table::Campaigns, name, bytes, Box::new(on_kept)).unwrap();
+        kept.recv_timeout(PATIENCE).unwrap().unwrap();
+    };
+    assert_eq!(log.kept(Table::Campaigns), Ok(BTreeMap::new()));
+    for (name, bytes) in [("a", [1]), ("b", [2]), ("a", [3]), ("ä/ö", [4])] {
+        keep(name, &bytes);
+    }
+    let kept = [("a", vec![3]), ("b", vec![2]), ("ä/ö", vec![4])];
+    let kept = kept.map(|(name, bytes)| (name.to_owned(), bytes));
+    let again = cluster.connect(&site.name(), PARTITIONS);
+    assert_eq!(again.kept(Table::Campaigns), Ok(BTreeMap::from(kept)));
+    assert_eq!(again.kept(Table::Models), Ok(BTreeMap::new()));
+}
+
 /// The broker is away for a while under load: nothing is lost, order is kept, and what waits is drained.
 fn an_outage_loses_nothing(cluster: &dyn Cluster, outage: Duration) {
     let site = Site::new(cluster);
@@ -326,6 +347,27 @@ fn nodes_share_a_journal_on_a_broker() {
     if broker.is_own() {
         an_outage_loses_nothing(&broker, Duration::from_secs(2));
     }
+}
+
+#[test]
+fn what_kafka_refuses_of_a_journal_is_told() {
+    let mock = Mock::start();
+    let site = Site::new(&mock);
+    let journal = site.node(1);
+    claim_all(&journal);
+    let wanted = mock.options(&site.name(), PARTITIONS + 1);
+    let error = KafkaLog::open(wanted).err().unwrap();
+    assert!(matches!(error, LogError::Partitions { found: 3, wanted: 4, .. }), "{error}");
+    assert!(error.to_string().contains("configure 3"), "{error}");
+    // A commit that is too large is refused alone; what follows counts.
+    let campaign = CampaignKey::of("large");
+    let large = Event::Defined { id: "x".repeat(2_000_000) };
+    let large = Record { at: Timestamp(0), campaign, event: large };
+    let error = commit_durably(&*journal, vec![large]).unwrap_err();
+    assert!(matches!(error, JournalError::Log(LogError::TooLarge { bytes: 2_000_000.. })), "{error}");
+    commit_durably(&*journal, vec![fact(campaign, 1)]).unwrap();
+    assert_eq!((streams(&*journal)[&campaign].len(), journal.failure()), (1, None));
+    journal.close().unwrap();
 }
 
 /// A broker that keeps something twice because its answer was lost.

@@ -68,6 +68,10 @@ enum MockOrder {
 }
 
 impl Mock {
+    pub(crate) fn options(&self, name: &str, partitions: u32) -> KafkaOptions {
+        kafka(&self.brokers, name, partitions)
+    }
+
     pub(crate) fn start() -> Self {
         let (sender, orders) = channel();
         let (tell, told) = channel();
@@ -95,7 +99,7 @@ impl Mock {
 
 impl Cluster for Mock {
     fn connect(&self, name: &str, partitions: u32) -> Arc<dyn Log> {
-        let options = kafka(&self.brokers, name, partitions);
+        let options = self.options(name, partitions);
         let tables = Table::ALL.map(|table| (table.name(), 1));
         for (topic, partitions) in [("events", partitions)].into_iter().chain(tables) {
             let (sender, done) = channel();
