@@ -203,6 +203,18 @@ fn the_shared_journal_conforms_in_memory() {
 }
 
 #[test]
+fn the_shared_journal_conforms_on_an_imitated_broker() {
+    the_shared_journal_conforms(&cluster::Mock::start());
+}
+
+#[test]
+fn the_shared_journal_conforms_on_a_broker() {
+    if let Some(broker) = cluster::Broker::find() {
+        the_shared_journal_conforms(&broker);
+    }
+}
+
+#[test]
 fn one_sync_serves_all_that_wait() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path()).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use haggle_domain::{CampaignKey, NodeId};
+use haggle_domain::{CampaignKey, Event, NodeId, Record};
 use tokio::sync::watch;
 
 use super::lanes::{Lanes, Tenures};
@@ -26,6 +26,8 @@ pub(super) struct Core {
     pub(super) settled: Vec<AtomicU64>,
     /// Per partition: everything below was read.
     pub(super) read: Vec<AtomicU64>,
+    /// Messages that were missing between others.
+    pub(super) lost: AtomicU64,
     pub(super) stop: AtomicBool,
 }
 
@@ -45,6 +47,14 @@ impl Core {
     /// It stops for good.
     pub(super) fn fail(&self, error: &JournalError) {
         self.progress.fail(error);
+    }
+
+    /// Whoever opts out is forgotten here at once, though the log that tells the others may not be reached for a
+    /// while.
+    pub(super) fn heed(&self, record: &Record) {
+        if matches!(record.event, Event::UserOptedOut { .. }) {
+            self.mirror.suppressions().note(0, record);
+        }
     }
 
     /// For a message whose being kept shows when it is read back: only that it never will be matters.

@@ -1,8 +1,9 @@
 //! Facts for the partitions that this node owns, from where the owner before has settled them.
 //!
 //! They come through a reader of their own, so that an owner who is slow with them keeps nobody's commits waiting.
-//! A fact comes once, in the log's order. After a claim those come again that the owner before had seen but not settled,
-//! and among them a resend of an older one cannot be told from news: whoever acts upon facts must not mind.
+//! A fact comes once, in the log's order. After a claim those come again that the owner before had seen but not
+//! settled, and among them a resend of an older one cannot be told from news: whoever acts upon facts must not
+//! mind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Which messages of a partition count: the one judgement that all readers make alike.
 //!
-//! It depends on nothing but the messages before it in the log, so a node that was cut off, however sure of itself, is
-//! fenced by everybody who reads on, itself included.
+//! It depends on nothing but the messages before it in the log, so a node that was cut off, however sure of itself,
+//! is fenced by everybody who reads on, itself included.
 
 use std::collections::BTreeMap;
 

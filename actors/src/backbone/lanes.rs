@@ -74,9 +74,15 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// The oldest commit that waits, if it is that one.
-    pub(super) fn read_back(&mut self, term: Term, seq: u64) -> Option<Waiting> {
-        self.waiting.pop_front_if(|waiting| waiting.term == term && waiting.seq == seq)
+    /// The oldest commit that waits, if it is that one. An error with its term and number where that one is older: the log
+    /// was given it before and does not have it.
+    pub(super) fn read_back(&mut self, term: Term, seq: u64) -> Result<Option<Waiting>, (Term, u64)> {
+        let oldest = self.waiting.front().map(|waiting| (waiting.term, waiting.seq));
+        match oldest {
+            Some(oldest) if oldest < (term, seq) => Err(oldest),
+            Some(oldest) if oldest == (term, seq) => Ok(self.waiting.pop_front()),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -121,8 +121,8 @@ pub trait Log: Send + Sync {
     /// How many partitions there are.
     fn partitions(&self) -> u32;
 
-    /// Has a message kept, after all that were appended to its partition before. Does not wait: [`LogError::Full`] where
-    /// there is no room, and then nothing was appended. `key` is for those who look at the log from outside.
+    /// Has a message kept, after all that were appended to its partition before. Does not wait: [`LogError::Full`]
+    /// where there is no room, and then nothing was appended. `key` is for those who look at the log from outside.
     fn append(&self, partition: u32, key: u64, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError>;
 
     /// Reads partitions from an offset each, and follows them.

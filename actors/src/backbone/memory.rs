@@ -28,7 +28,8 @@ struct State {
 struct Partition {
     /// The first message's offset.
     begin: u64,
-    messages: Vec<Vec<u8>>,
+    /// None where a message was lost.
+    messages: Vec<Option<Vec<u8>>>,
 }
 
 impl Partition {
@@ -36,8 +37,11 @@ impl Partition {
         self.begin.saturating_add(self.messages.len() as u64)
     }
 
-    fn at(&self, offset: u64) -> Option<&Vec<u8>> {
-        self.messages.get(usize::try_from(offset.checked_sub(self.begin)?).ok()?)
+    /// The first message from an offset on, and its offset.
+    fn from(&self, offset: u64) -> Option<(u64, &Vec<u8>)> {
+        let at = usize::try_from(offset.checked_sub(self.begin)?).ok()?;
+        let mut rest = (offset..).zip(self.messages.get(at..)?);
+        rest.find_map(|(offset, message)| Some((offset, message.as_ref()?)))
     }
 }
 
@@ -86,9 +90,12 @@ impl MemoryCluster {
         }
     }
 
-    /// Every message of a partition, from its first offset on.
-    pub fn messages(&self, partition: u32) -> Vec<Vec<u8>> {
-        self.0.state().partitions.get(partition as usize).map_or_else(Vec::new, |it| it.messages.clone())
+    /// Loses a message, as no broker should; says whether it was there.
+    pub fn lose(&self, partition: u32, offset: u64) -> bool {
+        let mut state = self.0.state();
+        let Some(partition) = state.partitions.get_mut(partition as usize) else { return false };
+        let at = offset.checked_sub(partition.begin).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| partition.messages.get_mut(at)).and_then(Option::take).is_some()
     }
 }
 
@@ -187,7 +194,7 @@ impl Worker {
             match &append.place {
                 Place::Partition(partition) => {
                     if let Some(partition) = state.partitions.get_mut(*partition as usize) {
-                        partition.messages.push(append.bytes.clone());
+                        partition.messages.push(Some(append.bytes.clone()));
                     }
                 }
                 Place::Table(table, name) => {
@@ -299,9 +306,9 @@ impl MemoryReader {
                 let why = format!("offset {next} of partition {partition} is gone");
                 return Err(LogError::Failed { why });
             }
-            if let Some(bytes) = messages.at(*next) {
-                let entry = Entry { partition: *partition, offset: *next, bytes: bytes.clone() };
-                *next += 1;
+            if let Some((offset, bytes)) = messages.from(*next) {
+                let entry = Entry { partition: *partition, offset, bytes: bytes.clone() };
+                *next = offset.saturating_add(1);
                 // The others' turn is next.
                 self.next.rotate_left(index + 1);
                 return Ok(Some(entry));

@@ -1,7 +1,8 @@
 //! What nodes write into the log: a version byte, CBOR with numbered fields, and a checksum over both.
 //!
 //! To evolve: give a new field a new number and make it optional; never reuse a number. A reader passes over fields
-//! that it does not know, and refuses a message or a version that it does not know rather than skip what might be money.
+//! that it does not know, and refuses a message or a version that it does not know rather than skip what might be
+//! money.
 
 use haggle_domain::{CampaignKey, NodeId, Record, Timestamp};
 use minicbor::{Decode, Encode};

@@ -15,8 +15,8 @@ use haggle_domain::{CampaignKey, NodeId, Record};
 
 use super::core::Core;
 use super::fence::{PartitionState, Verdict};
-use super::lanes::{Checkpointed, Claiming, Owned, Tenure, Waiting};
-use super::log::{Entry, LogReader};
+use super::lanes::{Checkpointed, Claiming, Lane, Owned, Tenure, Waiting};
+use super::log::{Entry, LogError, LogReader};
 use super::message::{Message, Term};
 use crate::journal::{EmbeddedJournal, Journal, JournalError, OnDurable, Permit, Position, Refused};
 
@@ -88,6 +88,22 @@ pub(super) fn check(states: &[PartitionState], ends: &[Range<u64>]) -> Result<()
     Ok(())
 }
 
+/// This node's commit that waits to be read back as this one, if one does.
+fn read_back(
+    lanes: &mut [Lane],
+    partition: u32,
+    term: Term,
+    seq: u64,
+) -> Result<Option<Waiting>, JournalError> {
+    let Some(lane) = lanes.get_mut(partition as usize) else { return Ok(None) };
+    lane.read_back(term, seq).map_err(|(term, seq)| {
+        let why = format!(
+            "partition {partition} lacks commit {seq} of term {term}, which the broker was given before one that it has"
+        );
+        JournalError::Log(LogError::Failed { why })
+    })
+}
+
 impl Mirror {
     pub(super) fn new(
         core: Arc<Core>,
@@ -153,6 +169,12 @@ impl Mirror {
         let message =
             Message::decode(&bytes).map_err(|why| JournalError::Message { partition, offset, why })?;
         let Some(state) = self.states.get_mut(partition as usize) else { return Ok(()) };
+        let missing = offset.saturating_sub(state.next);
+        if missing > 0 {
+            // Stopping would not bring them back. Commits that build on one of them do not count.
+            tracing::error!(partition, from = state.next, to = offset, "the log has lost messages");
+            self.core.lost.fetch_add(missing, Ordering::Relaxed);
+        }
         let verdict = state.accept(offset, &message);
         if let Some(ahead) = self.ahead.get_mut(partition as usize) {
             *ahead = true;
@@ -165,17 +187,14 @@ impl Mirror {
                 let core = Arc::clone(&self.core);
                 // Held until it is on its way, so that nobody finds no commit waiting and keeps a checkpoint first.
                 let mut lanes = core.lanes.lock();
-                let waiting = lanes.get_mut(partition as usize).and_then(|lane| lane.read_back(term, seq));
+                let waiting = read_back(&mut lanes, partition, term, seq)?;
                 self.settle(permit, partition, records, waiting, Ok(()))?;
                 drop(lanes);
             }
             (Verdict::Fenced, Message::Commit { term, seq, .. }) if mine => {
                 self.lose(partition, term);
                 let permit = self.place()?;
-                let waiting = {
-                    let mut lanes = self.core.lanes.lock();
-                    lanes.get_mut(partition as usize).and_then(|lane| lane.read_back(term, seq))
-                };
+                let waiting = read_back(&mut self.core.lanes.lock(), partition, term, seq)?;
                 self.settle(permit, partition, Vec::new(), waiting, Err(JournalError::Fenced))?;
             }
             (Verdict::Records, Message::Commit { records, .. } | Message::Note { records, .. }) => {

@@ -1,5 +1,5 @@
-//! The thread that takes what is committed to a shared journal and sends it on its way: commits of campaigns to the log,
-//! records of no campaign to the spool, checkpoints behind the commits that they include.
+//! The thread that takes what is committed to a shared journal and sends it on its way: commits of campaigns to the
+//! log, records of no campaign to the spool, checkpoints behind the commits that they include.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +18,8 @@ use super::spool::{Spool, Told};
 use crate::journal::intake::{Ack, Order, Queued};
 use crate::journal::{Journal, JournalError, Refused};
 
+/// Records in one note at most, so that no message is too large for the log.
+pub(super) const NOTED: usize = 256;
 const TURN: Duration = Duration::from_millis(200);
 const SHORT: Duration = Duration::from_millis(1);
 /// Orders between two looks whether the owner has settled facts without committing anything.
@@ -98,22 +100,30 @@ impl Outbox {
     }
 
     /// Notes of this node, durable once they are in its spool.
-    fn note(&self, records: Vec<Record>, ack: Ack) {
+    fn note(&self, mut records: Vec<Record>, ack: Ack) {
         let number = self.core.outstanding.begin();
-        let (partition, told) = (self.core.partition_of(CampaignKey::default()), Told::Note(records));
+        let partition = self.core.partition_of(CampaignKey::default());
         let done = Arc::clone(&self.core);
         let on_durable = Box::new(move |durable: Result<(), JournalError>| {
             ack.settle(durable);
             done.progress.commits.fetch_add(1, Ordering::Relaxed);
             done.outstanding.done(number);
         });
-        let mut ack = Ack::new(Some(on_durable));
-        while let Err((refused, back)) = self.spool.offer(partition, self.core.node.0, &told, ack) {
-            if refused != Refused::Full || self.core.is_stopped() {
-                return back.settle(Err(self.core.progress.too_late()));
+        let mut last = Some(Ack::new(Some(on_durable)));
+        while !records.is_empty() {
+            let rest = records.split_off(records.len().min(NOTED));
+            records.iter().for_each(|record| self.core.heed(record));
+            let told = Told::Note(std::mem::replace(&mut records, rest));
+            // The spool keeps the order, so the last of them is durable after the others.
+            let mut ack = last.take_if(|_| records.is_empty()).unwrap_or_else(|| Ack::new(None));
+            while let Err((refused, back)) = self.spool.offer(partition, self.core.node.0, &told, ack) {
+                if refused != Refused::Full || self.core.is_stopped() {
+                    let error = self.core.progress.too_late();
+                    return last.unwrap_or(back).settle(Err(error));
+                }
+                ack = back;
+                thread::sleep(SHORT);
             }
-            ack = back;
-            thread::sleep(SHORT);
         }
     }
 
@@ -218,7 +228,8 @@ impl Outbox {
         }
     }
 
-    /// Keeps a state that includes everything before, or everything below an offset: first all of that has to be there.
+    /// Keeps a state that includes everything before, or everything below an offset: first all of that has to be
+    /// there.
     fn keep_after_all(
         &self,
         name: &str,

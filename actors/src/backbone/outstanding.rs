@@ -1,7 +1,7 @@
 //! What was handed to a shared journal and is not done: a barrier waits for all that came before it.
 //!
-//! Commits of one partition are answered in their order. Those of different partitions do not wait for each other; whoever
-//! needs to know about all asks with a barrier.
+//! Commits of one partition are answered in their order. Those of different partitions do not wait for each other;
+//! whoever needs to know about all asks with a barrier.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

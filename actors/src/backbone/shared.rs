@@ -1,6 +1,7 @@
 //! A journal that several nodes share: commits go through their log, and each node keeps a copy of all of it.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,7 @@ use super::lanes::{Claiming, Lanes, OnClaimed, Tenures};
 use super::log::{Log, LogError};
 use super::message::Message;
 use super::mirror::{Mirror, OnPost, check, states};
-use super::outbox::Outbox;
+use super::outbox::{NOTED, Outbox};
 use super::outstanding::Outstanding;
 use super::ship::Shipper;
 use super::spool::{Fill, Spool, Told};
@@ -26,8 +27,6 @@ use crate::journal::{
 };
 use crate::suppression::Suppressions;
 
-/// Records in one note at most, so that no message is too large for the log.
-const NOTED: usize = 256;
 const JOURNAL: &str = "journal";
 const SPOOL: &str = "spool";
 
@@ -100,6 +99,7 @@ impl SharedJournal {
             tenures: watch::Sender::new(Tenures::new()),
             settled: states.iter().map(|state| AtomicU64::new(state.facts_below)).collect(),
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
+            lost: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
         let mut reader = Mirror::new(Arc::clone(&core), states, on_post)?;
@@ -128,7 +128,15 @@ impl SharedJournal {
     }
 
     fn start(&self, dir: &Path, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), JournalError> {
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+        let core = Arc::clone(&self.core);
+        let thread = thread::Builder::new().name(name.to_owned());
+        let name = name.to_owned();
+        let thread = thread.spawn(move || {
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                let why = format!("the thread {name:?} of the journal stopped unexpectedly");
+                core.fail(&JournalError::Log(LogError::Failed { why }));
+            }
+        });
         let thread = thread.map_err(|error| {
             self.core.stop.store(true, Ordering::SeqCst);
             JournalError::io(dir, &error)
@@ -164,7 +172,8 @@ impl SharedJournal {
 
     /// Takes a partition over. `on_claimed` is told the term once the claim was read back and counts: then everything
     /// before it is durable in this node's copy, no commit of another owner counts any more, and this node may commit.
-    /// It is told [`JournalError::Fenced`] where others keep claiming it first. It is called by a thread of the journal's
+    /// It is told [`JournalError::Fenced`] where others keep claiming it first. What this node owns already it claims anew,
+    /// and its commits that are under way may be fenced by that. It is called by a thread of the journal's
     /// and must not wait for the journal.
     pub fn claim(&self, partition: u32, on_claimed: OnClaimed) -> Result<(), JournalError> {
         let mut lanes = self.core.lanes.lock();
@@ -229,6 +238,7 @@ impl SharedJournal {
     pub fn note(&self, records: Vec<Record>) -> bool {
         let mut parts: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
         for record in records {
+            self.core.heed(&record);
             parts.entry(self.core.partition_of(record.campaign)).or_default().push(record);
         }
         let mut all = true;
@@ -278,6 +288,12 @@ impl SharedJournal {
     /// The log.
     pub fn log(&self) -> &Arc<dyn Log> {
         &self.core.log
+    }
+
+    /// Messages that the log has lost: they were missing between others when this node read it. Zero, or the brokers are to be
+    /// looked at: facts among them are gone, and money that they meant has to be found by reconciliation.
+    pub fn lost(&self) -> u64 {
+        self.core.lost.load(Ordering::Relaxed)
     }
 
     /// Up to where each partition was read.

@@ -1,8 +1,8 @@
 //! What this node has to tell the others, safe on its own disk until the log has it.
 //!
-//! One queue for all partitions, first in first out, in a store of its own. Whoever puts something in is answered once it
-//! is synced, whether a broker can be reached or not. One thread writes, many at once with one sync; a failed sync is
-//! final, as in the journal. It holds so many bytes and no more.
+//! One queue for all partitions, first in first out, in a store of its own. Whoever puts something in is answered
+//! once it is synced, whether a broker can be reached or not. One thread writes, many at once with one sync; a
+//! failed sync is final, as in the journal. It holds so many bytes and no more.
 
 use std::fs;
 use std::io;

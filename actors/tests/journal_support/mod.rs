@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod cluster;
+pub(crate) mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The log on Kafka: `PREFIX.events` in partitions, and a compacted topic for each table.
 //!
-//! One producer that is idempotent, waits for all copies, tries for ever and has one request under way, so that what is
-//! kept of a partition is always a beginning of what was appended. Each reader has a consumer of its own and says itself
-//! from where it reads; no offsets are kept at the broker.
+//! One producer that is idempotent, waits for all copies, tries for ever and has one request under way, so that
+//! what is kept of a partition is always a beginning of what was appended. Each reader has a consumer of its own
+//! and says itself from where it reads; no offsets are kept at the broker.
 
 mod client;
 mod settings;

@@ -21,8 +21,8 @@ pub struct KafkaOptions {
     pub client: String,
     /// Messages that may wait for the broker.
     pub queue_messages: u32,
-    /// Settings of librdkafka that are passed on, such as `sasl.username`. Those on which the log's order and durability
-    /// rest cannot be set.
+    /// Settings of librdkafka that are passed on, such as `sasl.username`. Those on which the log's order and
+    /// durability rest cannot be set.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -41,12 +41,13 @@ impl Default for KafkaOptions {
 }
 
 /// What the log rests on.
-const SHARED: [(&str, &str); 3] = [
+const SHARED: [(&str, &str); 4] = [
+    ("socket.timeout.ms", "20000"),
     ("allow.auto.create.topics", "false"),
     ("socket.keepalive.enable", "true"),
     ("api.version.request", "true"),
 ];
-const PRODUCER: [(&str, &str); 9] = [
+const PRODUCER: [(&str, &str); 10] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     // A message waits as long as it takes, and what is behind it too.
@@ -54,6 +55,7 @@ const PRODUCER: [(&str, &str); 9] = [
     ("enable.gapless.guarantee", "true"),
     // Order is kept also by a broker that does not look at the numbers of batches.
     ("max.in.flight.requests.per.connection", "1"),
+    ("request.timeout.ms", "10000"),
     ("retry.backoff.ms", "100"),
     ("retry.backoff.max.ms", "1000"),
     ("linger.ms", "5"),
@@ -67,7 +69,8 @@ const CONSUMER: [(&str, &str); 9] = [
     // There are no transactions, so nothing has to wait for the end of any.
     ("isolation.level", "read_uncommitted"),
     ("check.crcs", "true"),
-    ("fetch.wait.max.ms", "100"),
+    // A broker that wakes nobody who waits for news adds half of this to the latency of a commit.
+    ("fetch.wait.max.ms", "50"),
     ("fetch.error.backoff.ms", "100"),
     ("fetch.queue.backoff.ms", "20"),
     ("queued.max.messages.kbytes", "16384"),
@@ -75,8 +78,10 @@ const CONSUMER: [(&str, &str); 9] = [
 /// Settings that follow from others of ours.
 const OURS: [&str; 5] =
     ["bootstrap.servers", "metadata.broker.list", "group.id", "client.id", "queue.buffering.max.messages"];
-/// Settings of ours that may be set otherwise: they trade speed for speed.
-const FREE: [&str; 8] = [
+/// Settings of ours that may be set otherwise: they trade one speed for another.
+const FREE: [&str; 10] = [
+    "socket.timeout.ms",
+    "request.timeout.ms",
     "linger.ms",
     "queue.buffering.max.kbytes",
     "fetch.wait.max.ms",

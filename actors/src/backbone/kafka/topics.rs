@@ -18,6 +18,9 @@ use super::settings::KafkaOptions;
 
 /// How long a broker may take to answer at a start.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// A hundred years: a node that comes new reads the events from their beginning. Not -1, which is "for ever" to
+/// Apache Kafka but "nothing older than now" to a broker that takes it for a number.
+const KEPT_MS: &str = "3153600000000";
 /// How often it is looked whether topics that were made have come to be.
 const LOOKS: u32 = 100;
 const LOOK: Duration = Duration::from_millis(100);
@@ -73,8 +76,7 @@ fn create(options: &KafkaOptions, context: &Context, missing: &[(String, u32)]) 
         .map(|(name, partitions)| {
             let topic = NewTopic::new(name, *partitions as i32, TopicReplication::Fixed(copies));
             if *name == events {
-                // A node that comes new reads it from its beginning.
-                topic.set("retention.ms", "-1").set("cleanup.policy", "delete")
+                topic.set("retention.ms", KEPT_MS).set("cleanup.policy", "delete")
             } else {
                 topic.set("cleanup.policy", "compact")
             }
