@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use haggle_domain::Record;
 
-use super::intake::Intake;
+use super::intake::{Intake, JournalStats};
 use super::store::Store;
 use super::writer::Writer;
 use super::{Checkpoint, Journal, JournalError};
@@ -101,6 +101,16 @@ impl Journal for EmbeddedJournal {
 
     fn read_from(&self, offset: u64, limit: usize) -> Result<Vec<(u64, Record)>, JournalError> {
         self.store()?.read(offset, self.durable_end(), limit)
+    }
+
+    fn durable_start(&self) -> u64 {
+        self.store.load().as_ref().map_or(0, |store| store.start())
+    }
+
+    fn stats(&self) -> JournalStats {
+        let stored = self.store.load().as_ref().map(|store| (store.start(), store.bytes()));
+        let (start, bytes) = stored.unwrap_or_default();
+        JournalStats { start, bytes, ..self.intake.stats() }
     }
 
     fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {

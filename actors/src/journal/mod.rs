@@ -13,6 +13,7 @@ mod frame;
 mod intake;
 mod mark;
 mod privacy;
+mod start;
 mod store;
 mod writer;
 
@@ -39,7 +40,8 @@ pub trait Journal: Send + Sync {
     /// Where records and checkpoints go in.
     fn intake(&self) -> &Intake;
 
-    /// Durable records from `offset` on, at most `limit`, in order, each with its offset. Empty at the end.
+    /// Durable records from `offset` on, at most `limit`, in order, each with its offset. Empty at the end, and
+    /// [`JournalError::Dropped`] below [`Journal::durable_start`].
     fn read_from(&self, offset: u64, limit: usize) -> Result<Vec<(u64, Record)>, JournalError>;
 
     /// The checkpoint of that name.
@@ -80,6 +82,11 @@ pub trait Journal: Send + Sync {
     /// Keeps a state that includes every record committed before this call, whatever offsets they get.
     fn put_checkpoint_here(&self, name: &str, bytes: Vec<u8>) -> Result<(), Refused> {
         self.intake().put_checkpoint(name, None, bytes)
+    }
+
+    /// Where the log begins: what was below is dropped.
+    fn durable_start(&self) -> u64 {
+        0
     }
 
     /// Everything below is durable; the next record's offset at the earliest.

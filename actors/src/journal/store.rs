@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
@@ -20,13 +21,15 @@ use crate::suppression::Suppressions;
 
 /// The format of the store's content.
 pub(super) const FORMAT: u8 = 1;
+/// The format of one whose log does not begin at 0: programs that do not know of that are to refuse it.
+pub(super) const FORMAT_WITH_START: u8 = 2;
 
 /// No longer, for the reason that checkpoints are cut into chunks for.
 const FILLER_ENTRY: [u8; 3072] = [0xff; 3072];
 const FILLER_ENTRIES: u32 = 340;
 const PRIVACY: &str = "privacy";
 const FILLER: &str = "filler";
-const FORMAT_KEY: &str = "format";
+pub(super) const FORMAT_KEY: &str = "format";
 const STORE: &str = "store";
 /// A store that is being made; renamed when it is whole.
 const NEW_STORE: &str = "store.new";
@@ -43,7 +46,9 @@ pub(super) struct Store {
     pub(super) privacy: Keyspace,
     /// What means nothing; see [`Store::add_filler`].
     pub(super) filler: Keyspace,
-    meta: Keyspace,
+    pub(super) meta: Keyspace,
+    /// See [`Store::start`].
+    pub(super) start: AtomicU64,
     pub(super) suppressions: Arc<Suppressions>,
     // Declared last: the store is down before the lock is free.
     pub(super) db: Database,
@@ -70,6 +75,8 @@ impl Store {
         }
         let mut store = Self::open_existing(dir, options, lock)?;
         store.suppressions = Arc::new(store.load_suppressions()?);
+        store.load_start()?;
+        store.free()?;
         let end = store.checked_end(found)?;
         let mark = Mark::create(dir, end).map_err(io)?;
         Ok((store, mark, end))
@@ -113,12 +120,12 @@ impl Store {
         let meta = keyspace("meta")?;
         let format = meta.get(FORMAT_KEY).map_err(failed)?;
         match format.as_deref() {
-            Some([FORMAT]) => {}
+            Some([FORMAT | FORMAT_WITH_START]) => {}
             Some([other]) => {
                 return Err(JournalError::WrongFormat {
                     dir: dir.to_owned(),
                     found: other.to_string(),
-                    known: FORMAT,
+                    known: FORMAT_WITH_START,
                 });
             }
             _ => return Err(damaged("its format is not given")),
@@ -136,6 +143,7 @@ impl Store {
             privacy,
             filler,
             meta,
+            start: AtomicU64::new(0),
             suppressions: Arc::default(),
             db,
             _lock: lock,
@@ -150,6 +158,8 @@ impl Store {
             }
             None => 0,
         };
+        // All that there was may have been dropped.
+        let have = have.max(self.start());
         let mut included = 0;
         self.each_checkpoint("", |_, head| {
             included = head.offset.max(included);
@@ -249,6 +259,10 @@ impl Store {
         if limit == 0 || from >= end {
             return Ok(records);
         }
+        let dropped = || JournalError::Dropped { offset: from, start: self.start(), dir: self.dir.clone() };
+        if from < self.start() {
+            return Err(dropped());
+        }
         let mut next = from;
         for entry in self.records.range(from.to_be_bytes()..end.to_be_bytes()) {
             let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
@@ -266,12 +280,16 @@ impl Store {
             }
         }
         if next < end {
+            // The start may have moved since it was looked at.
+            if next < self.start() {
+                return Err(dropped());
+            }
             return Err(self.corrupt(Some(next), "the record is missing"));
         }
         Ok(records)
     }
 
-    fn offset_of(&self, key: &[u8]) -> Result<u64, JournalError> {
+    pub(super) fn offset_of(&self, key: &[u8]) -> Result<u64, JournalError> {
         let bytes = key.try_into().map_err(|_| self.corrupt(None, "a key is no offset"))?;
         Ok(u64::from_be_bytes(bytes))
     }
