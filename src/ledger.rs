@@ -1,14 +1,40 @@
 //! `haggle ledger verify`: replays the journal from its first record and checks every rule on the way.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{recover_all, replay_all};
-use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
+use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 
 use crate::exit::{Exit, ExitError};
 use crate::server::StartError;
+
+/// Where a journal begins, if that is not at its first record ever.
+///
+/// # Errors
+///
+/// Its first record cannot be read.
+pub fn begins(journal: &dyn Journal) -> Result<Option<String>, JournalError> {
+    let start = journal.durable_start();
+    if start == 0 {
+        return Ok(None);
+    }
+    let first = journal.read_from(start, 1)?;
+    let at = first.first().map(|(_, record)| format!(", {}", record.at)).unwrap_or_default();
+    Ok(Some(format!("the journal begins at offset {start}{at}")))
+}
+
+/// Tells the person at the terminal where a journal begins from which something is about to be learned.
+pub(crate) fn note_start(journal: &dyn Journal) {
+    // Whoever reads on meets the error, if there is one.
+    if let Ok(Some(begins)) = begins(journal) {
+        // Nowhere is left to report that standard error cannot be written.
+        let _ =
+            writeln!(std::io::stderr().lock(), "haggle: {begins}: older records were dropped (`retention`)");
+    }
+}
 
 /// Verifies the journal under a data folder; gives the table to print, or why it does not hold.
 ///
@@ -26,6 +52,7 @@ pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String,
     let end = journal.durable_end();
     let replayed = replay_all(&journal, |offset| progress(offset, end)).map_err(StartError::from)?;
     let recovered = recover_all(&journal).map_err(StartError::from)?;
+    let begins = begins(&journal).map_err(StartError::from)?;
     journal.close().map_err(StartError::from)?;
 
     let mut campaigns: Vec<(&str, &Books)> =
@@ -62,6 +89,12 @@ pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String,
                 differing.join(", ")
             ),
         ));
+    }
+    if let Some(begins) = begins {
+        let _ = writeln!(
+            table,
+            "{begins}; what the records before came to is kept with it, and verified from there"
+        );
     }
     let _ = writeln!(
         table,

@@ -169,6 +169,10 @@ metrics! {
     JournalQueueFull = Counter "haggle_journal_queue_full_total" [];
     /// The offset up to which the journal is durable.
     JournalDurableOffset = Gauge "haggle_journal_durable_offset" [];
+    /// The offset at which the journal begins; what is below was dropped.
+    JournalStartOffset = Gauge "haggle_journal_start_offset" [];
+    /// What the journal takes on disk.
+    JournalBytes = Gauge "haggle_journal_bytes" [];
     /// The version of the model that bids are made with.
     ModelVersion = Gauge "haggle_model_version" [];
     /// Examples a model has learned from.

@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    CampaignReport, Drain, InjectPanic, RecoveryError, checkpoint_name, recover_all,
+    CampaignReport, Drain, InjectPanic, RecoveryError, Retention, checkpoint_name, recover_all, start_keeper,
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
@@ -32,7 +32,7 @@ use super::state::State;
 use super::steps::Steps;
 use super::{admin, front};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
-use crate::config::{Loaded, Nameable};
+use crate::config::{Loaded, Nameable, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::safety::{Safety, SafetyError};
@@ -98,7 +98,9 @@ impl From<StartError> for ExitError {
             StartError::Journal(error) => journal_exit(error),
             StartError::Key(_) => Exit::IoFailed,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
-            StartError::Recovery(RecoveryError::Violation { .. }) => Exit::JournalDamaged,
+            StartError::Recovery(RecoveryError::Violation { .. } | RecoveryError::Base(_)) => {
+                Exit::JournalDamaged
+            }
             StartError::Surroundings(_) => Exit::Configuration,
             StartError::Internal(_) | StartError::Safety(_) => Exit::Internal,
         };
@@ -325,6 +327,15 @@ impl Node {
         embedded
             .start_eraser(state.settings.checkpoint_interval.saturating_mul(6))
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
+        if let Some(keep) = state.settings.retention.0 {
+            let Settings { click_expiry, conversion_window, .. } = state.settings;
+            start_keeper(
+                &embedded,
+                Retention { keep, click_expiry, conversion_window },
+                Arc::clone(&state.clock),
+            )
+            .map_err(|error| StartError::Internal(format!("the keeper did not start: {error}")))?;
+        }
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));

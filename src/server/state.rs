@@ -183,6 +183,8 @@ impl State {
         metrics.journal_syncs.raise_to(journal.syncs);
         metrics.journal_queue_full.raise_to(journal.dropped);
         metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
+        metrics.journal_start_offset.set(i64::try_from(journal.start).unwrap_or(i64::MAX));
+        metrics.journal_bytes.set(i64::try_from(journal.bytes).unwrap_or(i64::MAX));
         metrics.shedding.set(self.pressure.shedding());
         metrics.allocations.raise_to(allocations());
         metrics.ready.set(i64::from(self.ready().is_ok()));

@@ -6,6 +6,7 @@ mod machine;
 mod message;
 mod recovery;
 mod report;
+mod retention;
 mod steer;
 mod watch;
 mod wheel;
@@ -19,5 +20,6 @@ pub use recovery::{
     RecoveryError, checkpoint_name, checkpoint_of, recover_all, recover_from, recover_one, replay_all,
 };
 pub use report::CampaignReport;
+pub use retention::{Retention, start_keeper, trim};
 pub use steer::{Average, Held};
 pub use wheel::Wheel;

@@ -45,24 +45,17 @@ impl EmbeddedJournal {
     /// ends it. `patience` is how long the learner may take to replace checkpoints from before an erasure; then they
     /// are removed, and the learner's next start replays the journal.
     pub fn start_eraser(self: &Arc<Self>, patience: Duration) -> io::Result<()> {
-        let journal = Arc::clone(self);
-        let run = move || {
-            let mut rest = 0;
-            while !journal.intake().is_closed() {
-                if rest == 0
-                    && let Err(error) = journal.complete_erasures(patience)
-                    && !journal.intake().is_closed()
-                {
-                    tracing::error!(%error, "an erasure is not complete; it is tried again");
-                    rest = REST;
-                }
-                rest = rest.saturating_sub(1);
-                thread::park_timeout(TURN);
+        let mut rest = 0;
+        self.beside("eraser", TURN, move |journal| {
+            if rest == 0
+                && let Err(error) = journal.complete_erasures(patience)
+                && !journal.is_closing()
+            {
+                tracing::error!(%error, "an erasure is not complete; it is tried again");
+                rest = REST;
             }
-        };
-        let thread = thread::Builder::new().name("eraser".to_owned()).spawn(run)?;
-        self.keep_eraser(thread);
-        Ok(())
+            rest = u32::saturating_sub(rest, 1);
+        })
     }
 
     /// Erases what is asked for durably and not done yet; gives how many users. Blocks; one caller at a time.
