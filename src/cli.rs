@@ -16,6 +16,7 @@ use crate::clock::WallClock;
 use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
 use crate::demo;
 use crate::exit::{Exit, ExitError};
+use crate::export;
 use crate::generate;
 use crate::ledger;
 use crate::load;
@@ -70,6 +71,8 @@ enum Command {
     /// Check the money.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Write the records of a journal as Parquet files, one for each kind of event.
+    Export(export::ExportArgs),
     /// Opt users out or erase their data, while the node is stopped.
     #[command(subcommand)]
     Privacy(PrivacyCommand),
@@ -151,6 +154,7 @@ pub fn run() -> ExitCode {
             load(&args).and_then(|loaded| print(config::explain::explain(&loaded)))
         }
         Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
+        Command::Export(args) => export::run(&args),
         Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
         Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),
         Command::Supply(command) => supply::run(&command),

@@ -36,11 +36,12 @@ pub(crate) fn note_start(journal: &dyn Journal) {
     }
 }
 
-/// Verifies the journal under a data folder; gives the table to print, or why it does not hold.
+/// Opens the journal under a data folder; it is never made.
 ///
-/// Three things must agree: the journal's own checksums and order, the rules of bookkeeping after every single record,
-/// and the books that a start would recover from checkpoints.
-pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String, ExitError> {
+/// # Errors
+///
+/// There is none, it cannot be opened, or a node has it open.
+pub(crate) fn open_journal(data: &Path) -> Result<EmbeddedJournal, ExitError> {
     let folder = data.join("journal");
     if !folder.join("store").is_dir() {
         return Err(ExitError::new(
@@ -48,7 +49,15 @@ pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String,
             format!("{} holds no journal; name the folder that was given as --data", data.display()),
         ));
     }
-    let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?;
+    Ok(EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?)
+}
+
+/// Verifies the journal under a data folder; gives the table to print, or why it does not hold.
+///
+/// Three things must agree: the journal's own checksums and order, the rules of bookkeeping after every single record,
+/// and the books that a start would recover from checkpoints.
+pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String, ExitError> {
+    let journal = open_journal(data)?;
     let end = journal.durable_end();
     let replayed = replay_all(&journal, |offset| progress(offset, end)).map_err(StartError::from)?;
     let recovered = recover_all(&journal).map_err(StartError::from)?;

@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod entropy;
 pub mod exit;
+pub mod export;
 pub mod generate;
 pub mod ledger;
 pub mod load;
