@@ -1,7 +1,7 @@
 //! How checkpoints lie in the store: in chunks, under the name and the chunk's number, after a first entry that
 //! tells offset, length and checksum.
 
-use fjall::{OwnedWriteBatch, Readable};
+use fjall::{OwnedWriteBatch, Readable, Snapshot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::store::{FORMAT, Store};
@@ -98,9 +98,17 @@ impl Store {
     }
 
     pub(super) fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {
-        let fail = |error| self.failed(&error);
         // One view: the writer may be replacing it.
-        let view = self.db.snapshot();
+        self.checkpoint_in(&self.db.snapshot(), name)
+    }
+
+    /// The same as of a moment.
+    pub(super) fn checkpoint_in(
+        &self,
+        view: &Snapshot,
+        name: &str,
+    ) -> Result<Option<Checkpoint>, JournalError> {
+        let fail = |error| self.failed(&error);
         let Some(head) = view.get(&self.checkpoints, chunk_key(name, 0)).map_err(fail)? else {
             return Ok(None);
         };
@@ -131,10 +139,20 @@ impl Store {
     pub(super) fn each_checkpoint(
         &self,
         prefix: &str,
+        visit: impl FnMut(&str, &Head) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        self.each_checkpoint_in(&self.db.snapshot(), prefix, visit)
+    }
+
+    /// The same as of a moment.
+    pub(super) fn each_checkpoint_in(
+        &self,
+        view: &Snapshot,
+        prefix: &str,
         mut visit: impl FnMut(&str, &Head) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let mut from = prefix.as_bytes().to_vec();
-        while let Some(entry) = self.checkpoints.range(from..).next() {
+        while let Some(entry) = view.range(&self.checkpoints, from..).next() {
             let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
             if !key.starts_with(prefix.as_bytes()) {
                 break;

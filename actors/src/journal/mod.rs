@@ -6,6 +6,7 @@
 //! acknowledges. Readers keep their own cursor and see durable records alone.
 
 mod checkpoints;
+mod copy;
 mod embedded;
 mod erasure;
 mod error;
@@ -20,6 +21,7 @@ mod writer;
 use haggle_domain::Record;
 use tokio::sync::watch;
 
+pub use copy::{Remaking, View, record_of};
 pub use embedded::{EmbeddedJournal, JournalOptions};
 pub use error::JournalError;
 pub use intake::{Intake, JournalStats, OnDurable, Permit, Refused};

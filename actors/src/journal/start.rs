@@ -14,7 +14,7 @@ use super::intake::Rewrite;
 use super::store::{FORMAT_KEY, FORMAT_WITH_START, Store};
 use super::{Checkpoint, EmbeddedJournal, Journal, JournalError};
 
-const START_KEY: &str = "start";
+pub(super) const START_KEY: &str = "start";
 const SEED: u64 = u64::from_be_bytes(*b"hagglest");
 
 fn entry(start: u64) -> [u8; 16] {
@@ -23,6 +23,13 @@ fn entry(start: u64) -> [u8; 16] {
     number.copy_from_slice(&start.to_le_bytes());
     checksum.copy_from_slice(&xxh3_64_with_seed(number, SEED).to_le_bytes());
     entry
+}
+
+/// Where the log begins, by what is stored of that.
+pub(super) fn stored_start(store: &Store, bytes: &[u8]) -> Result<u64, JournalError> {
+    let start = bytes.first_chunk().copied().map(u64::from_le_bytes);
+    let good = start.filter(|start| *bytes == entry(*start));
+    good.ok_or_else(|| store.corrupt(None, "where it begins is not what was written"))
 }
 
 impl EmbeddedJournal {
@@ -68,11 +75,8 @@ impl Store {
     /// Reads where the log begins.
     pub(super) fn load_start(&self) -> Result<(), JournalError> {
         let found = self.meta.get(START_KEY).map_err(|error| self.failed(&error))?;
-        let Some(bytes) = found else { return Ok(()) };
-        let start = bytes.first_chunk().copied().map(u64::from_le_bytes);
-        match start.filter(|start| *bytes == entry(*start)) {
-            Some(start) => self.begin_at(start),
-            None => return Err(self.corrupt(None, "where it begins is not what was written")),
+        if let Some(entry) = found {
+            self.begin_at(stored_start(self, &entry)?);
         }
         Ok(())
     }

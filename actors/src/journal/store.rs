@@ -298,7 +298,7 @@ impl Store {
         JournalError::Corrupt { dir: self.dir.clone(), offset, what: what.to_owned() }
     }
 
-    fn bad_frame(&self, offset: u64, error: FrameError) -> JournalError {
+    pub(super) fn bad_frame(&self, offset: u64, error: FrameError) -> JournalError {
         match error {
             FrameError::Version(version) => {
                 JournalError::WrongFormat { dir: self.dir.clone(), found: version.to_string(), known: FORMAT }
