@@ -1,5 +1,7 @@
 //! `haggle ledger verify`: replays the journal from its first record and checks every rule on the way.
 
+mod reconcile;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -8,6 +10,7 @@ use haggle_actors::books::Books;
 use haggle_actors::campaign::{recover_all, replay_all};
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 
+pub use self::reconcile::reconcile;
 use crate::exit::{Exit, ExitError};
 use crate::server::StartError;
 
@@ -52,6 +55,16 @@ pub(crate) fn open_journal(data: &Path) -> Result<EmbeddedJournal, ExitError> {
     Ok(EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?)
 }
 
+/// Waits until everything that was handed over is durable.
+fn settle(journal: &EmbeddedJournal) -> Result<(), ExitError> {
+    let (sender, answer) = std::sync::mpsc::channel();
+    // Whoever waits is still there.
+    let asked = journal.barrier(Box::new(move |result| sender.send(result).unwrap_or(())));
+    asked.map_err(|error| ExitError::new(Exit::IoFailed, error))?;
+    let durable = answer.recv().unwrap_or(Err(JournalError::Closed));
+    Ok(durable.map_err(StartError::from)?)
+}
+
 /// Verifies the journal under a data folder; gives the table to print, or why it does not hold.
 ///
 /// Three things must agree: the journal's own checksums and order, the rules of bookkeeping after every single record,
@@ -94,7 +107,7 @@ pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String,
         return Err(ExitError::new(
             Exit::CheckFailed,
             format!(
-                "{table}checkpoints disagree with the journal for: {}; restore the data folder from a backup",
+                "{table}checkpoints disagree with the journal for: {}; run `haggle ledger reconcile`, which says what differs",
                 differing.join(", ")
             ),
         ));

@@ -1,6 +1,7 @@
 //! Haggle: a self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 
 pub mod allocator;
+pub mod backup;
 pub mod bench;
 pub mod campaigns;
 pub mod certify;

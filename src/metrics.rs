@@ -171,6 +171,8 @@ metrics! {
     JournalDurableOffset = Gauge "haggle_journal_durable_offset" [];
     /// The offset at which the journal begins; what is below was dropped.
     JournalStartOffset = Gauge "haggle_journal_start_offset" [];
+    /// Checkpoints of campaigns that could not be read at a start; the journal was replayed instead.
+    CheckpointsPassedOver = Counter "haggle_checkpoints_passed_over_total" [];
     /// What the journal takes on disk.
     JournalBytes = Gauge "haggle_journal_bytes" [];
     /// The version of the model that bids are made with.

@@ -174,6 +174,8 @@ settings! {
     journal_queue: usize = "8192", within(64, 1 << 20);
     /// Records of the journal are dropped when they are older and nothing needs them; 0 or forever keeps all.
     retention: Keep = "35d", |keep: &Keep| long_enough(keep);
+    /// Where the node writes backups of itself (`POST /backup` on the admin port); in a file, relative to that file.
+    backups: Option<PathBuf> = "";
     /// The share of bids that is logged.
     bid_log_sample: f64 = "0.01", within(0.0, 1.0);
     /// Of how many users something is known, at 200 bytes each; once full, those not met for long make room.
@@ -208,8 +210,9 @@ settings! {
 
 impl Settings {
     /// The paths of files that need not be there by their keys, to be made relative to the file that says them.
-    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 6] {
+    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 7] {
         [
+            ("backups", &mut self.backups),
             ("bots_file", &mut self.bots_file),
             ("browsers_file", &mut self.browsers_file),
             ("data_centres_file", &mut self.data_centres_file),

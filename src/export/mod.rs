@@ -159,7 +159,7 @@ fn export(args: &ExportArgs, progress: &Progress) -> Result<String, ExitError> {
         let problem = format!("{} exists; name a folder that does not", parquet.display());
         return Err(ExitError::new(Exit::CannotCreate, problem));
     }
-    let mut source = Source::open(data)?;
+    let mut source = Source::open(data, progress)?;
     let half = beside(parquet, 0o777)?;
     let written = write(&mut source, &wanted, half.path(), args.by, progress)?;
     drop(source);
@@ -177,6 +177,7 @@ fn write(
     let (start, end) = (source.start(), source.end());
     let (from, to) = wanted.offsets(start, end);
     progress.length.store(to.saturating_sub(from), Ordering::Relaxed);
+    progress.read.store(0, Ordering::Relaxed);
     let mut partition = Partition::new(folder, by, wanted.kinds())?;
     source.each(from, to, &mut |offset, record, id| {
         let (kind, cells) = table::cells(&record.event);

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod backup;
 mod bid;
 mod body;
 mod events;

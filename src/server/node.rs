@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter, AsyncContext, Context};
@@ -27,6 +27,7 @@ use haggle_learning::{JoinerSettings, Trainer};
 use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
 
+use super::backup::Backups;
 use super::guests::Follower;
 use super::state::State;
 use super::steps::Steps;
@@ -336,7 +337,14 @@ impl Node {
             )
             .map_err(|error| StartError::Internal(format!("the keeper did not start: {error}")))?;
         }
-        let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
+        let backups = web::Data::new(Backups {
+            journal: embedded,
+            data: state.settings.data.clone(),
+            folder: state.settings.backups.clone(),
+            clock: Arc::clone(&state.clock),
+            busy: AtomicBool::new(false),
+        });
+        let servers = vec![front::serve(&state, listener)?, serve_admin(&state, &backups, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
         Ok((Self { state, address, admin_address, servers, learner, arbiters }, steps))
@@ -430,10 +438,18 @@ fn turns(interval: Duration, turn: Duration) -> u32 {
     u32::try_from(interval.as_micros() / turn.as_micros().max(1)).unwrap_or(u32::MAX).max(1)
 }
 
-fn serve_admin(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
-    let data = state.clone();
+fn serve_admin(
+    state: &web::Data<State>,
+    backups: &web::Data<Backups>,
+    listener: TcpListener,
+) -> Result<ServerHandle, StartError> {
+    let (data, backups) = (state.clone(), backups.clone());
     let server = HttpServer::new(move || {
-        App::new().app_data(data.clone()).wrap(from_fn(admin::refuse_pages)).configure(admin::configure)
+        App::new()
+            .app_data(data.clone())
+            .app_data(backups.clone())
+            .wrap(from_fn(admin::refuse_pages))
+            .configure(admin::configure)
     })
     .workers(1)
     .shutdown_timeout(1)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
+use haggle_actors::campaign::passed_over;
 use haggle_actors::holdout::OncePerDay;
 use haggle_actors::journal::Journal;
 use haggle_actors::learner::LearnerReport;
@@ -184,6 +185,7 @@ impl State {
         metrics.journal_queue_full.raise_to(journal.dropped);
         metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
         metrics.journal_start_offset.set(i64::try_from(journal.start).unwrap_or(i64::MAX));
+        metrics.checkpoints_passed_over.raise_to(passed_over());
         metrics.journal_bytes.set(i64::try_from(journal.bytes).unwrap_or(i64::MAX));
         metrics.shedding.set(self.pressure.shedding());
         metrics.allocations.raise_to(allocations());

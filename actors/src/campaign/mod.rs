@@ -17,7 +17,8 @@ pub use actor::{
 pub use machine::{CampaignMachine, CampaignSettings, Effects, Grant};
 pub use message::{Notice, Outcome};
 pub use recovery::{
-    RecoveryError, checkpoint_name, checkpoint_of, recover_all, recover_from, recover_one, replay_all,
+    RecoveryError, bases, checkpoint_name, checkpoint_of, checkpoints, passed_over, recover_all,
+    recover_from, recover_one, replay_all,
 };
 pub use report::CampaignReport;
 pub use retention::{Retention, start_keeper, trim};

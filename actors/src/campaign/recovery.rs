@@ -1,6 +1,7 @@
 //! From checkpoint and journal to books.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{CampaignKey, Record};
@@ -56,16 +57,48 @@ pub fn checkpoint_of(key: CampaignKey, books: &Books, offset: u64) -> Checkpoint
     Checkpoint { name: checkpoint_name(key), offset, bytes: minicbor::to_vec(books).unwrap_or_default() }
 }
 
+/// Checkpoints that were passed over since the program started, because they could not be read.
+static PASSED_OVER: AtomicU64 = AtomicU64::new(0);
+
+/// How many checkpoints were passed over since the program started, because they could not be read.
+pub fn passed_over() -> u64 {
+    PASSED_OVER.load(Ordering::Relaxed)
+}
+
+/// Every campaign of which there is a checkpoint, with that; `None` where its bytes are not those that were written.
+pub fn checkpoints(journal: &dyn Journal) -> Result<Vec<(CampaignKey, Option<Checkpoint>)>, JournalError> {
+    let found = journal.readable_checkpoints(PREFIX)?.into_iter();
+    Ok(found.filter_map(|(name, checkpoint)| Some((key_of(&name, PREFIX)?, checkpoint))).collect())
+}
+
+/// The books that every campaign's dropped records came to.
+pub fn bases(journal: &dyn Journal) -> Result<HashMap<CampaignKey, Books>, RecoveryError> {
+    let keys: Vec<CampaignKey> =
+        journal.checkpoints(BASES)?.iter().filter_map(|base| key_of(&base.name, BASES)).collect();
+    keys.into_iter().map(|key| Ok((key, base_of(journal, key)?))).collect()
+}
+
 /// Reads a checkpoint. One that cannot be read is passed over with a warning: the journal has everything. So is one from
 /// before the journal's start: what the dropped records came to includes it.
 fn decode(checkpoint: &Checkpoint, start: u64) -> Option<(Books, u64)> {
     if checkpoint.offset < start {
         return None;
     }
-    match minicbor::decode(&checkpoint.bytes) {
+    let decoded = minicbor::decode::<Books>(&checkpoint.bytes).map_err(|error| error.to_string());
+    // Books that do not add up are not what was written, whatever their checksums say.
+    let sound = decoded.and_then(|books| match books.ledger.check() {
+        Ok(()) => Ok(books),
+        Err(violation) => Err(violation.to_string()),
+    });
+    match sound {
         Ok(books) => Some((books, checkpoint.offset)),
         Err(error) => {
-            tracing::warn!(name = checkpoint.name, %error, "a checkpoint is unreadable; replaying from the start");
+            PASSED_OVER.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                name = checkpoint.name,
+                error,
+                "a checkpoint is unreadable; replaying from the start"
+            );
             None
         }
     }
@@ -84,7 +117,10 @@ pub(super) fn base_of(journal: &dyn Journal, key: CampaignKey) -> Result<Books, 
 /// That misses nothing, because an actor's first act, before its first record, is a checkpoint.
 pub fn recover_all(journal: &dyn Journal) -> Result<HashMap<CampaignKey, Books>, RecoveryError> {
     let start = journal.durable_start();
-    let checkpoints = journal.checkpoints(PREFIX)?;
+    let found = checkpoints(journal)?.into_iter();
+    // One that is damaged says nothing, and is passed over for that.
+    let nothing = |key| Checkpoint { name: checkpoint_name(key), offset: start, bytes: Vec::new() };
+    let checkpoints = found.map(|(key, found)| found.unwrap_or_else(|| nothing(key))).collect();
     recover_from(checkpoints, start, |key| base_of(journal, key), |from| replay(journal, from))
 }
 
@@ -134,7 +170,11 @@ pub fn recover_one(journal: &dyn Journal, key: CampaignKey) -> Result<Books, Rec
 
 fn recover_once(journal: &dyn Journal, key: CampaignKey) -> Result<Books, RecoveryError> {
     let start = journal.durable_start();
-    let checkpoint = journal.checkpoint(&checkpoint_name(key))?;
+    let name = checkpoint_name(key);
+    let found = journal.readable_checkpoints(&name)?.into_iter().find(|(found, _)| *found == name);
+    // One that is damaged says nothing, and is passed over for that.
+    let nothing = || Checkpoint { name: name.clone(), offset: start, bytes: Vec::new() };
+    let checkpoint = found.map(|(_, checkpoint)| checkpoint.unwrap_or_else(nothing));
     let (mut books, from) = match checkpoint.and_then(|checkpoint| decode(&checkpoint, start)) {
         Some(decoded) => decoded,
         None => (base_of(journal, key)?, start),
@@ -154,12 +194,7 @@ pub fn replay_all(
     journal: &dyn Journal,
     mut progress: impl FnMut(u64),
 ) -> Result<HashMap<CampaignKey, Books>, RecoveryError> {
-    let mut books: HashMap<CampaignKey, Books> = HashMap::new();
-    for base in journal.checkpoints(BASES)? {
-        if let Some(key) = key_of(&base.name, BASES) {
-            books.insert(key, base_of(journal, key)?);
-        }
-    }
+    let mut books = bases(journal)?;
     for entry in replay(journal, journal.durable_start()) {
         let (offset, record) = entry?;
         progress(offset);

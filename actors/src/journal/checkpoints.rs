@@ -135,6 +135,42 @@ impl Store {
         Ok(found)
     }
 
+    /// The same, with the names alone of those that are damaged.
+    pub(super) fn readable_checkpoints(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
+        let view = self.db.snapshot();
+        let mut found = Vec::new();
+        for name in self.checkpoint_names(&view, prefix)? {
+            match self.checkpoint_in(&view, &name) {
+                Ok(Some(checkpoint)) => found.push((name, Some(checkpoint))),
+                Ok(None) => {}
+                Err(JournalError::Corrupt { .. }) => found.push((name, None)),
+                Err(error) => return Err(error),
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
+    /// The names of all whose names begin with `prefix`, of damaged ones too.
+    fn checkpoint_names(&self, view: &Snapshot, prefix: &str) -> Result<Vec<String>, JournalError> {
+        let (mut from, mut names) = (prefix.as_bytes().to_vec(), Vec::new());
+        while let Some(entry) = view.range(&self.checkpoints, from..).next() {
+            let key = entry.key().map_err(|error| self.failed(&error))?;
+            if !key.starts_with(prefix.as_bytes()) {
+                break;
+            }
+            let name = key.iter().position(|&byte| byte == NAME_END).and_then(|end| key.get(..end));
+            let name = name.and_then(|name| std::str::from_utf8(name).ok());
+            let name = name.ok_or_else(|| self.corrupt(None, "a checkpoint is not what was written"))?;
+            names.push(name.to_owned());
+            from = [name.as_bytes(), &[NAME_END; 6]].concat();
+        }
+        Ok(names)
+    }
+
     /// Visits the first entries of all whose names begin with `prefix`.
     pub(super) fn each_checkpoint(
         &self,

@@ -144,6 +144,10 @@ impl Journal for EmbeddedJournal {
         self.store()?.checkpoints(prefix)
     }
 
+    fn readable_checkpoints(&self, prefix: &str) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
+        self.store()?.readable_checkpoints(prefix)
+    }
+
     fn close(&self) -> Result<(), JournalError> {
         self.intake.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -52,6 +52,12 @@ pub trait Journal: Send + Sync {
     /// All checkpoints whose names begin like that, in the order of their names.
     fn checkpoints(&self, prefix: &str) -> Result<Vec<Checkpoint>, JournalError>;
 
+    /// The same with the names alone of those whose bytes are not those that were written.
+    fn readable_checkpoints(&self, prefix: &str) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
+        let found = self.checkpoints(prefix)?.into_iter();
+        Ok(found.map(|checkpoint| (checkpoint.name.clone(), Some(checkpoint))).collect())
+    }
+
     /// Writes what is waiting, syncs, and lets go of the store. Blocks; not to be called by a callback.
     fn close(&self) -> Result<(), JournalError>;
 
