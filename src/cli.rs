@@ -10,12 +10,14 @@ use haggle_domain::Clock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::backup;
 use crate::bench;
 use crate::certify;
 use crate::clock::WallClock;
 use crate::config::{self, Loaded, LogFormat, Settings, SettingsLayer};
 use crate::demo;
 use crate::exit::{Exit, ExitError};
+use crate::export;
 use crate::generate;
 use crate::ledger;
 use crate::load;
@@ -70,6 +72,12 @@ enum Command {
     /// Check the money.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Copy the data of a node that is not running into a folder.
+    Backup(backup::BackupArgs),
+    /// Make a data folder from a backup.
+    Restore(backup::RestoreArgs),
+    /// Write the records of a journal as Parquet files, one for each kind of event.
+    Export(export::ExportArgs),
     /// Opt users out or erase their data, while the node is stopped.
     #[command(subcommand)]
     Privacy(PrivacyCommand),
@@ -102,6 +110,15 @@ enum LedgerCommand {
         /// The data folder of a node that is not running.
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
+    },
+    /// Say what differs between checkpoints, the journal and what was billed.
+    Reconcile {
+        /// The data folder of a node that is not running.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Make checkpoints of the journal where they are damaged or differ; the old ones are put aside.
+        #[arg(long)]
+        repair: bool,
     },
 }
 
@@ -150,7 +167,15 @@ pub fn run() -> ExitCode {
         Command::Config(ConfigCommand::Explain(args)) => {
             load(&args).and_then(|loaded| print(config::explain::explain(&loaded)))
         }
-        Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
+        Command::Ledger(LedgerCommand::Verify { data }) => {
+            replaying(|progress| ledger::verify(&data, progress))
+        }
+        Command::Ledger(LedgerCommand::Reconcile { data, repair }) => {
+            replaying(|progress| ledger::reconcile(&data, repair, WallClock::new().now(), progress))
+        }
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => backup::run_restore(&args),
+        Command::Export(args) => export::run(&args),
         Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
         Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),
         Command::Supply(command) => supply::run(&command),
@@ -271,10 +296,13 @@ fn privacy(request: privacy::Request, args: &PrivacyArgs) -> Result<(), ExitErro
     print(privacy::apply(request, &args.data, &users, WallClock::new().now())?)
 }
 
-fn verify(data: &std::path::Path) -> Result<(), ExitError> {
+/// Shows how far a replay is, and prints what came of it.
+fn replaying(
+    work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> Result<String, ExitError>,
+) -> Result<(), ExitError> {
     let show = std::io::stderr().is_terminal();
     let mut shown = 0;
-    let table = ledger::verify(data, |offset, end| {
+    let table = work(&mut |offset, end| {
         if show && offset >= shown + 100_000 {
             shown = offset;
             // Progress only; see `complain`.

@@ -1,6 +1,7 @@
 //! Haggle: a self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 
 pub mod allocator;
+pub mod backup;
 pub mod bench;
 pub mod campaigns;
 pub mod certify;
@@ -10,6 +11,7 @@ pub mod config;
 pub mod demo;
 pub mod entropy;
 pub mod exit;
+pub mod export;
 pub mod generate;
 pub mod ledger;
 pub mod load;

@@ -171,6 +171,12 @@ metrics! {
     JournalQueueFull = Counter "haggle_journal_queue_full_total" [];
     /// The offset up to which the journal is durable.
     JournalDurableOffset = Gauge "haggle_journal_durable_offset" [];
+    /// The offset at which the journal begins; what is below was dropped.
+    JournalStartOffset = Gauge "haggle_journal_start_offset" [];
+    /// Checkpoints of campaigns that could not be read at a start; the journal was replayed instead.
+    CheckpointsPassedOver = Counter "haggle_checkpoints_passed_over_total" [];
+    /// What the journal takes on disk.
+    JournalBytes = Gauge "haggle_journal_bytes" [];
     /// Partitions whose campaigns this node owns; 0 where it stands alone.
     PartitionsOwned = Gauge "haggle_partitions_owned" [];
     /// Money in this node's tranches that bids can take, in millionths of the currency; 0 where it stands alone.

@@ -106,6 +106,20 @@ fn an_erased_user_is_gone_from_the_disk_and_all_else_stays_in_its_place() {
     assert_eq!(records(&again).len(), 1402);
 }
 
+/// Records that were dropped, but share a file with younger ones, are erased like those.
+#[test]
+fn what_was_dropped_is_erased_from_the_disk_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    filled(&journal);
+    journal.drop_below(900, vec![]).unwrap();
+    assert!(traces(dir.path(), USER) > 100, "the test would not notice");
+    commit_durably(&journal, vec![erasure(USER, 1000)]).unwrap();
+    assert_eq!(journal.complete_erasures(Duration::ZERO).unwrap(), 1);
+    assert_eq!(traces(dir.path(), USER), 0);
+    assert_eq!(replay(&journal, 900).count(), 502);
+}
+
 #[test]
 fn commits_go_on_while_a_user_is_erased() {
     let dir = tempfile::tempdir().unwrap();

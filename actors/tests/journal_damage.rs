@@ -274,8 +274,8 @@ fn a_garbled_mark_is_reported() {
 #[test]
 fn a_newer_format_is_named() {
     let (dir, _) = written(1);
-    tamper(dir.path(), "meta", |meta| meta.insert("format", [2]));
-    let newer = JournalError::WrongFormat { dir: dir.path().to_owned(), found: "2".to_owned(), known: 1 };
+    tamper(dir.path(), "meta", |meta| meta.insert("format", [3]));
+    let newer = JournalError::WrongFormat { dir: dir.path().to_owned(), found: "3".to_owned(), known: 2 };
     assert_eq!(open(dir.path()).err(), Some(newer));
 }
 

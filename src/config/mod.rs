@@ -42,7 +42,7 @@ pub use files::Secret;
 pub use flags::SettingsLayer;
 pub use knowledge::{List, ListKind, Taxonomy};
 pub use settings::{Effective, SETTINGS, Setting, Settings};
-pub use value::{LogFormat, Workers};
+pub use value::{Keep, LogFormat, Workers};
 
 /// Where the file is looked for when none is named.
 const USUAL_FILE: &str = "config/haggle.toml";

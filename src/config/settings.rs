@@ -11,7 +11,7 @@ use super::address::base_url;
 use super::document::{Node, Table, kind, whole};
 use super::error::{ConfigError, Source};
 use super::flags::SettingsLayer;
-use super::value::{LogFormat, Value, Workers, within};
+use super::value::{Keep, LogFormat, Value, Workers, within};
 
 /// One setting, as its list entry declares it.
 #[derive(Debug)]
@@ -184,6 +184,10 @@ settings! {
     mailbox: usize = "1024", within(16, 1 << 20);
     /// Records that wait for the journal's writer.
     journal_queue: usize = "8192", within(64, 1 << 20);
+    /// Records of the journal are dropped when they are older and nothing needs them; 0 or forever keeps all.
+    retention: Keep = "35d", |keep: &Keep| long_enough(keep);
+    /// Where the node writes backups of itself (`POST /backup` on the admin port); in a file, relative to that file.
+    backups: Option<PathBuf> = "";
     /// The share of bids that is logged.
     bid_log_sample: f64 = "0.01", within(0.0, 1.0);
     /// Of how many users something is known, at 200 bytes each; once full, those not met for long make room.
@@ -218,9 +222,10 @@ settings! {
 
 impl Settings {
     /// The paths of files that need not be there by their keys, to be made relative to the file that says them.
-    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 7] {
+    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 8] {
         [
             ("kafka_properties_file", &mut self.kafka_properties_file),
+            ("backups", &mut self.backups),
             ("bots_file", &mut self.bots_file),
             ("browsers_file", &mut self.browsers_file),
             ("data_centres_file", &mut self.data_centres_file),
@@ -240,6 +245,13 @@ pub(super) fn currency_code(code: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{code:?} is not a currency; write its three capital letters, like \"USD\""))
+    }
+}
+
+fn long_enough(keep: &Keep) -> Result<(), String> {
+    match keep.0 {
+        Some(keep) if keep < Duration::from_secs(1) => Err("is shorter than a second".to_owned()),
+        _ => Ok(()),
     }
 }
 

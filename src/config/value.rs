@@ -182,6 +182,25 @@ impl Value for SupplyPolicy {
     }
 }
 
+/// For how long something is kept; `None` is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep(pub Option<Duration>);
+
+impl Value for Keep {
+    const PLACEHOLDER: &'static str = "SPAN|forever";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "0" | "forever" => Ok(Self(None)),
+            text => duration::parse(text).map(|keep| Self(Some(keep).filter(|keep| !keep.is_zero()))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or_else(|| "forever".to_owned(), duration::show)
+    }
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

@@ -120,7 +120,7 @@ fn the_day(data: &Path) -> Result<(Timestamp, Timestamp), ExitError> {
     if folder.is_dir() {
         let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?;
         // Records lie in order but for what shops report late; the last thousand hold the latest time.
-        let tail = journal.durable_end().saturating_sub(1000);
+        let tail = journal.durable_end().saturating_sub(1000).max(journal.durable_start());
         let records = journal.read_from(tail, 1000).map_err(StartError::from)?;
         start = records.iter().map(|(_, record)| record.at).fold(start, Timestamp::max);
         journal.close().map_err(StartError::from)?;

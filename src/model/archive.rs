@@ -19,6 +19,7 @@ use haggle_strategies::{Catalog, Entry};
 
 use crate::config::{self, Loaded, SettingsLayer};
 use crate::exit::{Exit, ExitError};
+use crate::ledger::note_start;
 use crate::server::journal_exit;
 
 /// Records read at once.
@@ -69,6 +70,7 @@ pub(crate) fn open_journal(config: &Path) -> Result<(Loaded, EmbeddedJournal), E
         let hint = "stop the node first, or read a copy of its data folder";
         ExitError::new(journal_exit(&error), format!("{} cannot be read: {error}; {hint}", folder.display()))
     })?;
+    note_start(&journal);
     Ok((loaded, journal))
 }
 
@@ -95,12 +97,12 @@ impl Archive {
             capacity: MOST_PENDING,
         };
         Ok(Self {
+            cursor: journal.durable_start(),
             end: journal.durable_end(),
             journal,
             catalog: Catalog::new(entries.collect()),
             joiner: LabelJoiner::new(settings),
             ready: VecDeque::new(),
-            cursor: 0,
             report: ReadReport::default(),
             unknown: 0,
             shown: None,

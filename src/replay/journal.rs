@@ -146,7 +146,7 @@ pub(super) fn read(config: &Path, campaign: Option<&str>, progress: &Progress) -
     }
     let only = campaign.map(CampaignKey::of);
     let mut auctions = Auctions::default();
-    let (mut cursor, end) = (0, journal.durable_end());
+    let (mut cursor, end) = (journal.durable_start(), journal.durable_end());
     while cursor < end {
         progress.check()?;
         let records = journal.read_from(cursor, CHUNK).map_err(|error| {

@@ -62,6 +62,7 @@ pub fn configure(service: &mut web::ServiceConfig) {
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
         .route("/campaigns", web::get().to(campaigns))
+        .route("/backup", web::post().to(super::backup::post))
         .route("/campaigns/reload", web::post().to(reload))
         .route("/campaigns/{id}", web::get().to(campaign))
         .route("/campaigns/{id}", web::put().to(put))

@@ -3,6 +3,7 @@
 mod admin;
 mod admission;
 mod backbone;
+mod backup;
 mod bid;
 mod body;
 mod events;

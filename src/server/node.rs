@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use haggle_actors::audience::Audience;
 use haggle_actors::backbone::Placement;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    CampaignReport, Drain, InjectPanic, Others, RecoveryError, checkpoint_name, recover_all,
+    CampaignReport, Drain, InjectPanic, Others, RecoveryError, Retention, checkpoint_name, recover_all,
+    start_keeper,
 };
 use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
@@ -29,12 +30,13 @@ use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
 
 use super::backbone::{Backbone, Joined};
+use super::backup::Backups;
 use super::guests::Follower;
 use super::state::State;
 use super::steps::Steps;
 use super::{admin, front};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
-use crate::config::{Loaded, Nameable};
+use crate::config::{Loaded, Nameable, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::safety::{Safety, SafetyError};
@@ -120,7 +122,9 @@ impl From<StartError> for ExitError {
             StartError::Key(_) | StartError::NodeId { .. } => Exit::IoFailed,
             StartError::KafkaProperties { .. } => Exit::Configuration,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
-            StartError::Recovery(RecoveryError::Violation { .. }) => Exit::JournalDamaged,
+            StartError::Recovery(RecoveryError::Violation { .. } | RecoveryError::Base(_)) => {
+                Exit::JournalDamaged
+            }
             StartError::Surroundings(_) => Exit::Configuration,
             StartError::Internal(_) | StartError::Safety(_) => Exit::Internal,
         };
@@ -372,7 +376,23 @@ impl Node {
             Some(joined) => Some(join(joined, roster, changes)?),
             None => None,
         };
-        let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
+        if let Some(keep) = state.settings.retention.0 {
+            let Settings { click_expiry, conversion_window, .. } = state.settings;
+            start_keeper(
+                &local,
+                Retention { keep, click_expiry, conversion_window },
+                Arc::clone(&state.clock),
+            )
+            .map_err(|error| StartError::Internal(format!("the keeper did not start: {error}")))?;
+        }
+        let backups = web::Data::new(Backups {
+            journal: local,
+            data: state.settings.data.clone(),
+            folder: state.settings.backups.clone(),
+            clock: Arc::clone(&state.clock),
+            busy: AtomicBool::new(false),
+        });
+        let servers = vec![front::serve(&state, listener)?, serve_admin(&state, &backups, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
         Ok((Self { state, address, admin_address, servers, learner, arbiters, placement }, steps))
@@ -472,10 +492,18 @@ fn turns(interval: Duration, turn: Duration) -> u32 {
     u32::try_from(interval.as_micros() / turn.as_micros().max(1)).unwrap_or(u32::MAX).max(1)
 }
 
-fn serve_admin(state: &web::Data<State>, listener: TcpListener) -> Result<ServerHandle, StartError> {
-    let data = state.clone();
+fn serve_admin(
+    state: &web::Data<State>,
+    backups: &web::Data<Backups>,
+    listener: TcpListener,
+) -> Result<ServerHandle, StartError> {
+    let (data, backups) = (state.clone(), backups.clone());
     let server = HttpServer::new(move || {
-        App::new().app_data(data.clone()).wrap(from_fn(admin::refuse_pages)).configure(admin::configure)
+        App::new()
+            .app_data(data.clone())
+            .app_data(backups.clone())
+            .wrap(from_fn(admin::refuse_pages))
+            .configure(admin::configure)
     })
     .workers(1)
     .shutdown_timeout(1)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::audience::Audience;
+use haggle_actors::campaign::passed_over;
 use haggle_actors::holdout::OncePerDay;
 use haggle_actors::journal::Journal;
 use haggle_actors::learner::LearnerReport;
@@ -188,6 +189,9 @@ impl State {
         metrics.journal_syncs.raise_to(journal.syncs);
         metrics.journal_queue_full.raise_to(journal.dropped);
         metrics.journal_durable_offset.set(i64::try_from(self.journal.durable_end()).unwrap_or(i64::MAX));
+        metrics.journal_start_offset.set(i64::try_from(journal.start).unwrap_or(i64::MAX));
+        metrics.checkpoints_passed_over.raise_to(passed_over());
+        metrics.journal_bytes.set(i64::try_from(journal.bytes).unwrap_or(i64::MAX));
         if let Some(several) = &self.several {
             metrics.node(&several.shown());
         }

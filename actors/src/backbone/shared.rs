@@ -319,6 +319,14 @@ impl Journal for SharedJournal {
         self.core.mirror.checkpoints(prefix)
     }
 
+    fn readable_checkpoints(&self, prefix: &str) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
+        self.core.mirror.readable_checkpoints(prefix)
+    }
+
+    fn durable_start(&self) -> u64 {
+        self.core.mirror.durable_start()
+    }
+
     fn close(&self) -> Result<(), JournalError> {
         self.intake.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -349,6 +357,12 @@ impl Journal for SharedJournal {
 
     fn stats(&self) -> JournalStats {
         let (own, mirror) = (self.intake.stats(), self.core.mirror.stats());
-        JournalStats { records: mirror.records, syncs: mirror.syncs, ..own }
+        JournalStats {
+            records: mirror.records,
+            syncs: mirror.syncs,
+            start: mirror.start,
+            bytes: mirror.bytes,
+            ..own
+        }
     }
 }

@@ -7,6 +7,7 @@ mod outcome;
 mod posted;
 mod recovery;
 mod report;
+mod retention;
 mod several;
 mod steer;
 mod tranches;
@@ -20,10 +21,11 @@ pub use machine::{CampaignMachine, CampaignSettings, Effects, Grant};
 pub use outcome::Outcome;
 pub use posted::{Posted, Sums};
 pub use recovery::{
-    Recovered, RecoveryError, checkpoint_name, checkpoint_of, keep_shared, recover_all, recover_from,
-    recover_one, recover_shared, replay_all,
+    Recovered, RecoveryError, bases, checkpoint_name, checkpoint_of, checkpoints, keep_shared, passed_over,
+    recover_all, recover_from, recover_one, recover_shared, replay_all,
 };
 pub use report::CampaignReport;
+pub use retention::{Retention, start_keeper, trim};
 pub use several::{Disown, Others, Own, Repost, Settle};
 pub use steer::{Average, Held};
 pub use wheel::Wheel;

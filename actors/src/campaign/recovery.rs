@@ -1,6 +1,7 @@
 //! From checkpoint and journal to books.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{CampaignKey, Record};
@@ -9,7 +10,9 @@ use crate::books::Books;
 use crate::journal::{Checkpoint, Journal, JournalError, Refused, replay};
 use crate::ledger::Violation;
 
-const PREFIX: &str = "campaign/";
+pub(super) const PREFIX: &str = "campaign/";
+/// Books as of the journal's start; see [`super::retention`].
+pub(super) const BASES: &str = "base/";
 
 /// Why books could not be recovered.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,6 +20,12 @@ pub enum RecoveryError {
     /// The journal could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// What a campaign's dropped records came to cannot be read.
+    #[error(
+        "the journal's base of campaign {0}, which says what its dropped records came to, is unreadable; restore the \
+         folder from a backup"
+    )]
+    Base(CampaignKey),
     /// The journal can be read, but a record breaks a rule of bookkeeping.
     #[error("record {offset} of campaign {campaign} breaks a rule: {violation}; run `haggle ledger verify`")]
     Violation {
@@ -34,19 +43,72 @@ pub fn checkpoint_name(key: CampaignKey) -> String {
     format!("{PREFIX}{key}")
 }
 
+/// The name of what says what a campaign's dropped records came to.
+pub(super) fn base_name(key: CampaignKey) -> String {
+    format!("{BASES}{key}")
+}
+
+pub(super) fn key_of(name: &str, prefix: &str) -> Option<CampaignKey> {
+    name.strip_prefix(prefix).and_then(|key| u64::from_str_radix(key, 16).ok()).map(CampaignKey)
+}
+
 /// A campaign's books, with everything below an offset in them, as they are kept.
 pub fn checkpoint_of(key: CampaignKey, books: &Books, offset: u64) -> Checkpoint {
     Checkpoint { name: checkpoint_name(key), offset, bytes: minicbor::to_vec(books).unwrap_or_default() }
 }
 
-/// Reads a checkpoint. One that cannot be read is passed over with a warning: the journal has everything.
-fn decode(checkpoint: &Checkpoint) -> (Books, u64) {
-    match minicbor::decode(&checkpoint.bytes) {
-        Ok(books) => (books, checkpoint.offset),
+/// Checkpoints that were passed over since the program started, because they could not be read.
+static PASSED_OVER: AtomicU64 = AtomicU64::new(0);
+
+/// How many checkpoints were passed over since the program started, because they could not be read.
+pub fn passed_over() -> u64 {
+    PASSED_OVER.load(Ordering::Relaxed)
+}
+
+/// Every campaign of which there is a checkpoint, with that; `None` where its bytes are not those that were written.
+pub fn checkpoints(journal: &dyn Journal) -> Result<Vec<(CampaignKey, Option<Checkpoint>)>, JournalError> {
+    let found = journal.readable_checkpoints(PREFIX)?.into_iter();
+    Ok(found.filter_map(|(name, checkpoint)| Some((key_of(&name, PREFIX)?, checkpoint))).collect())
+}
+
+/// The books that every campaign's dropped records came to.
+pub fn bases(journal: &dyn Journal) -> Result<HashMap<CampaignKey, Books>, RecoveryError> {
+    let keys: Vec<CampaignKey> =
+        journal.checkpoints(BASES)?.iter().filter_map(|base| key_of(&base.name, BASES)).collect();
+    keys.into_iter().map(|key| Ok((key, base_of(journal, key)?))).collect()
+}
+
+/// Reads a checkpoint. One that cannot be read is passed over with a warning: the journal has everything. So is one from
+/// before the journal's start: what the dropped records came to includes it.
+fn decode(checkpoint: &Checkpoint, start: u64) -> Option<(Books, u64)> {
+    if checkpoint.offset < start {
+        return None;
+    }
+    let decoded = minicbor::decode::<Books>(&checkpoint.bytes).map_err(|error| error.to_string());
+    // Books that do not add up are not what was written, whatever their checksums say.
+    let sound = decoded.and_then(|books| match books.ledger.check() {
+        Ok(()) => Ok(books),
+        Err(violation) => Err(violation.to_string()),
+    });
+    match sound {
+        Ok(books) => Some((books, checkpoint.offset)),
         Err(error) => {
-            tracing::warn!(name = checkpoint.name, %error, "a checkpoint is unreadable; replaying from the start");
-            (Books::default(), 0)
+            PASSED_OVER.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                name = checkpoint.name,
+                error,
+                "a checkpoint is unreadable; replaying from the start"
+            );
+            None
         }
+    }
+}
+
+/// What a campaign's dropped records came to: its books at the journal's start.
+pub(super) fn base_of(journal: &dyn Journal, key: CampaignKey) -> Result<Books, RecoveryError> {
+    match journal.checkpoint(&base_name(key))? {
+        Some(base) => minicbor::decode(&base.bytes).map_err(|_| RecoveryError::Base(key)),
+        None => Ok(Books::default()),
     }
 }
 
@@ -54,12 +116,20 @@ fn decode(checkpoint: &Checkpoint) -> (Books, u64) {
 ///
 /// That misses nothing, because an actor's first act, before its first record, is a checkpoint.
 pub fn recover_all(journal: &dyn Journal) -> Result<HashMap<CampaignKey, Books>, RecoveryError> {
-    recover_from(journal.checkpoints(PREFIX)?, |from| replay(journal, from))
+    let start = journal.durable_start();
+    let found = checkpoints(journal)?.into_iter();
+    // One that is damaged says nothing, and is passed over for that.
+    let nothing = |key| Checkpoint { name: checkpoint_name(key), offset: start, bytes: Vec::new() };
+    let checkpoints = found.map(|(key, found)| found.unwrap_or_else(|| nothing(key))).collect();
+    recover_from(checkpoints, start, |key| base_of(journal, key), |from| replay(journal, from))
 }
 
-/// The same of checkpoints at hand, and of the records from an offset on.
+/// The same of checkpoints at hand, and of the records from an offset on. Records begin at `start`, and `base` has what
+/// came before.
 pub fn recover_from<R>(
     checkpoints: Vec<Checkpoint>,
+    start: u64,
+    base: impl Fn(CampaignKey) -> Result<Books, RecoveryError>,
     records: impl FnOnce(u64) -> R,
 ) -> Result<HashMap<CampaignKey, Books>, RecoveryError>
 where
@@ -67,12 +137,15 @@ where
 {
     let mut recovered: HashMap<CampaignKey, (Books, u64)> = HashMap::new();
     for checkpoint in checkpoints {
-        let key = checkpoint.name.strip_prefix(PREFIX).and_then(|key| u64::from_str_radix(key, 16).ok());
-        if let Some(key) = key {
-            recovered.insert(CampaignKey(key), decode(&checkpoint));
+        if let Some(key) = key_of(&checkpoint.name, PREFIX) {
+            let books = match decode(&checkpoint, start) {
+                Some(decoded) => decoded,
+                None => (base(key)?, start),
+            };
+            recovered.insert(key, books);
         }
     }
-    let from = recovered.values().map(|(_, offset)| *offset).min().unwrap_or(0);
+    let from = recovered.values().map(|(_, offset)| *offset).min().unwrap_or(start);
     for entry in records(from) {
         let (offset, record) = entry?;
         if let Some((books, included)) = recovered.get_mut(&record.campaign)
@@ -99,13 +172,17 @@ pub struct Recovered {
 /// The books of every campaign that a journal of several nodes knows, also of those that other nodes began and of which this one
 /// never had a checkpoint.
 pub fn recover_shared(journal: &dyn Journal) -> Result<Recovered, RecoveryError> {
-    let complete = journal.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset);
+    let start = journal.durable_start();
+    let complete = journal.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset).max(start);
     let mut known: HashMap<CampaignKey, (Books, u64)> = HashMap::new();
-    for checkpoint in journal.checkpoints(PREFIX)? {
-        let key = checkpoint.name.strip_prefix(PREFIX).and_then(|key| u64::from_str_radix(key, 16).ok());
-        if let Some(key) = key {
-            known.insert(CampaignKey(key), decode(&checkpoint));
-        }
+    for (key, books) in bases(journal)? {
+        known.insert(key, (books, start));
+    }
+    for (key, found) in checkpoints(journal)? {
+        match found.and_then(|checkpoint| decode(&checkpoint, start)) {
+            Some(decoded) => known.insert(key, decoded),
+            None => known.insert(key, (base_of(journal, key)?, start)),
+        };
     }
     let from = known.values().map(|(_, offset)| *offset).fold(complete, u64::min);
     let mut end = from;
@@ -140,8 +217,26 @@ pub fn keep_shared(
 
 /// One campaign's books, for an actor that starts again. Everything it committed must be durable by now.
 pub fn recover_one(journal: &dyn Journal, key: CampaignKey) -> Result<Books, RecoveryError> {
-    let checkpoint = journal.checkpoint(&checkpoint_name(key))?;
-    let (mut books, from) = checkpoint.as_ref().map(decode).unwrap_or_default();
+    loop {
+        match recover_once(journal, key) {
+            // Old records were dropped while they were read: what they came to is in the base now.
+            Err(RecoveryError::Journal(JournalError::Dropped { .. })) => {}
+            recovered => return recovered,
+        }
+    }
+}
+
+fn recover_once(journal: &dyn Journal, key: CampaignKey) -> Result<Books, RecoveryError> {
+    let start = journal.durable_start();
+    let name = checkpoint_name(key);
+    let found = journal.readable_checkpoints(&name)?.into_iter().find(|(found, _)| *found == name);
+    // One that is damaged says nothing, and is passed over for that.
+    let nothing = || Checkpoint { name: name.clone(), offset: start, bytes: Vec::new() };
+    let checkpoint = found.map(|(_, checkpoint)| checkpoint.unwrap_or_else(nothing));
+    let (mut books, from) = match checkpoint.and_then(|checkpoint| decode(&checkpoint, start)) {
+        Some(decoded) => decoded,
+        None => (base_of(journal, key)?, start),
+    };
     for entry in replay(journal, from) {
         let (offset, record) = entry?;
         if record.campaign == key {
@@ -151,14 +246,14 @@ pub fn recover_one(journal: &dyn Journal, key: CampaignKey) -> Result<Books, Rec
     Ok(books)
 }
 
-/// The books of every campaign from the journal's first record on, without any checkpoint: what
-/// `haggle ledger verify` compares with. `progress` is told each record's offset.
+/// The books of every campaign without any checkpoint: from the journal's first record on, and before that from what the
+/// dropped records came to. It is what `haggle ledger verify` compares with. `progress` is told each record's offset.
 pub fn replay_all(
     journal: &dyn Journal,
     mut progress: impl FnMut(u64),
 ) -> Result<HashMap<CampaignKey, Books>, RecoveryError> {
-    let mut books: HashMap<CampaignKey, Books> = HashMap::new();
-    for entry in replay(journal, 0) {
+    let mut books = bases(journal)?;
+    for entry in replay(journal, journal.durable_start()) {
         let (offset, record) = entry?;
         progress(offset);
         // Events of no campaign, such as a user's behaviour, have the key zero.
@@ -169,7 +264,7 @@ pub fn replay_all(
     Ok(books)
 }
 
-fn apply(books: &mut Books, record: &Record, offset: u64) -> Result<(), RecoveryError> {
+pub(super) fn apply(books: &mut Books, record: &Record, offset: u64) -> Result<(), RecoveryError> {
     let applied = books.apply(&record.event, record.at).and_then(|()| books.ledger.check());
     applied.map_err(|violation| RecoveryError::Violation { offset, campaign: record.campaign, violation })
 }

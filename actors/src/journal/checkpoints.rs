@@ -1,7 +1,7 @@
 //! How checkpoints lie in the store: in chunks, under the name and the chunk's number, after a first entry that
 //! tells offset, length and checksum.
 
-use fjall::{OwnedWriteBatch, Readable};
+use fjall::{OwnedWriteBatch, Readable, Snapshot};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::store::{FORMAT, Store};
@@ -98,9 +98,17 @@ impl Store {
     }
 
     pub(super) fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {
-        let fail = |error| self.failed(&error);
         // One view: the writer may be replacing it.
-        let view = self.db.snapshot();
+        self.checkpoint_in(&self.db.snapshot(), name)
+    }
+
+    /// The same as of a moment.
+    pub(super) fn checkpoint_in(
+        &self,
+        view: &Snapshot,
+        name: &str,
+    ) -> Result<Option<Checkpoint>, JournalError> {
+        let fail = |error| self.failed(&error);
         let Some(head) = view.get(&self.checkpoints, chunk_key(name, 0)).map_err(fail)? else {
             return Ok(None);
         };
@@ -127,14 +135,60 @@ impl Store {
         Ok(found)
     }
 
+    /// The same, with the names alone of those that are damaged.
+    pub(super) fn readable_checkpoints(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
+        let view = self.db.snapshot();
+        let mut found = Vec::new();
+        for name in self.checkpoint_names(&view, prefix)? {
+            match self.checkpoint_in(&view, &name) {
+                Ok(Some(checkpoint)) => found.push((name, Some(checkpoint))),
+                Ok(None) => {}
+                Err(JournalError::Corrupt { .. }) => found.push((name, None)),
+                Err(error) => return Err(error),
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
+    /// The names of all whose names begin with `prefix`, of damaged ones too.
+    fn checkpoint_names(&self, view: &Snapshot, prefix: &str) -> Result<Vec<String>, JournalError> {
+        let (mut from, mut names) = (prefix.as_bytes().to_vec(), Vec::new());
+        while let Some(entry) = view.range(&self.checkpoints, from..).next() {
+            let key = entry.key().map_err(|error| self.failed(&error))?;
+            if !key.starts_with(prefix.as_bytes()) {
+                break;
+            }
+            let name = key.iter().position(|&byte| byte == NAME_END).and_then(|end| key.get(..end));
+            let name = name.and_then(|name| std::str::from_utf8(name).ok());
+            let name = name.ok_or_else(|| self.corrupt(None, "a checkpoint is not what was written"))?;
+            names.push(name.to_owned());
+            from = [name.as_bytes(), &[NAME_END; 6]].concat();
+        }
+        Ok(names)
+    }
+
     /// Visits the first entries of all whose names begin with `prefix`.
     pub(super) fn each_checkpoint(
         &self,
         prefix: &str,
+        visit: impl FnMut(&str, &Head) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        self.each_checkpoint_in(&self.db.snapshot(), prefix, visit)
+    }
+
+    /// The same as of a moment.
+    pub(super) fn each_checkpoint_in(
+        &self,
+        view: &Snapshot,
+        prefix: &str,
         mut visit: impl FnMut(&str, &Head) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let mut from = prefix.as_bytes().to_vec();
-        while let Some(entry) = self.checkpoints.range(from..).next() {
+        while let Some(entry) = view.range(&self.checkpoints, from..).next() {
             let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
             if !key.starts_with(prefix.as_bytes()) {
                 break;

@@ -1,5 +1,6 @@
 //! The journal of a single node, in a folder of its own.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use haggle_domain::Record;
 
-use super::intake::Intake;
+use super::intake::{Intake, JournalStats};
 use super::store::Store;
 use super::writer::Writer;
 use super::{Checkpoint, Journal, JournalError};
@@ -56,7 +57,8 @@ pub struct EmbeddedJournal {
     intake: Intake,
     store: ArcSwapOption<Store>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    eraser: Mutex<Option<JoinHandle<()>>>,
+    /// Threads that work on the journal, such as the eraser.
+    beside: Mutex<Vec<JoinHandle<()>>>,
     suppressions: Arc<Suppressions>,
 }
 
@@ -84,7 +86,7 @@ impl EmbeddedJournal {
             intake,
             store: ArcSwapOption::new(Some(store)),
             writer: Mutex::new(Some(thread)),
-            eraser: Mutex::default(),
+            beside: Mutex::default(),
             suppressions,
         })
     }
@@ -99,8 +101,29 @@ impl EmbeddedJournal {
         self.store()?.positions()
     }
 
-    pub(super) fn keep_eraser(&self, thread: JoinHandle<()>) {
-        *self.eraser.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+    /// Starts a thread that does something with the journal in turns; [`Journal::close`] ends it.
+    pub fn beside(
+        self: &Arc<Self>,
+        name: &str,
+        every: Duration,
+        mut turn: impl FnMut(&Self) + Send + 'static,
+    ) -> io::Result<()> {
+        let journal = Arc::clone(self);
+        let run = move || {
+            while !journal.is_closing() {
+                turn(&journal);
+                // Closing wakes it; a wake before it waits is not lost.
+                thread::park_timeout(every);
+            }
+        };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// Whether it takes nothing more in: it is being closed, or it has failed.
+    pub fn is_closing(&self) -> bool {
+        self.intake.is_closed()
     }
 
     pub(super) fn store(&self) -> Result<Arc<Store>, JournalError> {
@@ -117,6 +140,16 @@ impl Journal for EmbeddedJournal {
         self.store()?.read(offset, self.durable_end(), limit)
     }
 
+    fn durable_start(&self) -> u64 {
+        self.store.load().as_ref().map_or(0, |store| store.start())
+    }
+
+    fn stats(&self) -> JournalStats {
+        let stored = self.store.load().as_ref().map(|store| (store.start(), store.bytes()));
+        let (start, bytes) = stored.unwrap_or_default();
+        JournalStats { start, bytes, ..self.intake.stats() }
+    }
+
     fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {
         self.store()?.checkpoint(name)
     }
@@ -125,17 +158,21 @@ impl Journal for EmbeddedJournal {
         self.store()?.checkpoints(prefix)
     }
 
+    fn readable_checkpoints(&self, prefix: &str) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
+        self.store()?.readable_checkpoints(prefix)
+    }
+
     fn close(&self) -> Result<(), JournalError> {
         self.intake.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The writer contains its panics, so that joining it tells nothing more than its failure.
         let _ = writer.map(JoinHandle::join);
-        // It ends by itself when nothing more is taken in; a compaction that it has begun is waited for.
-        let eraser = self.eraser.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = eraser.map(|thread| {
+        // They end by themselves when nothing more is taken in; a compaction that one has begun is waited for.
+        let beside = std::mem::take(&mut *self.beside.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in beside {
             thread.thread().unpark();
-            thread.join()
-        });
+            let _ = thread.join();
+        }
         self.store.store(None);
         self.failure().map_or(Ok(()), Err)
     }

@@ -11,7 +11,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use fjall::Keyspace;
 
 use super::intake::{Intake, Rewrite};
 use super::store::Store;
-use super::{EmbeddedJournal, Journal, JournalError, Refused};
+use super::{EmbeddedJournal, Journal, JournalError};
 
 /// Records read at once.
 const SEARCHED: usize = 2048;
@@ -46,24 +45,17 @@ impl EmbeddedJournal {
     /// ends it. `patience` is how long the learner may take to replace checkpoints from before an erasure; then they
     /// are removed, and the learner's next start replays the journal.
     pub fn start_eraser(self: &Arc<Self>, patience: Duration) -> io::Result<()> {
-        let journal = Arc::clone(self);
-        let run = move || {
-            let mut rest = 0;
-            while !journal.intake().is_closed() {
-                if rest == 0
-                    && let Err(error) = journal.complete_erasures(patience)
-                    && !journal.intake().is_closed()
-                {
-                    tracing::error!(%error, "an erasure is not complete; it is tried again");
-                    rest = REST;
-                }
-                rest = rest.saturating_sub(1);
-                thread::park_timeout(TURN);
+        let mut rest = 0;
+        self.beside("eraser", TURN, move |journal| {
+            if rest == 0
+                && let Err(error) = journal.complete_erasures(patience)
+                && !journal.is_closing()
+            {
+                tracing::error!(%error, "an erasure is not complete; it is tried again");
+                rest = REST;
             }
-        };
-        let thread = thread::Builder::new().name("eraser".to_owned()).spawn(run)?;
-        self.keep_eraser(thread);
-        Ok(())
+            rest = u32::saturating_sub(rest, 1);
+        })
     }
 
     /// Erases what is asked for durably and not done yet; gives how many users. Blocks; one caller at a time.
@@ -91,24 +83,19 @@ struct Eraser<'j> {
 impl Eraser<'_> {
     /// Has the writer do a portion, and waits until it is durable.
     fn rewrite(&self, rewrite: Rewrite) -> Result<(), JournalError> {
-        let permit = loop {
-            match self.intake.try_reserve() {
-                Ok(permit) => break permit,
-                Err(Refused::Full) => thread::sleep(STEP),
-                Err(_) => return Err(JournalError::Closed),
-            }
-        };
-        let (sender, answer) = channel();
-        // Whoever waits is still there.
-        permit.rewrite(rewrite, Box::new(move |result| sender.send(result).unwrap_or(())));
-        answer.recv().unwrap_or(Err(JournalError::Closed))
+        self.intake.rewrite(rewrite)
     }
 
     /// Overwrites the records below `below` that name erased users; gives how many.
     fn redact(&self, below: u64) -> Result<usize, JournalError> {
         let (mut next, mut count) = (0, 0);
         while next < below {
-            let records = self.store.read(next, below, SEARCHED)?;
+            next = self.store.start().max(next);
+            let records = match self.store.read(next, below, SEARCHED) {
+                // The start has moved meanwhile.
+                Err(JournalError::Dropped { .. }) => continue,
+                read => read?,
+            };
             let Some((last, _)) = records.last() else { break };
             next = last.saturating_add(1);
             let found = records
@@ -121,6 +108,17 @@ impl Eraser<'_> {
             }
         }
         Ok(count)
+    }
+
+    /// Removes records below the log's start that share their files with younger ones.
+    fn remove_leftovers(&self) -> Result<(), JournalError> {
+        let mut next = 0;
+        loop {
+            let found = self.store.leftovers(next, PORTION)?;
+            let Some(last) = found.last() else { return Ok(()) };
+            next = last.saturating_add(1);
+            self.rewrite(Rewrite::Remove(found))?;
+        }
     }
 
     /// Waits until the learner has replaced its checkpoints from before the erasure at `erasure`; removes those that
@@ -152,6 +150,7 @@ impl Eraser<'_> {
     /// Those are the store's log, which goes on in a new file only once it has grown enough and everything in it has
     /// been sorted into tables; and the tables, which a compaction replaces.
     fn purge(&self) -> Result<(), JournalError> {
+        self.remove_leftovers()?;
         let store = &*self.store;
         let logs = self.files(store.folder(), "jnl")?;
         let newest = |files: &HashSet<PathBuf>| files.iter().filter_map(|file| log_number(file)).max();

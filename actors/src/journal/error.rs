@@ -55,6 +55,18 @@ pub enum JournalError {
         /// What was found.
         what: String,
     },
+    /// What was asked for is older than what is kept.
+    #[error(
+        "the journal in {dir} begins at offset {start}: record {offset} was dropped, because it is older than `retention`"
+    )]
+    Dropped {
+        /// The first record that was asked for.
+        offset: u64,
+        /// Where the log begins.
+        start: u64,
+        /// The journal's folder.
+        dir: PathBuf,
+    },
     /// Written by another version of the program.
     #[error(
         "the journal in {dir} has format {found}, this version reads {known}; use the version that wrote it"
@@ -155,7 +167,7 @@ impl JournalError {
         if let fjall::Error::InvalidVersion(version) = error {
             let found =
                 version.map_or_else(|| "unknown to the store".to_owned(), |v| format!("{v} of the store"));
-            return Self::WrongFormat { dir: dir.to_owned(), found, known: super::store::FORMAT };
+            return Self::WrongFormat { dir: dir.to_owned(), found, known: super::store::FORMAT_WITH_START };
         }
         if matches!(error, fjall::Error::JournalRecovery(_)) {
             let what = "a batch of records in the store's log does not match its checksum".to_owned();

@@ -3,12 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use haggle_domain::{PrivacyKey, Record};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
-use super::{JournalError, Position};
+use super::{Checkpoint, JournalError, Position};
 
 /// Called once, on the writer's thread, when a commit is durable or will never be acknowledged. It should be
 /// short, and must not wait for the journal. After an error the records may or may not be found at the next start.
@@ -16,6 +19,9 @@ pub type OnDurable = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
 
 /// The longest name of a checkpoint, in bytes.
 const MAX_NAME: usize = 512;
+
+/// Between two looks whether there is room for what can wait.
+const STEP: Duration = Duration::from_millis(20);
 
 /// Why nothing was taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +50,10 @@ pub struct JournalStats {
     pub dropped: u64,
     /// Commits that wait now.
     pub waiting: u64,
+    /// Where the log begins.
+    pub start: u64,
+    /// What the journal takes on disk.
+    pub bytes: u64,
 }
 
 /// The callback of one commit. Dropped unanswered, which only happens when the writer is gone, it says so.
@@ -89,6 +99,10 @@ pub(crate) enum Rewrite {
     DropCheckpoints { prefix: &'static str, up_to: u64 },
     /// Write about a MiB that means nothing, so that the store's log moves on.
     Fill,
+    /// The log begins here from now on; these checkpoints say what was below.
+    Begin { start: u64, bases: Vec<Checkpoint> },
+    /// Remove the records at these offsets, which are below the log's start.
+    Remove(Vec<u64>),
     /// These users are erased, as far as was asked for below these offsets.
     Finished(Vec<(PrivacyKey, u64)>),
 }
@@ -232,6 +246,21 @@ impl Intake {
         Ok(())
     }
 
+    /// Has the writer change what has been written, when there is room, and waits until that is durable.
+    pub(super) fn rewrite(&self, rewrite: Rewrite) -> Result<(), JournalError> {
+        let permit = loop {
+            match self.try_reserve() {
+                Ok(permit) => break permit,
+                Err(Refused::Full) => thread::sleep(STEP),
+                Err(_) => return Err(self.progress.too_late()),
+            }
+        };
+        let (sender, answer) = channel();
+        // Whoever waits is still there.
+        permit.rewrite(rewrite, Box::new(move |result| sender.send(result).unwrap_or(())));
+        answer.recv().unwrap_or(Err(JournalError::Closed))
+    }
+
     /// Whether it takes nothing more in: it was closed, or the journal has failed.
     pub(crate) fn is_closed(&self) -> bool {
         self.progress.room.is_closed()
@@ -253,6 +282,7 @@ impl Intake {
             syncs: progress.syncs.load(Ordering::Relaxed),
             dropped: progress.dropped.load(Ordering::Relaxed),
             waiting: self.capacity.saturating_sub(free) as u64,
+            ..JournalStats::default()
         }
     }
 }
@@ -291,7 +321,7 @@ mod tests {
     #[test]
     fn every_commit_is_answered_though_the_writer_is_gone() {
         let (intake, orders) = Intake::new(4, 0);
-        let (sender, answers) = std::sync::mpsc::channel();
+        let (sender, answers) = channel();
         let answer = || -> Option<OnDurable> {
             let sender = sender.clone();
             Some(Box::new(move |result| sender.send(result).unwrap()))

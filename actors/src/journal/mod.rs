@@ -6,6 +6,7 @@
 //! acknowledges. Readers keep their own cursor and see durable records alone.
 
 mod checkpoints;
+mod copy;
 mod embedded;
 mod erasure;
 mod error;
@@ -13,12 +14,14 @@ mod frame;
 pub(crate) mod intake;
 pub(crate) mod mark;
 mod privacy;
+mod start;
 pub(crate) mod store;
 mod writer;
 
 use haggle_domain::Record;
 use tokio::sync::watch;
 
+pub use copy::{Remaking, View, record_of};
 pub(crate) use embedded::Position;
 pub use embedded::{EmbeddedJournal, JournalOptions};
 pub use error::JournalError;
@@ -40,7 +43,8 @@ pub trait Journal: Send + Sync {
     /// Where records and checkpoints go in.
     fn intake(&self) -> &Intake;
 
-    /// Durable records from `offset` on, at most `limit`, in order, each with its offset. Empty at the end.
+    /// Durable records from `offset` on, at most `limit`, in order, each with its offset. Empty at the end, and
+    /// [`JournalError::Dropped`] below [`Journal::durable_start`].
     fn read_from(&self, offset: u64, limit: usize) -> Result<Vec<(u64, Record)>, JournalError>;
 
     /// The checkpoint of that name.
@@ -48,6 +52,12 @@ pub trait Journal: Send + Sync {
 
     /// All checkpoints whose names begin like that, in the order of their names.
     fn checkpoints(&self, prefix: &str) -> Result<Vec<Checkpoint>, JournalError>;
+
+    /// The same with the names alone of those whose bytes are not those that were written.
+    fn readable_checkpoints(&self, prefix: &str) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
+        let found = self.checkpoints(prefix)?.into_iter();
+        Ok(found.map(|checkpoint| (checkpoint.name.clone(), Some(checkpoint))).collect())
+    }
 
     /// Writes what is waiting, syncs, and lets go of the store. Blocks; not to be called by a callback.
     fn close(&self) -> Result<(), JournalError>;
@@ -81,6 +91,11 @@ pub trait Journal: Send + Sync {
     /// Keeps a state that includes every record committed before this call, whatever offsets they get.
     fn put_checkpoint_here(&self, name: &str, bytes: Vec<u8>) -> Result<(), Refused> {
         self.intake().put_checkpoint(name, None, bytes)
+    }
+
+    /// Where the log begins: what was below is dropped.
+    fn durable_start(&self) -> u64 {
+        0
     }
 
     /// Everything below is durable; the next record's offset at the earliest.

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
@@ -21,6 +22,8 @@ use crate::suppression::Suppressions;
 
 /// The format of the store's content.
 pub(super) const FORMAT: u8 = 1;
+/// The format of one whose log does not begin at 0: programs that do not know of that are to refuse it.
+pub(super) const FORMAT_WITH_START: u8 = 2;
 
 /// No longer, for the reason that checkpoints are cut into chunks for.
 const FILLER_ENTRY: [u8; 3072] = [0xff; 3072];
@@ -28,7 +31,7 @@ const FILLER_ENTRIES: u32 = 340;
 const PRIVACY: &str = "privacy";
 const FILLER: &str = "filler";
 const POSITIONS: &str = "positions";
-const FORMAT_KEY: &str = "format";
+pub(super) const FORMAT_KEY: &str = "format";
 const STORE: &str = "store";
 /// A store that is being made; renamed when it is whole.
 const NEW_STORE: &str = "store.new";
@@ -47,7 +50,9 @@ pub(super) struct Store {
     pub(super) filler: Keyspace,
     /// How far a reader has come in each partition of a log that the records are from.
     positions: Keyspace,
-    meta: Keyspace,
+    pub(super) meta: Keyspace,
+    /// See [`Store::start`].
+    pub(super) start: AtomicU64,
     pub(super) suppressions: Arc<Suppressions>,
     // Declared last: the store is down before the lock is free.
     pub(super) db: Database,
@@ -74,6 +79,8 @@ impl Store {
         }
         let mut store = Self::open_existing(dir, options, lock)?;
         store.suppressions = Arc::new(store.load_suppressions()?);
+        store.load_start()?;
+        store.free()?;
         let end = store.checked_end(found)?;
         let mark = Mark::create(dir, end).map_err(io)?;
         Ok((store, mark, end))
@@ -117,12 +124,12 @@ impl Store {
         let meta = keyspace("meta")?;
         let format = meta.get(FORMAT_KEY).map_err(failed)?;
         match format.as_deref() {
-            Some([FORMAT]) => {}
+            Some([FORMAT | FORMAT_WITH_START]) => {}
             Some([other]) => {
                 return Err(JournalError::WrongFormat {
                     dir: dir.to_owned(),
                     found: other.to_string(),
-                    known: FORMAT,
+                    known: FORMAT_WITH_START,
                 });
             }
             _ => return Err(damaged("its format is not given")),
@@ -141,6 +148,7 @@ impl Store {
             filler,
             positions,
             meta,
+            start: AtomicU64::new(0),
             suppressions: Arc::default(),
             db,
             _lock: lock,
@@ -155,6 +163,8 @@ impl Store {
             }
             None => 0,
         };
+        // All that there was may have been dropped.
+        let have = have.max(self.start());
         let mut included = 0;
         self.each_checkpoint("", |_, head| {
             included = head.offset.max(included);
@@ -273,6 +283,10 @@ impl Store {
         if limit == 0 || from >= end {
             return Ok(records);
         }
+        let dropped = || JournalError::Dropped { offset: from, start: self.start(), dir: self.dir.clone() };
+        if from < self.start() {
+            return Err(dropped());
+        }
         let mut next = from;
         for entry in self.records.range(from.to_be_bytes()..end.to_be_bytes()) {
             let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
@@ -290,12 +304,16 @@ impl Store {
             }
         }
         if next < end {
+            // The start may have moved since it was looked at.
+            if next < self.start() {
+                return Err(dropped());
+            }
             return Err(self.corrupt(Some(next), "the record is missing"));
         }
         Ok(records)
     }
 
-    fn offset_of(&self, key: &[u8]) -> Result<u64, JournalError> {
+    pub(super) fn offset_of(&self, key: &[u8]) -> Result<u64, JournalError> {
         let bytes = key.try_into().map_err(|_| self.corrupt(None, "a key is no offset"))?;
         Ok(u64::from_be_bytes(bytes))
     }
@@ -304,7 +322,7 @@ impl Store {
         JournalError::Corrupt { dir: self.dir.clone(), offset, what: what.to_owned() }
     }
 
-    fn bad_frame(&self, offset: u64, error: FrameError) -> JournalError {
+    pub(super) fn bad_frame(&self, offset: u64, error: FrameError) -> JournalError {
         match error {
             FrameError::Version(version) => {
                 JournalError::WrongFormat { dir: self.dir.clone(), found: version.to_string(), known: FORMAT }

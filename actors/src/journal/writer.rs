@@ -44,6 +44,8 @@ struct Group {
     suppressed: BTreeSet<PrivacyKey>,
     /// How far readers have come: the last of each partition counts.
     positions: BTreeMap<u32, Vec<u8>>,
+    /// Where the log begins, once it is durable.
+    start: Option<u64>,
     /// The names of its checkpoints: no batch may hold two of one name.
     checkpoints: HashSet<String>,
 }
@@ -98,12 +100,16 @@ impl Writer {
                 end: self.end,
                 suppressed: BTreeSet::new(),
                 positions: BTreeMap::new(),
+                start: None,
                 checkpoints: HashSet::new(),
             };
             let gathered = self.gather(&mut group, first);
             self.store.add_suppressions(&mut group.batch, &group.suppressed);
             self.store.add_positions(&mut group.batch, &group.positions);
             let result = gathered.and_then(|last| self.write(group.batch, group.end).map(|()| last));
+            if let (Ok(_), Some(start)) = (&result, group.start) {
+                self.store.begin_at(start);
+            }
             let result = result.inspect_err(|error| self.progress.fail(error));
             let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
             self.progress.commits.fetch_add(group.orders as u64, Ordering::Relaxed);
@@ -170,11 +176,13 @@ impl Writer {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Puts an erasure's portion into a group.
+    /// Puts a portion of an erasure, or a new start, into a group.
     fn rewrite(&self, group: &mut Group, rewrite: Rewrite) -> Result<(), JournalError> {
         match rewrite {
             Rewrite::Redact(offsets) => {
-                for offset in offsets {
+                // Some may be below the log's start by now: nobody reads those, and the eraser removes them.
+                let start = self.store.start();
+                for offset in offsets.into_iter().filter(|offset| *offset >= start) {
                     for (offset, record) in self.store.read(offset, offset.saturating_add(1), 1)? {
                         if let Some(rest) = self.store.suppressions.erased(offset, &record) {
                             self.store.add_record(&mut group.batch, offset, &rest)?;
@@ -185,6 +193,14 @@ impl Writer {
             Rewrite::DropCheckpoints { prefix, up_to } => {
                 self.store.drop_checkpoints(&mut group.batch, prefix, up_to)?;
             }
+            Rewrite::Begin { start, bases } => {
+                self.store.add_start(&mut group.batch, start);
+                for base in bases {
+                    self.store.add_checkpoint(&mut group.batch, &base)?;
+                }
+                group.start = Some(start);
+            }
+            Rewrite::Remove(offsets) => self.store.remove_leftovers(&mut group.batch, &offsets),
             Rewrite::Fill => self.store.add_filler(&mut group.batch),
             Rewrite::Finished(users) => {
                 for (user, below) in users {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::machine::LearnerMachine;
 use crate::audience::Audience;
 use crate::holdout::Split;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::supervisor::Supervision;
 
 /// Names of its checkpoints in the journal.
@@ -190,6 +190,15 @@ impl LearnerActor {
                     if records.len() < CHUNK {
                         break;
                     }
+                }
+                Err(JournalError::Dropped { start, .. }) => {
+                    let missed = start.saturating_sub(machine.cursor());
+                    tracing::warn!(
+                        missed,
+                        start,
+                        "what the learner has not read was dropped; it goes on after that"
+                    );
+                    machine.begin_at(start);
                 }
                 Err(error) => {
                     // The journal's own failure ends the program; a reader's alone leaves the model as it is.

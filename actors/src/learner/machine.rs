@@ -127,6 +127,12 @@ impl LearnerMachine {
         self.learned.min(self.profiled)
     }
 
+    /// Goes on at `start`, where the journal begins: what it has not read below is gone.
+    pub fn begin_at(&mut self, start: u64) {
+        self.learned = self.learned.max(start);
+        self.profiled = self.profiled.max(start);
+    }
+
     /// The model's state, for a checkpoint at [`LearnerMachine::learned`].
     pub fn save(&self) -> Vec<u8> {
         let (mut trainer, mut guests) = (Vec::new(), Vec::new());

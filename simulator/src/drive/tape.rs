@@ -63,7 +63,10 @@ impl Tape {
     /// The campaigns' books, as a node recovers them.
     pub(super) fn recover_books(&self) -> Result<HashMap<CampaignKey, Books>, RecoveryError> {
         let checkpoints = self.campaigns.values().cloned().collect();
-        recover_from(checkpoints, |from| self.from(from).map(|(offset, record)| Ok((offset, record.clone()))))
+        let empty = |_| Ok(Books::default());
+        recover_from(checkpoints, 0, empty, |from| {
+            self.from(from).map(|(offset, record)| Ok((offset, record.clone())))
+        })
     }
 
     /// Has a new learner go on from the checkpoints, and read the rest.

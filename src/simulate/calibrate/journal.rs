@@ -7,6 +7,7 @@ use haggle_domain::{Event, Record, Timestamp};
 
 use super::records::{Names, Records};
 use crate::exit::{Exit, ExitError};
+use crate::ledger::note_start;
 use crate::model::Progress;
 use crate::server::StartError;
 
@@ -32,7 +33,8 @@ pub(in super::super) fn each(
         return Err(ExitError::new(Exit::IoFailed, problem));
     }
     let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?;
-    let (mut cursor, end) = (0, journal.durable_end());
+    note_start(&journal);
+    let (mut cursor, end) = (journal.durable_start(), journal.durable_end());
     while cursor < end {
         progress.check()?;
         let chunk = journal.read_from(cursor, CHUNK).map_err(StartError::from)?;

@@ -1,0 +1,180 @@
+use std::fs;
+
+use haggle_actors::books::Books;
+use haggle_actors::campaign::{Retention, checkpoint_name, trim};
+use haggle_actors::journal::{JournalOptions, replay};
+use haggle_domain::{BidId, CampaignKey, Event, Micros, Record};
+
+use super::*;
+
+const KEY: CampaignKey = CampaignKey(7);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp(1_790_000_000_000_000 + second * 1_000_000)
+}
+
+/// A data folder with a campaign that spends once a second, of whose records the first are dropped, a model and a key.
+fn data() -> tempfile::TempDir {
+    let data = tempfile::tempdir().unwrap();
+    let journal = EmbeddedJournal::open(&data.path().join("journal"), &JournalOptions::default()).unwrap();
+    let mut books = Books::default();
+    let mut events = vec![
+        Event::Defined { id: "boots".to_owned() },
+        Event::BudgetOpened { day: 1, amount: Micros(10_000_000) },
+        Event::LeaseGranted { lease: 1, amount: Micros(5_000_000), expires_at: at(100_000), shared: false },
+    ];
+    events.extend((0..500).map(|number| Event::Billed {
+        bid: BidId { campaign: KEY, lease: 1, number },
+        reserved: Micros(200),
+        charged: Micros(100),
+        capped: false,
+        explored: false,
+    }));
+    let mut records = Vec::new();
+    for (second, event) in (0..).zip(events) {
+        books.apply(&event, at(second)).unwrap();
+        records.push(Record { at: at(second), campaign: KEY, event });
+    }
+    journal.try_reserve().unwrap().commit(records, None);
+    journal.put_checkpoint_here(&checkpoint_name(KEY), minicbor::to_vec(&books).unwrap()).unwrap();
+    ledger_settles(&journal);
+    let keep = std::time::Duration::from_secs(300);
+    let retention = Retention { keep, click_expiry: keep, conversion_window: keep };
+    assert_eq!(trim(&journal, &retention, at(400)).unwrap(), 100);
+    journal.close().unwrap();
+    fs::create_dir_all(data.path().join("models/m-1")).unwrap();
+    fs::write(data.path().join("models/m-1/model.bin"), [3; 1_000]).unwrap();
+    fs::write(data.path().join("token.key"), [9; 32]).unwrap();
+    data
+}
+
+fn ledger_settles(journal: &EmbeddedJournal) {
+    let (sender, answer) = std::sync::mpsc::channel();
+    journal.barrier(Box::new(move |result| sender.send(result).unwrap())).unwrap();
+    answer.recv().unwrap().unwrap();
+}
+
+fn backed_up(data: &Path, to: &Path, keys: bool) -> Manifest {
+    let journal = open_journal(data).unwrap();
+    let manifest = make(&journal, data, keys, to, at(1_000), &Progress::default()).unwrap();
+    journal.close().unwrap();
+    manifest
+}
+
+fn restored(from: &Path, data: &Path) -> Result<String, ExitError> {
+    restore::restore(from, data, &Progress::default())
+}
+
+#[test]
+fn what_was_backed_up_comes_back() {
+    let (data, other) = (data(), tempfile::tempdir().unwrap());
+    let (backup, again) = (other.path().join("backup"), other.path().join("again"));
+    let manifest = backed_up(data.path(), &backup, false);
+    assert_eq!((manifest.start, manifest.end, manifest.keys), (100, 503, false));
+    assert!(!backup.join("token.key").exists());
+    let said = restored(&backup, &again).unwrap();
+    assert!(said.contains("boots") && said.contains("0.05 +") && said.contains("token.key"), "{said}");
+    assert_eq!(fs::read(again.join("models/m-1/model.bin")).unwrap(), [3; 1_000]);
+    let records = |data: &Path| {
+        let journal = open_journal(data).unwrap();
+        let start = journal.durable_start();
+        let records: Vec<_> = replay(&journal, start).map(Result::unwrap).collect();
+        let kept = journal.checkpoints("").unwrap();
+        journal.close().unwrap();
+        (start, records, kept)
+    };
+    assert_eq!(records(&again), records(data.path()));
+    // Nothing is written over, and nothing is left beside.
+    assert_eq!(restored(&backup, &again).unwrap_err().exit, Exit::CannotCreate);
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn keys_go_along_only_if_asked_for() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (data, other) = (data(), tempfile::tempdir().unwrap());
+    let (backup, again) = (other.path().join("backup"), other.path().join("again"));
+    assert!(backed_up(data.path(), &backup, true).keys);
+    fs::create_dir(&again).unwrap();
+    let said = restored(&backup, &again).unwrap();
+    assert!(!said.contains("token.key"), "{said}");
+    assert_eq!(fs::read(again.join("token.key")).unwrap(), [9; 32]);
+    assert_eq!(fs::metadata(again.join("token.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o077, 0);
+}
+
+/// Whatever is wrong with whichever file, nothing appears.
+#[test]
+fn a_damaged_backup_is_refused_by_the_name_of_the_file() {
+    let (data, other) = (data(), tempfile::tempdir().unwrap());
+    let (backup, again) = (other.path().join("backup"), other.path().join("again"));
+    let manifest = backed_up(data.path(), &backup, true);
+    let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
+    assert!(
+        names.contains(&"token.key".to_owned()) && names.contains(&"models/m-1/model.bin".to_owned()),
+        "{names:?}"
+    );
+    for name in names.iter().map(String::as_str).chain(["manifest.json"]) {
+        let path = backup.join(name);
+        let good = fs::read(&path).unwrap();
+        let mut changed = good.clone();
+        let Some(middle) = changed.get_mut(good.len() / 2) else { continue };
+        *middle ^= 1;
+        for bad in [Some(changed), Some(good[..good.len() - 1].to_vec()), None] {
+            match bad {
+                Some(bad) => fs::write(&path, bad).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            let error = restored(&backup, &again).unwrap_err();
+            assert_eq!(error.exit, Exit::InputUnusable, "{}", error.message);
+            assert!(error.message.contains(name), "{name}: {}", error.message);
+            assert!(!again.exists());
+            fs::write(&path, &good).unwrap();
+        }
+    }
+    restored(&backup, &again).unwrap();
+}
+
+#[test]
+fn a_backup_of_a_journal_at_work_is_of_one_offset() {
+    let (data, other) = (data(), tempfile::tempdir().unwrap());
+    let journal = open_journal(data.path()).unwrap();
+    let event = Event::Behaviour {
+        user: haggle_domain::UserKey(1),
+        did: haggle_domain::BehaviourKind::Viewed,
+        what: haggle_domain::Tag(2),
+    };
+    let record = Record { at: at(2_000), campaign: CampaignKey::default(), event };
+    for round in 0..5 {
+        let to = other.path().join(round.to_string());
+        let manifest = std::thread::scope(|scope| {
+            let made = scope
+                .spawn(|| make(&journal, data.path(), false, &to, at(1_000), &Progress::default()).unwrap());
+            while !made.is_finished() {
+                if let Ok(permit) = journal.try_reserve() {
+                    permit.commit(vec![record.clone(); 10], None);
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            made.join().unwrap()
+        });
+        let said = restored(&to, &other.path().join(format!("of-{round}"))).unwrap();
+        assert!(said.contains(&format!("offsets 100 to {}", manifest.end)), "{said}");
+        ledger_settles(&journal);
+    }
+    assert!(journal.durable_end() > 503);
+}
+
+#[test]
+fn a_stop_leaves_nothing() {
+    let (data, other) = (data(), tempfile::tempdir().unwrap());
+    let journal = open_journal(data.path()).unwrap();
+    let progress = Progress::default();
+    progress.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let to = other.path().join("backup");
+    assert!(make(&journal, data.path(), false, &to, at(0), &progress).is_err());
+    journal.close().unwrap();
+    backed_up(data.path(), &to, false);
+    assert!(restore::restore(&to, &other.path().join("again"), &progress).is_err());
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
+}
