@@ -235,7 +235,7 @@ fn a_changed_checkpoint_is_reported() {
             value[3] ^= 1;
             checkpoints.insert(key, value)
         });
-        let read = open(dir.path()).and_then(|journal| journal.checkpoint("model"));
+        let read = open(dir.path()).unwrap().checkpoint("model");
         assert!(matches!(read, Err(JournalError::Corrupt { .. })), "{read:?}");
     }
 }
@@ -277,10 +277,7 @@ fn a_damaged_checkpoint_of_a_campaign_is_passed_over() {
                 checkpoints.insert(&key, value)
             });
         }
-        let Ok(journal) = open(dir.path()) else {
-            assert_eq!(chunk, Some(0), "without its head the journal's end cannot be checked");
-            continue;
-        };
+        let journal = open(dir.path()).unwrap();
         let mut expected = books(300);
         expected.apply(&opened(0), Timestamp(5)).unwrap();
         let before = passed_over();

@@ -21,7 +21,7 @@ fn data() -> tempfile::TempDir {
     let mut events = vec![
         Event::Defined { id: "boots".to_owned() },
         Event::BudgetOpened { day: 1, amount: Micros(10_000_000) },
-        Event::LeaseGranted { lease: 1, amount: Micros(5_000_000), expires_at: at(100_000) },
+        Event::LeaseGranted { lease: 1, amount: Micros(5_000_000), expires_at: at(100_000), shared: false },
     ];
     events.extend((0..500).map(|number| Event::Billed {
         bid: BidId { campaign: KEY, lease: 1, number },
@@ -120,7 +120,7 @@ fn a_damaged_backup_is_refused_by_the_name_of_the_file() {
         let mut changed = good.clone();
         let Some(middle) = changed.get_mut(good.len() / 2) else { continue };
         *middle ^= 1;
-        for bad in [Some(changed), Some(good[..good.len() - 1].to_vec()), None] {
+        for bad in [Some(changed), Some(good[..good.len() - 2].to_vec()), None] {
             match bad {
                 Some(bad) => fs::write(&path, bad).unwrap(),
                 None => fs::remove_file(&path).unwrap(),

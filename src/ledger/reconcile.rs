@@ -342,7 +342,7 @@ mod tests {
         let mut events = vec![
             Event::Defined { id: "boots".to_owned() },
             Event::BudgetOpened { day: 1, amount: Micros(10_000_000) },
-            Event::LeaseGranted { lease: 1, amount: Micros(5_000_000), expires_at: at(100) },
+            Event::LeaseGranted { lease: 1, amount: Micros(5_000_000), expires_at: at(100), shared: false },
         ];
         events.extend((0..10).map(billed));
         events
