@@ -238,6 +238,26 @@ fn every_alert_asks_for_what_there_is() {
     assert!(count > 5, "only {count} alerts were found");
 }
 
+/// Alerts name sections of the runbook as GitHub makes anchors of their headings.
+#[test]
+fn every_runbook_link_leads_somewhere() {
+    let page = fs::read_to_string(root().join("docs/runbook.md")).unwrap();
+    let headings = page.lines().filter_map(|line| line.strip_prefix("## "));
+    let anchor = |heading: &str| -> String {
+        let kept = heading.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-'));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    let anchors: BTreeSet<String> = headings.map(anchor).collect();
+    let rules = fs::read_to_string(root().join("grafana/rules/haggle.yml")).unwrap();
+    let links: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")).collect();
+    assert!(links.len() >= 5, "{links:?}");
+    for link in links {
+        let section = link.strip_prefix("docs/runbook.md#").unwrap_or_default();
+        assert!(anchors.contains(section), "{link} leads nowhere: {anchors:?}");
+    }
+}
+
 #[test]
 fn mistakes_are_found() {
     for (query, says) in [

@@ -8,7 +8,10 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use haggle_actors::books::Books;
+use haggle_actors::campaign::{checkpoint_name, passed_over, recover_all, recover_one};
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions, Refused};
+use haggle_domain::{CampaignKey, Event, Micros, Record, Timestamp};
 use journal_support::{
     PATIENCE, answer, commit, commit_durably, copy_dir, numbers, open, record, wait, write_ahead_log,
 };
@@ -232,8 +235,55 @@ fn a_changed_checkpoint_is_reported() {
             value[3] ^= 1;
             checkpoints.insert(key, value)
         });
-        let read = open(dir.path()).and_then(|journal| journal.checkpoint("model"));
+        let read = open(dir.path()).unwrap().checkpoint("model");
         assert!(matches!(read, Err(JournalError::Corrupt { .. })), "{read:?}");
+    }
+}
+
+/// Whatever happened to a campaign's checkpoint, its books are what the journal says.
+#[test]
+fn a_damaged_checkpoint_of_a_campaign_is_passed_over() {
+    let key = CampaignKey(7);
+    let name = checkpoint_name(key);
+    let opened = |day| Event::BudgetOpened { day, amount: Micros(100) };
+    let books = |days: i32| {
+        let mut books = Books::default();
+        (0..days).for_each(|day| books.apply(&opened(day), Timestamp(5)).unwrap());
+        books
+    };
+    let records = |days: i32| {
+        (0..days)
+            .map(|day| Record { at: Timestamp(5), campaign: key, event: opened(day) })
+            .collect::<Vec<_>>()
+    };
+    let mut false_sum = minicbor::to_vec(books(300)).unwrap();
+    // What was opened, in the ledger, which is the second field.
+    let sum = minicbor::to_vec(Micros(30_000)).unwrap();
+    let place = false_sum.windows(sum.len()).position(|window| window == sum).unwrap();
+    false_sum[place + sum.len() - 1] ^= 1;
+    for chunk in [Some(0u32), Some(1), None] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = open(dir.path()).unwrap();
+        commit_durably(&journal, records(300)).unwrap();
+        let bytes = if chunk.is_some() { minicbor::to_vec(books(300)).unwrap() } else { false_sum.clone() };
+        journal.put_checkpoint_here(&name, bytes).unwrap();
+        commit_durably(&journal, records(1)).unwrap();
+        journal.close().unwrap();
+        if let Some(chunk) = chunk {
+            let key = [name.as_bytes(), &[0xff], &chunk.to_be_bytes()].concat();
+            tamper(dir.path(), "checkpoints", |checkpoints| {
+                let mut value = checkpoints.get(&key)?.unwrap().to_vec();
+                value[3] ^= 1;
+                checkpoints.insert(&key, value)
+            });
+        }
+        let journal = open(dir.path()).unwrap();
+        let mut expected = books(300);
+        expected.apply(&opened(0), Timestamp(5)).unwrap();
+        let before = passed_over();
+        assert_eq!(recover_all(&journal).unwrap().get(&key), Some(&expected), "{chunk:?}");
+        assert_eq!(recover_one(&journal, key).unwrap(), expected);
+        assert!(passed_over() >= before + 2);
     }
 }
 

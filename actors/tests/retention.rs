@@ -50,7 +50,7 @@ impl Spender {
         let events = [
             Event::Defined { id: self.key.to_string() },
             Event::BudgetOpened { day: 1, amount: Micros(1_000_000) },
-            Event::LeaseGranted { lease: 1, amount: Micros(900_000), expires_at: lease_ends },
+            Event::LeaseGranted { lease: 1, amount: Micros(900_000), expires_at: lease_ends, shared: false },
         ];
         let records = events.map(|event| self.happens(second, event)).to_vec();
         commit_durably(journal, records).unwrap();

@@ -120,7 +120,7 @@ fn a_damaged_backup_is_refused_by_the_name_of_the_file() {
         let mut changed = good.clone();
         let Some(middle) = changed.get_mut(good.len() / 2) else { continue };
         *middle ^= 1;
-        for bad in [Some(changed), Some(good[..good.len() - 1].to_vec()), None] {
+        for bad in [Some(changed), Some(good[..good.len() - 2].to_vec()), None] {
             match bad {
                 Some(bad) => fs::write(&path, bad).unwrap(),
                 None => fs::remove_file(&path).unwrap(),

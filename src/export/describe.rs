@@ -9,15 +9,15 @@ pub(super) fn tables() -> String {
     let mut page = "## In every table\n\n".to_owned();
     columns(&mut page, &COMMON);
     page.push_str(
-        "## A decision\n\nWhat `impression`, `click`, `conversion` and `bid` carry as their field 0.\n\n",
+        "## A decision\n\nWhat `impression`, `click`, `conversion`, `bid` and `noticed` carry.\n\n",
     );
     columns(&mut page, DECISION);
     page.push_str("## Events\n");
     for kind in KINDS {
         // Writing to a string cannot fail.
         let _ = writeln!(page, "\n### {}: `{}` ({})\n\n{}", kind.number, kind.name, kind.variant, kind.says);
-        if kind.decision {
-            page.push_str("\nThe columns of a decision, its field 0.\n");
+        if let Some(field) = kind.decision {
+            let _ = writeln!(page, "\nThe columns of a decision, its field {field}.");
         }
         if !kind.own.is_empty() {
             page.push('\n');

@@ -3,7 +3,9 @@
 //! The columns stand in [`KINDS`], their values come from [`cells`], which takes every event apart field by field: whoever
 //! adds a field is told by the compiler to say here what becomes of it.
 
-use haggle_domain::{BehaviourKind, BidId, Decision, Event, Footing, Group, Micros, Quote, Timestamp};
+use haggle_domain::{
+    BehaviourKind, BidId, Decision, Event, Footing, Group, Micros, Notice, Quote, Timestamp,
+};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +63,8 @@ pub(crate) struct Kind {
     /// Its number in records.
     pub(crate) number: u32,
     pub(crate) says: &'static str,
-    /// Its field 0 is a decision, whose columns come before its own.
-    pub(crate) decision: bool,
+    /// The field that is a decision, whose columns come before its own.
+    pub(crate) decision: Option<&'static str>,
     pub(crate) own: &'static [Column],
 }
 
@@ -141,14 +143,14 @@ const BID: [Column; 2] = [
     column("bid_number", "0.2", Type::Long, "the bid's number within the lease"),
 ];
 
-/// Every kind of event that journals hold, by rising numbers.
+/// Every kind of event, by rising numbers.
 pub(crate) const KINDS: &[Kind] = &[
     Kind {
         variant: "Defined",
         name: "defined",
         number: 0,
         says: "The campaign exists under this id.",
-        decision: false,
+        decision: None,
         own: &[column("id", "0", Type::Text, "the configured id")],
     },
     Kind {
@@ -156,7 +158,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "budget_opened",
         number: 1,
         says: "Money became available: a day began, or the budget was raised.",
-        decision: false,
+        decision: None,
         own: &[
             column("day", "0", Type::Date, "the advertiser's calendar day"),
             column("amount_micros", "1", Type::Long, "how much"),
@@ -167,7 +169,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "budget_lapsed",
         number: 2,
         says: "Unspent money was taken away: a day ended, or the budget was lowered.",
-        decision: false,
+        decision: None,
         own: &[column("amount_micros", "0", Type::Long, "how much")],
     },
     Kind {
@@ -175,7 +177,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "lease_granted",
         number: 3,
         says: "Money was put where bids may reserve it. Repeated for one lease when it is topped up.",
-        decision: false,
+        decision: None,
         own: &[
             column("lease", "0", Type::Long, "the lease; numbers rise by one and never come back"),
             column("amount_micros", "1", Type::Long, "how much was added"),
@@ -188,7 +190,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "lease_returned",
         number: 4,
         says: "The lease takes no more bids; what none had reserved came back.",
-        decision: false,
+        decision: None,
         own: &[
             column("lease", "0", Type::Long, "the lease"),
             column("amount_micros", "1", Type::Long, "how much came back"),
@@ -200,7 +202,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "lease_expired",
         number: 5,
         says: "The lease's time is over; what was still reserved came back.",
-        decision: false,
+        decision: None,
         own: &[
             column("lease", "0", Type::Long, "the lease"),
             column("amount_micros", "1", Type::Long, "how much came back"),
@@ -211,7 +213,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "billed",
         number: 6,
         says: "A bid was billed: its reservation ended, and this was charged.",
-        decision: false,
+        decision: None,
         own: &[
             BID[0],
             BID[1],
@@ -226,7 +228,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "lost",
         number: 7,
         says: "A bid lost: its reservation ended.",
-        decision: false,
+        decision: None,
         own: &[
             BID[0],
             BID[1],
@@ -249,7 +251,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "won",
         number: 16,
         says: "A win notice came; no money moves.",
-        decision: false,
+        decision: None,
         own: &[
             BID[0],
             BID[1],
@@ -277,7 +279,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "impression",
         number: 17,
         says: "The ad was shown.",
-        decision: true,
+        decision: Some("0"),
         own: &[],
     },
     Kind {
@@ -285,7 +287,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "click",
         number: 18,
         says: "The ad was clicked.",
-        decision: true,
+        decision: Some("0"),
         own: &[],
     },
     Kind {
@@ -293,7 +295,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "conversion",
         number: 19,
         says: "The shop got an order that follows from the click.",
-        decision: true,
+        decision: Some("0"),
         own: &[
             column("revenue_micros", "1", Type::Long, "what the order brought"),
             column("order", "2", Type::Text, "the tag of the shop's order id: an order counts once"),
@@ -304,7 +306,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "behaviour",
         number: 20,
         says: "A user did something in the shop.",
-        decision: false,
+        decision: None,
         own: &[
             column("user", "0", Type::Text, "the user's key"),
             column("did", "1", Type::Text, "viewed, carted, bought or searched"),
@@ -316,7 +318,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "bid",
         number: 21,
         says: "A bid was made. A sample: `bid_log_sample` is the share that is written.",
-        decision: true,
+        decision: Some("0"),
         own: &[],
     },
     Kind {
@@ -324,7 +326,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "user_opted_out",
         number: 22,
         says: "From here on nothing of this user is read, stored or learned.",
-        decision: false,
+        decision: None,
         own: &[column("user", "0", Type::Text, "a hash of the user's key")],
     },
     Kind {
@@ -332,7 +334,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "user_erased",
         number: 23,
         says: "All that was written of this user before is to be removed.",
-        decision: false,
+        decision: None,
         own: &[column("user", "0", Type::Text, "a hash of the user's key")],
     },
     Kind {
@@ -340,7 +342,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "redacted",
         number: 24,
         says: "Holds the place of a record that was erased.",
-        decision: false,
+        decision: None,
         own: &[],
     },
     Kind {
@@ -348,7 +350,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "paused",
         number: 32,
         says: "Somebody said that the campaign shall not bid, or that it shall again.",
-        decision: false,
+        decision: None,
         own: &[column("paused", "0", Type::Bool, "it shall not")],
     },
     Kind {
@@ -356,7 +358,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "creatives",
         number: 33,
         says: "The campaign's creatives are these now, in this order.",
-        decision: false,
+        decision: None,
         own: &[column("tags", "0", Type::Texts, "the tags of their ids")],
     },
     Kind {
@@ -364,7 +366,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "steered",
         number: 34,
         says: "What the campaign's bids are multiplied by from here on, so that its averages hold.",
-        decision: false,
+        decision: None,
         own: &[
             column("goal", "0", Type::Double, "what holds the averages"),
             column("total", "1", Type::Double, "that, and what pacing makes of it"),
@@ -376,7 +378,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "traffic",
         number: 35,
         says: "An hour is over of a campaign that spends as requests come.",
-        decision: false,
+        decision: None,
         own: &[
             column("hour", "0", Type::Int, "of the advertiser's week; 0 is Monday's first"),
             column("imps", "1", Type::Long, "how many imps it could have bid on"),
@@ -387,7 +389,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "eligible",
         number: 36,
         says: "The campaign could have bid for a user of one of the groups that are compared.",
-        decision: false,
+        decision: None,
         own: &[
             column("user", "0", Type::Text, "the user's key"),
             column("group", "1", Type::Text, "held (not bid for) or control"),
@@ -398,10 +400,10 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "tranche_granted",
         number: 37,
         says: "A part of a shared lease, and a block of its bids' numbers, was given to one process.",
-        decision: false,
+        decision: None,
         own: &[
             column("lease", "0", Type::Long, "the lease"),
-            column("holder", "1", Type::Text, "whose bids may take it"),
+            column("holder", "1", Type::Text, "the process whose bids may take it"),
             column("amount_micros", "2", Type::Long, "how much"),
             column(
                 "first",
@@ -425,7 +427,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "tranche_returned",
         number: 38,
         says: "A tranche takes no more bids; what none had reserved came back.",
-        decision: false,
+        decision: None,
         own: &[
             column("lease", "0", Type::Long, "the lease"),
             column("first", "1", Type::Long, "which of its tranches"),
@@ -433,12 +435,69 @@ pub(crate) const KINDS: &[Kind] = &[
             column("bids", "3", Type::Long, "how many bids it paid for"),
         ],
     },
+    Kind {
+        variant: "Noticed",
+        name: "noticed",
+        number: 39,
+        says: "A node was told something of a bid. To whoever owns the campaign, who settles it; in no node's books.",
+        decision: Some("0.1.0"),
+        own: &[
+            column("said", "0.0", Type::Text, "bill, lost, won, impression, click or conversion"),
+            optional(
+                "price_cpm_micros",
+                "0.1.1",
+                Type::Long,
+                "of bill and won: what is asked for, or cleared",
+            ),
+            optional(
+                "min_to_win_cpm_micros",
+                "0.1.1",
+                Type::Long,
+                "of lost, and 0.1.2 of won: what it would have taken to win, if it was told",
+            ),
+            optional("revenue_micros", "0.1.1", Type::Long, "of conversion: what it brought"),
+            optional("order", "0.1.2", Type::Text, "of conversion: the tag of the shop's order id"),
+        ],
+    },
+    Kind {
+        variant: "Wanted",
+        name: "wanted",
+        number: 40,
+        says: "A process asks for money to bid with. To the campaign's owner; in no node's books.",
+        decision: None,
+        own: &[
+            column("holder", "0", Type::Text, "which process"),
+            column("taken_micros", "1", Type::Long, "what bids took since it last asked"),
+            column("left_micros", "2", Type::Long, "what it has left"),
+        ],
+    },
+    Kind {
+        variant: "Unspent",
+        name: "unspent",
+        number: 41,
+        says: "A tranche was closed by whoever held it. To the campaign's owner; in no node's books.",
+        decision: None,
+        own: &[
+            column("lease", "0", Type::Long, "the lease"),
+            column("first", "1", Type::Long, "which of its tranches"),
+            column("amount_micros", "2", Type::Long, "what no bid took"),
+            column("bids", "3", Type::Long, "how many bids it paid for"),
+        ],
+    },
+    Kind {
+        variant: "Heard",
+        name: "heard",
+        number: 42,
+        says: "A process lives, and everything that it was told before has been passed on. In no node's books.",
+        decision: None,
+        own: &[column("holder", "0", Type::Text, "which process")],
+    },
 ];
 
 impl Kind {
     /// Its columns, without those that all have.
     pub(crate) fn columns(&self) -> impl Iterator<Item = &'static Column> {
-        let decision = if self.decision { DECISION } else { &[] };
+        let decision = if self.decision.is_some() { DECISION } else { &[] };
         decision.iter().chain(self.own)
     }
 }
@@ -511,19 +570,47 @@ pub(crate) fn cells(event: &Event) -> (u32, Vec<Cell>) {
             (36, vec![hex(user.0), Cell::Text(group.to_owned())])
         }
         Event::TrancheGranted { lease, holder, amount, first, count, explore, closes_at, expires_at } => {
-            let mut cells = vec![number(*lease), hex(holder.0), micros(*amount), number(*first)];
-            cells.extend([number(*count), micros(*explore), time(*closes_at), time(*expires_at)]);
+            let mut cells =
+                vec![number(*lease), hex(holder.0), micros(*amount), number(*first), number(*count)];
+            cells.extend([micros(*explore), time(*closes_at), time(*expires_at)]);
             (37, cells)
         }
         Event::TrancheReturned { lease, first, amount, bids } => {
             (38, vec![number(*lease), number(*first), micros(*amount), number(*bids)])
         }
-        // Told from node to node (docs/backbone.md): journals have none.
-        Event::Noticed { .. } => (39, Vec::new()),
-        Event::Wanted { .. } => (40, Vec::new()),
-        Event::Unspent { .. } => (41, Vec::new()),
-        Event::Heard { .. } => (42, Vec::new()),
+        Event::Noticed { notice } => (39, notice_cells(notice)),
+        Event::Wanted { holder, taken, left } => (40, vec![hex(holder.0), micros(*taken), micros(*left)]),
+        Event::Unspent { lease, first, amount, bids } => {
+            (41, vec![number(*lease), number(*first), micros(*amount), number(*bids)])
+        }
+        Event::Heard { holder } => (42, vec![hex(holder.0)]),
     }
+}
+
+fn notice_cells(notice: &Notice) -> Vec<Cell> {
+    let long = |price: Option<i64>| price.map_or(Cell::Null, Cell::Long);
+    // What was said, price, what it would have taken, revenue, order.
+    let (decision, said, price, min_to_win, revenue, order) = match notice {
+        Notice::Bill { decision, price } => (decision, "bill", Some(price.0), None, None, None),
+        Notice::Lost { decision, min_to_win } => (decision, "lost", None, *min_to_win, None, None),
+        Notice::Won { decision, price, min_to_win } => {
+            (decision, "won", Some(price.0), *min_to_win, None, None)
+        }
+        Notice::Impression { decision } => (decision, "impression", None, None, None, None),
+        Notice::Click { decision } => (decision, "click", None, None, None, None),
+        Notice::Conversion { decision, revenue, order } => {
+            (decision, "conversion", None, None, Some(revenue.0), Some(order.0))
+        }
+    };
+    let mut cells = decision_cells(decision);
+    cells.push(Cell::Text(said.to_owned()));
+    cells.extend([
+        long(price),
+        long(min_to_win.map(|price| price.0)),
+        long(revenue),
+        order.map_or(Cell::Null, hex),
+    ]);
+    cells
 }
 
 fn decision_cells(decision: &Decision) -> Vec<Cell> {

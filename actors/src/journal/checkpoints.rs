@@ -142,7 +142,7 @@ impl Store {
     ) -> Result<Vec<(String, Option<Checkpoint>)>, JournalError> {
         let view = self.db.snapshot();
         let mut found = Vec::new();
-        for name in self.checkpoint_names(&view, prefix)? {
+        for (name, _) in self.heads(&view, prefix)? {
             match self.checkpoint_in(&view, &name) {
                 Ok(Some(checkpoint)) => found.push((name, Some(checkpoint))),
                 Ok(None) => {}
@@ -154,18 +154,22 @@ impl Store {
         Ok(found)
     }
 
-    /// The names of all whose names begin with `prefix`, of damaged ones too.
-    fn checkpoint_names(&self, view: &Snapshot, prefix: &str) -> Result<Vec<String>, JournalError> {
+    /// The first entries of all whose names begin with `prefix`; none of those that are damaged.
+    pub(super) fn heads(
+        &self,
+        view: &Snapshot,
+        prefix: &str,
+    ) -> Result<Vec<(String, Option<Head>)>, JournalError> {
         let (mut from, mut names) = (prefix.as_bytes().to_vec(), Vec::new());
         while let Some(entry) = view.range(&self.checkpoints, from..).next() {
-            let key = entry.key().map_err(|error| self.failed(&error))?;
+            let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
             if !key.starts_with(prefix.as_bytes()) {
                 break;
             }
             let name = key.iter().position(|&byte| byte == NAME_END).and_then(|end| key.get(..end));
             let name = name.and_then(|name| std::str::from_utf8(name).ok());
             let name = name.ok_or_else(|| self.corrupt(None, "a checkpoint is not what was written"))?;
-            names.push(name.to_owned());
+            names.push((name.to_owned(), Head::decode(name, &value)));
             from = [name.as_bytes(), &[NAME_END; 6]].concat();
         }
         Ok(names)
