@@ -22,14 +22,16 @@ use tokio::sync::mpsc::Receiver;
 #[test]
 fn whatever_happens_copies_of_a_journal_agree() {
     let seeds = std::env::var("HAGGLE_CHAOS").ok().map_or(2, |text| text.parse::<u64>().unwrap());
+    let mut counted = 0;
     for seed in 0..seeds {
         let memory = Memory::default();
         let mut chaos = Chaos::new(&memory, seed);
         for _ in 0..120 {
             chaos.step();
         }
-        chaos.settle();
+        counted += chaos.settle();
     }
+    assert!(counted > 0, "nothing was committed");
 }
 
 /// A node that waits for nothing when it ends.
@@ -141,8 +143,8 @@ impl<'c> Chaos<'c> {
         }
     }
 
-    /// All are well again, and what was begun is finished.
-    fn settle(mut self) {
+    /// All are well again, and what was begun is finished. Gives how many commits were acknowledged.
+    fn settle(mut self) -> usize {
         for (_, faults, _) in self.nodes.iter().flatten() {
             faults.cut(false);
         }
@@ -200,11 +202,6 @@ impl<'c> Chaos<'c> {
                 Err(_) => {}
             }
         }
-        assert!(
-            acknowledged.iter().any(|(_, result)| result.is_ok()),
-            "seed {}: nothing happened",
-            self.seed
-        );
         for (journal, _) in &nodes {
             let mut streams = streams(&**journal);
             for (campaign, records) in &mut streams {
@@ -217,5 +214,6 @@ impl<'c> Chaos<'c> {
             assert_eq!(streams, expected, "seed {}", self.seed);
             journal.close().unwrap();
         }
+        acknowledged.iter().filter(|(_, result)| result.is_ok()).count()
     }
 }

@@ -66,7 +66,11 @@ impl Feeder {
         let mut reader: Option<Box<dyn LogReader>> = None;
         while !self.core.is_stopped() && !self.facts.is_closed() {
             if self.tenures.has_changed().unwrap_or(false) {
-                reader = self.follow(&mut cursors)?;
+                // Partitions come and go several at once, and a reader of each change would be one for nothing.
+                thread::sleep(TURN);
+                if self.follow(&mut cursors) {
+                    reader = self.reader(&cursors)?;
+                }
             }
             let Some(reader) = &mut reader else {
                 thread::sleep(TURN);
@@ -81,18 +85,21 @@ impl Feeder {
         Ok(())
     }
 
-    /// A reader of the partitions that are owned now, each from where its facts were told.
-    fn follow(
-        &mut self,
-        cursors: &mut BTreeMap<u32, Cursor>,
-    ) -> Result<Option<Box<dyn LogReader>>, JournalError> {
+    /// Follows the partitions that are owned now; says whether those are others than before.
+    fn follow(&mut self, cursors: &mut BTreeMap<u32, Cursor>) -> bool {
         let tenures = self.tenures.borrow_and_update().clone();
         let mut old = std::mem::take(cursors);
+        let before: Vec<_> = old.iter().map(|(partition, cursor)| (*partition, cursor.term)).collect();
         for (partition, tenure) in tenures.iter().filter(|(_, tenure)| tenure.ready) {
             let kept = old.remove(partition).filter(|cursor| cursor.term == tenure.term);
             let anew = || Cursor { term: tenure.term, next: tenure.facts_below, seen: BTreeMap::new() };
             cursors.insert(*partition, kept.unwrap_or_else(anew));
         }
+        !cursors.iter().map(|(partition, cursor)| (*partition, cursor.term)).eq(before)
+    }
+
+    /// A reader of them, each from where its facts were told.
+    fn reader(&self, cursors: &BTreeMap<u32, Cursor>) -> Result<Option<Box<dyn LogReader>>, JournalError> {
         let from: Vec<_> = cursors.iter().map(|(partition, cursor)| (*partition, cursor.next)).collect();
         if from.is_empty() { Ok(None) } else { Ok(Some(self.core.log.read(&from)?)) }
     }

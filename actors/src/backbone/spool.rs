@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use crossbeam::channel::{Receiver, SendError, Sender, bounded};
-use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
+use fjall::{AbstractTree, Database, Keyspace, OwnedWriteBatch, PersistMode};
 use haggle_domain::{NodeId, Record};
 
 use super::message::Message;
@@ -430,6 +430,13 @@ impl Writer {
             }
             group.batch.insert(&store.meta, BELOW, below.to_be_bytes());
             *forgotten = below;
+        }
+        // Where flushing and compaction are behind, the store would hold a write, for ever if their threads have failed.
+        let behind =
+            |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 3 || keyspace.tree.l0_run_count() >= 24;
+        while [&store.queue, &store.meta].into_iter().any(behind) {
+            store.db.persist(PersistMode::Buffer).map_err(|error| store.failed(&error))?;
+            thread::sleep(Duration::from_millis(2));
         }
         // What is only removed need not be synced: it would be shipped again, which is noticed.
         let batch = std::mem::replace(&mut group.batch, store.db.batch());
