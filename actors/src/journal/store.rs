@@ -14,7 +14,7 @@ use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteB
 use haggle_domain::Record;
 
 use super::frame::{self, FrameError};
-use super::mark::{Found, Mark, sync_folder};
+use super::mark::{Found, Mark, make_folder, sync_folder, sync_folders};
 use super::{JournalError, JournalOptions};
 use crate::suppression::Suppressions;
 
@@ -54,7 +54,7 @@ impl Store {
     /// Opens the store in `dir`, or makes one. Returns it with its mark and its end.
     pub(super) fn open(dir: &Path, options: &JournalOptions) -> Result<(Self, Mark, u64), JournalError> {
         let io = |error: io::Error| JournalError::io(dir, &error);
-        fs::create_dir_all(dir).map_err(io)?;
+        make_folder(dir).map_err(io)?;
         let lock =
             File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(io)?;
         lock.try_lock().map_err(|error| match error {
@@ -92,6 +92,7 @@ impl Store {
             db.persist(PersistMode::SyncAll)
         };
         fill().map_err(|error| JournalError::store(dir, &error))?;
+        sync_folders(&path).map_err(io)?;
         fs::rename(&path, dir.join(STORE)).map_err(io)?;
         sync_folder(dir).map_err(io)
     }
@@ -127,6 +128,8 @@ impl Store {
         // Stores from before there were erasures have neither.
         let later = |name| db.keyspace(name, || keyspace_options(options)).map_err(failed);
         let (privacy, filler) = (later(PRIVACY)?, later(FILLER)?);
+        // What was only just made, or made by somebody who left it at that.
+        sync_folders(&dir.join(STORE)).map_err(|error| JournalError::io(dir, &error))?;
         Ok(Self {
             dir: dir.to_owned(),
             folder: dir.join(STORE),
