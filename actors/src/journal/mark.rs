@@ -79,7 +79,11 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
         make_folder(parent)?;
     }
     match fs::create_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !dir.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+        }
         made => made?,
     }
     sync_folder(parent.unwrap_or(Path::new(".")))

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,15 +33,14 @@ pub(crate) enum Call {
     MakeFolder,
 }
 
-/// What goes wrong, at the `nth` call of its kind from now on.
+/// What goes wrong with the calls of a kind, counted from 0 since it was planned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub(crate) call: Call,
-    /// From 0.
-    pub(crate) nth: u64,
+    pub(crate) first: u64,
+    /// After the first one every so many; 0 for none.
+    pub(crate) every: u64,
     pub(crate) how: How,
-    /// Every later one, too.
-    pub(crate) stays: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +81,8 @@ pub(crate) struct Trace {
     fault: Option<Fault>,
     /// Calls of each kind so far.
     pub(crate) calls: HashMap<Call, u64>,
-    /// How many ops there were when the fault came, each time.
-    pub(crate) hit: Vec<usize>,
+    /// How many ops there were when the fault came, each time, and which file it hit.
+    pub(crate) hits: Vec<(usize, PathBuf)>,
 }
 
 /// A folder that is watched.
@@ -168,14 +167,30 @@ fn list(root: &Path, folder: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) {
             into.insert(name, Vec::new());
             list(root, &path, into);
         } else {
-            let mut bytes = fs::read(&path).unwrap();
-            let size = bytes.len() as u64;
-            // A log has 64 MiB of zeros; its size is compared for itself.
-            bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
-            bytes.extend_from_slice(&size.to_le_bytes());
-            into.insert(name, bytes);
+            into.insert(name, written(&path));
         }
     }
+}
+
+/// A file's bytes up to the last pages that are only there in its size, and its size.
+fn written(path: &Path) -> Vec<u8> {
+    let metadata = fs::metadata(path).unwrap();
+    let mut file = fs::File::open(path).unwrap();
+    let mut bytes = Vec::new();
+    // A log begins with 64 MiB of nothing.
+    let mut block = vec![0; 64 * 1024];
+    let mut left = metadata.blocks() * 512;
+    while left > 0 {
+        let read = file.read(&mut block).unwrap();
+        if read == 0 {
+            break;
+        }
+        bytes.extend_from_slice(&block[..read]);
+        left = left.saturating_sub(read as u64);
+    }
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    bytes.extend_from_slice(&metadata.len().to_le_bytes());
+    bytes
 }
 
 fn adopt(path: &Path, trace: &mut Trace, base: &mut State) -> Node {
@@ -213,16 +228,15 @@ impl Trace {
     }
 
     /// Counts a call; what is to go wrong with it.
-    pub(crate) fn call(&mut self, call: Call) -> Option<How> {
+    pub(crate) fn call(&mut self, call: Call, path: &Path) -> Option<How> {
         let count = self.calls.entry(call).or_default();
         let number = *count;
         *count += 1;
         let fault = self.fault.filter(|fault| fault.call == call)?;
-        let hits = if fault.stays { number >= fault.nth } else { number == fault.nth };
-        if hits {
-            self.hit.push(self.ops.len());
-        }
-        hits.then_some(fault.how)
+        let since = number.checked_sub(fault.first)?;
+        let hits = since == 0 || fault.every > 0 && since % fault.every == 0;
+        hits.then(|| self.hits.push((self.ops.len(), path.to_owned())))?;
+        Some(fault.how)
     }
 
     fn entry(&mut self, path: &Path, change: impl FnOnce(String) -> Change) {
@@ -413,10 +427,12 @@ impl Draw {
                 }
             }
             Fate::Sectors(sector) => {
-                let mut version = || match random.below(5) {
+                // Half of them, or a few here and there.
+                let often = random.below(2) == 0;
+                let mut version = || match random.below(if often { 5 } else { 40 }) {
                     0 | 1 => 0,
-                    2 | 3 => count,
-                    _ => random.below(count + 1),
+                    2 => random.below(count + 1),
+                    _ => count,
                 };
                 // How many of the edits had been made when a sector, and the size, were written back last.
                 let mut versions: HashMap<u64, usize> = HashMap::new();

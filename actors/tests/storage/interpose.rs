@@ -143,6 +143,15 @@ fn inode(file: c_int) -> u64 {
     }
 }
 
+/// The same of what is at a path.
+fn inode_at(path: *const c_char) -> Option<u64> {
+    // SAFETY: a zeroed `stat` is one; the path is the caller's.
+    unsafe {
+        let mut stat: libc::stat64 = std::mem::zeroed();
+        (libc::stat64(path, &raw mut stat) == 0).then_some(stat.st_ino)
+    }
+}
+
 /// What every way of opening comes to.
 fn open_at(folder: c_int, path: *const c_char, flags: c_int, mode: c_uint) -> c_int {
     let hand_on =
@@ -153,7 +162,10 @@ fn open_at(folder: c_int, path: *const c_char, flags: c_int, mode: c_uint) -> c_
         return file;
     };
     let mut trace = disk.lock();
-    if let Some(How::Errno(errno)) = trace.call(Call::Open) {
+    if let Some(How::Errno(errno)) = trace.call(Call::Open, &name) {
+        if let Some(inode) = inode_at(path) {
+            trace.opened(&name, inode);
+        }
         return fail(errno);
     }
     let file = hand_on();
@@ -219,7 +231,7 @@ pub(crate) unsafe extern "C" fn write(file: c_int, bytes: *const c_void, count: 
     if trace.is_folder(open.node) {
         return hand_on(count);
     }
-    let count = match trace.call(Call::Write) {
+    let count = match trace.call(Call::Write, &open.path) {
         Some(How::Errno(errno)) => return fail(errno) as isize,
         Some(How::Short) if count > 1 => count / 2,
         _ => count,
@@ -260,7 +272,7 @@ pub(crate) unsafe extern "C" fn pwrite64(file: c_int, bytes: *const c_void, coun
     };
     let Some(open) = opened(file) else { return hand_on(count) };
     let mut trace = open.disk.lock();
-    let count = match trace.call(Call::Write) {
+    let count = match trace.call(Call::Write, &open.path) {
         Some(How::Errno(errno)) => return fail(errno) as isize,
         Some(How::Short) if count > 1 => count / 2,
         _ => count,
@@ -281,7 +293,7 @@ pub(crate) unsafe extern "C" fn ftruncate64(file: c_int, size: i64) -> c_int {
     let hand_on = || real!(ftruncate64(file, size) as fn(c_int, i64) -> c_int);
     let Some(open) = opened(file) else { return hand_on() };
     let mut trace = open.disk.lock();
-    if let Some(How::Errno(errno)) = trace.call(Call::Resize) {
+    if let Some(How::Errno(errno)) = trace.call(Call::Resize, &open.path) {
         return fail(errno);
     }
     let done = hand_on();
@@ -294,7 +306,7 @@ pub(crate) unsafe extern "C" fn ftruncate64(file: c_int, size: i64) -> c_int {
 fn sync(file: c_int) -> Option<c_int> {
     let open = opened(file)?;
     let mut trace = open.disk.lock();
-    Some(if let Some(How::Errno(errno)) = trace.call(Call::Sync) {
+    Some(if let Some(How::Errno(errno)) = trace.call(Call::Sync, &open.path) {
         // Interrupted, it has done nothing and is asked again; failed, it has let go of what it could not write.
         if errno != libc::EINTR {
             trace.ops.push(Op::Unsynced { node: open.node });
@@ -327,7 +339,7 @@ pub(crate) unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -
     let hand_on = || real!(rename(from, to) as fn(*const c_char, *const c_char) -> c_int);
     let Some((disk, from)) = about(libc::AT_FDCWD, from) else { return hand_on() };
     let mut trace = disk.lock();
-    if let Some(How::Errno(errno)) = trace.call(Call::Rename) {
+    if let Some(How::Errno(errno)) = trace.call(Call::Rename, &from) {
         return fail(errno);
     }
     let done = hand_on();
@@ -340,7 +352,7 @@ pub(crate) unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -
 fn remove(folder: c_int, path: *const c_char, hand_on: impl FnOnce() -> c_int) -> c_int {
     let Some((disk, path)) = about(folder, path) else { return hand_on() };
     let mut trace = disk.lock();
-    if let Some(How::Errno(errno)) = trace.call(Call::Remove) {
+    if let Some(How::Errno(errno)) = trace.call(Call::Remove, &path) {
         return fail(errno);
     }
     let done = hand_on();
@@ -378,17 +390,13 @@ pub(crate) unsafe extern "C" fn mkdir(path: *const c_char, mode: c_uint) -> c_in
     let hand_on = || real!(mkdir(path, mode) as fn(*const c_char, c_uint) -> c_int);
     let Some((disk, name)) = about(libc::AT_FDCWD, path) else { return hand_on() };
     let mut trace = disk.lock();
-    if let Some(How::Errno(errno)) = trace.call(Call::MakeFolder) {
+    if let Some(How::Errno(errno)) = trace.call(Call::MakeFolder, &name) {
         return fail(errno);
     }
     let done = hand_on();
-    if done == 0 {
-        // SAFETY: a zeroed `stat` is one, and is filled in for a folder that was only just made.
-        let inode = unsafe {
-            let mut stat: libc::stat64 = std::mem::zeroed();
-            assert_eq!(libc::stat64(path, &raw mut stat), 0);
-            stat.st_ino
-        };
+    if done == 0
+        && let Some(inode) = inode_at(path)
+    {
         trace.made(&name, inode, true);
     }
     done

@@ -144,10 +144,6 @@ impl<'d> Life<'d> {
         self.now
     }
 
-    pub(crate) fn journal(&self) -> &Arc<EmbeddedJournal> {
-        &self.journal
-    }
-
     fn checkpoint(&mut self, name: &str, bytes: Vec<u8>) {
         if self.journal.put_checkpoint_here(name, bytes).is_ok() {
             self.log.checkpoints.push((name.to_owned(), self.log.records.len() as u64));
@@ -226,7 +222,7 @@ impl<'d> Life<'d> {
                 self.checkpoint(&name, bytes);
             }
         }
-        match self.random.below(12) {
+        match self.random.below(6) {
             0 => {
                 let bytes = vec![self.random.next() as u8 | 1; self.random.below(20_000)];
                 self.checkpoint("learner/model", bytes);
@@ -286,11 +282,12 @@ impl<'d> Life<'d> {
         self.commit_events(key, effects.events);
     }
 
-    /// Somebody is to be erased.
+    /// Somebody is erased, from their records and from every file that held them.
     pub(crate) fn erase(&mut self, number: usize) {
         let user = PrivacyKey::of(user(number));
         self.commit_events(CampaignKey::default(), vec![Event::UserErased { user }]);
         self.settle();
+        assert_eq!(self.journal.complete_erasures(Duration::ZERO), Ok(1));
     }
 
     /// A clean stop, as far as the disk lets it.
