@@ -131,7 +131,9 @@ impl JournalError {
                 Self::NotWritable { dir, why }
             }
             // A store that names a file that is not there, or has it sought to before its beginning.
-            Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput | Kind::NotFound => Self::Corrupt { dir, offset: None, what: why },
+            Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput | Kind::NotFound => {
+                Self::Corrupt { dir, offset: None, what: why }
+            }
             _ => Self::Io { dir, why },
         }
     }

@@ -14,6 +14,7 @@ mod intake;
 mod mark;
 mod privacy;
 mod store;
+mod tail;
 mod writer;
 
 use haggle_domain::Record;

@@ -15,7 +15,7 @@ use haggle_domain::Record;
 
 use super::frame::{self, FrameError};
 use super::mark::{Found, Mark, make_folder, sync_folder, sync_folders};
-use super::{JournalError, JournalOptions};
+use super::{JournalError, JournalOptions, tail};
 use crate::suppression::Suppressions;
 
 /// The format of the store's content.
@@ -99,7 +99,13 @@ impl Store {
 
     fn open_existing(dir: &Path, options: &JournalOptions, lock: File) -> Result<Self, JournalError> {
         // fjall asserts rather than reports some kinds of damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| free_database(&dir.join(STORE), options)));
+        let open = || catch_unwind(AssertUnwindSafe(|| free_database(&dir.join(STORE), options)));
+        let mut opened = open();
+        if matches!(opened, Ok(Err(fjall::Error::JournalRecovery(_))))
+            && tail::cut_torn(&dir.join(STORE)).map_err(|error| JournalError::io(dir, &error))?
+        {
+            opened = open();
+        }
         let damaged =
             |what: &str| JournalError::Corrupt { dir: dir.to_owned(), offset: None, what: what.to_owned() };
         let failed = |error| JournalError::store(dir, &error);

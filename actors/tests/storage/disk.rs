@@ -54,12 +54,26 @@ pub(crate) enum How {
 /// One change.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Write { node: Node, at: u64, data: Arc<[u8]> },
-    Resize { node: Node, size: u64 },
-    Sync { node: Node },
+    Write {
+        node: Node,
+        at: u64,
+        data: Arc<[u8]>,
+    },
+    Resize {
+        node: Node,
+        size: u64,
+    },
+    Sync {
+        node: Node,
+    },
     /// A sync that failed.
-    Unsynced { node: Node },
-    Entry { folder: Node, change: Change },
+    Unsynced {
+        node: Node,
+    },
+    Entry {
+        folder: Node,
+        change: Change,
+    },
 }
 
 /// A change of a folder.
@@ -263,8 +277,7 @@ impl Trace {
     pub(crate) fn renamed(&mut self, from: &Path, to: &Path) {
         let Some(node) = self.node(from) else { return };
         assert_eq!(from.parent(), to.parent(), "nobody moves from folder to folder");
-        let moved: Vec<PathBuf> =
-            self.names.keys().filter(|path| path.starts_with(from)).cloned().collect();
+        let moved: Vec<PathBuf> = self.names.keys().filter(|path| path.starts_with(from)).cloned().collect();
         for path in moved {
             let node = self.names.remove(&path).unwrap();
             let rest = path.strip_prefix(from).unwrap();
@@ -387,8 +400,10 @@ pub(crate) struct Draw {
 impl Draw {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let mut fate =
-            || [Fate::Kept, Fate::Lost, Fate::Torn, Fate::Sectors(512), Fate::Sectors(4096), Fate::Each][random.below(6)];
+        let mut fate = || {
+            [Fate::Kept, Fate::Lost, Fate::Torn, Fate::Sectors(512), Fate::Sectors(4096), Fate::Each]
+                [random.below(6)]
+        };
         let (files, folders) = (fate(), fate());
         Self { files, folders, random }
     }

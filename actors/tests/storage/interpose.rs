@@ -7,7 +7,10 @@
 //!
 //! The store's one call that does not come through the C library is `tempfile`'s rename; see `Trace::opened`.
 //! [`Disk::check`] compares the folder with the trace, so nothing else can go past unnoticed.
-#![allow(unsafe_code, reason = "definitions of C functions; each hands on what it was given, to the function of its name")]
+#![allow(
+    unsafe_code,
+    reason = "definitions of C functions; each hands on what it was given, to the function of its name"
+)]
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
@@ -240,7 +243,10 @@ pub(crate) unsafe extern "C" fn write(file: c_int, bytes: *const c_void, count: 
     if written > 0 {
         // SAFETY: an open file has a position; so many bytes were given and written.
         let (end, data) = unsafe {
-            (libc::lseek64(file, 0, libc::SEEK_CUR), slice::from_raw_parts(bytes.cast::<u8>(), written as usize))
+            (
+                libc::lseek64(file, 0, libc::SEEK_CUR),
+                slice::from_raw_parts(bytes.cast::<u8>(), written as usize),
+            )
         };
         trace.ops.push(Op::Write { node: open.node, at: (end - written as i64) as u64, data: data.into() });
     }

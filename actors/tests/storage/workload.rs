@@ -11,8 +11,8 @@ use haggle_actors::campaign::{
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions, replay};
 use haggle_domain::{
-    BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Event, Flight, Goal, Micros, Pacing, PrivacyKey,
-    Record, Size, Tag, Timestamp, UserKey,
+    BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Event, Flight, Goal, Micros, Pacing,
+    PrivacyKey, Record, Size, Tag, Timestamp, UserKey,
 };
 use haggle_strategies::{CampaignLive, Entry};
 
@@ -348,9 +348,8 @@ pub(crate) fn verify(journal: &EmbeddedJournal, log: &Log, position: usize) -> R
     let recovered = recover_all(journal).map_err(|error| error.to_string())?;
     let replayed = replay_all(journal, |_| ()).map_err(|error| error.to_string())?;
     for (key, books) in &books {
-        let known = |of: &HashMap<CampaignKey, Books>| {
-            of.get(key).map(|of| (of.ledger.clone(), of.stats.clone()))
-        };
+        let known =
+            |of: &HashMap<CampaignKey, Books>| of.get(key).map(|of| (of.ledger.clone(), of.stats.clone()));
         let expected = Some((books.ledger.clone(), books.stats.clone()));
         if known(&recovered) != expected || known(&replayed) != expected {
             return Err(format!("the books of {key} are not what its records come to"));
