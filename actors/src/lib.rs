@@ -4,6 +4,7 @@
 
 pub mod audience;
 pub mod averages;
+pub mod backbone;
 mod bits;
 pub mod books;
 pub mod campaign;
@@ -12,6 +13,7 @@ pub mod holdout;
 pub mod journal;
 pub mod learner;
 pub mod ledger;
+pub mod purses;
 mod revenues;
 pub mod supervisor;
 pub mod suppression;
