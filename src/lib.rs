@@ -11,6 +11,7 @@ pub mod demo;
 pub mod entropy;
 pub mod exit;
 pub mod generate;
+pub mod keys;
 pub mod ledger;
 pub mod load;
 pub mod metrics;

@@ -120,7 +120,8 @@ fn killed(into: &Path) {
             vec![Event::Defined { id }, Event::BudgetOpened { day: 1, amount: Micros::from_units(1_000) }];
         for lease in 0..LEASES {
             let amount = Micros(10_000 * i64::from(BIDS));
-            events.push(Event::LeaseGranted { lease, amount, expires_at: Timestamp(at.0 + 3_600_000_000) });
+            let expires_at = Timestamp(at.0 + 3_600_000_000);
+            events.push(Event::LeaseGranted { lease, amount, expires_at, shared: false });
             events.push(Event::LeaseReturned { lease, amount: Micros::ZERO, bids: BIDS });
         }
         events.iter().for_each(|event| books.apply(event, at).unwrap());

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    CampaignMachine, CampaignSettings, Effects, Notice, checkpoint_name, recover_all, replay_all,
+    CampaignMachine, CampaignSettings, Effects, checkpoint_name, recover_all, replay_all,
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions, replay};
 use haggle_domain::{
-    BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Event, Flight, Goal, Micros, Pacing,
-    PrivacyKey, Record, Size, Tag, Timestamp, UserKey,
+    BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Event, Flight, Goal, Micros, Notice,
+    Pacing, PrivacyKey, Record, Size, Tag, Timestamp, UserKey,
 };
 use haggle_strategies::{CampaignLive, Entry};
 
