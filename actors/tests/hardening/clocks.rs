@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use haggle_domain::Zone;
+use haggle_domain::time::Zone;
 use proptest::prelude::*;
 
 use super::*;
@@ -58,6 +58,7 @@ proptest! {
         let mut time: Timestamp = begin.parse().unwrap();
         let (mut off, mut smear) = (0i64, 0i64);
         let mut rig = Rig::new(Campaign { zone: zone.clone(), ..campaign(1) }, time);
+        rig.tick_at(time);
         let mut latest = zone.local(time).day;
         let mut days: BTreeMap<i32, Micros> = BTreeMap::new();
         let mut unpaid: Vec<(Decision, i32)> = Vec::new();
