@@ -19,6 +19,7 @@ use crate::demo;
 use crate::exit::{Exit, ExitError};
 use crate::export;
 use crate::generate;
+use crate::keys;
 use crate::ledger;
 use crate::load;
 use crate::model;
@@ -81,6 +82,9 @@ enum Command {
     /// Opt users out or erase their data, while the node is stopped.
     #[command(subcommand)]
     Privacy(PrivacyCommand),
+    /// Change the keys that notices' tokens are sealed with; nodes that run take it over by themselves.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Keep and try the store of ads.txt, app-ads.txt and sellers.json.
     #[command(subcommand)]
     Supply(supply::SupplyCommand),
@@ -178,6 +182,7 @@ pub fn run() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
         Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),
+        Command::Keys(command) => keys::run(&command, WallClock::new().now()).and_then(print),
         Command::Supply(command) => supply::run(&command),
     };
     match result {

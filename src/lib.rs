@@ -13,6 +13,7 @@ pub mod entropy;
 pub mod exit;
 pub mod export;
 pub mod generate;
+pub mod keys;
 pub mod ledger;
 pub mod load;
 pub mod metrics;

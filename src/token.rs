@@ -2,15 +2,17 @@
 //!
 //! AES-256-GCM (NIST SP 800-38D) under a key of this process alone, which HKDF-SHA256 (RFC 5869) derives from the kept key
 //! and 16 random bytes that the token carries. The nonce is a counter, so under one key none comes twice, not even after
-//! an old data folder was restored. The kinds are told apart by the associated data: a token out of the ad's markup,
+//! an old data folder was restored. The first of those bytes is the number of the kept key, of which there is a ring (`keys.rs`). The
+//! kinds are told apart by the associated data: a token out of the ad's markup,
 //! which a browser sees, opens no money notice.
 
-use std::fs;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+mod keys;
+
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use haggle_domain::{
@@ -20,8 +22,12 @@ use haggle_domain::{
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Prk, Salt};
 
+use self::keys::KEY;
+pub use self::keys::{KeyError, KeyFile, SETTLES};
 use crate::entropy;
 
+/// The number of a key from before there were rings.
+const LEGACY: u8 = 0;
 /// The random bytes of a process.
 const PROCESS: usize = 16;
 /// Those and the counter, in the open before what is sealed.
@@ -52,31 +58,23 @@ pub enum TokenKind {
 #[error("not a genuine token for this notice")]
 pub struct Forged;
 
-/// Why there is no key.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The file cannot be read or made.
-    #[error("cannot read or make the token key {path}: {error}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The file holds something else.
-    #[error(
-        "{0} is not a token key (32 bytes): restore it from a backup, or delete it to make a new one, which voids every open notice"
-    )]
-    Malformed(PathBuf),
-    /// The system gives no randomness.
-    #[error("the system gives no randomness: {0}")]
-    Entropy(getrandom::Error),
-}
-
 /// Seals and opens tokens.
 pub struct Sealer {
-    /// What the processes' keys are derived from.
-    root: Prk,
+    keys: ArcSwap<Keys>,
+    followed: Option<Followed>,
+}
+
+/// The keys as a file has them.
+struct Followed {
+    file: KeyFile,
+    /// What was taken over: the file's bytes, and which key seals.
+    seen: Mutex<(Vec<u8>, Option<u8>)>,
+}
+
+/// What the sealer works with until the ring changes. A change begins anew, under bytes of its own, so that no counter comes twice.
+struct Keys {
+    /// What the processes' keys are derived from, by the keys' numbers.
+    roots: Vec<(u8, Prk)>,
     process: [u8; PROCESS],
     own: Option<LessSafeKey>,
     counter: AtomicU64,
@@ -85,54 +83,108 @@ pub struct Sealer {
     others: Mutex<Vec<([u8; PROCESS], Arc<LessSafeKey>)>>,
 }
 
-impl Sealer {
-    /// With the key in `path`, which is made (readable by its owner alone) if it is not there.
-    pub fn open_or_create(path: &Path) -> Result<Self, KeyError> {
-        let io_error = |error| KeyError::Io { path: path.to_owned(), error };
-        let mut key = [0; 32];
-        match fs::File::open(path) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                file.take(64).read_to_end(&mut bytes).map_err(io_error)?;
-                key = bytes.try_into().map_err(|_| KeyError::Malformed(path.to_owned()))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                entropy::fill(&mut key).map_err(KeyError::Entropy)?;
-                // Written aside, synced, then renamed: a crash leaves the whole key or none.
-                let aside = path.with_extension("new");
-                let mut options = fs::OpenOptions::new();
-                options.write(true).create(true).truncate(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut file = options.open(&aside).map_err(io_error)?;
-                file.write_all(&key).and_then(|()| file.sync_all()).map_err(io_error)?;
-                fs::rename(&aside, path).map_err(io_error)?;
-                if let Some(folder) = path.parent() {
-                    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)?;
-                }
-            }
-            Err(error) => return Err(io_error(error)),
+impl Keys {
+    /// With a ring, of which one key seals, and bytes that no other process has. They begin with that key's number, but where it is 0:
+    /// then they are as they were before there were rings.
+    fn new(ring: &[(u8, [u8; KEY])], sealing: u8, mut process: [u8; PROCESS]) -> Self {
+        if sealing != LEGACY {
+            process[0] = sealing;
         }
-        let mut process = [0; 16];
-        entropy::fill(&mut process).map_err(KeyError::Entropy)?;
-        Ok(Self::new(key, process))
+        let salt = Salt::new(HKDF_SHA256, b"haggle notice tokens");
+        let roots: Vec<(u8, Prk)> = ring.iter().map(|(id, key)| (*id, salt.extract(key))).collect();
+        let own = roots.iter().find(|(id, _)| *id == sealing).and_then(|(_, root)| derive(root, &process));
+        Self { roots, process, own, counter: AtomicU64::new(0), others: Mutex::default() }
+    }
+
+    fn root(&self, id: u8) -> Option<&Prk> {
+        self.roots.iter().find(|(known, _)| *known == id).map(|(_, root)| root)
+    }
+
+    fn kept(&self, process: &[u8; PROCESS]) -> Option<Arc<LessSafeKey>> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.iter().find(|(other, _)| other == process).map(|(_, key)| Arc::clone(key))
+    }
+
+    /// Keeps the key of a process whose token is genuine, and the `KEPT_KEYS - 1` before it.
+    fn keep(&self, process: [u8; PROCESS], key: Arc<LessSafeKey>) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.retain(|(other, _)| *other != process);
+        others.truncate(KEPT_KEYS - 1);
+        others.insert(0, (process, key));
+    }
+
+    /// Opens what another process has sealed.
+    fn open_others<'t>(
+        &self,
+        process: [u8; PROCESS],
+        count: u64,
+        aad: Aad<[u8; 1]>,
+        sealed: &'t mut [u8],
+    ) -> Option<&'t mut [u8]> {
+        if let Some(key) = self.kept(&process) {
+            let opened = key.open_in_place(nonce(count), aad, sealed).ok()?;
+            self.keep(process, key);
+            return Some(opened);
+        }
+        let numbered = self.root(process[0]).filter(|_| process[0] != LEGACY);
+        let legacy = self.root(LEGACY);
+        // A key from before there were rings has sealed under any bytes, so it has a try after the one whose number they begin with.
+        for root in [numbered, legacy].into_iter().flatten() {
+            let mut copy = [0; MOST_BYTES];
+            let copy = copy.get_mut(..sealed.len())?;
+            copy.copy_from_slice(sealed);
+            let key = Arc::new(derive(root, &process)?);
+            if let Ok(opened) = key.open_in_place(nonce(count), aad, copy) {
+                let opened = opened.len();
+                sealed[..opened].copy_from_slice(&copy[..opened]);
+                self.keep(process, key);
+                return sealed.get_mut(..opened);
+            }
+        }
+        None
+    }
+}
+
+impl Sealer {
+    /// With the keys in `path`, of which one is made (readable by its owner alone) if there is no file.
+    pub fn open_or_create(path: &Path, now: Timestamp) -> Result<Self, KeyError> {
+        let file = KeyFile::new(path);
+        let bytes = file.read_or_create(now)?;
+        let (keys, sealing) = taken_over(&file, &bytes, now)?;
+        let followed = Followed { file, seen: Mutex::new((bytes, sealing)) };
+        Ok(Self { keys: ArcSwap::from_pointee(keys), followed: Some(followed) })
     }
 
     /// With a key, and bytes that no other process under this key has.
-    pub fn new(key: [u8; 32], process: [u8; PROCESS]) -> Self {
-        let root = Salt::new(HKDF_SHA256, b"haggle notice tokens").extract(&key);
-        let own = derive(&root, &process);
-        Self { root, process, own, counter: AtomicU64::new(0), others: Mutex::default() }
+    pub fn new(key: [u8; KEY], process: [u8; PROCESS]) -> Self {
+        Self { keys: ArcSwap::from_pointee(Keys::new(&[(LEGACY, key)], LEGACY, process)), followed: None }
+    }
+
+    /// Takes over what has changed in the keys' file, or in which of them seals by now; true if anything has. On an error, also
+    /// where the file is gone, the keys stay as they are.
+    pub fn follow(&self, now: Timestamp) -> Result<bool, KeyError> {
+        let Some(Followed { file, seen }) = &self.followed else { return Ok(false) };
+        let bytes = file.read_or_gone()?;
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealing = file.parse(&bytes)?.sealing(now);
+        if (&bytes, &sealing) == (&seen.0, &seen.1) {
+            return Ok(false);
+        }
+        let (keys, sealing) = taken_over(file, &bytes, now)?;
+        self.keys.store(Arc::new(keys));
+        *seen = (bytes, sealing);
+        Ok(true)
     }
 
     /// Appends the token of a decision, as URL-safe text.
     pub fn seal(&self, kind: TokenKind, decision: &Decision, out: &mut String) {
-        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        let keys = self.keys.load();
+        let count = keys.counter.fetch_add(1, Ordering::Relaxed);
         let mut token = Bytes::new();
-        token.put(&self.process);
+        token.put(&keys.process);
         token.put(&count.to_le_bytes());
         write(kind, decision, &mut token);
-        let sealed = self.own.as_ref().and_then(|key| {
+        let sealed = keys.own.as_ref().and_then(|key| {
             let body = token.bytes.get_mut(HEAD..token.length)?;
             key.seal_in_place_separate_tag(nonce(count), Aad::from([kind as u8]), body).ok()
         });
@@ -154,32 +206,27 @@ impl Sealer {
         let token = bytes.get_mut(..length).ok_or(Forged)?;
         let (process, rest) = token.split_first_chunk_mut::<PROCESS>().ok_or(Forged)?;
         let (count, sealed) = rest.split_first_chunk_mut::<{ HEAD - PROCESS }>().ok_or(Forged)?;
-        let nonce = nonce(u64::from_le_bytes(*count));
+        let count = u64::from_le_bytes(*count);
         let aad = Aad::from([kind as u8]);
-        let opened = if *process == self.process {
-            self.own.as_ref().ok_or(Forged)?.open_in_place(nonce, aad, sealed).map_err(|_| Forged)?
+        let keys = self.keys.load();
+        let opened = if *process == keys.process {
+            let own = keys.own.as_ref().ok_or(Forged)?;
+            own.open_in_place(nonce(count), aad, sealed).map_err(|_| Forged)?
         } else {
-            let key = self.kept(process).or_else(|| derive(&self.root, process).map(Arc::new));
-            let key = key.ok_or(Forged)?;
-            let opened = key.open_in_place(nonce, aad, sealed).map_err(|_| Forged)?;
-            self.keep(*process, key);
-            opened
+            keys.open_others(*process, count, aad, sealed).ok_or(Forged)?
         };
         read(kind, opened).ok_or(Forged)
     }
+}
 
-    fn kept(&self, process: &[u8; PROCESS]) -> Option<Arc<LessSafeKey>> {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.iter().find(|(other, _)| other == process).map(|(_, key)| Arc::clone(key))
-    }
-
-    /// Keeps the key of a process whose token is genuine, and the `KEPT_KEYS - 1` before it.
-    fn keep(&self, process: [u8; PROCESS], key: Arc<LessSafeKey>) {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.retain(|(other, _)| *other != process);
-        others.truncate(KEPT_KEYS - 1);
-        others.insert(0, (process, key));
-    }
+/// What to work with, by a file's bytes: which key seals, and new bytes of the process.
+fn taken_over(file: &KeyFile, bytes: &[u8], now: Timestamp) -> Result<(Keys, Option<u8>), KeyError> {
+    let ring = file.parse(bytes)?;
+    let sealing = ring.sealing(now);
+    let mut process = [0; PROCESS];
+    entropy::fill(&mut process).map_err(KeyError::Entropy)?;
+    let keys: Vec<(u8, [u8; KEY])> = ring.keys.iter().map(|key| (key.id, key.bytes)).collect();
+    Ok((Keys::new(&keys, sealing.unwrap_or(LEGACY), process), sealing))
 }
 
 /// The key of a process. It is always had: HKDF fails for outputs of kilobytes only.
@@ -403,9 +450,15 @@ fn read(kind: TokenKind, mut bytes: &[u8]) -> Option<Decision> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
 
     fn decision() -> Decision {
         Decision {
@@ -523,15 +576,177 @@ mod tests {
     fn the_key_is_made_once_kept_private_and_never_guessed_at() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token.key");
-        let token = sealed(&Sealer::open_or_create(&path).unwrap(), TokenKind::Event, &decision());
-        assert_eq!(Sealer::open_or_create(&path).unwrap().open(TokenKind::Event, &token), Ok(decision()));
+        let token = sealed(&Sealer::open_or_create(&path, NOW).unwrap(), TokenKind::Event, &decision());
+        assert_eq!(
+            Sealer::open_or_create(&path, NOW).unwrap().open(TokenKind::Event, &token),
+            Ok(decision())
+        );
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         fs::write(&path, b"short").unwrap();
-        assert!(matches!(Sealer::open_or_create(&path), Err(KeyError::Malformed(_))));
+        assert!(matches!(Sealer::open_or_create(&path, NOW), Err(KeyError::Malformed { line: 1, .. })));
+    }
+
+    #[test]
+    fn a_token_of_the_one_key_of_old_opens_after_a_rotation_until_it_is_pruned() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token.key");
+        fs::write(&path, [5; KEY]).unwrap();
+        // Among processes' bytes of old are some that begin with the number of a key of now.
+        let old: Vec<String> = (0..=255)
+            .map(|first| sealed(&Sealer::new([5; KEY], [first; PROCESS]), TokenKind::Money, &decision()))
+            .collect();
+        let sealer = Sealer::open_or_create(&path, NOW).unwrap();
+        let file = KeyFile::new(&path);
+        let opens = |token: &String| sealer.open(TokenKind::Money, token).is_ok();
+        assert!(old.iter().all(opens));
+        assert_eq!(file.rotate(NOW).unwrap(), 1);
+        let before = sealed(&sealer, TokenKind::Money, &decision());
+        assert!(sealer.follow(NOW).unwrap() && !sealer.follow(NOW).unwrap());
+        let unsettled = sealed(&sealer, TokenKind::Money, &decision());
+        let later = NOW + SETTLES;
+        assert!(sealer.follow(later).unwrap());
+        let after = sealed(&sealer, TokenKind::Money, &decision());
+        assert_eq!(BASE64.decode(&after).unwrap()[0], 1, "the new key's number");
+        for token in old.iter().chain([&before, &unsettled, &after]) {
+            assert!(opens(token));
+        }
+        assert_eq!(file.prune(Duration::from_secs(60), later + Duration::from_secs(60)).unwrap(), [0]);
+        assert!(opens(&before), "until it is read");
+        assert!(sealer.follow(later).unwrap());
+        assert!(opens(&after) && !old.iter().chain([&before, &unsettled]).any(opens));
+    }
+
+    #[test]
+    fn a_damaged_or_missing_ring_is_refused_with_the_reason_and_a_running_sealer_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token.key");
+        let sealer = Sealer::open_or_create(&path, NOW).unwrap();
+        KeyFile::new(&path).rotate(NOW).unwrap();
+        let token = sealed(&sealer, TokenKind::Money, &decision());
+        let mut bytes = fs::read(&path).unwrap();
+        let at = bytes.len() - 30;
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        for error in [Sealer::open_or_create(&path, NOW).err(), sealer.follow(NOW).err()] {
+            let error = error.unwrap().to_string();
+            assert!(
+                error.contains("line 3: the checksum does not match") && error.contains("token.key"),
+                "{error}"
+            );
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(sealer.follow(NOW), Err(KeyError::Io { .. })));
+        assert!(sealer.open(TokenKind::Money, &token).is_ok());
+    }
+
+    /// Several nodes share the file; one reads a second later than the other.
+    #[test]
+    fn no_token_is_refused_while_keys_are_rotated_under_load() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token.key");
+        let nodes = [(); 2].map(|()| Sealer::open_or_create(&path, NOW).unwrap());
+        let file = KeyFile::new(&path);
+        let (done, opened) = (AtomicBool::new(false), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for (seals, opens) in [(0, 1), (1, 0)] {
+                let (nodes, done, opened) = (&nodes, &done, &opened);
+                scope.spawn(move || {
+                    let mut earlier: Vec<String> = Vec::new();
+                    while !done.load(Ordering::Relaxed) {
+                        let token = sealed(&nodes[seals], TokenKind::Event, &decision());
+                        assert_eq!(nodes[opens].open(TokenKind::Event, &token), Ok(decision()));
+                        let count = opened.fetch_add(1, Ordering::Relaxed);
+                        if count.is_multiple_of(64) {
+                            earlier.push(token);
+                        }
+                        let past = count.wrapping_mul(0x9e37_79b9) as usize % earlier.len().max(1);
+                        if let Some(token) = earlier.get(past) {
+                            assert!(nodes[opens].open(TokenKind::Event, token).is_ok());
+                        }
+                    }
+                });
+            }
+            let mut now = NOW;
+            for _ in 0..20 {
+                file.rotate(now).unwrap();
+                for _ in 0..10 {
+                    nodes[0].follow(now).unwrap();
+                    now = now + Duration::from_secs(1);
+                    nodes[1].follow(now).unwrap();
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(opened.into_inner() > 1_000);
+    }
+
+    /// Flipped bits, cuts, two tokens spliced, another kind, another key. `HAGGLE_TOKEN_FORGERIES` says how many.
+    #[test]
+    fn no_forgery_is_accepted() {
+        let forgeries = std::env::var("HAGGLE_TOKEN_FORGERIES").map_or(100_000, |text| text.parse().unwrap());
+        let kinds = [TokenKind::Money, TokenKind::Event, TokenKind::Order];
+        let ring = [(LEGACY, [5; KEY]), (1, [6; KEY]), (2, [7; KEY])];
+        let of = |keys: &[(u8, [u8; KEY])], seals: u8, process: u8| Sealer {
+            keys: ArcSwap::from_pointee(Keys::new(keys, seals, [process; PROCESS])),
+            followed: None,
+        };
+        let sealer = of(&ring, 2, 9);
+        let others = [of(&ring, 0, 1), of(&ring, 1, 9), of(&ring, 2, 9), of(&[(2, [8; KEY])], 2, 9)];
+        let mut seed = 20_261_129_u64;
+        let mut random = move || {
+            seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 31) as usize
+        };
+        let mut tokens = Vec::new();
+        for number in 0..64 {
+            for kind in kinds {
+                let bid = BidId { campaign: CampaignKey(7), lease: 3, number };
+                let decision = Decision { bid, ..decision() };
+                // The last sealer has a key that nobody here knows.
+                for (index, by) in [&sealer, &others[0], &others[1], &others[3]].into_iter().enumerate() {
+                    let token = BASE64.decode(sealed(by, kind, &decision)).unwrap();
+                    tokens.push((kind, index == 3, token));
+                }
+            }
+        }
+        let genuine = |kind: TokenKind, bytes: &[u8]| {
+            tokens.iter().any(|(other, foreign, token)| *other == kind && !foreign && token == bytes)
+        };
+        let (mut refused, mut same) = (0, 0);
+        while refused < forgeries {
+            let (kind, _, token) = &tokens[random() % tokens.len()];
+            let (mut kind, mut bytes) = (*kind, token.clone());
+            match random() % 6 {
+                0 => {
+                    let at = random() % bytes.len();
+                    bytes[at] ^= 1 << (random() % 8);
+                }
+                1 => bytes.truncate(random() % bytes.len()),
+                2 => {
+                    let other = &tokens[random() % tokens.len()].2;
+                    let at = random() % bytes.len().min(other.len());
+                    bytes.truncate(at);
+                    bytes.extend_from_slice(&other[at..]);
+                }
+                3 => kind = kinds[random() % 3],
+                4 => bytes.extend((0..=random() % 4).map(|byte| byte as u8)),
+                _ => bytes[0] = random() as u8,
+            }
+            if genuine(kind, &bytes) {
+                same += 1;
+                assert!(sealer.open(kind, &BASE64.encode(&bytes)).is_ok());
+                continue;
+            }
+            assert_eq!(sealer.open(kind, &BASE64.encode(&bytes)), Err(Forged), "{kind:?} {bytes:?}");
+            refused += 1;
+        }
+        println!("{refused} refused, {same} were no forgeries");
     }
 
     #[test]
@@ -539,7 +754,17 @@ mod tests {
         let sealer = sealer();
         let of = |process: u8| sealed(&Sealer::new([5; 32], [process; 16]), TokenKind::Money, &decision());
         let tokens: Vec<String> = (10..30).map(of).collect();
-        let kept = || sealer.others.lock().unwrap().iter().map(|(process, _)| process[0]).collect::<Vec<_>>();
+        let kept = || {
+            sealer
+                .keys
+                .load()
+                .others
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|(process, _)| process[0])
+                .collect::<Vec<_>>()
+        };
         for token in &tokens {
             assert!(sealer.open(TokenKind::Money, token).is_ok());
         }

@@ -194,8 +194,8 @@ title = "One"
 const PRICE: &str = "1";
 const CHARGE: u64 = 1_000;
 
-/// Starts `haggle serve` on a free port; gives its address when it serves.
-fn serve(folder: &Path) -> (Running, String) {
+/// `haggle serve` on free ports.
+fn server(folder: &Path) -> Command {
     let arguments = [
         "serve",
         "--config",
@@ -213,7 +213,20 @@ fn serve(folder: &Path) -> (Running, String) {
         "--drain",
         "100ms",
     ];
-    let mut child = haggle(folder, &arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = haggle(folder, &arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Starts a server; gives its address when it serves.
+fn serve(folder: &Path) -> (Running, String) {
+    let (running, address, _) = serve_both(folder);
+    (running, address)
+}
+
+/// The same, with the address for operators.
+fn serve_both(folder: &Path) -> (Running, String, String) {
+    let mut child = server(folder).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let running = Running(child);
     let mut seen = String::new();
@@ -221,11 +234,12 @@ fn serve(folder: &Path) -> (Running, String) {
         let start = seen.len();
         assert!(log.read_line(&mut seen).unwrap() > 0, "it ended before it served: {seen}");
         let line = &seen[start..];
-        if let Some(address) = line.split_whitespace().find_map(|word| word.strip_prefix("address=")) {
+        let said =
+            |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
+        if let Some((address, admin)) = said("address=").zip(said("admin=")) {
             // Somebody must go on reading, or its log fills the pipe.
-            let address = address.to_owned();
             std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-            return (running, address);
+            return (running, address, admin);
         }
     }
 }
@@ -266,6 +280,48 @@ fn bid(address: &str, id: &str) -> Option<Option<String>> {
     Some(Some(url[url.find("/n/bill/")?..].to_owned()))
 }
 
+/// What a node is doing when it is killed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    Serving,
+    /// It was told to stop.
+    Draining,
+    /// Its campaign is changed, paused and resumed, and its keys are rotated.
+    Changing,
+    /// It starts again, several times over.
+    Starting,
+}
+
+/// Changes the campaign and the keys until nobody answers.
+fn change(folder: &Path, admin: &str) {
+    let ask = |method: &str, path: &str, body: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: haggle\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        exchange(admin, &request)
+    };
+    for turn in 0.. {
+        let budget = 900 + turn % 3 * 50;
+        let document = CAMPAIGN.replace("1000.00", &format!("{budget}.00"));
+        for (method, path, body) in [
+            ("PUT", "/campaigns/eager", document.as_str()),
+            ("POST", "/campaigns/eager/pause", ""),
+            ("POST", "/campaigns/eager/resume", ""),
+        ] {
+            match ask(method, path, body) {
+                Some((200..=204 | 503, _)) => {}
+                Some((status, body)) => panic!("{method} {path}: {status} {body}"),
+                None => return,
+            }
+        }
+        if turn == 0 {
+            let rotated = run(folder, &["keys", "rotate", "--data", "data"]);
+            assert_eq!(rotated.status.code(), Some(0), "{}", String::from_utf8_lossy(&rotated.stderr));
+        }
+    }
+}
+
 #[test]
 fn every_bill_that_was_acknowledged_before_a_kill_is_settled_after_it_and_counts_once() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,8 +333,10 @@ fn every_bill_that_was_acknowledged_before_a_kill_is_settled_after_it_and_counts
     let mut random = Random(number("HAGGLE_CRASH_SEED", SEED));
     // What was answered 204, and what the kill left without an answer.
     let (acknowledged, unanswered) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-    for round in 0..3 {
-        let (running, address) = serve(folder.path());
+    let rounds = (number("HAGGLE_CRASH_KILLS", KILLS) / 6).max(1);
+    let moments = [Moment::Serving, Moment::Draining, Moment::Changing, Moment::Starting];
+    for (round, moment) in (0..rounds).flat_map(|_| moments).enumerate() {
+        let (running, address, admin) = serve_both(folder.path());
         let after = random.millis(500, 2000);
         std::thread::scope(|scope| {
             for sender in 0..SENDERS {
@@ -300,13 +358,32 @@ fn every_bill_that_was_acknowledged_before_a_kill_is_settled_after_it_and_counts
                     }
                 });
             }
+            if matches!(moment, Moment::Changing) {
+                scope.spawn(|| change(folder.path(), &admin));
+            }
             sleep(after);
-            assert!(running.kill(), "it ended before it was killed");
+            if matches!(moment, Moment::Draining) {
+                let told = Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status();
+                assert!(told.unwrap().success());
+                sleep(random.millis(0, 150));
+                running.kill();
+            } else {
+                assert!(running.kill(), "it ended before it was killed");
+            }
         });
+        if matches!(moment, Moment::Starting) {
+            for _ in 0..4 {
+                let child = Running(server(folder.path()).spawn().unwrap());
+                sleep(random.millis(1, 250));
+                child.kill();
+            }
+        }
         let sure = acknowledged.lock().unwrap().len() as u64 * CHARGE;
         let perhaps = unanswered.lock().unwrap().len() as u64 * CHARGE;
         let charged = settled(&verify(folder.path()));
-        println!("round {round}: killed after {after:?}: {sure} acknowledged, {charged} settled");
+        println!(
+            "round {round}: killed while {moment:?} after {after:?}: {sure} acknowledged, {charged} settled"
+        );
         assert!(charged >= sure, "{} acknowledged bills were forgotten", (sure - charged) / CHARGE);
         assert!(charged <= sure + perhaps, "{charged} settled for {sure} and perhaps {perhaps}");
     }

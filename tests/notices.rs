@@ -7,7 +7,7 @@ mod support;
 
 use awc::http::StatusCode;
 use serde_json::{Value, json};
-use support::{HandClock, Rig, configure_for_fixtures, filled};
+use support::{HandClock, Rig, configure_for_fixtures, filled, links};
 use tempfile::TempDir;
 
 async fn start() -> (Rig, TempDir) {
@@ -204,5 +204,42 @@ async fn what_becomes_of_each_campaign_sums_to_the_imps_that_were_ranked() {
     assert_eq!((refused(banner, "below_floor"), refused(banner, "brand_safety")), (1, 1), "{banner}");
     assert_eq!((refused(of("pod-two"), "pod_separation"), refused(of("pod-two"), "outranked")), (1, 1));
     assert_eq!((refused(of("known"), "no_basis"), refused(of("over"), "outside_flight")), (1, 9));
+    rig.stop().await;
+}
+
+/// Of every bid each notice, and of every notice a hundred, in any order, over four lives of the node.
+#[actix_rt::test]
+async fn a_notice_that_comes_a_hundred_times_over_restarts_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    configure_for_fixtures(folder.path());
+    let clock = HandClock::new();
+    let mut rig = Rig::start(folder.path(), &clock).await;
+    rig.funded().await;
+    let mut paths = Vec::new();
+    for number in 0..3 {
+        let (bid, _) = bid(&rig, "open", &request(&format!("again-{number}"), &json!({}), &json!({}))).await;
+        let (click, pixel) = links(&bid);
+        for url in [filled(&bid, "nurl", "1"), filled(&bid, "burl", "1"), click, pixel] {
+            paths.push(url[url.find("/n/").unwrap()..].to_owned());
+        }
+    }
+    let mut calls: Vec<&String> = paths.iter().flat_map(|path| std::iter::repeat_n(path, 100)).collect();
+    let mut draw = 20_261_129_u64;
+    for last in (1..calls.len()).rev() {
+        draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        calls.swap(last, (draw >> 33) as usize % (last + 1));
+    }
+    for life in calls.chunks(calls.len() / 4) {
+        for path in life {
+            let (status, _) = rig.get(&rig.url(path)).await;
+            assert!(status.is_success() || status.is_redirection(), "{path}: {status}");
+        }
+        rig.stop().await;
+        rig = Rig::start(folder.path(), &clock).await;
+    }
+    rig.settle().await;
+    let report = rig.node.state.campaigns.named("banner").unwrap().report().unwrap();
+    assert_eq!((report.settled.0, report.reserved.0), (3_000, 0));
+    assert_eq!((report.wins, report.impressions, report.clicks), (3, 3, 3));
     rig.stop().await;
 }

@@ -14,6 +14,9 @@ use crate::bits::Bits;
 use crate::ledger::{Ledger, Violation};
 use crate::revenues::Revenues;
 
+/// How long an order is known at least, so that a shop that reports one again, under whichever later click, finds it counted.
+const ORDERS_REMEMBERED: Duration = Duration::from_secs(35 * 86_400);
+
 /// What came of a campaign's bids, since its beginning.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Stats {
@@ -302,7 +305,8 @@ impl Books {
     /// Forgets clicks and orders whose tokens no longer count. Not an event: it follows from time alone.
     pub fn forget(&mut self, now: Timestamp, click_expiry: Duration, conversion_window: Duration) {
         self.clicked.retain(|_, at| now.since(*at) <= click_expiry);
-        self.ordered.retain(|_, at| now.since(*at) <= conversion_window);
+        let window = conversion_window.max(ORDERS_REMEMBERED);
+        self.ordered.retain(|_, at| now.since(*at) <= window);
         self.orders.retain(|_, (at, _)| now.since(*at) <= conversion_window);
     }
 

@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use haggle_domain::{Campaign, CampaignKey, Rates};
 
 use document::Document;
+pub(crate) use duration::parse as span;
 use predicates::Names;
 use settings::Resolved;
 

@@ -200,6 +200,8 @@ settings! {
     drain: Duration = "5s", within(Duration::ZERO, Duration::from_secs(300));
     /// A file with the key that the shop's events must carry; in a file, relative to that file.
     event_key_file: Option<PathBuf> = "";
+    /// The file of the keys that tokens are sealed with, which nodes may share; in a file, relative to that file.
+    token_key_file: Option<PathBuf> = "";
     /// What becomes of requests from bots, data centres and devices that contradict themselves: off, observe (count) or enforce (refuse).
     invalid_traffic: Mode = "enforce";
     /// What becomes of requests whose IP address no device on the internet has: private, for documentation, unreadable.
@@ -222,8 +224,9 @@ settings! {
 
 impl Settings {
     /// The paths of files that need not be there by their keys, to be made relative to the file that says them.
-    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 8] {
+    pub(super) fn optional_paths(&mut self) -> [(&'static str, &mut Option<PathBuf>); 9] {
         [
+            ("token_key_file", &mut self.token_key_file),
             ("kafka_properties_file", &mut self.kafka_properties_file),
             ("backups", &mut self.backups),
             ("bots_file", &mut self.bots_file),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use actix::{Addr, Arbiter, AsyncContext, Context};
@@ -48,6 +48,8 @@ use crate::token::{KeyError, Sealer};
 const MOST_PENDING_LABELS: usize = 2_000_000;
 /// Real time between two turns of the learner.
 const LEARNER_TURN: Duration = Duration::from_millis(100);
+/// How often the token keys' file is looked at.
+const KEYS_EVERY: Duration = Duration::from_millis(500);
 /// How long actors are waited for when the node stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -270,7 +272,8 @@ impl Node {
         let opened = tokio::task::spawn_blocking(move || Backbone::open(&opening, &open_clock)).await;
         let Backbone { journal, local, others } =
             opened.map_err(|error| StartError::Internal(error.to_string()))??;
-        let sealer = Sealer::open_or_create(&settings.data.join("token.key"))?;
+        let key_file = settings.token_key_file.clone().unwrap_or_else(|| settings.data.join("token.key"));
+        let sealer = Sealer::open_or_create(&key_file, clock.now())?;
         // Of one of several nodes a campaign's books are recovered when it becomes its own.
         let mut books = if others.is_none() { recover_all(&*journal)? } else { HashMap::new() };
 
@@ -360,6 +363,9 @@ impl Node {
         follower
             .follow(Arc::downgrade(&state.clone().into_inner()))
             .map_err(|error| StartError::Internal(format!("the registry is not followed: {error}")))?;
+        if by_itself {
+            actix_rt::spawn(follow_keys(Arc::downgrade(&state.clone().into_inner())));
+        }
         // Bids look at one flag, not at the journal.
         let watched = state.clone();
         let mut failures = watched.journal.failures();
@@ -485,6 +491,33 @@ impl Node {
         let journal = Arc::clone(&state.journal);
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
         closed.unwrap_or(Ok(()))
+    }
+}
+
+/// Keeps the sealer in step with the keys' file. What is wrong with it is said once, and the keys stay as they are.
+async fn follow_keys(state: Weak<State>) {
+    let mut problem = None;
+    loop {
+        tokio::time::sleep(KEYS_EVERY).await;
+        let Some(state) = state.upgrade() else { return };
+        let looked = tokio::task::spawn_blocking(move || state.sealer.follow(state.clock.now())).await;
+        match looked {
+            Ok(Ok(changed)) => {
+                problem = None;
+                if changed {
+                    tracing::info!("took over the token keys as they are now");
+                }
+            }
+            Ok(Err(error)) => {
+                let now = Some(error.to_string());
+                if problem != now {
+                    tracing::error!(%error, "the token keys are not followed; tokens are sealed and opened as before");
+                    problem = now;
+                }
+            }
+            // The runtime is going down.
+            Err(_) => return,
+        }
     }
 }
 

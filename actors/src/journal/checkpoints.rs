@@ -8,11 +8,15 @@ use super::store::{FORMAT, Store};
 use super::{Checkpoint, JournalError};
 
 /// A power cut leaves unwritten pages as zeros. fjall finds zeros where an entry should begin, but takes them
-/// inside of a value for damage and refuses to open. So no entry of its log may span a page of 4 KiB.
+/// inside of a value for damage and refuses to open. So no entry of its log may span a page of 4 KiB. (Where a disk loses less
+/// than a page, `tail.rs` does the rest.)
 const CHUNK: usize = 3072;
 
 /// Ends a checkpoint's name in its keys; never part of UTF-8.
 const NAME_END: u8 = 0xff;
+
+/// A checkpoint of nothing, written whenever others are removed.
+const DROPPED: &str = "dropped";
 
 /// A checkpoint's first entry.
 pub(super) struct Head {
@@ -81,6 +85,9 @@ impl Store {
 
     /// Removes the checkpoints whose names begin with `prefix` and that include no more than what is at `up_to` or
     /// below.
+    ///
+    /// The store keeps its log until each keyspace's tables reach as far as the log does, and a compaction drops removals. So that
+    /// they reach as far afterwards, something is written in the same batch.
     pub(super) fn drop_checkpoints(
         &self,
         batch: &mut OwnedWriteBatch,
@@ -88,13 +95,14 @@ impl Store {
         up_to: u64,
     ) -> Result<(), JournalError> {
         self.each_checkpoint(prefix, |name, head| {
-            if head.offset <= up_to {
+            if head.offset <= up_to && name != DROPPED {
                 for number in 0..=chunks(head.length) {
                     batch.remove(&self.checkpoints, chunk_key(name, number));
                 }
             }
             Ok(())
-        })
+        })?;
+        self.add_checkpoint(batch, &Checkpoint { name: DROPPED.to_owned(), offset: 0, bytes: Vec::new() })
     }
 
     pub(super) fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {

@@ -75,6 +75,7 @@ impl EmbeddedJournal {
             mark,
             orders,
             put_off: None,
+            closing: false,
             progress: Arc::clone(intake.progress()),
             end,
             group_bytes: options.group_bytes,

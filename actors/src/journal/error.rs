@@ -191,7 +191,10 @@ impl JournalError {
             Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::NotADirectory | Kind::IsADirectory => {
                 Self::NotWritable { dir, why }
             }
-            Kind::UnexpectedEof | Kind::InvalidData => Self::Corrupt { dir, offset: None, what: why },
+            // A store that names a file that is not there, or has it sought to before its beginning.
+            Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput | Kind::NotFound => {
+                Self::Corrupt { dir, offset: None, what: why }
+            }
             _ => Self::Io { dir, why },
         }
     }

@@ -52,9 +52,41 @@ fn read_slot(bytes: &[u8]) -> Option<u64> {
     (bytes == slot(end)).then_some(end)
 }
 
-/// Makes a rename in `dir` durable.
+/// Makes what was made, renamed or removed in `dir` durable.
 pub(crate) fn sync_folder(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// The same of all folders below, which whoever made them may not have done: a file that is synced is lost with a folder that is
+/// not.
+pub(super) fn sync_folders(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(dir)
+}
+
+/// Makes a folder with all those above it, durably.
+pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !dir.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+        }
+        made => made?,
+    }
+    sync_folder(parent.unwrap_or(Path::new(".")))
 }
 
 impl Mark {

@@ -16,6 +16,7 @@ pub(crate) mod mark;
 mod privacy;
 mod start;
 pub(crate) mod store;
+mod tail;
 mod writer;
 
 use haggle_domain::Record;

@@ -16,8 +16,8 @@ use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteB
 use haggle_domain::Record;
 
 use super::frame::{self, FrameError};
-use super::mark::{Found, Mark, sync_folder};
-use super::{JournalError, JournalOptions, Position};
+use super::mark::{Found, Mark, make_folder, sync_folder, sync_folders};
+use super::{JournalError, JournalOptions, Position, tail};
 use crate::suppression::Suppressions;
 
 /// The format of the store's content.
@@ -63,7 +63,7 @@ impl Store {
     /// Opens the store in `dir`, or makes one. Returns it with its mark and its end.
     pub(super) fn open(dir: &Path, options: &JournalOptions) -> Result<(Self, Mark, u64), JournalError> {
         let io = |error: io::Error| JournalError::io(dir, &error);
-        fs::create_dir_all(dir).map_err(io)?;
+        make_folder(dir).map_err(io)?;
         let lock =
             File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(io)?;
         lock.try_lock().map_err(|error| match error {
@@ -103,13 +103,20 @@ impl Store {
             db.persist(PersistMode::SyncAll)
         };
         fill().map_err(|error| JournalError::store(dir, &error))?;
+        sync_folders(&path).map_err(io)?;
         fs::rename(&path, dir.join(STORE)).map_err(io)?;
         sync_folder(dir).map_err(io)
     }
 
     fn open_existing(dir: &Path, options: &JournalOptions, lock: File) -> Result<Self, JournalError> {
         // fjall asserts rather than reports some kinds of damage.
-        let opened = catch_unwind(AssertUnwindSafe(|| free_database(&dir.join(STORE), options)));
+        let open = || catch_unwind(AssertUnwindSafe(|| free_database(&dir.join(STORE), options)));
+        let mut opened = open();
+        if matches!(opened, Ok(Err(fjall::Error::JournalRecovery(_))))
+            && tail::cut_torn(&dir.join(STORE)).map_err(|error| JournalError::io(dir, &error))?
+        {
+            opened = open();
+        }
         let damaged =
             |what: &str| JournalError::Corrupt { dir: dir.to_owned(), offset: None, what: what.to_owned() };
         let failed = |error| JournalError::store(dir, &error);
@@ -138,6 +145,8 @@ impl Store {
         // Stores of earlier versions have none of these.
         let later = |name| db.keyspace(name, || keyspace_options(options)).map_err(failed);
         let (privacy, filler, positions) = (later(PRIVACY)?, later(FILLER)?, later(POSITIONS)?);
+        // What was only just made, or made by somebody who left it at that.
+        sync_folders(&dir.join(STORE)).map_err(|error| JournalError::io(dir, &error))?;
         Ok(Self {
             dir: dir.to_owned(),
             folder: dir.join(STORE),

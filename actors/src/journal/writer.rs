@@ -26,6 +26,8 @@ pub(super) struct Writer {
     pub(super) orders: Receiver<Queued>,
     /// What was taken from the queue and does not go with what is in the group.
     pub(super) put_off: Option<Queued>,
+    /// It was told to close: nothing comes after.
+    pub(super) closing: bool,
     pub(super) progress: Arc<Progress>,
     /// The next record's offset.
     pub(super) end: u64,
@@ -62,13 +64,15 @@ impl Writer {
         });
         if let Err(error) = result {
             self.progress.fail(&error);
-            for queued in self.put_off.take().into_iter().chain(&self.orders) {
+            while !self.closing
+                && let Some(queued) = self.put_off.take().or_else(|| self.orders.recv().ok())
+            {
                 match queued.order {
                     Order::Commit { ack, .. } | Order::Rewrite { ack, .. } => {
                         ack.settle(Err(error.clone()));
                     }
                     Order::Checkpoint { .. } => {}
-                    Order::Close => break,
+                    Order::Close => self.closing = true,
                 }
             }
         }
@@ -168,7 +172,10 @@ impl Writer {
                     // It ends the group, because a checkpoint that it removes must not follow in the same batch.
                     break;
                 }
-                Order::Close => return Ok(ControlFlow::Break(())),
+                Order::Close => {
+                    self.closing = true;
+                    return Ok(ControlFlow::Break(()));
+                }
             }
             let full = group.orders >= GROUP_ORDERS || group.bytes >= self.group_bytes;
             next = if full { None } else { self.orders.try_recv().ok() };
