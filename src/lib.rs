@@ -26,3 +26,4 @@ pub mod simulate;
 pub mod supply;
 pub mod surroundings;
 pub mod token;
+pub mod users;

@@ -134,11 +134,16 @@ async fn campaign(state: web::Data<State>, id: web::Path<String>) -> HttpRespons
 struct Seen {
     catalog: Arc<Catalog>,
     learner: Option<Arc<LearnerReport>>,
+    shares_users: bool,
 }
 
 impl Seen {
     fn by(state: &State) -> Self {
-        Self { catalog: Arc::clone(&state.snapshot.load().catalog), learner: state.learner.load_full() }
+        Self {
+            catalog: Arc::clone(&state.snapshot.load().catalog),
+            learner: state.learner.load_full(),
+            shares_users: state.users.is_some(),
+        }
     }
 }
 
@@ -173,6 +178,16 @@ fn shown(handle: &CampaignHandle, seen: &Seen) -> Value {
         "creatives": creatives(handle, &seen.catalog), "funnel": funnel,
     });
     let campaign = seen.catalog.get(handle.key).map(|entry| &entry.campaign);
+    if let (Some(campaign), Some(said)) =
+        (campaign.filter(|campaign| seen.shares_users && campaign.asks_of_users()), said.as_object_mut())
+    {
+        let policy = if campaign.bids_without_user_state { "open" } else { "closed" };
+        let refused = counts.refused.get(NoBidReason::UserStateAway.index());
+        said.insert(
+            "user_state_away".to_owned(),
+            json!({ "policy": policy, "refused": refused, "bids": counts.bids_without_user_state }),
+        );
+    }
     if let (Some(campaign), Some(said)) =
         (campaign.filter(|campaign| !campaign.holdout.is_none()), said.as_object_mut())
     {

@@ -38,6 +38,7 @@ use crate::metrics::Metrics;
 use crate::safety::{Safety, SafetyError};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
+use crate::users::UserStore;
 
 /// Impressions and clicks that wait for their labels, at most; then the oldest is labelled early.
 const MOST_PENDING_LABELS: usize = 2_000_000;
@@ -242,7 +243,16 @@ impl Node {
             catalog: Arc::clone(&catalog),
             market: Arc::new(Market::default()),
         }));
-        let audience = Arc::new(Audience::new(settings.max_profiles, Arc::clone(embedded.suppressions())));
+        let suppressions = embedded.suppressions();
+        let users = settings.redis.as_ref().map(|address| {
+            UserStore::start(address, &settings, suppressions, Arc::clone(&clock))
+                .map_err(|error| StartError::Internal(error.to_string()))
+        });
+        let users = users.transpose()?;
+        let audience = Arc::new(match &users {
+            None => Audience::new(settings.max_profiles, Arc::clone(suppressions)),
+            Some(users) => Audience::sharing(Arc::clone(users.shared()), Arc::clone(suppressions)),
+        });
         let mut follower = Follower::new(&settings.data)
             .map_err(|error| StartError::Internal(format!("models of archives: {}", error.message)))?;
         // Before the learner replays, so that what its checkpoint knows of them finds them.
@@ -302,6 +312,7 @@ impl Node {
             event_key,
             snapshot,
             audience,
+            users,
             roster,
             changes,
             learner_report,
@@ -322,8 +333,11 @@ impl Node {
             watched.draining.store(true, Ordering::Relaxed);
         });
         // It waits for a few of the learner's checkpoints.
+        let erasing = state.clone();
         embedded
-            .start_eraser(state.settings.checkpoint_interval.saturating_mul(6))
+            .start_eraser(state.settings.checkpoint_interval.saturating_mul(6), move |users| {
+                erasing.users.as_ref().map_or(Ok(()), |shared| shared.forget(users))
+            })
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
@@ -400,6 +414,11 @@ impl Node {
                     "its actor did not confirm the stop; what it leased is released later"
                 );
             }
+        }
+        let sharing = state.clone();
+        let last_words = tokio::task::spawn_blocking(move || sharing.users.as_ref().map(UserStore::stop));
+        if last_words.await.is_err() {
+            tracing::error!("what shares users did not stop as it should");
         }
         let (done, wait) = oneshot::channel();
         self.learner.do_send(FinalCheckpoint { done });

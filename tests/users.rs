@@ -1,0 +1,305 @@
+//! Several nodes that share what they know of users.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "helpers of tests"
+)]
+
+#[path = "support/store.rs"]
+mod store;
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use awc::http::StatusCode;
+use haggle_domain::NoBidReason;
+use serde_json::{Value, json};
+use store::{Store, stores};
+use support::{HandClock, Rig, links, write_config};
+use tempfile::TempDir;
+
+const CAPPED: &str = "frequency = [{ per = \"campaign\", most = 3, within = \"1d\" }]\n";
+
+/// A configuration that shares users on `store`, with the eager campaign changed by `lines`, on an exchange that is told reasons.
+fn place(folder: &Path, store: &Store, lines: &str) {
+    write_config(folder);
+    let server = folder.join("haggle.toml");
+    let text = fs::read_to_string(&server).unwrap();
+    let text = text.replacen("name = \"demo\"", "name = \"demo\"\nno_bid = \"reason\"", 1);
+    // No test of a quick answer on a busy machine, but for the one that says so.
+    let shared = format!("redis = \"{}\"\nredis_timeout = \"100ms\"\n", store.address());
+    fs::write(server, shared + &text).unwrap();
+    let file = folder.join("campaigns/eager.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, text.replacen("[[creatives]]", &format!("{lines}[[creatives]]"), 1)).unwrap();
+}
+
+async fn node(store: &Store, clock: &std::sync::Arc<HandClock>, lines: &str) -> (Rig, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    place(folder.path(), store, lines);
+    let rig = Rig::start(folder.path(), clock).await;
+    rig.funded().await;
+    until("Redis is there", async || up(&rig)).await;
+    (rig, folder)
+}
+
+fn up(rig: &Rig) -> bool {
+    rig.node.state.users.as_ref().unwrap().is_up()
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// The bid for a user, or the code of the reason for none.
+async fn ask(rig: &Rig, user: &str, id: &str) -> Result<Value, u64> {
+    let body = support::request(id).replace("user-1", user);
+    let (status, body) = rig.post("/openrtb2/bid/demo", "application/json", &body).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    let bid = &answer["seatbid"][0]["bid"][0];
+    if bid.is_null() { Err(answer["nbr"].as_u64().unwrap()) } else { Ok(bid.clone()) }
+}
+
+/// A metric's value.
+async fn metric(rig: &Rig, name: &str) -> f64 {
+    let text = rig.metrics().await;
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+    line.unwrap_or_else(|| panic!("no {name}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+async fn written(rig: &Rig, at_least: f64) {
+    until("it is written", async || {
+        metric(rig, "haggle_user_writes_total{outcome=\"written\"}").await >= at_least
+    })
+    .await;
+}
+
+async fn show(rig: &Rig, bid: &Value) {
+    assert_eq!(rig.get(&links(bid).1).await.0, StatusCode::OK);
+}
+
+async fn tell(rig: &Rig, path: &str, body: Value) {
+    let asking = rig.client.post(rig.url(path));
+    let asking = asking.insert_header(("authorization", "Bearer a-key-for-the-tests-only"));
+    assert_eq!(asking.send_body(body.to_string()).await.unwrap().status(), StatusCode::NO_CONTENT);
+}
+
+#[actix_rt::test]
+async fn a_cap_holds_over_two_nodes() {
+    for store in stores() {
+        let clock = HandClock::new();
+        let (first, _one) = node(&store, &clock, CAPPED).await;
+        let (second, _two) = node(&store, &clock, CAPPED).await;
+        let mut bids = Vec::new();
+        let mut counts = [0.0, 0.0];
+        for round in 0..8 {
+            let (which, rig) = if round % 2 == 0 { (0, &first) } else { (1, &second) };
+            match ask(rig, "user", &round.to_string()).await {
+                Ok(bid) => {
+                    counts[which] += 1.0;
+                    written(rig, counts[which]).await;
+                    bids.push((which, bid));
+                }
+                Err(code) => {
+                    assert_eq!(code, u64::from(NoBidReason::FrequencyCapped.code()), "{}", store.name());
+                }
+            }
+        }
+        assert_eq!(bids.len(), 3, "{}", store.name());
+        // Impressions count where bids' two minutes are over, on both nodes.
+        for (which, bid) in &bids {
+            let rig = if *which == 0 { &first } else { &second };
+            show(rig, bid).await;
+            show(rig, bid).await;
+            counts[*which] += 1.0;
+            written(rig, counts[*which]).await;
+        }
+        clock.advance(Duration::from_secs(600));
+        for rig in [&first, &second] {
+            assert!(ask(rig, "user", "later").await.is_err(), "{}", store.name());
+            assert!(ask(rig, "another", "later").await.is_ok());
+        }
+        assert_eq!(metric(&first, "haggle_user_writes_total{outcome=\"dropped\"}").await, 0.0);
+        let kept = store.get("user").unwrap();
+        assert_eq!(kept.len(), 16 + 16, "three impressions in one count: {kept:?}");
+        first.stop().await;
+        second.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn what_the_shop_tells_one_node_the_others_bid_by() {
+    let lines =
+        "targeting = { all = [{ behaviour = { did = \"viewed\", what = \"boots\", within = \"7d\" } }] }\n";
+    for store in stores() {
+        let clock = HandClock::new();
+        let (first, _one) = node(&store, &clock, lines).await;
+        let (second, _two) = node(&store, &clock, lines).await;
+        assert!(ask(&second, "user", "1").await.is_err());
+        tell(&first, "/events", json!([{ "user": "user", "did": "viewed", "what": "boots" }])).await;
+        written(&first, 1.0).await;
+        // A copy that nothing was under way by is good for a second.
+        assert!(ask(&second, "user", "2").await.is_err());
+        assert_eq!(metric(&second, "haggle_user_cache_hits_total").await, 1.0);
+        clock.advance(Duration::from_secs(1));
+        assert!(ask(&second, "user", "3").await.is_ok(), "{}", store.name());
+        // The server has lost its scripts: what is told next arrives all the same.
+        store.forget_scripts();
+        tell(&first, "/events", json!([{ "user": "late", "did": "viewed", "what": "boots" }])).await;
+        written(&first, 2.0).await;
+        assert!(ask(&second, "late", "4").await.is_ok(), "{}", store.name());
+        first.stop().await;
+        second.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_server_that_hangs_delays_nobody_and_closed_campaigns_wait_for_it() {
+    for (store, policy) in stores().into_iter().zip(["closed", "open"].into_iter().cycle()) {
+        let lines = format!("{CAPPED}user_state_away = \"{policy}\"\n");
+        let folder = tempfile::tempdir().unwrap();
+        place(folder.path(), &store, &lines);
+        let server = folder.path().join("haggle.toml");
+        let text = fs::read_to_string(&server).unwrap().replacen("\"100ms\"", "\"20ms\"", 1);
+        fs::write(server, text).unwrap();
+        // Pays less, and asks nothing of users.
+        let plain = fs::read_to_string(folder.path().join("campaigns/eager.toml")).unwrap();
+        let plain =
+            plain.replace(&lines, "").replace("\"eager\"", "\"plain\"").replace("\"4.00\"", "\"3.00\"");
+        fs::write(folder.path().join("campaigns/plain.toml"), plain).unwrap();
+        let rig = Rig::start(folder.path(), &HandClock::new()).await;
+        rig.funded().await;
+        until("Redis is there", async || up(&rig)).await;
+        let cid = |answer: Result<Value, u64>| answer.unwrap()["cid"].as_str().unwrap().to_owned();
+        assert_eq!(cid(ask(&rig, "before", "1").await), "eager");
+        store.freeze();
+        let mut waits = Vec::new();
+        for number in 0..60 {
+            let asked = Instant::now();
+            let bid = cid(ask(&rig, &format!("frozen-{number}"), "2").await);
+            waits.push(asked.elapsed());
+            assert_eq!(bid, if policy == "open" { "eager" } else { "plain" }, "{}", store.name());
+        }
+        waits.sort();
+        // The longest are those before the circuit opened, and even those did not wait for long.
+        assert!(waits[59] < Duration::from_millis(500), "{waits:?}");
+        assert!(waits[30] < Duration::from_millis(20), "{waits:?}");
+        let away =
+            async |cause| metric(&rig, &format!("haggle_user_state_away_total{{cause=\"{cause}\"}}")).await;
+        assert_eq!(away("timeout").await + away("error").await, 5.0);
+        assert_eq!(away("down").await, 55.0);
+        assert_eq!(metric(&rig, "haggle_user_state_up").await, 0.0);
+        let url = format!("http://{}/campaigns?id=eager", rig.node.admin_address);
+        let body = rig.client.get(url).send().await.unwrap().body().await.unwrap();
+        let shown: Value = serde_json::from_slice(&body).unwrap();
+        let expected = match policy {
+            "open" => json!({ "policy": "open", "refused": 0, "bids": 60 }),
+            _ => json!({ "policy": "closed", "refused": 60, "bids": 0 }),
+        };
+        assert_eq!(shown[0]["user_state_away"], expected);
+        if policy == "open" {
+            // This node's own bids count all the same.
+            assert_eq!(cid(ask(&rig, "frozen-0", "3").await), "eager");
+            assert_eq!(cid(ask(&rig, "frozen-0", "4").await), "eager");
+            assert_eq!(cid(ask(&rig, "frozen-0", "5").await), "plain");
+        }
+        store.thaw();
+        until("Redis is back", async || up(&rig)).await;
+        assert_eq!(cid(ask(&rig, "after", "6").await), "eager");
+        if policy == "open" {
+            until("what waited is written", async || store.get("frozen-0").is_some()).await;
+        }
+        rig.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn what_somebody_else_has_put_there_is_nobody() {
+    for store in stores() {
+        let (rig, _folder) = node(&store, &HandClock::new(), CAPPED).await;
+        store.put("garbage", b"what another program keeps under a key like ours");
+        store.put("short", b"x");
+        store.put("empty", b"");
+        store.put_list("list");
+        for (number, user) in ["garbage", "short", "empty", "list"].into_iter().enumerate() {
+            assert!(ask(&rig, user, "1").await.is_ok(), "{user}");
+            written(&rig, number as f64 + 1.0).await;
+            assert_eq!(store.get(user).unwrap().len(), 32, "{user}, {}", store.name());
+        }
+        assert_eq!(metric(&rig, "haggle_user_state_up").await, 1.0);
+        rig.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn who_opts_out_is_forgotten_and_not_asked_for() {
+    for store in stores() {
+        let (rig, folder) = node(&store, &HandClock::new(), CAPPED).await;
+        assert!(ask(&rig, "leaver", "1").await.is_ok());
+        until("it is written", async || store.get("leaver").is_some()).await;
+        tell(&rig, "/privacy/opt-out", json!([{ "user": "leaver" }])).await;
+        until("it is forgotten", async || store.get("leaver").is_none()).await;
+        let before = (store.asked("leaver"), metric(&rig, "haggle_user_cache_misses_total").await);
+        for _ in 0..3 {
+            // Nothing may be counted for them.
+            assert_eq!(ask(&rig, "leaver", "2").await, Err(u64::from(NoBidReason::NoBasis.code())));
+        }
+        tell(&rig, "/events", json!([{ "user": "leaver", "did": "viewed", "what": "boots" }])).await;
+        assert_eq!((store.asked("leaver"), metric(&rig, "haggle_user_cache_misses_total").await), before);
+        rig.stop().await;
+        assert!(store.get("leaver").is_none());
+        // What came back meanwhile, of whatever make: the next start sees to it.
+        store.put("leaver", b"HGU\x01\x01\0\0\0\x01\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        let rig = Rig::start(folder.path(), &HandClock::new()).await;
+        until("it is forgotten again", async || store.get("leaver").is_none()).await;
+        rig.stop().await;
+    }
+}
+
+#[actix_rt::test]
+async fn an_erasure_is_not_done_before_the_store_has_it() {
+    let store = Store::real().unwrap_or_else(Store::fake);
+    let (rig, _folder) = node(&store, &HandClock::new(), CAPPED).await;
+    assert!(ask(&rig, "leaver", "1").await.is_ok());
+    until("it is written", async || store.get("leaver").is_some()).await;
+    store.freeze();
+    tell(&rig, "/privacy/erase", json!([{ "user": "leaver" }])).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(rig.node.state.audience.suppressed(), (0, 1));
+    store.thaw();
+    until("it is forgotten", async || store.get("leaver").is_none()).await;
+    let done = Instant::now() + Duration::from_secs(60);
+    while rig.node.state.audience.suppressed() != (0, 0) {
+        assert!(Instant::now() < done, "the erasure is never done");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(store.get("leaver").is_none());
+    rig.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_node_starts_and_serves_without_its_server() {
+    let store = Store::fake();
+    let folder = tempfile::tempdir().unwrap();
+    place(folder.path(), &store, "");
+    let text = fs::read_to_string(folder.path().join("haggle.toml")).unwrap();
+    // Nothing listens there.
+    let text = text.replacen(&store.address(), "redis://127.0.0.1:1/0", 1);
+    fs::write(folder.path().join("haggle.toml"), text).unwrap();
+    let rig = Rig::start(folder.path(), &HandClock::new()).await;
+    rig.funded().await;
+    assert!(ask(&rig, "user", "1").await.is_ok(), "the campaign asks nothing of users");
+    assert!(!up(&rig));
+    rig.stop().await;
+}
