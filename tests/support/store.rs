@@ -229,7 +229,7 @@ impl Inner {
 
 /// One command: `*N`, then `$LENGTH` and as many bytes for each of its words.
 fn command(reader: &mut impl BufRead) -> Option<Vec<Vec<u8>>> {
-    let mut number = |reader: &mut dyn BufRead| {
+    let number = |reader: &mut dyn BufRead| {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         line.get(1..)?.trim().parse::<usize>().ok()
