@@ -22,10 +22,9 @@ use haggle::config::{self, BillOn, Exchange, Loaded, NoBid, Secret, SettingsLaye
 use haggle::server::{Node, State, Steps};
 use haggle::simulate::node_settings;
 use haggle::token::TokenKind;
-use haggle_actors::campaign::Notice;
 use haggle_domain::{
     BidId, Campaign, CandidatePolicy, Clock, CpmMicros, Decision, Explore, Format, Holdout, Micros,
-    NoBidReason, Pacing, Predicate, Timestamp,
+    NoBidReason, Notice, Pacing, Predicate, Timestamp,
 };
 use haggle_simulator::drive::{
     Bidder, BidderSettings, Bids, DriveSettings, Faults, Made, Models, Standing, Turns, drive_with,

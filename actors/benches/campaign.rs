@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice, Outcome};
+use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Outcome};
 use haggle_domain::{
     BidId, Budget, Campaign, CampaignKey, Category, CpmMicros, Creative, Decision, Flight, Goal, Micros,
-    Pacing, Size, Timestamp,
+    Notice, Pacing, Size, Timestamp,
 };
 use haggle_strategies::{CampaignLive, Entry};
 

@@ -151,9 +151,12 @@ impl Books {
             Event::LeaseReturned { lease, bids, .. } => {
                 let seen = self.seen.entry(*lease).or_default();
                 // A lease that a crash cut off cannot say how many bids it paid for; its notices can, in part.
-                seen.counted = *bids > 0;
+                seen.counted |= *bids > 0;
                 self.stats.bids += u64::from(*bids);
             }
+            // Its bids' numbers have gaps, so notices do not tell how many there were: its tranches do when they are returned.
+            Event::TrancheGranted { lease, .. } => self.seen.entry(*lease).or_default().counted = true,
+            Event::TrancheReturned { bids, .. } => self.stats.bids += u64::from(*bids),
             Event::Traffic { hour, imps } => {
                 self.traffic.get_or_insert_default().observe(usize::from(*hour), *imps);
             }
@@ -213,6 +216,10 @@ impl Books {
             Event::BudgetOpened { .. }
             | Event::BudgetLapsed { .. }
             | Event::LeaseGranted { .. }
+            | Event::Noticed { .. }
+            | Event::Wanted { .. }
+            | Event::Unspent { .. }
+            | Event::Heard { .. }
             | Event::Bid { .. }
             | Event::Behaviour { .. }
             | Event::Eligible { .. }
@@ -428,7 +435,12 @@ mod tests {
         let mut books = Books::default();
         let at = Timestamp(0);
         let units = Micros::from_units;
-        let granted = |lease| Event::LeaseGranted { lease, amount: units(100), expires_at: Timestamp(5) };
+        let granted = |lease| Event::LeaseGranted {
+            lease,
+            amount: units(100),
+            expires_at: Timestamp(5),
+            shared: false,
+        };
         let bid = |lease, number| BidId { campaign: CampaignKey(1), lease, number };
         let billed = |bid| Event::Billed {
             bid,
@@ -472,7 +484,15 @@ mod tests {
         let at = Timestamp(0);
         books.apply(&Event::BudgetOpened { day: 0, amount: Micros(100) }, at).unwrap();
         books
-            .apply(&Event::LeaseGranted { lease: 0, amount: Micros(100), expires_at: Timestamp(5) }, at)
+            .apply(
+                &Event::LeaseGranted {
+                    lease: 0,
+                    amount: Micros(100),
+                    expires_at: Timestamp(5),
+                    shared: false,
+                },
+                at,
+            )
             .unwrap();
         let bid = BidId { campaign: CampaignKey(1), lease: 0, number: 6 };
         books

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use haggle_domain::planted::{Bug, planted};
-use haggle_domain::{BidId, Event, Micros, Timestamp};
+use haggle_domain::{BidId, Event, Holder, Micros, Timestamp};
 use minicbor::{Decode, Encode};
 
 use crate::bits::Bits;
@@ -92,6 +92,39 @@ pub struct LeaseBook {
     /// Which of those lost.
     #[n(7)]
     lost: Bits,
+    /// Its parts, by the numbers of their first bids; `None` for a lease that bids take from directly.
+    #[n(8)]
+    tranches: Option<BTreeMap<u32, Tranche>>,
+}
+
+/// A part of a lease, as one process holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+struct Tranche {
+    /// What was put in.
+    #[n(0)]
+    granted: Micros,
+    /// How many bids it can pay for.
+    #[n(1)]
+    count: u32,
+    /// What its resolved bids had reserved.
+    #[n(2)]
+    resolved: Micros,
+    /// What came back unreserved, once it was closed.
+    #[n(3)]
+    returned: Option<Micros>,
+    /// Who has it.
+    #[n(4)]
+    holder: Holder,
+    /// When it takes no more bids.
+    #[n(5)]
+    closes_at: Timestamp,
+}
+
+impl Tranche {
+    /// What it may still be charged.
+    fn held(&self) -> Micros {
+        self.granted - self.returned.unwrap_or_default() - self.resolved
+    }
 }
 
 /// How a bid's reservation stands.
@@ -109,6 +142,20 @@ impl LeaseBook {
     /// What the lease still holds: reserved by bids, or (while it is open) not yet taken.
     pub fn held(&self) -> Micros {
         self.granted - self.returned - self.resolved
+    }
+
+    /// What of a shared lease no process was ever given: all that it holds but for its tranches. `None` for a lease that bids
+    /// take from directly, of which only its purse knows that.
+    pub fn undistributed(&self) -> Option<Micros> {
+        let tranches = self.tranches.as_ref()?;
+        let given: Micros = tranches.values().map(|tranche| tranche.granted).sum();
+        Some(if self.closed { Micros::ZERO } else { self.granted - given })
+    }
+
+    /// The number above all that its tranches may give to bids.
+    pub fn next_number(&self) -> u32 {
+        let last = self.tranches.as_ref().and_then(|tranches| tranches.last_key_value());
+        last.map_or(0, |(first, tranche)| first.saturating_add(tranche.count))
     }
 
     /// What its resolved bids had reserved.
@@ -181,12 +228,39 @@ impl Ledger {
                 self.unleased -= amount;
                 self.lapsed += amount;
             }
-            Event::LeaseGranted { lease, amount, expires_at } => self.grant(lease, amount, expires_at)?,
+            Event::LeaseGranted { lease, amount, expires_at, shared } => {
+                self.grant(lease, amount, expires_at, shared)?;
+            }
+            Event::TrancheGranted { lease, holder, amount, first, count, closes_at, .. } => {
+                non_negative(amount)?;
+                let book =
+                    self.leases.get_mut(&lease).filter(|book| !book.closed).ok_or(Violation::UnknownLease)?;
+                if amount > book.undistributed().ok_or(Violation::UnknownLease)? {
+                    return Err(Violation::LeaseOverdrawn);
+                }
+                if first < book.next_number() || count == 0 || first.checked_add(count).is_none() {
+                    return Err(Violation::UnknownLease);
+                }
+                let tranche = Tranche { granted: amount, count, holder, closes_at, ..Tranche::default() };
+                book.tranches.get_or_insert_default().insert(first, tranche);
+            }
+            Event::TrancheReturned { lease, first, amount, .. } => {
+                non_negative(amount)?;
+                let book = self.leases.get_mut(&lease).ok_or(Violation::UnknownLease)?;
+                let tranche = book.tranches.as_mut().and_then(|tranches| tranches.get_mut(&first));
+                let tranche = tranche.filter(|it| it.returned.is_none()).ok_or(Violation::UnknownLease)?;
+                if amount > tranche.held() {
+                    return Err(Violation::LeaseOverdrawn);
+                }
+                tranche.returned = Some(amount);
+                book.returned += amount;
+                self.unleased += amount;
+            }
             Event::LeaseReturned { lease, amount, .. } => {
                 non_negative(amount)?;
                 let book =
                     self.leases.get_mut(&lease).filter(|book| !book.closed).ok_or(Violation::UnknownLease)?;
-                if amount > book.held() {
+                if amount > book.undistributed().unwrap_or(book.held()) {
                     return Err(Violation::LeaseOverdrawn);
                 }
                 book.returned += amount;
@@ -234,18 +308,28 @@ impl Ledger {
             | Event::Eligible { .. }
             | Event::UserOptedOut { .. }
             | Event::UserErased { .. }
+            | Event::Noticed { .. }
+            | Event::Wanted { .. }
+            | Event::Unspent { .. }
+            | Event::Heard { .. }
             | Event::Redacted => {}
         }
         Ok(())
     }
 
-    fn grant(&mut self, lease: u32, amount: Micros, expires_at: Timestamp) -> Result<(), Violation> {
+    fn grant(
+        &mut self,
+        lease: u32,
+        amount: Micros,
+        expires_at: Timestamp,
+        shared: bool,
+    ) -> Result<(), Violation> {
         non_negative(amount)?;
         if amount > self.unleased {
             return Err(Violation::Overdrawn);
         }
         if let Some(book) = self.leases.get_mut(&lease) {
-            if book.closed {
+            if book.closed || book.tranches.is_some() != shared {
                 return Err(Violation::UnknownLease);
             }
             book.granted += amount;
@@ -254,7 +338,8 @@ impl Ledger {
                 return Err(Violation::UnknownLease);
             }
             let day = self.day.unwrap_or_default();
-            let book = LeaseBook { granted: amount, expires_at, day, ..LeaseBook::default() };
+            let tranches = shared.then(BTreeMap::new);
+            let book = LeaseBook { granted: amount, expires_at, day, tranches, ..LeaseBook::default() };
             self.leases.insert(lease, Box::new(book));
             self.next_lease = lease.saturating_add(1);
         }
@@ -272,6 +357,15 @@ impl Ledger {
         }
         if reserved > book.held() {
             return Err(Violation::LeaseOverdrawn);
+        }
+        if let Some(tranches) = &mut book.tranches {
+            let tranche = tranches.range_mut(..=bid.number).next_back();
+            let tranche = tranche.filter(|(first, it)| bid.number - **first < it.count);
+            let (_, tranche) = tranche.ok_or(Violation::UnknownLease)?;
+            if reserved > tranche.held() {
+                return Err(Violation::LeaseOverdrawn);
+            }
+            tranche.resolved += reserved;
         }
         book.bids.insert(bid.number);
         book.resolved += reserved;
@@ -291,6 +385,20 @@ impl Ledger {
                 (true, true) => Resolution::Lost,
             },
         )
+    }
+
+    /// What an open tranche can at most still be charged; `None` where it has come back, or its lease has expired.
+    pub fn in_tranche(&self, lease: u32, first: u32) -> Option<Micros> {
+        let tranche = self.leases.get(&lease)?.tranches.as_ref()?.get(&first)?;
+        tranche.returned.is_none().then(|| tranche.held())
+    }
+
+    /// What processes can still take of tranches at most, with what bids took of them that were not billed or lost.
+    pub fn held(&self, now: Timestamp) -> impl Iterator<Item = (Holder, Micros)> {
+        let tranches =
+            self.leases.values().filter_map(|book| book.tranches.as_ref()).flat_map(BTreeMap::values);
+        let open = tranches.filter(move |tranche| tranche.returned.is_none() && now < tranche.closes_at);
+        open.map(|tranche| (tranche.holder, tranche.held()))
     }
 
     /// The budget so far: what was opened and did not lapse.
@@ -393,7 +501,12 @@ mod tests {
         let mut ledger = open(amount);
         for lease in 0..=lease {
             ledger
-                .apply(&Event::LeaseGranted { lease, amount: Micros(grant), expires_at: Timestamp(9) })
+                .apply(&Event::LeaseGranted {
+                    lease,
+                    amount: Micros(grant),
+                    expires_at: Timestamp(9),
+                    shared: false,
+                })
                 .unwrap();
         }
         ledger
@@ -428,7 +541,10 @@ mod tests {
         for (event, violation) in [
             (Event::BudgetOpened { day: 1, amount: Micros(-1) }, Violation::NegativeAmount),
             (Event::BudgetLapsed { amount: Micros(61) }, Violation::Overdrawn),
-            (Event::LeaseGranted { lease: 0, amount: Micros(61), expires_at }, Violation::Overdrawn),
+            (
+                Event::LeaseGranted { lease: 0, amount: Micros(61), expires_at, shared: false },
+                Violation::Overdrawn,
+            ),
             (Event::LeaseReturned { lease: 0, amount: Micros(11), bids: 0 }, Violation::LeaseOverdrawn),
             (Event::LeaseReturned { lease: 1, amount: Micros(0), bids: 0 }, Violation::UnknownLease),
             (Event::LeaseExpired { lease: 0, amount: Micros(9) }, Violation::LeaseOverdrawn),
@@ -465,14 +581,58 @@ mod tests {
         ledger.check().unwrap();
     }
 
+    #[test]
+    fn a_tranche_is_charged_for_its_own_bids_alone_and_no_more_than_was_put_in() {
+        let mut ledger = open(100);
+        let expires_at = Timestamp(9);
+        let lease = Event::LeaseGranted { lease: 0, amount: Micros(50), expires_at, shared: true };
+        ledger.apply(&lease).unwrap();
+        let tranche = |first, amount| Event::TrancheGranted {
+            lease: 0,
+            holder: Holder(7),
+            amount: Micros(amount),
+            first,
+            count: 10,
+            explore: Micros::ZERO,
+            closes_at: expires_at,
+            expires_at,
+        };
+        assert_eq!(ledger.apply(&tranche(0, 51)), Err(Violation::LeaseOverdrawn));
+        ledger.apply(&tranche(0, 20)).unwrap();
+        assert_eq!(ledger.apply(&tranche(9, 5)), Err(Violation::UnknownLease), "its numbers overlap");
+        ledger.apply(&tranche(10, 20)).unwrap();
+        ledger.apply(&billed(0, 3, 15, 15)).unwrap();
+        assert_eq!(ledger.apply(&billed(0, 4, 6, 6)), Err(Violation::LeaseOverdrawn), "the other one has it");
+        assert_eq!(ledger.apply(&billed(0, 20, 1, 1)), Err(Violation::UnknownLease), "nobody was given that");
+        let returned =
+            |amount| Event::TrancheReturned { lease: 0, first: 10, amount: Micros(amount), bids: 1 };
+        assert_eq!(ledger.apply(&returned(21)), Err(Violation::LeaseOverdrawn));
+        ledger.apply(&returned(12)).unwrap();
+        assert_eq!(ledger.apply(&returned(0)), Err(Violation::UnknownLease), "it has come back");
+        ledger.apply(&billed(0, 10, 8, 3)).unwrap();
+        let close = |amount| Event::LeaseReturned { lease: 0, amount: Micros(amount), bids: 0 };
+        assert_eq!(ledger.apply(&close(11)), Err(Violation::LeaseOverdrawn), "the rest is with a process");
+        ledger.apply(&close(10)).unwrap();
+        let (settled, leased, unleased) = (ledger.settled(), ledger.leased(), ledger.unleased());
+        assert_eq!((settled, leased, unleased), (Micros(18), Micros(5), Micros(77)));
+        ledger.check().unwrap();
+    }
+
     prop_compose! {
         fn any_event()(
-            kind in 0..7, lease in 0u32..4, number in 0u32..6, a in -5i64..60, b in -5i64..60, day in 0i32..3,
+            kind in 0..9, lease in 0u32..4, number in 0u32..6, a in -5i64..60, b in -5i64..60, day in 0i32..3,
         ) -> Event {
             match kind {
                 0 => Event::BudgetOpened { day, amount: Micros(a) },
                 1 => Event::BudgetLapsed { amount: Micros(a) },
-                2 => Event::LeaseGranted { lease, amount: Micros(a), expires_at: Timestamp(1) },
+                2 => Event::LeaseGranted {
+                    lease, amount: Micros(a), expires_at: Timestamp(1), shared: lease % 2 == 1,
+                },
+                7 => Event::TrancheGranted {
+                    lease, holder: Holder(1), amount: Micros(a), first: number, count: 2, explore: Micros(0),
+                    closes_at: Timestamp(1), expires_at: Timestamp(1),
+                },
+                8 => Event::TrancheReturned { lease, first: number, amount: Micros(a), bids: 1 },
                 3 => Event::LeaseReturned { lease, amount: Micros(a), bids: 0 },
                 4 => Event::LeaseExpired { lease, amount: Micros(a) },
                 5 => billed(lease, number, a, b),

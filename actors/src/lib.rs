@@ -4,6 +4,7 @@
 
 pub mod audience;
 pub mod averages;
+pub mod backbone;
 mod bits;
 pub mod books;
 pub mod campaign;
@@ -13,6 +14,7 @@ mod items;
 pub mod journal;
 pub mod learner;
 pub mod ledger;
+pub mod purses;
 mod revenues;
 pub mod shared;
 pub mod supervisor;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice, Outcome};
+use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Outcome};
 use haggle_domain::draw::mix;
 use haggle_domain::*;
 use haggle_learning::Prediction;

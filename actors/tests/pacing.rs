@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Notice};
+use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects};
 use haggle_domain::draw::Stream;
 use haggle_domain::time::Zone;
 use haggle_domain::*;

@@ -5,8 +5,9 @@
 //! what might be money.
 
 use crate::holdout::Group;
-use crate::id::{BidId, CampaignKey, ExchangeKey, PrivacyKey, Tag, UserKey};
+use crate::id::{BidId, CampaignKey, ExchangeKey, Holder, PrivacyKey, Tag, UserKey};
 use crate::money::{CpmMicros, Micros};
+use crate::notice::Notice;
 use crate::profile::BehaviourKind;
 use crate::quote::Quote;
 use crate::terms::Terms;
@@ -123,6 +124,10 @@ pub enum Event {
         /// When reservations from it are released at the latest.
         #[n(2)]
         expires_at: Timestamp,
+        /// Bids take nothing from it but by tranches, so it is known at every moment what of it nobody has.
+        #[n(3)]
+        #[cbor(default)]
+        shared: bool,
     },
     /// The lease takes no more bids; what none had reserved came back.
     #[n(4)]
@@ -146,6 +151,50 @@ pub enum Event {
         /// How much came back.
         #[n(1)]
         amount: Micros,
+    },
+    /// A part of a shared lease, and a block of its bids' numbers, was given to one process.
+    #[n(37)]
+    TrancheGranted {
+        /// The lease.
+        #[n(0)]
+        lease: u32,
+        /// Whose bids may take it.
+        #[n(1)]
+        holder: Holder,
+        /// How much.
+        #[n(2)]
+        amount: Micros,
+        /// The number of the first bid from it; what the tranche is called by.
+        #[n(3)]
+        first: u32,
+        /// How many bids it can pay for at most.
+        #[n(4)]
+        count: u32,
+        /// How much of it may pay for bids above what predictions say.
+        #[n(5)]
+        explore: Micros,
+        /// When it takes no more bids.
+        #[n(6)]
+        closes_at: Timestamp,
+        /// When reservations from it are released at the latest: the lease's.
+        #[n(7)]
+        expires_at: Timestamp,
+    },
+    /// A tranche takes no more bids; what none had reserved came back.
+    #[n(38)]
+    TrancheReturned {
+        /// The lease.
+        #[n(0)]
+        lease: u32,
+        /// Which of its tranches.
+        #[n(1)]
+        first: u32,
+        /// How much came back.
+        #[n(2)]
+        amount: Micros,
+        /// How many bids it paid for.
+        #[n(3)]
+        bids: u32,
     },
     /// A bid was billed: its reservation ended, and this was charged.
     #[n(6)]
@@ -327,6 +376,50 @@ pub enum Event {
     /// Holds the place of a record that was erased.
     #[n(24)]
     Redacted,
+
+    /// A node was told something of a bid. To whoever owns the campaign, who settles it; in no node's books.
+    #[n(39)]
+    Noticed {
+        /// What.
+        #[n(0)]
+        notice: Notice,
+    },
+    /// A process asks for money to bid with, for it has little or none. To the campaign's owner; in no node's books.
+    #[n(40)]
+    Wanted {
+        /// Who.
+        #[n(0)]
+        holder: Holder,
+        /// What bids took since it last asked.
+        #[n(1)]
+        taken: Micros,
+        /// What it has left.
+        #[n(2)]
+        left: Micros,
+    },
+    /// A tranche was closed by whoever held it. To the campaign's owner, who takes back what is left; in no node's books.
+    #[n(41)]
+    Unspent {
+        /// The lease.
+        #[n(0)]
+        lease: u32,
+        /// Which of its tranches.
+        #[n(1)]
+        first: u32,
+        /// What no bid took.
+        #[n(2)]
+        amount: Micros,
+        /// How many bids it paid for.
+        #[n(3)]
+        bids: u32,
+    },
+    /// A process lives, and everything that it was told before has been passed on. To the owners of campaigns; in no node's books.
+    #[n(42)]
+    Heard {
+        /// Who.
+        #[n(0)]
+        holder: Holder,
+    },
 }
 
 impl Event {
@@ -338,9 +431,15 @@ impl Event {
         }
     }
 
+    /// Whether it is told to a campaign's owner, to act upon, and moves nothing by itself.
+    pub fn is_fact(&self) -> bool {
+        matches!(self, Self::Noticed { .. } | Self::Wanted { .. } | Self::Unspent { .. } | Self::Heard { .. })
+    }
+
     /// The decision that it carries, if any.
     pub fn decision_mut(&mut self) -> Option<&mut Decision> {
         match self {
+            Self::Noticed { notice } => Some(notice.decision_mut()),
             Self::Impression { decision }
             | Self::Click { decision }
             | Self::Conversion { decision, .. }

@@ -148,6 +148,27 @@ impl UserKey {
     }
 }
 
+/// One of the nodes that work as one: whoever writes something down for the others. No two nodes may share it, and it stays
+/// the same across restarts.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
+#[cbor(transparent)]
+pub struct NodeId(#[n(0)] pub u64);
+
+impl NodeId {
+    /// The id of a node's configured name.
+    pub fn of(name: &str) -> Self {
+        Self(stable_hash(7, name))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// A user as opt-outs, erasures and profiles name them: a hash of the [`UserKey`], so that what has to be kept for ever
 /// of somebody who is forgotten is not itself what was to be forgotten.
 ///
@@ -165,6 +186,20 @@ impl PrivacyKey {
     }
 }
 
+/// A process that may be given money to bid with. Another one with each start, so that money that an earlier life was given is
+/// never taken for one's own.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
+#[cbor(transparent)]
+pub struct Holder(#[n(0)] pub u64);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// One bid, for ever: campaign, the lease that paid for it, and its number within that lease.
 ///
 /// Leases are numbered durably per campaign before they are spent from, so an id never comes twice, not after a
@@ -179,7 +214,7 @@ pub struct BidId {
     /// The lease the bid reserved from.
     #[n(1)]
     pub lease: u32,
-    /// The bid's number within the lease, from 0, without gaps.
+    /// The bid's number within the lease, from 0; without gaps where one process alone bids from it.
     #[n(2)]
     pub number: u32,
 }

@@ -15,6 +15,7 @@ pub mod frequency;
 pub mod holdout;
 pub mod id;
 pub mod money;
+pub mod notice;
 pub mod opportunity;
 pub mod place;
 pub mod planted;
@@ -37,8 +38,9 @@ pub use explore::{CandidatePolicy, CreativePolicy, Explore};
 pub use fit::{Fit, Template};
 pub use frequency::{CapScope, CapWindow, Frequency, FrequencyCap};
 pub use holdout::{Group, Holdout};
-pub use id::{BidId, CampaignKey, ExchangeKey, ListKey, PrivacyKey, Tag, UserKey};
+pub use id::{BidId, CampaignKey, ExchangeKey, Holder, ListKey, NodeId, PrivacyKey, Tag, UserKey};
 pub use money::{CpmMicros, Micros, MoneyError};
+pub use notice::Notice;
 pub use opportunity::{
     AuctionType, BannerSlot, Connection, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset,
     NativeKind, NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use actix::dev::SendError;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use haggle_actors::campaign::{Deliver, Notice, Outcome};
-use haggle_domain::{CpmMicros, Decision, Micros, Quantity, Tag, Terms};
+use haggle_actors::campaign::{Deliver, Outcome};
+use haggle_domain::{CpmMicros, Decision, Micros, Notice, Quantity, Tag, Terms};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 

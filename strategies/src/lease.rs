@@ -1,5 +1,6 @@
 //! The purse that bids pay from, without asking anybody.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +28,8 @@ pub struct Lease {
     to_explore: AtomicI64,
     /// The next bid's number.
     next: AtomicU32,
+    /// The number of the first bid, and the one above all that bids may have.
+    numbers: Range<u32>,
     /// A grant that is on its way to the journal. Locked while it moves into the purse, so that whoever does the books
     /// sees the money in one place or the other. Bids never touch it.
     promised: Mutex<Micros>,
@@ -42,7 +45,20 @@ impl Lease {
             purse: AtomicI64::new(0),
             to_explore: AtomicI64::new(0),
             next: AtomicU32::new(0),
+            numbers: 0..u32::MAX,
             promised: Mutex::new(Micros::ZERO),
+        }
+    }
+
+    /// A part of a lease that others take from, too: so much money, of it so much for bids above what predictions say, and the
+    /// numbers that its bids may have.
+    pub fn tranche(self, amount: Micros, explore: Micros, numbers: Range<u32>) -> Self {
+        Self {
+            purse: AtomicI64::new(amount.0.max(0)),
+            to_explore: AtomicI64::new(explore.0.clamp(0, amount.0.max(0))),
+            next: AtomicU32::new(numbers.start),
+            numbers,
+            ..self
         }
     }
 
@@ -79,7 +95,31 @@ impl Lease {
                 (purse != CLOSED && purse >= amount.0).then_some(purse.wrapping_sub(amount.0))
             })
             .ok()?;
-        Some(self.next.fetch_add(1, Ordering::Relaxed))
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number < self.numbers.end {
+            return Some(number);
+        }
+        // Closed meanwhile, it stays so: the amount counts as reserved until the lease expires.
+        let _ = self.purse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |purse| {
+            (purse != CLOSED).then(|| purse.saturating_add(amount.0))
+        });
+        None
+    }
+
+    /// Takes a tranche out: so much money, of it `explore` for bids above what predictions say, and `count` numbers, of which it
+    /// gives the first. Called by the campaign's actor alone, for a lease that no bid takes from directly.
+    pub fn take_tranche(&self, amount: Micros, explore: Micros, count: u32) -> Option<u32> {
+        let first = self.next.load(Ordering::Relaxed);
+        let next = first.checked_add(count).filter(|_| explore <= self.to_explore())?;
+        self.purse
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |purse| {
+                (purse != CLOSED && amount >= Micros::ZERO && purse >= amount.0)
+                    .then_some(purse.wrapping_sub(amount.0))
+            })
+            .ok()?;
+        self.to_explore.fetch_sub(explore.0, Ordering::AcqRel);
+        self.next.store(next, Ordering::Relaxed);
+        Some(first)
     }
 
     /// The same for a bid above what its prediction says: only if as much is left for such bids, too.
@@ -154,7 +194,12 @@ impl Lease {
 
     /// How many bids it has paid for.
     pub fn bids(&self) -> u32 {
-        self.next.load(Ordering::Relaxed)
+        self.next.load(Ordering::Relaxed).min(self.numbers.end) - self.numbers.start
+    }
+
+    /// The number of its first bid.
+    pub fn first(&self) -> u32 {
+        self.numbers.start
     }
 }
 
@@ -214,6 +259,25 @@ mod tests {
         assert_eq!(lease.take(Micros::ZERO), None);
         lease.top_up(Micros(1));
         assert!(lease.is_closed() && Lease::closed().is_closed());
+    }
+
+    #[test]
+    fn a_tranche_pays_for_bids_of_its_own_numbers() {
+        let lease = Lease::new(1, Timestamp(5), Timestamp(9));
+        lease.top_up(Micros(100));
+        assert!(lease.set_to_explore(Micros::ZERO, Micros(20)));
+        assert_eq!(lease.take_tranche(Micros(101), Micros::ZERO, 2), None, "more than there is");
+        assert_eq!(lease.take_tranche(Micros(50), Micros(21), 2), None, "more than may be tried with");
+        assert_eq!(lease.take_tranche(Micros(50), Micros(5), 2), Some(0));
+        assert_eq!(lease.take_tranche(Micros(10), Micros(0), 2), Some(2));
+        assert_eq!((lease.available(), lease.to_explore()), (Micros(40), Micros(15)));
+        assert_eq!(lease.take_tranche(Micros(10), Micros(0), u32::MAX), None, "more than there are numbers");
+        let tranche = Lease::new(1, Timestamp(5), Timestamp(9)).tranche(Micros(50), Micros(5), 2..4);
+        assert_eq!(tranche.take_to_explore(Micros(6)), None);
+        assert_eq!((tranche.take(Micros(10)), tranche.take_to_explore(Micros(5))), (Some(2), Some(3)));
+        assert_eq!(tranche.take(Micros(10)), None, "its numbers are used up");
+        assert_eq!((tranche.bids(), tranche.close()), (2, Micros(35)));
+        assert_eq!(tranche.bids(), 2);
     }
 
     proptest! {

@@ -13,13 +13,14 @@ use haggle_strategies::{CampaignLive, CampaignState};
 use tokio::sync::oneshot;
 
 use super::machine::{CampaignMachine, CampaignSettings, Effects};
-use super::message::{Notice, Outcome};
+use super::outcome::Outcome;
 use super::recovery::{checkpoint_name, recover_one};
 use super::report::CampaignReport;
 use super::wheel::Wheel;
 use crate::books::Books;
 use crate::journal::{Journal, Permit, Refused};
 use crate::supervisor::Supervision;
+use haggle_domain::Notice;
 
 /// What all campaigns of a thread work with.
 pub struct CampaignShared {

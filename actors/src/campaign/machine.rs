@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haggle_domain::planted::{self, Bug, planted};
-use haggle_domain::{BidId, Campaign, Decision, Event, Goal, Micros, Pacing, Tag, Timestamp};
+use haggle_domain::{BidId, Campaign, Decision, Event, Goal, Holder, Micros, Notice, Pacing, Tag, Timestamp};
 use haggle_strategies::explore::{ArmCounts, Shape};
 use haggle_strategies::pacing::{DayPlan, Pacer, Traffic};
 use haggle_strategies::{Arms, CampaignLive, CampaignState, Lease};
 
 use super::exploration::Exploration;
-use super::message::{Notice, Outcome};
+use super::outcome::Outcome;
+use super::posted::Posted;
 use super::report::CampaignReport;
 use super::steer;
+use super::tranches::{Tranches, numbers};
 use super::watch::Watch;
 use crate::books::Books;
 use crate::ledger::{Resolution, Violation};
@@ -45,7 +47,7 @@ pub struct CampaignSettings {
 pub struct Grant {
     /// The lease that gets it.
     pub lease: Arc<Lease>,
-    /// The lease is new and replaces the campaign's last one.
+    /// The lease is new, and bids are to take from it in place of the campaign's last one.
     pub opens: bool,
 }
 
@@ -71,7 +73,14 @@ pub struct Effects {
 /// See the module's text.
 pub struct CampaignMachine {
     campaign: Arc<Campaign>,
+    /// Where it publishes.
     live: Arc<CampaignLive>,
+    /// Where bids of this process see the campaign, and count; the same unless others bid with its money, too.
+    local: Arc<CampaignLive>,
+    /// Who else bids with its money; `None` where bids of this process take from its leases themselves.
+    tranches: Option<Box<Tranches>>,
+    /// Everything that was told before then is known: leases that expire later may still have notices on their way.
+    known_until: Timestamp,
     settings: CampaignSettings,
     books: Books,
     pacer: Pacer,
@@ -114,9 +123,45 @@ impl CampaignMachine {
         now: Timestamp,
         effects: &mut Effects,
     ) -> Self {
+        let (local, lease) = (Arc::clone(&live), live.lease.load_full());
+        let machine = Self::with(campaign, live, local, lease, None, settings, books, now);
+        machine.begin(now, effects)
+    }
+
+    /// The same for a campaign that several processes bid for: it publishes to a `live` of its own, for [`CampaignMachine::posted`], and bids take
+    /// tranches of its leases. `local` is where bids of this process see the campaign.
+    pub fn of_many(
+        campaign: Arc<Campaign>,
+        live: Arc<CampaignLive>,
+        local: Arc<CampaignLive>,
+        settings: CampaignSettings,
+        books: Books,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Self {
+        let (lease, tranches) = (Arc::new(Lease::closed()), Some(Box::default()));
+        let mut machine = Self::with(campaign, live, local, lease, tranches, settings, books, now);
+        machine.known_until = Timestamp::default();
+        machine.begin(now, effects)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what the two kinds have in common")]
+    fn with(
+        campaign: Arc<Campaign>,
+        live: Arc<CampaignLive>,
+        local: Arc<CampaignLive>,
+        lease: Arc<Lease>,
+        tranches: Option<Box<Tranches>>,
+        settings: CampaignSettings,
+        books: Books,
+        now: Timestamp,
+    ) -> Self {
         let plan = plan(&campaign, now, &books);
-        let mut machine = Self {
-            lease: live.lease.load_full(),
+        Self {
+            lease,
+            local,
+            tranches,
+            known_until: Timestamp::MAX,
             exploration: Exploration::new(&books.ledger, now),
             pacer: Pacer::new(campaign.control),
             campaign,
@@ -135,23 +180,27 @@ impl CampaignMachine {
             published_arms: Box::default(),
             violations: [0; Violation::ALL.len()],
             now,
-        };
+        }
+    }
+
+    fn begin(self, now: Timestamp, effects: &mut Effects) -> Self {
+        let mut machine = self;
         if machine.books.id.as_deref() != Some(&machine.campaign.id) {
             machine.record(Event::Defined { id: machine.campaign.id.clone() }, now, effects);
         }
         machine.note_creatives(now, effects);
-        let open: Vec<u32> = machine
+        let open: Vec<(u32, Option<Micros>)> = machine
             .books
             .ledger
             .leases()
             .filter(|(_, book)| !book.is_closed() && !planted(Bug::LostLease))
-            .map(|(number, _)| number)
+            .map(|(number, book)| (number, book.undistributed()))
             .collect();
-        for lease in open {
-            let (amount, bids) = if machine.lease.number() == lease {
-                (machine.lease.close(), machine.lease.bids())
-            } else {
-                (Micros::ZERO, 0)
+        for (lease, undistributed) in open {
+            let (amount, bids) = match undistributed {
+                Some(amount) => (amount, 0),
+                None if machine.lease.number() == lease => (machine.lease.close(), machine.lease.bids()),
+                None => (Micros::ZERO, 0),
             };
             machine.record(Event::LeaseReturned { lease, amount, bids }, now, effects);
         }
@@ -194,6 +243,17 @@ impl CampaignMachine {
 
     /// Handles a notice.
     pub fn notice(&mut self, now: Timestamp, notice: Notice, effects: &mut Effects) -> Outcome {
+        self.notice_of(now, notice, now, effects)
+    }
+
+    /// Handles a notice that came at `came`.
+    fn notice_of(
+        &mut self,
+        came: Timestamp,
+        notice: Notice,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Outcome {
         let bid = notice.decision().bid;
         let at = notice.decision().at;
         let expires_at = match notice {
@@ -201,7 +261,7 @@ impl CampaignMachine {
             Notice::Conversion { .. } => at + self.settings.conversion_window,
             _ => notice.decision().expires_at,
         };
-        if now >= expires_at && !planted(Bug::LateNoticeCounts) {
+        if came >= expires_at && !planted(Bug::LateNoticeCounts) {
             return Outcome::Expired;
         }
         // An ad whose auction was lost was not shown, whoever says so.
@@ -295,6 +355,7 @@ impl CampaignMachine {
         self.watch(now, effects);
         self.pace(now, effects);
         self.grant(now, effects);
+        self.distribute(now, effects);
         let (spent, day) = (self.books.explored(), self.days_budget());
         self.exploration.tick(&self.campaign, &self.lease, spent, day, now);
         if let Err(violation) = self.books.ledger.check() {
@@ -312,7 +373,10 @@ impl CampaignMachine {
             // A grant is on its way, and what waits for it goes on then.
             return now;
         }
-        self.books.ledger.leases().for_each(|(_, book)| by(book.expires_at()));
+        let known = self.known_until;
+        // One that waits for what is still to be told is looked at when that is.
+        let known_ends = self.books.ledger.leases().filter(|(_, book)| book.expires_at() <= known);
+        known_ends.for_each(|(_, book)| by(book.expires_at()));
         if !self.lease.is_closed() {
             by(self.rotate_at.min(if now < flight.end { flight.end } else { now }));
         }
@@ -370,7 +434,8 @@ impl CampaignMachine {
         let ledger = &self.books.ledger;
         let stats = &self.books.stats;
         let available = self.in_lease();
-        let open = if self.lease.is_closed() { 0 } else { u64::from(self.lease.bids()) };
+        let counts = self.tranches.is_none() && !self.lease.is_closed();
+        let open = if counts { u64::from(self.lease.bids()) } else { 0 };
         CampaignReport {
             budget: ledger.budget(),
             settled: ledger.settled(),
@@ -383,7 +448,7 @@ impl CampaignMachine {
             multiplier: self.pacer.multiplier(self.campaign.pacing),
             taken: self.live.taken(),
             goal_multiplier: steer::multiplier(&self.campaign, &self.books),
-            held: steer::held(&self.campaign, &self.books, self.live.incremental(), self.now),
+            held: steer::held(&self.campaign, &self.books, self.local.incremental(), self.now),
             state: self.live.state(),
             bids: stats.bids + self.books.uncounted_bids(self.lease.number()) + open,
             wins: stats.wins,
@@ -454,12 +519,13 @@ impl CampaignMachine {
     }
 
     fn expire_leases(&mut self, now: Timestamp, effects: &mut Effects) {
+        let known = now.min(self.known_until);
         let expired: Vec<(u32, bool, Micros)> = self
             .books
             .ledger
             .leases()
             .filter(|(_, book)| {
-                now >= book.expires_at() && !planted(Bug::LeaseNeverExpires)
+                known >= book.expires_at() && !planted(Bug::LeaseNeverExpires)
                     || planted(Bug::LeaseExpiresAtOnce) && book.is_closed()
             })
             .map(|(number, book)| (number, book.is_closed(), book.held()))
@@ -544,6 +610,8 @@ impl CampaignMachine {
         }
         let bids = self.lease.bids();
         self.lapsed = bids == 0;
+        // Of a shared one those are numbers that were handed out: its tranches tell how many bids they paid for.
+        let bids = if self.tranches.is_none() { bids } else { 0 };
         self.record(Event::LeaseReturned { lease, amount, bids }, now, effects);
     }
 
@@ -552,7 +620,7 @@ impl CampaignMachine {
         let held_back = self.short && self.in_lease() < self.least();
         self.pacer.tick(now, &self.plan, self.spent(), budget, held_back);
         let pacing = self.pacer.multiplier(self.campaign.pacing);
-        let incremental = self.live.incremental();
+        let incremental = self.local.incremental();
         if let Some(step) = steer::step(&self.campaign, &self.books, pacing, incremental, now) {
             self.steer(step, now, effects);
         }
@@ -572,7 +640,7 @@ impl CampaignMachine {
             self.watch = None;
             return;
         }
-        let (local, chances) = (self.campaign.zone.local(now), self.live.funnel.read().chances());
+        let (local, chances) = (self.campaign.zone.local(now), self.local.funnel.read().chances());
         let hour = self
             .watch
             .get_or_insert_with(|| Box::new(Watch::begin(now, local, chances)))
@@ -615,7 +683,10 @@ impl CampaignMachine {
         self.demand = taken.minus_or_zero(self.taken_before);
         self.taken_before = taken;
         self.short = false;
-        let wanted = self.live.take_wanted();
+        let wanted = match &self.tranches {
+            Some(tranches) => tranches.are_wanted(),
+            None => self.live.take_wanted(),
+        };
         if promised > Micros::ZERO || !self.runs(now) {
             return;
         }
@@ -648,13 +719,99 @@ impl CampaignMachine {
         }
         if self.books.averages.is_none() && steer::promises_any(&self.campaign, &self.books) {
             let pacing = self.pacer.multiplier(self.campaign.pacing);
-            self.steer(steer::first(&self.campaign, pacing, self.live.incremental()), now, effects);
+            self.steer(steer::first(&self.campaign, pacing, self.local.incremental()), now, effects);
         }
         let (lease, expires_at) = (self.lease.number(), self.lease.expires_at());
-        if self.record(Event::LeaseGranted { lease, amount, expires_at }, now, effects) {
+        let shared = self.tranches.is_some();
+        if self.record(Event::LeaseGranted { lease, amount, expires_at, shared }, now, effects) {
             self.lease.promise(amount);
-            effects.grant = Some(Grant { lease: Arc::clone(&self.lease), opens });
+            effects.grant = Some(Grant { lease: Arc::clone(&self.lease), opens: opens && !shared });
         }
+    }
+
+    /// What a node saw at `at`, and told the campaign's owner. Handled again, it changes nothing; so whoever owns the campaign next begins
+    /// with the first of which it is not known that it was.
+    pub fn fact(
+        &mut self,
+        at: Timestamp,
+        event: Event,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<Outcome> {
+        match event {
+            // Whether it came in time was decided by when it came, however long it took to here.
+            Event::Noticed { notice } => return Some(self.notice_of(at, notice, now, effects)),
+            Event::Wanted { holder, taken, .. } => self.wanted(holder, taken, now, effects),
+            Event::Unspent { lease, first, amount, bids } => {
+                self.unspent(lease, first, amount, bids, now, effects);
+            }
+            // Of no campaign, or no fact.
+            _ => {}
+        }
+        None
+    }
+
+    /// A process asks for money, and says what its bids took since it last asked.
+    pub fn wanted(&mut self, holder: Holder, taken: Micros, now: Timestamp, effects: &mut Effects) {
+        let Some(tranches) = &mut self.tranches else { return };
+        tranches.ask(holder, taken, now);
+        self.distribute(now, effects);
+    }
+
+    /// A process has closed a tranche. What does not agree with the books changes nothing: it was told before, or its lease has expired.
+    pub fn unspent(
+        &mut self,
+        lease: u32,
+        first: u32,
+        amount: Micros,
+        bids: u32,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) {
+        if amount >= Micros::ZERO && self.books.ledger.in_tranche(lease, first).is_some_and(|it| amount <= it)
+        {
+            self.record(Event::TrancheReturned { lease, first, amount, bids }, now, effects);
+        }
+    }
+
+    /// Everything that was told anywhere before `until` has been handled.
+    pub fn known_until(&mut self, until: Timestamp) {
+        self.known_until = self.known_until.max(until);
+    }
+
+    /// Gives tranches of the open lease to those who wait for some.
+    fn distribute(&mut self, now: Timestamp, effects: &mut Effects) {
+        let Some(tranches) = &self.tranches else { return };
+        if self.lease.is_closed() || !self.runs(now) || now >= self.rotate_at {
+            return;
+        }
+        let (lease, closes_at, expires_at) = (self.lease.number(), self.rotate_at, self.lease.expires_at());
+        let highest = self.campaign.max_bid.per_impression_rounded_up();
+        let (budget, least) = (self.days_budget(), self.least());
+        for holder in tranches.waiting() {
+            let available = self.lease.available();
+            let rest = available.saturating_add(self.books.ledger.unleased());
+            let Some(tranches) = &mut self.tranches else { return };
+            let held = self.books.ledger.held(now);
+            let amount = tranches.size(holder, held, budget, rest, highest, now).min(available);
+            if amount < least.min(rest) || amount <= Micros::ZERO {
+                return;
+            }
+            // As much of what may be tried with as of the money.
+            let part = i128::from(self.lease.to_explore().0) * i128::from(amount.0) / i128::from(available.0);
+            let explore = Micros(i64::try_from(part).unwrap_or_default());
+            let count = numbers(amount, least);
+            let Some(first) = self.lease.take_tranche(amount, explore, count) else { return };
+            tranches.answered(holder);
+            let event =
+                Event::TrancheGranted { lease, holder, amount, first, count, explore, closes_at, expires_at };
+            self.record(event, now, effects);
+        }
+    }
+
+    /// What every process is to know of how to bid for it.
+    pub fn posted(&self) -> Posted {
+        Posted::of(&self.campaign, &self.live, &self.books.stats.arms)
     }
 
     /// What is spent today, is expected to be spent from what is reserved, or can be taken by bids.

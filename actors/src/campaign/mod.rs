@@ -3,10 +3,12 @@
 mod actor;
 mod exploration;
 mod machine;
-mod message;
+mod outcome;
+mod posted;
 mod recovery;
 mod report;
 mod steer;
+mod tranches;
 mod watch;
 mod wheel;
 
@@ -14,7 +16,8 @@ pub use actor::{
     CampaignActor, CampaignDeps, CampaignShared, CampaignShown, Deliver, Drain, InjectPanic, Pause, Redefine,
 };
 pub use machine::{CampaignMachine, CampaignSettings, Effects, Grant};
-pub use message::{Notice, Outcome};
+pub use outcome::Outcome;
+pub use posted::Posted;
 pub use recovery::{
     RecoveryError, checkpoint_name, checkpoint_of, recover_all, recover_from, recover_one, replay_all,
 };

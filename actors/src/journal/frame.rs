@@ -71,8 +71,8 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Footing, Group, Micros,
-        PrivacyKey, Quantity, Quote, Rate, Segment, Tag, Terms, Timestamp, UserKey,
+        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Footing, Group, Holder,
+        Micros, Notice, PrivacyKey, Quantity, Quote, Rate, Segment, Tag, Terms, Timestamp, UserKey,
     };
     use proptest::prelude::*;
 
@@ -135,10 +135,45 @@ mod tests {
             any::<(u8, u64)>().prop_map(|(hour, imps)| Event::Traffic { hour, imps }),
             (any::<i32>(), amount()).prop_map(|(day, amount)| Event::BudgetOpened { day, amount }),
             amount().prop_map(|amount| Event::BudgetLapsed { amount }),
-            (any::<u32>(), amount(), any::<i64>()).prop_map(|(lease, amount, at)| Event::LeaseGranted {
+            (any::<u32>(), amount(), any::<i64>(), any::<bool>()).prop_map(|(lease, amount, at, shared)| {
+                Event::LeaseGranted { lease, amount, expires_at: Timestamp(at), shared }
+            }),
+            (any::<[u32; 3]>(), [amount(), amount()], any::<[i64; 2]>(), any::<u64>()).prop_map(
+                |([lease, first, count], [amount, explore], [closes, expires], holder)| {
+                    let (closes_at, expires_at) = (Timestamp(closes), Timestamp(expires));
+                    let holder = Holder(holder);
+                    Event::TrancheGranted {
+                        lease,
+                        holder,
+                        amount,
+                        first,
+                        count,
+                        explore,
+                        closes_at,
+                        expires_at,
+                    }
+                }
+            ),
+            (any::<[u32; 3]>(), amount()).prop_map(|([lease, first, bids], amount)| Event::TrancheReturned {
                 lease,
+                first,
                 amount,
-                expires_at: Timestamp(at)
+                bids
+            }),
+            (any::<[u32; 3]>(), amount()).prop_map(|([lease, first, bids], amount)| Event::Unspent {
+                lease,
+                first,
+                amount,
+                bids
+            }),
+            (any::<u64>(), amount(), amount()).prop_map(|(holder, taken, left)| Event::Wanted {
+                holder: Holder(holder),
+                taken,
+                left
+            }),
+            any::<u64>().prop_map(|holder| Event::Heard { holder: Holder(holder) }),
+            (decision(), any::<i64>()).prop_map(|(decision, price)| Event::Noticed {
+                notice: Notice::Bill { decision, price: CpmMicros(price) }
             }),
             (any::<[u32; 2]>(), amount()).prop_map(|([lease, bids], amount)| Event::LeaseReturned {
                 lease,

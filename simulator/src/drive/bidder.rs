@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Notice, Outcome};
+use haggle_actors::campaign::{CampaignMachine, CampaignReport, CampaignSettings, Effects, Outcome};
 use haggle_actors::decide::{Asking, Witness};
 use haggle_actors::holdout::{OncePerDay, Split};
 use haggle_actors::learner::{LearnerMachine, tell_worth};
 use haggle_domain::{
-    Basis, Campaign, CampaignKey, Context, Event, ExchangeKey, Micros, NoBidReason, Opportunity, Rates,
-    Record, Tag, Timestamp, UserKey,
+    Basis, Campaign, CampaignKey, Context, Event, ExchangeKey, Micros, NoBidReason, Notice, Opportunity,
+    Rates, Record, Tag, Timestamp, UserKey,
 };
 use haggle_learning::{JoinerSettings, Progress, Trainer};
 use haggle_openrtb::{Asker, UserId, privacy::Policy};

@@ -1,7 +1,6 @@
 //! What a world asks of whoever bids in it.
 
-use haggle_actors::campaign::Notice;
-use haggle_domain::{NoBidReason, Timestamp};
+use haggle_domain::{NoBidReason, Notice, Timestamp};
 
 use super::bidder::{Bidder, Made, Standing};
 use crate::auction::AuctionOutcome;

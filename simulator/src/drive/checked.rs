@@ -1,7 +1,6 @@
 //! A bidder with all that checks it.
 
-use haggle_actors::campaign::Notice;
-use haggle_domain::{NoBidReason, Timestamp};
+use haggle_domain::{NoBidReason, Notice, Timestamp};
 
 use super::bidder::{Bidder, BidderSettings, Made, Standing};
 use super::bids::Bids;

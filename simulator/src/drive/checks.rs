@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use haggle_actors::campaign::{Notice, Outcome};
-use haggle_domain::{BidId, CampaignKey, Micros, Timestamp};
+use haggle_actors::campaign::Outcome;
+use haggle_domain::{BidId, CampaignKey, Micros, Notice, Timestamp};
 
 use super::bidder::{Bidder, BidderSettings, Standing};
 use super::caps::{self, Shown};

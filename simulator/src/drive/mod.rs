@@ -25,8 +25,7 @@ mod watched;
 
 use std::time::Duration;
 
-use haggle_actors::campaign::Notice;
-use haggle_domain::{Campaign, CpmMicros, NoBidReason, Tag, Timestamp};
+use haggle_domain::{Campaign, CpmMicros, NoBidReason, Notice, Tag, Timestamp};
 
 pub use bidder::{Bidder, BidderSettings, Made, Standing};
 pub use bids::Bids;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use haggle_actors::campaign::{CampaignReport, CampaignSettings, Notice, Outcome};
-use haggle_domain::{BidId, Decision, Micros, Tag, Timestamp};
+use haggle_actors::campaign::{CampaignReport, CampaignSettings, Outcome};
+use haggle_domain::{BidId, Decision, Micros, Notice, Tag, Timestamp};
 use haggle_learning::{JoinerSettings, Progress};
 
 /// A bid that a notice has come of.

@@ -1,7 +1,6 @@
 //! A bidder that somebody watches.
 
-use haggle_actors::campaign::Notice;
-use haggle_domain::{NoBidReason, Timestamp};
+use haggle_domain::{NoBidReason, Notice, Timestamp};
 
 use super::bidder::{Made, Standing};
 use super::bids::Bids;

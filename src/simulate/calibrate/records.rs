@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use haggle_actors::campaign::Notice;
-use haggle_domain::{BidId, CpmMicros, Event, ExchangeKey, Footing, Micros, Quote, Timestamp};
+use haggle_domain::{BidId, CpmMicros, Event, ExchangeKey, Footing, Micros, Notice, Quote, Timestamp};
 use haggle_simulator::drive::{Made, Watches};
 use haggle_simulator::{SimAd, SimRequest, Truth};
 

@@ -1,8 +1,7 @@
 //! That a world is recovered from its records.
 
-use haggle_actors::campaign::Notice;
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions, Refused};
-use haggle_domain::{CampaignKey, Record, Timestamp};
+use haggle_domain::{CampaignKey, Notice, Record, Timestamp};
 use haggle_simulator::SimRequest;
 use haggle_simulator::drive::{DriveSettings, Made, Watches, drive_watched};
 
