@@ -83,13 +83,13 @@ async fn bid(rig: &Rig, user: &str, id: &str) -> Value {
 }
 
 /// A metric's value.
-async fn metric(rig: &Rig, name: &str) -> f64 {
+async fn metric(rig: &Rig, name: &str) -> u64 {
     let text = rig.metrics().await;
     let line = text.lines().find(|line| line.split(' ').next() == Some(name));
     line.unwrap_or_else(|| panic!("no {name}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-async fn written(rig: &Rig, at_least: f64) {
+async fn written(rig: &Rig, at_least: u64) {
     until("it is written", async || {
         metric(rig, "haggle_user_writes_total{outcome=\"written\"}").await >= at_least
     })
@@ -113,12 +113,12 @@ async fn a_cap_holds_over_two_nodes() {
         let (first, _one) = node(&store, &clock, CAPPED).await;
         let (second, _two) = node(&store, &clock, CAPPED).await;
         let mut bids = Vec::new();
-        let mut counts = [0.0, 0.0];
+        let mut counts = [0, 0];
         for round in 0..8 {
             let (which, rig) = if round % 2 == 0 { (0, &first) } else { (1, &second) };
             match ask(rig, "user", &round.to_string()).await {
                 Ok(bid) => {
-                    counts[which] += 1.0;
+                    counts[which] += 1;
                     written(rig, counts[which]).await;
                     bids.push((which, bid));
                 }
@@ -133,7 +133,7 @@ async fn a_cap_holds_over_two_nodes() {
             let rig = if *which == 0 { &first } else { &second };
             show(rig, bid).await;
             show(rig, bid).await;
-            counts[*which] += 1.0;
+            counts[*which] += 1;
             written(rig, counts[*which]).await;
         }
         clock.advance(Duration::from_secs(600));
@@ -142,7 +142,7 @@ async fn a_cap_holds_over_two_nodes() {
             let capped = u64::from(NoBidReason::FrequencyCapped.code());
             assert_eq!(ask(rig, "user", "later").await, Err(capped), "{}", store.name());
         }
-        assert_eq!(metric(&first, "haggle_user_writes_total{outcome=\"dropped\"}").await, 0.0);
+        assert_eq!(metric(&first, "haggle_user_writes_total{outcome=\"dropped\"}").await, 0);
         let kept = store.get("user").unwrap();
         assert_eq!(kept.len(), 16 + 16, "three impressions in one count: {kept:?}");
         first.stop().await;
@@ -160,16 +160,16 @@ async fn what_the_shop_tells_one_node_the_others_bid_by() {
         let (second, _two) = node(&store, &clock, lines).await;
         assert!(ask(&second, "user", "1").await.is_err());
         tell(&first, "/events", json!([{ "user": "user", "did": "viewed", "what": "boots" }])).await;
-        written(&first, 1.0).await;
+        written(&first, 1).await;
         // A copy that nothing was under way by is good for a second.
         assert!(ask(&second, "user", "2").await.is_err());
-        assert_eq!(metric(&second, "haggle_user_cache_hits_total").await, 1.0);
+        assert_eq!(metric(&second, "haggle_user_cache_hits_total").await, 1);
         clock.advance(Duration::from_secs(1));
         assert!(ask(&second, "user", "3").await.is_ok(), "{}", store.name());
         // The server has lost its scripts: what is told next arrives all the same.
         store.forget_scripts();
         tell(&first, "/events", json!([{ "user": "late", "did": "viewed", "what": "boots" }])).await;
-        written(&first, 2.0).await;
+        written(&first, 2).await;
         assert!(ask(&second, "late", "4").await.is_ok(), "{}", store.name());
         first.stop().await;
         second.stop().await;
@@ -197,7 +197,8 @@ async fn hangs(store: &Store, policy: &str) {
     rig.funded().await;
     let cid = |answer: Result<Value, u64>| answer.unwrap()["cid"].as_str().unwrap().to_owned();
     let user = |number: usize| format!("{policy}-{number}");
-    until("Redis is there", async || cid(ask(&rig, &user(99), "1").await) == "eager").await;
+    until("Redis is there", async || up(&rig)).await;
+    until("it answers", async || cid(ask(&rig, &user(99), "1").await) == "eager").await;
     let away =
         async |cause| metric(&rig, &format!("haggle_user_state_away_total{{cause=\"{cause}\"}}")).await;
     let waited = async || away("timeout").await + away("error").await;
@@ -213,19 +214,19 @@ async fn hangs(store: &Store, policy: &str) {
     assert!(longest < Duration::from_secs(1), "{longest:?}");
     // Few have waited; then the circuit opened and nobody did.
     let waited = waited().await - before;
-    assert!((1.0..=5.0).contains(&waited), "{waited}");
-    assert_eq!(away("down").await - down + waited, 60.0);
-    assert_eq!(metric(&rig, "haggle_user_state_up").await, 0.0);
+    assert!((1..=5).contains(&waited), "{waited}");
+    assert_eq!(away("down").await - down + waited, 60);
+    assert_eq!(metric(&rig, "haggle_user_state_up").await, 0);
     let url = format!("http://{}/campaigns?id=eager", rig.node.admin_address);
     let body = rig.client.get(url).send().await.unwrap().body().await.unwrap();
     let shown: Value = serde_json::from_slice(&body).unwrap();
     let (refused, bids) = match policy {
-        "open" => (0.0, 60.0 + before + down),
-        _ => (60.0 + before + down, 0.0),
+        "open" => (0, 60 + before + down),
+        _ => (60 + before + down, 0),
     };
     let said = &shown[0]["user_state_away"];
     assert_eq!(said["policy"], policy);
-    assert_eq!((said["refused"].as_f64(), said["bids"].as_f64()), (Some(refused), Some(bids)));
+    assert_eq!((said["refused"].as_u64(), said["bids"].as_u64()), (Some(refused), Some(bids)));
     if policy == "open" {
         // This node's own bids count all the same.
         for expected in ["eager", "eager", "plain"] {
@@ -250,10 +251,10 @@ async fn what_somebody_else_has_put_there_is_nobody() {
         store.put_list("list");
         for (number, user) in ["garbage", "short", "empty", "list"].into_iter().enumerate() {
             assert!(ask(&rig, user, "1").await.is_ok(), "{user}");
-            written(&rig, number as f64 + 1.0).await;
+            written(&rig, number as u64 + 1).await;
             assert_eq!(store.get(user).unwrap().len(), 32, "{user}, {}", store.name());
         }
-        assert_eq!(metric(&rig, "haggle_user_state_up").await, 1.0);
+        assert_eq!(metric(&rig, "haggle_user_state_up").await, 1);
         rig.stop().await;
     }
 }

@@ -2,7 +2,7 @@
 //! one in the test's process that speaks the part of its protocol that nodes use.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -115,7 +115,7 @@ impl Store {
     pub fn put_list(&self, user: &str) {
         match self {
             Self::Real { .. } => {
-                redis::cmd("RPUSH").arg(key(user)).arg("a").exec(&mut self.client()).unwrap()
+                redis::cmd("RPUSH").arg(key(user)).arg("a").exec(&mut self.client()).unwrap();
             }
             Self::Fake { .. } => self.put(user, b"LIST"),
         }
@@ -130,7 +130,9 @@ impl Store {
     /// What a new start of a server loses beside its data.
     pub fn forget_scripts(&self) {
         match self {
-            Self::Real { .. } => redis::cmd("SCRIPT").arg("FLUSH").exec(&mut self.client()).unwrap(),
+            Self::Real { .. } => {
+                redis::cmd("SCRIPT").arg("FLUSH").exec(&mut self.client()).unwrap();
+            }
             Self::Fake { inner, .. } => inner.data.lock().unwrap().knows_script = false,
         }
     }
