@@ -320,3 +320,74 @@ async fn a_node_starts_and_serves_without_its_server() {
     assert!(!up(&rig));
     rig.stop().await;
 }
+
+/// By hand: `HAGGLE_USERS_MEASURE=1 cargo test … --test users measure -- --nocapture`.
+#[actix_rt::test]
+async fn measure_what_sharing_costs() {
+    if std::env::var_os("HAGGLE_USERS_MEASURE").is_none() {
+        return;
+    }
+    let Some(store) = Store::real() else { panic!("there is no redis-server on the path") };
+    let mut rigs = Vec::new();
+    for shares in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        place(folder.path(), &store, CAPPED);
+        let server = folder.path().join("haggle.toml");
+        let text = fs::read_to_string(&server).unwrap();
+        let own =
+            text.lines().filter(|line| shares || !line.starts_with("redis")).collect::<Vec<_>>().join("\n");
+        fs::write(server, own).unwrap();
+        let eager = folder.path().join("campaigns/eager.toml");
+        let text = fs::read_to_string(&eager).unwrap().replace("\"2.00\"", "\"200000.00\"");
+        fs::write(eager, text).unwrap();
+        let rig = Rig::start(folder.path(), &HandClock::new()).await;
+        rig.funded().await;
+        rigs.push((rig, folder, Vec::new()));
+    }
+    until("Redis is there", async || up(&rigs[1].0)).await;
+    for what in ["bid", "no bid"] {
+        for round in 0..20 {
+            for (rig, _, times) in &mut rigs {
+                for number in 0..250 {
+                    let body = support::request("1").replace("user-1", &format!("{what}-{round}-{number}"));
+                    let body = if what == "bid" { body } else { body.replace("300", "301") };
+                    let asked = Instant::now();
+                    let (status, answer) = rig.post("/openrtb2/bid/demo", "application/json", &body).await;
+                    times.push(asked.elapsed());
+                    assert_eq!((status, answer.contains("seatbid")), (StatusCode::OK, what == "bid"));
+                }
+            }
+        }
+        for ((_, _, times), name) in rigs.iter_mut().zip(["alone", "shared"]) {
+            times.sort();
+            let at = |share: f64| times[(times.len() as f64 * share) as usize];
+            eprintln!("{what}, {name}: p50 {:?}, p90 {:?}, p99 {:?}", at(0.5), at(0.9), at(0.99));
+            times.clear();
+        }
+    }
+    let state = rigs[1].0.node.state.clone();
+    for together in [1, 16, 256, 1024] {
+        let (from, mut tasks, each) = (Instant::now(), Vec::new(), 60_000 / together.max(8));
+        for task in 0..together {
+            let state = state.clone();
+            tasks.push(actix_rt::spawn(async move {
+                let users = state.users.as_ref().unwrap();
+                let mut missed = 0;
+                for number in 0..each {
+                    let user = haggle_domain::UserKey((together * 1_000_000 + task * each + number) as u64);
+                    missed += usize::from(users.meet(user, None, &*state.clock).await.is_err());
+                }
+                missed
+            }));
+        }
+        let mut missed = 0;
+        for task in tasks {
+            missed += task.await.unwrap();
+        }
+        let rate = (together * each) as f64 / from.elapsed().as_secs_f64();
+        eprintln!("{together} at once: {rate:.0} fetches a second, {missed} not in time");
+    }
+    for (rig, ..) in rigs {
+        rig.stop().await;
+    }
+}

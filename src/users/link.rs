@@ -151,11 +151,11 @@ impl Link {
                 Ok(Vec::new())
             }
             Ok(Ok(Value::ServerError(error))) if error.code() == "WRONGTYPE" => Ok(Vec::new()),
-            Ok(Ok(other)) => {
+            Ok(Ok(_)) => {
                 if self.strikes.strike() {
                     self.lose(&connected);
                 }
-                Err(Failure::Error(format!("an answer that is none to GET: {other:?}")))
+                Err(Failure::Error("an answer that is none to GET".to_owned()))
             }
             Ok(Err(error)) if error.code() == Some("WRONGTYPE") => Ok(Vec::new()),
             Ok(Err(error)) => {

@@ -30,6 +30,9 @@ use change::Change;
 use table::Table;
 use value::Value;
 
+/// No answer overtakes another by more.
+const OVERTAKING: Duration = Duration::from_secs(1);
+
 /// What a node is told to share users by.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedOptions {
@@ -85,7 +88,10 @@ pub fn shared(options: SharedOptions, suppressions: Arc<Suppressions>) -> (Arc<S
 
 impl Shared {
     fn is_old(&self, now: Timestamp) -> impl Fn(Timestamp) -> bool {
-        let good_for = self.good_for;
+        Self::is_before(now, self.good_for)
+    }
+
+    fn is_before(now: Timestamp, good_for: Duration) -> impl Fn(Timestamp) -> bool {
         // A clock that was put back makes nothing new again.
         move |at| at > now || now.since(at) >= good_for
     }
@@ -118,7 +124,7 @@ impl Shared {
             value.items.retain(|item| item.last() > until);
         }
         self.table.update(user, |entry| {
-            entry.put(value, now, self.is_old(now));
+            entry.put(value, now, Self::is_before(now, self.good_for + OVERTAKING));
             settle(entry);
         });
     }
