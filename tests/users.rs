@@ -189,9 +189,11 @@ async fn hangs(store: &Store, policy: &str) {
     let lines = format!("{CAPPED}user_state_away = \"{policy}\"\n");
     let folder = tempfile::tempdir().unwrap();
     place(folder.path(), store, &lines);
-    // Pays less, and asks nothing of users.
-    let plain = fs::read_to_string(folder.path().join("campaigns/eager.toml")).unwrap();
-    let plain = plain.replace(&lines, "").replace("\"eager\"", "\"plain\"").replace("\"4.00\"", "\"3.00\"");
+    // No lease runs out in a burst. The other pays less, and asks nothing of users.
+    let eager = folder.path().join("campaigns/eager.toml");
+    let text = fs::read_to_string(&eager).unwrap().replace("\"2.00\"", "\"20000.00\"");
+    fs::write(eager, &text).unwrap();
+    let plain = text.replace(&lines, "").replace("\"eager\"", "\"plain\"").replace("\"4.00\"", "\"3.00\"");
     fs::write(folder.path().join("campaigns/plain.toml"), plain).unwrap();
     let rig = Rig::start(folder.path(), &HandClock::new()).await;
     rig.funded().await;
