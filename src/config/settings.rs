@@ -179,7 +179,7 @@ settings! {
     max_profiles: usize = "1000000", within(1, 100_000_000);
     /// Where several nodes share what they know of users, like redis://:password@host:6379/0; empty where each knows for itself.
     redis: Option<RedisAddress> = "";
-    /// How long a bid waits for what is known of its user, at most.
+    /// The longest that a bid waits for what is known of its user.
     redis_timeout: Duration = "5ms", within(Duration::from_millis(1), Duration::from_millis(200));
     /// Copies that a node keeps of users that it shares.
     user_cache: usize = "100000", within(1, 10_000_000);
