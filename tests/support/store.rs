@@ -13,7 +13,7 @@ use haggle_domain::{PrivacyKey, UserKey};
 
 /// A server that ends with the test.
 pub enum Store {
-    Real { child: Child, port: u16, _folder: tempfile::TempDir },
+    Real { child: Child, port: u16, password: String, _folder: tempfile::TempDir },
     Fake { port: u16, inner: Arc<Inner> },
 }
 
@@ -46,22 +46,50 @@ pub fn stores() -> Vec<Store> {
 }
 
 impl Store {
+    /// None where there is no such program.
     pub fn real() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--dir", folder.path().to_str().unwrap(), "--requirepass", "s3cret"])
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        let store = Self::Real { child, port, _folder: folder };
-        let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "redis-server does not listen");
+        // Somebody else may take a free port before the server does: then it ends, and another is tried.
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let folder = tempfile::tempdir().unwrap();
+            // Unique, so that nobody else's server is taken for this one.
+            let password = folder.path().file_name().unwrap().to_str().unwrap().replace('.', "");
+            let child = Command::new("redis-server")
+                .args([
+                    "--port",
+                    &port.to_string(),
+                    "--bind",
+                    "127.0.0.1",
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                ])
+                .args(["--dir", folder.path().to_str().unwrap(), "--requirepass", &password])
+                .stdout(Stdio::null())
+                .spawn()
+                .ok()?;
+            let mut store = Self::Real { child, port, password, _folder: folder };
+            if store.comes_up() {
+                return Some(store);
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    fn comes_up(&mut self) -> bool {
+        let client = redis::Client::open(self.address()).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until {
+            if client.get_connection().is_ok() {
+                return true;
+            }
+            if matches!(self, Self::Real { child, .. } if child.try_wait().unwrap().is_some()) {
+                return false;
+            }
             thread::sleep(Duration::from_millis(20));
         }
-        Some(store)
+        false
     }
 
     pub fn fake() -> Self {
@@ -84,7 +112,7 @@ impl Store {
 
     pub fn address(&self) -> String {
         match self {
-            Self::Real { port, .. } => format!("redis://:s3cret@127.0.0.1:{port}/3"),
+            Self::Real { port, password, .. } => format!("redis://:{password}@127.0.0.1:{port}/3"),
             Self::Fake { port, .. } => format!("redis://127.0.0.1:{port}/0"),
         }
     }

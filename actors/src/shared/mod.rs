@@ -7,6 +7,8 @@
 
 mod change;
 mod table;
+#[cfg(test)]
+mod tests;
 mod value;
 mod writes;
 
