@@ -31,7 +31,7 @@ fn place(folder: &Path, store: &Store, lines: &str) {
     let text = fs::read_to_string(&server).unwrap();
     let text = text.replacen("name = \"demo\"", "name = \"demo\"\nno_bid = \"reason\"", 1);
     // No test of a quick answer on a busy machine, but for the one that says so.
-    let shared = format!("redis = \"{}\"\nredis_timeout = \"100ms\"\n", store.address());
+    let shared = format!("redis = \"{}\"\nredis_timeout = \"200ms\"\n", store.address());
     fs::write(server, shared + &text).unwrap();
     let file = folder.join("campaigns/eager.toml");
     let text = fs::read_to_string(&file).unwrap();
