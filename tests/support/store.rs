@@ -84,7 +84,9 @@ impl Store {
             if client.get_connection().is_ok() {
                 return true;
             }
-            if matches!(self, Self::Real { child, .. } if child.try_wait().unwrap().is_some()) {
+            if let Self::Real { child, .. } = self
+                && child.try_wait().unwrap().is_some()
+            {
                 return false;
             }
             thread::sleep(Duration::from_millis(20));
