@@ -30,3 +30,4 @@ pub mod simulate;
 pub mod supply;
 pub mod surroundings;
 pub mod token;
+pub mod users;

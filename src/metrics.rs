@@ -10,7 +10,8 @@ mod several;
 pub use campaigns::{CampaignMetrics, Sums};
 pub use counters::{Counter, HeadMetrics, Metrics};
 pub use outcomes::{
-    CampaignState, Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome,
+    CampaignState, Head, LossReason, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome, UserAway,
+    UserWrite,
 };
 pub use several::NodeShown;
 
@@ -231,6 +232,24 @@ metrics! {
     Erasures = Gauge "haggle_erasures_unfinished" [];
     /// The shop's events about users, by what became of them.
     ProfileEvents = Counter "haggle_profile_events_total" ["outcome"];
+    /// 1 while the Redis by which nodes share users answers; 0 where there is none.
+    UserStateUp = Gauge "haggle_user_state_up" [];
+    /// Bids that did not know what nodes share of their user, by cause.
+    UserStateAway = Counter "haggle_user_state_away_total" ["cause"];
+    /// Bids that were made all the same, by campaigns that go by users and say so (`user_state_away = "open"`).
+    UserStateAwayBids = Counter "haggle_user_state_away_bids_total" ["campaign"];
+    /// Bids whose user was known by a copy.
+    UserCacheHits = Counter "haggle_user_cache_hits_total" [];
+    /// Bids whose user had to be fetched.
+    UserCacheMisses = Counter "haggle_user_cache_misses_total" [];
+    /// Users of whom there is a copy, or to whom a bid is under way.
+    UserCacheEntries = Gauge "haggle_user_cache_entries" [];
+    /// How long bids waited for what nodes share of their user, in seconds, where it came.
+    UserFetchDuration = Histogram "haggle_user_fetch_duration_seconds" [];
+    /// Writes of what nodes share of users, by what became of them.
+    UserWrites = Counter "haggle_user_writes_total" ["outcome"];
+    /// Users who wait to be forgotten in what nodes share.
+    UsersUnforgotten = Gauge "haggle_users_unforgotten" [];
     /// How often the process asked for memory.
     Allocations = Counter "haggle_allocations_total" [];
     /// 1 while the node takes bid requests.

@@ -706,6 +706,19 @@ fn the_shipped_file_shows_every_default() {
 }
 
 #[test]
+fn the_password_of_redis_is_shown_nowhere() {
+    let server = format!("redis = \"redis://haggle:s3cret@redis.internal:6379/2\"\n{SERVER}");
+    let loaded = load(&server, &[GOOD]).unwrap();
+    let text = explain::explain(&loaded);
+    assert!(text.contains("redis://haggle:***@redis.internal:6379/2"), "{text}");
+    assert!(!text.contains("s3cret") && !format!("{loaded:?}").contains("s3cret"));
+    let wrong = load(&server.replace("redis://", "rediss://"), &[]).unwrap_err();
+    assert!(wrong.contains("redis: asks for TLS") && !wrong.contains("s3cret"), "{wrong}");
+    let of_variable = explained(SERVER, &[], &[("HAGGLE_REDIS", "redis://:s3cret@other")]);
+    assert!(!of_variable.contains("s3cret"), "{of_variable}");
+}
+
+#[test]
 fn explain_names_value_source_and_purpose_and_each_campaign() {
     let loaded = load(&format!("seat = \"mine\"\n{SERVER}"), &[GOOD]).unwrap();
     let text = explain::explain(&loaded);

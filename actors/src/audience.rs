@@ -9,8 +9,10 @@ use haggle_strategies::frequency::{
     AdvertiserCaps, Caps, Exposure, InFlight, MOST_EXPOSURES, Mark, Seen, seconds,
 };
 
+use crate::items::{self, Item, profile, seen, unmark};
+use crate::shared::Shared;
 use crate::suppression::Suppressions;
-use crate::users::{Item, Items, Users};
+use crate::users::Users;
 
 /// The form of [`Audience::save`]; the first kept profiles by [`UserKey`], the second only what users did.
 const FORMAT: u8 = 3;
@@ -22,6 +24,8 @@ type Saved = (PrivacyKey, Vec<Behaviour>, Vec<Exposure>);
 #[derive(Debug)]
 pub struct Audience {
     users: Users,
+    /// Where nodes share what they know: then nothing is in `users`.
+    shared: Option<Arc<Shared>>,
     crowded: AtomicU64,
     capacity: usize,
     suppressions: Arc<Suppressions>,
@@ -46,7 +50,37 @@ pub struct ToUser<'a> {
 impl Audience {
     /// Room for `capacity` users; none for whoever is to be forgotten.
     pub fn new(capacity: usize, suppressions: Arc<Suppressions>) -> Self {
-        Self { users: Users::new(capacity), crowded: AtomicU64::new(0), capacity, suppressions }
+        Self { users: Users::new(capacity), shared: None, crowded: AtomicU64::new(0), capacity, suppressions }
+    }
+
+    /// One that shares what it knows with other nodes.
+    pub fn sharing(shared: Arc<Shared>, suppressions: Arc<Suppressions>) -> Self {
+        Self { shared: Some(shared), ..Self::new(0, suppressions) }
+    }
+
+    /// What it shares with other nodes, where it does.
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref()
+    }
+
+    /// Tells other nodes what a user did, where they share it. To be called once, by whoever is told of it.
+    pub fn tell_behaviour(&self, user: UserKey, did: BehaviourKind, what: Tag, at: Timestamp) {
+        if let Some(shared) = &self.shared {
+            shared.did(user, did, what, at);
+        }
+    }
+
+    /// Tells other nodes of an impression, where they share what users have seen. To be called once an impression.
+    pub fn tell_impression(
+        &self,
+        decision: &Decision,
+        caps: &Caps,
+        advertisers: &AdvertiserCaps,
+        at: Timestamp,
+    ) {
+        if let Some(shared) = &self.shared {
+            shared.shown(decision, caps, advertisers, at);
+        }
     }
 
     /// Whether the user opted out: then a request gives no basis to know them, whatever it says.
@@ -64,23 +98,19 @@ impl Audience {
         self.suppressions.counts()
     }
 
-    /// Notes what a user did, unless that is to be forgotten.
+    /// Notes what a user did, unless that is to be forgotten. Where users are shared, whoever was told of it has said so there.
     pub fn note(&self, user: UserKey, did: BehaviourKind, what: Tag, at: Timestamp) {
         let user = PrivacyKey::of(user);
-        if self.suppressions.forgets(user, at) {
+        if self.shared.is_some() || self.suppressions.forgets(user, at) {
             return;
         }
-        self.users.update(user, |items| {
-            let mut profile = Profile::from_distinct(items.iter().filter_map(Item::behaviour));
-            profile.note(did, what, at);
-            items.retain(|item| item.behaviour().is_none());
-            items.extend(profile.behaviours().iter().map(|behaviour| Item::from(*behaviour)));
-        });
+        self.users.update(user, |items| items::note(items, did, what, at));
     }
 
-    /// Counts an impression for every cap that asks for it, unless it is to be forgotten; its bid is no longer under way.
+    /// Counts an impression for every cap that asks for it, unless it is to be forgotten; its bid is no longer under way. Shared
+    /// counts are as [`Audience::note`] says.
     pub fn show(&self, decision: &Decision, caps: &Caps, advertisers: &AdvertiserCaps, at: Timestamp) {
-        let Some(user) = decision.user.map(PrivacyKey::of) else { return };
+        let Some(user) = decision.user.map(PrivacyKey::of).filter(|_| self.shared.is_none()) else { return };
         if self.suppressions.forgets(user, decision.at) || !caps.are_counted(advertisers) {
             return;
         }
@@ -88,41 +118,10 @@ impl Audience {
         self.users.update(user, |items| {
             unmark(items, caps.mark(decision.creative, decision.at));
             for (key, bucket) in caps.counted(decision.creative, advertisers) {
-                let place = items.iter().position(|item| item.exposure().is_some_and(|kept| kept.key == key));
-                let mut exposure = place
-                    .and_then(|place| items.get(place)?.exposure())
-                    .unwrap_or_else(|| Exposure::new(key));
-                exposure.note(now, bucket);
-                match place.and_then(|place| items.get_mut(place)) {
-                    Some(item) => *item = exposure.into(),
-                    None => {
-                        if self.make_room(items, now) {
-                            items.push(exposure.into());
-                        }
-                    }
-                }
+                let crowded = items::count(items, key, bucket, now);
+                self.crowded.fetch_add(u64::from(crowded), Ordering::Relaxed);
             }
         });
-    }
-
-    /// Makes room for one more count. Where every one still says something, the one that does so for the shortest time goes:
-    /// its cap may then be exceeded. Counts that never end stay.
-    fn make_room(&self, items: &mut Items, now: u32) -> bool {
-        let full =
-            |items: &Items| items.iter().filter(|item| item.exposure().is_some()).count() >= MOST_EXPOSURES;
-        if !full(items) {
-            return true;
-        }
-        items.retain(|item| item.counts(now));
-        if !full(items) {
-            return true;
-        }
-        self.crowded.fetch_add(1, Ordering::Relaxed);
-        let ends = |item: &Item| item.exposure().and_then(|exposure| exposure.ends());
-        let ending = items.iter().enumerate().filter_map(|(place, item)| Some((ends(item)?, place)));
-        let Some((_, first)) = ending.min() else { return false };
-        items.remove(first);
-        true
     }
 
     /// A copy of what is known of a user now. Only to be asked for users whom a request gives a basis to know.
@@ -130,10 +129,12 @@ impl Audience {
         if self.opted_out(user) {
             return None;
         }
-        self.users.read(PrivacyKey::of(user), |items| Known {
-            profile: profile(items),
-            seen: seen(items, seconds(now)),
-        })
+        let known = |items: &[Item]| Known { profile: profile(items), seen: seen(items, seconds(now)) };
+        let user = PrivacyKey::of(user);
+        match &self.shared {
+            None => self.users.read(user, known),
+            Some(shared) => shared.known(user).map(|items| known(&items)),
+        }
     }
 
     /// Where a request's bids to a user are marked; `user` only where it may be stored of them.
@@ -141,14 +142,17 @@ impl Audience {
         ToUser { audience: self, user }
     }
 
-    /// Forgets one user.
+    /// Forgets one user, by an opt-out or erasure that the journal tells of.
     pub fn erase(&self, user: PrivacyKey) {
-        self.users.remove(user);
+        match &self.shared {
+            None => self.users.remove(user),
+            Some(shared) => shared.forget([user], None),
+        }
     }
 
     /// How many users are known.
     pub fn len(&self) -> usize {
-        self.users.len()
+        self.shared.as_ref().map_or_else(|| self.users.len(), |shared| shared.len())
     }
 
     /// Whether none is.
@@ -158,12 +162,12 @@ impl Audience {
 
     /// Users who were forgotten because others needed the room, since the start.
     pub fn evicted(&self) -> u64 {
-        self.users.evicted()
+        self.shared.as_ref().map_or_else(|| self.users.evicted(), |shared| shared.evicted())
     }
 
     /// Impressions that found all of a user's counts in use, since the start.
     pub fn crowded(&self) -> u64 {
-        self.crowded.load(Ordering::Relaxed)
+        self.shared.as_ref().map_or_else(|| self.crowded.load(Ordering::Relaxed), |shared| shared.crowded())
     }
 
     /// Forgets users of whom nothing is known since `before`, and what says nothing any more.
@@ -209,6 +213,9 @@ impl Audience {
 impl InFlight for ToUser<'_> {
     fn mark(&self, caps: &Caps, creative: u16, now: Timestamp) -> bool {
         let Some(user) = self.user.filter(|user| !self.audience.opted_out(*user)) else { return true };
+        if let Some(shared) = &self.audience.shared {
+            return shared.mark(user, caps, creative, now);
+        }
         let marked = self.audience.users.update(PrivacyKey::of(user), |items| {
             items.retain(|item| item.mark().is_none() || item.counts(seconds(now)));
             let allowed = caps.allow_one(&seen(items, seconds(now)), creative, now);
@@ -221,37 +228,13 @@ impl InFlight for ToUser<'_> {
     }
 
     fn unmark(&self, mark: Mark) {
-        if let Some(user) = self.user {
+        let Some(user) = self.user else { return };
+        if let Some(shared) = &self.audience.shared {
+            shared.unmark(user, mark);
+        } else {
             self.audience.users.update(PrivacyKey::of(user), |items| unmark(items, mark));
         }
     }
-}
-
-fn unmark(items: &mut Items, mark: Mark) {
-    if let Some(place) = items.iter().position(|item| item.mark() == Some(mark)) {
-        items.remove(place);
-    }
-}
-
-/// None of somebody who did nothing.
-fn profile(items: &[Item]) -> Option<Profile> {
-    let profile = Profile::from_distinct(items.iter().filter_map(Item::behaviour));
-    (!profile.behaviours().is_empty()).then_some(profile)
-}
-
-/// What counts now.
-fn seen(items: &[Item], now: u32) -> Seen {
-    let mut seen = Seen::default();
-    for item in items {
-        if let Some(exposure) = item.exposure() {
-            if exposure.ends().is_none_or(|ends| now < ends) {
-                seen.exposures.push(exposure);
-            }
-        } else if let Some(mark) = item.mark().filter(|mark| mark.counts(now)) {
-            seen.marks.push(mark);
-        }
-    }
-    seen
 }
 
 #[cfg(test)]

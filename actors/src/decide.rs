@@ -19,6 +19,8 @@ pub struct Asking<'a> {
     pub audience: &'a Audience,
     /// Of whom the journal was told today that a campaign could have bid for them.
     pub told: &'a OncePerDay,
+    /// Nodes share what is known of users, and of this one it cannot be read now.
+    pub user_away: bool,
     /// The request, with no more of the user than the law and the user allow.
     pub context: &'a Context,
     /// Its id: with the imp's what every draw comes from.
@@ -72,13 +74,16 @@ impl Asking<'_> {
                     Err(NoBidReason::Insecure)
                 }
                 (Ok(opportunity), None) => {
-                    let user =
-                        UserView { profile: known.profile.as_ref(), seen: countable.map(|_| &known.seen) };
+                    let seen = countable.map(|_| &known.seen);
+                    let user = UserView { profile: known.profile.as_ref(), seen, away: self.user_away };
                     rank(snapshot, context, &opportunity, user, now, draw, ranking);
                     let made = commit(snapshot, context, &opportunity, ranking, &mut pods, &to_user, now);
                     // What costs nothing is no part of the story.
                     if !context.test {
                         funnel::count(snapshot, ranking, made.as_deref().unwrap_or_default());
+                        if self.user_away {
+                            funnel::count_away(snapshot, made.as_deref().unwrap_or_default());
+                        }
                         self.note_groups(ranking, witness);
                     }
                     made.map(|made| (opportunity, made))

@@ -142,6 +142,12 @@ impl Suppressions {
         })
     }
 
+    /// Everybody who opted out or was ever erased, some of them twice.
+    pub fn everybody(&self) -> Vec<PrivacyKey> {
+        let erased = self.erased.iter().map(|entry| *entry.key());
+        self.opted_out.iter().map(|user| *user).chain(erased).collect()
+    }
+
     /// Puts back what was kept of a user, once a user.
     pub fn restore(&self, user: PrivacyKey, suppression: Suppression) {
         if suppression.opted_out {

@@ -7,30 +7,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use haggle_domain::{Behaviour, BehaviourKind, PrivacyKey, Tag, Timestamp};
-use haggle_strategies::frequency::{CapKey, Exposure, Mark, seconds};
-use smallvec::SmallVec;
+use haggle_domain::PrivacyKey;
+
+use crate::items::{Item, Items, last};
 
 /// Users in a shard: seven eighths of 4096, where the standard library's table would grow.
 const SHARD: usize = 3584;
 /// Users who are compared where one has to make room.
 const COMPARED: usize = 8;
-
-/// One thing that is kept of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Item {
-    /// Something they did; `what` in two halves, so that an item is aligned to four bytes.
-    Behaviour { did: BehaviourKind, count: u16, last: u32, what: [u32; 2] },
-    /// How often they saw something.
-    Exposure { counts: [u8; 7], key: CapKey, last: u32 },
-    /// A bid that is under way to them.
-    Mark { creative: u16, campaign: u32, advertiser: u32, at: u32 },
-}
-
-const _: () = assert!(size_of::<Item>() == 16, "an item has grown");
-
-/// A user's things while they are changed.
-pub(crate) type Items = SmallVec<[Item; 16]>;
 
 type Shard = HashMap<PrivacyKey, Box<[Item]>>;
 
@@ -42,67 +26,6 @@ pub(crate) struct Users {
     most: usize,
     len: AtomicUsize,
     evicted: AtomicU64,
-}
-
-impl Item {
-    /// When it happened last, in seconds since 1970.
-    fn last(&self) -> u32 {
-        match self {
-            Self::Behaviour { last, .. } | Self::Exposure { last, .. } => *last,
-            Self::Mark { at, .. } => *at,
-        }
-    }
-
-    /// Whether it still says something.
-    pub(crate) fn counts(&self, now: u32) -> bool {
-        match self {
-            Self::Behaviour { .. } => true,
-            Self::Exposure { .. } => {
-                self.exposure().and_then(|exposure| exposure.ends()).is_none_or(|ends| now < ends)
-            }
-            Self::Mark { .. } => self.mark().is_some_and(|mark| mark.counts(now)),
-        }
-    }
-
-    pub(crate) fn behaviour(&self) -> Option<Behaviour> {
-        let Self::Behaviour { did, count, last, what: [high, low] } = *self else { return None };
-        Some(Behaviour {
-            did,
-            what: Tag(u64::from(high) << 32 | u64::from(low)),
-            count: u32::from(count),
-            last: Timestamp(i64::from(last) * 1_000_000),
-        })
-    }
-
-    pub(crate) fn exposure(&self) -> Option<Exposure> {
-        let Self::Exposure { counts, key, last } = *self else { return None };
-        Some(Exposure { key, last, counts })
-    }
-
-    pub(crate) fn mark(&self) -> Option<Mark> {
-        let Self::Mark { creative, campaign, advertiser, at } = *self else { return None };
-        Some(Mark { campaign, advertiser, creative, at })
-    }
-}
-
-impl From<Behaviour> for Item {
-    /// Times lose what is below a second, and counts end at 65,535.
-    fn from(Behaviour { did, what, count, last }: Behaviour) -> Self {
-        let count = u16::try_from(count).unwrap_or(u16::MAX);
-        Self::Behaviour { did, count, last: seconds(last), what: [(what.0 >> 32) as u32, what.0 as u32] }
-    }
-}
-
-impl From<Exposure> for Item {
-    fn from(Exposure { key, last, counts }: Exposure) -> Self {
-        Self::Exposure { counts, key, last }
-    }
-}
-
-impl From<Mark> for Item {
-    fn from(Mark { campaign, advertiser, creative, at }: Mark) -> Self {
-        Self::Mark { creative, campaign, advertiser, at }
-    }
 }
 
 impl Users {
@@ -228,10 +151,6 @@ fn write(shard: &RwLock<Shard>) -> RwLockWriteGuard<'_, Shard> {
     shard.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn last(items: &[Item]) -> u32 {
-    items.iter().map(Item::last).max().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -239,19 +158,7 @@ mod tests {
     use super::*;
 
     fn item(at: u32) -> Item {
-        Item::Mark { creative: 0, campaign: 1, advertiser: 2, at }
-    }
-
-    #[test]
-    fn a_behaviour_comes_back_to_the_second() {
-        let behaviour = Behaviour {
-            did: BehaviourKind::Bought,
-            what: Tag(0x0123_4567_89ab_cdef),
-            count: 70_000,
-            last: Timestamp(1_700_000_000_999_999),
-        };
-        let kept = Item::from(behaviour).behaviour().unwrap();
-        assert_eq!(kept, Behaviour { count: 65_535, last: Timestamp(1_700_000_000_000_000), ..behaviour });
+        Item::Mark { by: 0, creative: 0, campaign: 1, advertiser: 2, at }
     }
 
     #[test]

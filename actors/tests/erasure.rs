@@ -177,7 +177,7 @@ fn an_erasure_that_is_cut_short_is_completed_by_the_next_eraser() {
     journal.close().unwrap();
     let journal = std::sync::Arc::new(open(killed.path()).unwrap());
     assert_eq!(journal.suppressions().counts(), (0, 1));
-    journal.start_eraser(Duration::ZERO).unwrap();
+    journal.start_eraser(Duration::ZERO, |_| Ok(())).unwrap();
     let waited = (0..3000).find(|_| {
         std::thread::sleep(Duration::from_millis(20));
         journal.suppressions().counts() == (0, 0)

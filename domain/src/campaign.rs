@@ -9,7 +9,7 @@ use crate::holdout::Holdout;
 use crate::id::{CampaignKey, Tag};
 use crate::money::{CpmMicros, Micros};
 use crate::planted::{Bug, planted};
-use crate::targeting::{Daypart, Targeting};
+use crate::targeting::{Daypart, Predicate, Targeting};
 use crate::time::{Timestamp, Zone};
 
 /// A campaign as configured and checked: what to show, to whom, when, for what, and for how much.
@@ -52,6 +52,9 @@ pub struct Campaign {
     pub targeting: Targeting,
     /// How often one user sees it, at most.
     pub frequency: Frequency,
+    /// Whether it bids where what nodes share of users cannot be read, by what this node knows alone. Of no account for one that
+    /// asks nothing of users.
+    pub bids_without_user_state: bool,
     /// The share of users whom it never bids for, to know what its ads bring.
     pub holdout: Holdout,
     /// A hard ceiling on any bid.
@@ -85,11 +88,20 @@ impl Campaign {
             dayparts: Vec::new(),
             targeting: Targeting::default(),
             frequency: Frequency::default(),
+            bids_without_user_state: false,
             holdout: Holdout::default(),
             max_bid: CpmMicros::ZERO,
             explore: Explore::default(),
             creatives: Vec::new(),
         }
+    }
+
+    /// Whether it goes by what users did or saw: it counts impressions, or asks for behaviours.
+    pub fn asks_of_users(&self) -> bool {
+        let Targeting { all, any, none } = &self.targeting;
+        let asks = |predicate: &Predicate| matches!(predicate, Predicate::Behaviour { .. });
+        let counts = !self.frequency.caps.is_empty() || matches!(self.goal, Goal::Reach { .. });
+        counts || [all, any, none].into_iter().flatten().any(asks)
     }
 }
 

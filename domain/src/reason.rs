@@ -71,6 +71,8 @@ reasons! {
     TargetingMismatch = "targeting_mismatch" => 0,
     /// What matched asks what the user did, and there is no basis to look.
     NoBasis = "no_basis" => 8,
+    /// What matched goes by what is known of users, and where nodes share that it cannot be read now.
+    UserStateAway = "user_state_away" => 1,
     /// `bcat`, `acat`, `badv`, `bapp` or `wlang` exclude what matched.
     BrandSafety = "brand_safety" => 0,
     /// Only deals are wanted, and what matched has none of them.

@@ -69,6 +69,7 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         root.fail("pacing: its curve has no money for any hour of dayparts; weigh one of those");
     }
     let frequency = frequency::read(&mut root);
+    let state_away = root.get("user_state_away");
     let explore = explore::read(&mut root, goal);
     let holdout = root.get("holdout").map_or(Some(Holdout::default()), |node| holdout(&node));
     let creatives = root
@@ -96,12 +97,22 @@ fn read(mut root: Table<'_>, names: &Names<'_>) -> Option<(Read, Source)> {
         dayparts: dayparts?,
         targeting,
         frequency: frequency?,
+        bids_without_user_state: state_away.as_ref().map_or(Some(false), away)?,
         holdout: holdout?,
         max_bid: max_bid?,
         explore: explore?,
         creatives: creatives?,
     };
+    if let Some(node) = state_away.filter(|_| !campaign.asks_of_users()) {
+        node.fail("says nothing where neither frequency, a goal of reach nor a behaviour goes by users; leave it out");
+        return None;
+    }
     Some((Read { campaign, targeting: summary }, id_node?.source()))
+}
+
+/// Whether it bids while what nodes share of users cannot be read.
+fn away(node: &Node<'_>) -> Option<bool> {
+    node.choice(&[("closed", false), ("open", true)])
 }
 
 /// Whether some of an hour of the day lies in dayparts.

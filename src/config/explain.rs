@@ -62,6 +62,7 @@ pub fn explain(loaded: &Loaded) -> String {
             creatives(&campaign.creatives),
             targeting,
             frequency::show(&campaign.frequency),
+            if campaign.bids_without_user_state { "bids while shared users are away" } else { "" }.to_owned(),
             explore::show(&campaign.explore),
             match campaign.holdout {
                 holdout if holdout.is_none() => String::new(),

@@ -22,6 +22,7 @@ mod knowledge;
 mod pacing;
 mod predicates;
 mod rates;
+mod redis;
 mod settings;
 mod stream;
 mod value;
@@ -42,6 +43,7 @@ pub use exchange::{BillOn, Exchange, NoBid};
 pub use files::Secret;
 pub use flags::SettingsLayer;
 pub use knowledge::{List, ListKind, Taxonomy};
+pub use redis::RedisAddress;
 pub use settings::{Effective, SETTINGS, Setting, Settings};
 pub use value::{Keep, LogFormat, Workers};
 

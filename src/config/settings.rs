@@ -11,6 +11,7 @@ use super::address::base_url;
 use super::document::{Node, Table, kind, whole};
 use super::error::{ConfigError, Source};
 use super::flags::SettingsLayer;
+use super::redis::RedisAddress;
 use super::value::{Keep, LogFormat, Value, Workers, within};
 
 /// One setting, as its list entry declares it.
@@ -192,6 +193,14 @@ settings! {
     bid_log_sample: f64 = "0.01", within(0.0, 1.0);
     /// Of how many users something is known, at 200 bytes each; once full, those not met for long make room.
     max_profiles: usize = "1000000", within(1, 100_000_000);
+    /// Where several nodes share what they know of users, like redis://:password@host:6379/0; empty where each knows for itself.
+    redis: Option<RedisAddress> = "";
+    /// The longest that a bid waits for what is known of its user.
+    redis_timeout: Duration = "5ms", within(Duration::from_millis(1), Duration::from_millis(200));
+    /// Copies that a node keeps of users that it shares.
+    user_cache: usize = "100000", within(1, 10_000_000);
+    /// For how long such a copy is good for bids.
+    user_cache_ttl: Duration = "1s", within(Duration::ZERO, Duration::from_secs(10));
     /// What is logged: error, warn, info, debug, trace, or directives such as info,haggle_actors=debug.
     log: String = "info,actix_server=warn,actix_http=off", |directives: &String| log_directives(directives);
     /// How log lines are written.

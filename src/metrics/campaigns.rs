@@ -27,6 +27,7 @@ impl From<haggle_strategies::CampaignState> for CampaignState {
 #[expect(missing_docs, reason = "each field is documented at the `Metric` of its name")]
 pub struct CampaignMetrics {
     pub bids: Counter,
+    pub user_state_away_bids: Counter,
     pub wins: Counter,
     pub impressions: Counter,
     pub clicks: Counter,
@@ -80,6 +81,7 @@ impl CampaignMetrics {
         {
             counter.raise_to(*total);
         }
+        self.user_state_away_bids.raise_to(counts.bids_without_user_state);
     }
 
     /// Follows what its actor shows.
@@ -111,6 +113,7 @@ pub(super) struct Campaigns {
     limit: usize,
     made: Mutex<Vec<Arc<CampaignMetrics>>>,
     bids: IntCounterVec,
+    away_bids: IntCounterVec,
     wins: IntCounterVec,
     impressions: IntCounterVec,
     clicks: IntCounterVec,
@@ -140,6 +143,7 @@ impl Campaigns {
             limit,
             made: Mutex::default(),
             bids: maker.counters(Metric::Bids)?,
+            away_bids: maker.counters(Metric::UserStateAwayBids)?,
             wins: maker.counters(Metric::Wins)?,
             impressions: maker.counters(Metric::Impressions)?,
             clicks: maker.counters(Metric::Clicks)?,
@@ -187,6 +191,7 @@ impl Campaigns {
         let stages = NoBidReason::ALL.iter().skip(FIRST).map(|reason| reason.as_str()).chain(["bid"]);
         Ok(CampaignMetrics {
             bids: pick(&self.bids, label)?,
+            user_state_away_bids: pick(&self.away_bids, label)?,
             wins: pick(&self.wins, label)?,
             impressions: pick(&self.impressions, label)?,
             clicks: pick(&self.clicks, label)?,

@@ -16,7 +16,9 @@ use prometheus::{
 use super::archive_models::ArchiveModels;
 use super::campaigns::{Account, CampaignMetrics, Campaigns, Sums};
 use super::several::{NodeShown, SeveralMetrics};
-use super::{Head, LossReason, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+use super::{
+    Head, LossReason, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome, UserAway, UserWrite,
+};
 
 /// From 50 µs, a fast bid, to 100 ms, the usual deadline.
 const BUCKETS: [f64; 12] =
@@ -83,6 +85,8 @@ pub struct Metrics {
     safety_refused: Vec<Counter>,
     notices: Vec<Counter>,
     profile_events: Vec<Counter>,
+    user_state_away: Vec<Counter>,
+    user_writes: Vec<Counter>,
     heads: Vec<HeadMetrics>,
     campaigns: Campaigns,
     archive_models: ArchiveModels,
@@ -111,6 +115,12 @@ pub struct Metrics {
     pub exposures_crowded: Counter,
     pub opted_out: IntGauge,
     pub erasures: IntGauge,
+    pub user_state_up: IntGauge,
+    pub user_cache_hits: Counter,
+    pub user_cache_misses: Counter,
+    pub user_cache_entries: IntGauge,
+    pub user_fetch_duration: Histogram,
+    pub users_unforgotten: IntGauge,
     pub allocations: Counter,
     pub ready: IntGauge,
 }
@@ -147,6 +157,10 @@ impl Metrics {
             safety_found: maker.counters_of(Metric::SafetyFound, gates())?,
             safety_refused: maker.counters_of(Metric::SafetyRefused, gates())?,
             profile_events: maker.counters_of(Metric::ProfileEvents, profile_outcomes)?,
+            user_state_away: maker
+                .counters_of(Metric::UserStateAway, UserAway::ALL.iter().map(|cause| cause.as_str()))?,
+            user_writes: maker
+                .counters_of(Metric::UserWrites, UserWrite::ALL.iter().map(|outcome| outcome.as_str()))?,
             invariant_violations: maker
                 .counters_of(Metric::InvariantViolations, invariants.iter().copied())?,
             heads: maker.heads()?,
@@ -175,6 +189,12 @@ impl Metrics {
             exposures_crowded: maker.counter(Metric::ExposuresCrowded)?,
             opted_out: maker.gauge(Metric::OptedOut)?,
             erasures: maker.gauge(Metric::Erasures)?,
+            user_state_up: maker.gauge(Metric::UserStateUp)?,
+            user_cache_hits: maker.counter(Metric::UserCacheHits)?,
+            user_cache_misses: maker.counter(Metric::UserCacheMisses)?,
+            user_cache_entries: maker.gauge(Metric::UserCacheEntries)?,
+            user_fetch_duration: maker.histogram(Metric::UserFetchDuration)?,
+            users_unforgotten: maker.gauge(Metric::UsersUnforgotten)?,
             allocations: maker.counter(Metric::Allocations)?,
             ready: maker.gauge(Metric::Ready)?,
             registry: maker.0,
@@ -237,6 +257,20 @@ impl Metrics {
     /// A shop's event came in.
     pub fn profile_event(&self, outcome: ProfileOutcome) {
         count(&self.profile_events, outcome.index());
+    }
+
+    /// So many bids so far did not know what nodes share of their user, for this cause.
+    pub fn user_state_away(&self, cause: UserAway, total: u64) {
+        if let Some(counter) = self.user_state_away.get(cause.index()) {
+            counter.raise_to(total);
+        }
+    }
+
+    /// So many changes so far came to this.
+    pub fn user_writes(&self, outcome: UserWrite, total: u64) {
+        if let Some(counter) = self.user_writes.get(outcome.index()) {
+            counter.raise_to(total);
+        }
     }
 
     /// An invariant has been broken `total` times so far.

@@ -65,6 +65,34 @@ labels! {
 }
 
 labels! {
+    /// Why a bid did not know what nodes share of its user.
+    UserAway {
+        /// No answer came within `redis_timeout`.
+        Timeout = "timeout",
+        /// The connection broke, or the server refused.
+        Error = "error",
+        /// There was no connection, so nobody was asked.
+        Down = "down",
+        /// The request had no time left to ask or to wait.
+        Late = "late",
+    }
+}
+
+labels! {
+    /// What became of changes to what nodes share of users.
+    UserWrite {
+        /// They stand there.
+        Written = "written",
+        /// Another node was first, so they were made again.
+        Again = "again",
+        /// They were given up.
+        GivenUp = "given_up",
+        /// They found no room to wait in.
+        Dropped = "dropped",
+    }
+}
+
+labels! {
     /// Why an exchange says that a bid lost (`${AUCTION_LOSS}`; OpenRTB 2.6, list of loss reason codes in AdCOM 1.0).
     LossReason {
         /// It was won after all, or the code is unknown, missing or the exchange's own.

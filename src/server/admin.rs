@@ -137,6 +137,7 @@ struct Seen {
     catalog: Arc<Catalog>,
     learner: Option<Arc<LearnerReport>>,
     several: Option<Arc<Several>>,
+    shares_users: bool,
 }
 
 impl Seen {
@@ -145,6 +146,7 @@ impl Seen {
             catalog: Arc::clone(&state.snapshot.load().catalog),
             learner: state.learner.load_full(),
             several: state.several.clone(),
+            shares_users: state.users.is_some(),
         }
     }
 }
@@ -180,6 +182,16 @@ fn shown(handle: &CampaignHandle, seen: &Seen) -> Value {
         "creatives": creatives(handle, &seen.catalog), "funnel": funnel,
     });
     let campaign = seen.catalog.get(handle.key).map(|entry| &entry.campaign);
+    if let (Some(campaign), Some(said)) =
+        (campaign.filter(|campaign| seen.shares_users && campaign.asks_of_users()), said.as_object_mut())
+    {
+        let policy = if campaign.bids_without_user_state { "open" } else { "closed" };
+        let refused = counts.refused.get(NoBidReason::UserStateAway.index());
+        said.insert(
+            "user_state_away".to_owned(),
+            json!({ "policy": policy, "refused": refused, "bids": counts.bids_without_user_state }),
+        );
+    }
     if let (Some(campaign), Some(said)) =
         (campaign.filter(|campaign| !campaign.holdout.is_none()), said.as_object_mut())
     {

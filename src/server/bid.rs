@@ -1,7 +1,8 @@
 //! The bid endpoint: `POST /openrtb2/bid/{exchange}`.
 //!
 //! Between the body and the answer nothing is awaited or asked of anybody, and nothing is locked but a shard of the opt-outs
-//! and one of the users: one snapshot, [`haggle_actors::decide`], and the response is written.
+//! and one of the users: one snapshot, [`haggle_actors::decide`], and the response is written. Where nodes share what they know
+//! of users, the request's user is waited for first, for as long as `redis_timeout` says at most.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use super::urls::NoticeUrls;
 use crate::clock::monotonic;
 use crate::config::{Exchange, NoBid};
 use crate::metrics::RequestOutcome;
+use crate::users::UserStore;
 
 /// Which version the answer is by (section 2.1).
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-openrtb-version");
@@ -123,7 +125,12 @@ pub(super) async fn answer(
         Err(let_go) => return let_go,
     };
     let started = monotonic();
-    let response = match reply(state, index, &body, waited) {
+    let reply = match &state.users {
+        None => reply(state, index, &body, waited),
+        // In a box, so that a node by itself has nothing to carry.
+        Some(users) => Box::pin(reply_of_shared(state, users, index, &body, waited)).await,
+    };
+    let response = match reply {
         Ok(Reply::Bids(body) | Reply::NoBid(Some(body))) => HttpResponse::Ok()
             .insert_header((header::CONTENT_TYPE, JSON))
             .insert_header((VERSION_HEADER, VERSION))
@@ -154,8 +161,45 @@ pub fn reply(state: &State, exchange: usize, body: &[u8], waited: Duration) -> R
     let Some(known) = state.exchanges.get(exchange) else { return Ok(Reply::NoBid(None)) };
     let request = haggle_openrtb::parse(body)
         .inspect_err(|_| state.metrics.bid_request(exchange, RequestOutcome::Malformed))?;
-    let late = is_late(known, &request, waited);
-    let (outcome, reply) = match decide(state, known, &request, late, state.clock.now()) {
+    let now = state.clock.now();
+    let asked = Asked::of(state, known, &request, waited, now);
+    let answer = decide(state, known, &request, &asked, false, now);
+    Ok(told(state, exchange, known, &request, answer))
+}
+
+/// The same where nodes share what they know of users: the request's is waited for, once, no longer than `redis_timeout` and than
+/// its deadline lets it.
+///
+/// # Errors
+///
+/// The body is no bid request.
+pub async fn reply_of_shared(
+    state: &State,
+    users: &UserStore,
+    exchange: usize,
+    body: &[u8],
+    waited: Duration,
+) -> Result<Reply, RequestError> {
+    let Some(known) = state.exchanges.get(exchange) else { return Ok(Reply::NoBid(None)) };
+    let request = haggle_openrtb::parse(body)
+        .inspect_err(|_| state.metrics.bid_request(exchange, RequestOutcome::Malformed))?;
+    let asked = Asked::of(state, known, &request, waited, state.clock.now());
+    let mut away = false;
+    if let Some(user) = asked.context.user.filter(|_| asked.refused.is_none()) {
+        let left = request.tmax().map(|most| most.saturating_sub(waited + known.network_margin));
+        match users.meet(user, left, &*state.clock).await {
+            Ok(Some(wait)) => state.metrics.user_fetch_duration.observe(wait.as_secs_f64()),
+            Ok(None) => {}
+            Err(_) => away = true,
+        }
+    }
+    let answer = decide(state, known, &request, &asked, away, state.clock.now());
+    Ok(told(state, exchange, known, &request, answer))
+}
+
+/// What a well-formed request is told of its answer.
+fn told(state: &State, exchange: usize, known: &Exchange, request: &BidRequest<'_>, answer: Answer) -> Reply {
+    let (outcome, reply) = match answer {
         Answer::Bids(body) => (RequestOutcome::Bid, Reply::Bids(body)),
         Answer::NoBid(reason) => {
             let told = (known.no_bid == NoBid::Reason).then(|| {
@@ -167,7 +211,42 @@ pub fn reply(state: &State, exchange: usize, body: &[u8], waited: Duration) -> R
         }
     };
     state.metrics.bid_request(exchange, outcome);
-    Ok(reply)
+    reply
+}
+
+/// A request in our terms, and why nothing of it is bid on, if so.
+struct Asked {
+    context: Context,
+    refused: Option<NoBidReason>,
+}
+
+impl Asked {
+    fn of(
+        state: &State,
+        exchange: &Exchange,
+        request: &BidRequest<'_>,
+        waited: Duration,
+        now: Timestamp,
+    ) -> Self {
+        let mut context = context(state, request, &asker(state, exchange), now);
+        context.explore_prices = exchange.explore_prices;
+        let refused = match state.serving() {
+            true if is_late(exchange, request, waited) => Some(NoBidReason::TooLate),
+            true => gate::refusal(state, exchange, request, context.basis),
+            false => Some(NoBidReason::NotServing),
+        };
+        Self { context, refused }
+    }
+}
+
+/// Who asks, and what we are to them.
+fn asker<'a>(state: &'a State, exchange: &'a Exchange) -> Asker<'a> {
+    Asker {
+        exchange: exchange.key,
+        seat: &state.settings.seat,
+        user_ids: &exchange.user_ids,
+        rates: &state.rates,
+    }
 }
 
 /// Whether an answer would come after `tmax`, of which the network takes its part. Where nothing is said there is no
@@ -184,41 +263,32 @@ enum Answer {
     NoBid(NoBidReason),
 }
 
-/// Decides on every imp of a request. Each imp ends in a bid (a pod in several) or in one reason for none.
+/// Decides on every imp of a request. Each imp ends in a bid (a pod in several) or in one reason for none. `user_away` where nodes
+/// share what they know of users, and of this one it could not be read.
 fn decide(
     state: &State,
     exchange: &Exchange,
     request: &BidRequest<'_>,
-    late: bool,
+    Asked { context, refused }: &Asked,
+    user_away: bool,
     now: Timestamp,
 ) -> Answer {
     let settings = &state.settings;
     let snapshot = state.snapshot.load();
-    let asker = Asker {
-        exchange: exchange.key,
-        seat: &settings.seat,
-        user_ids: &exchange.user_ids,
-        rates: &state.rates,
-    };
-    let mut context = context(state, request, &asker, now);
-    context.explore_prices = exchange.explore_prices;
-    let refused = match state.serving() {
-        true if late => Some(NoBidReason::TooLate),
-        true => gate::refusal(state, exchange, request, context.basis),
-        false => Some(NoBidReason::NotServing),
-    };
+    let asker = asker(state, exchange);
     let asking = Asking {
         snapshot: &snapshot,
         audience: &state.audience,
+        user_away,
         told: &state.told,
-        context: &context,
+        context,
         request_id: &request.id,
-        refused,
+        refused: *refused,
         fit_for_secure: state.fit_for_secure,
         bid_log_sample: settings.bid_log_sample,
         now,
     };
-    let imps = request.imps_for(&context, &asker).map(|(imp, opportunity)| {
+    let imps = request.imps_for(context, &asker).map(|(imp, opportunity)| {
         state.metrics.imps.inc();
         (&*imp.id, opportunity)
     });

@@ -121,6 +121,11 @@ async fn events(state: web::Data<State>, request: HttpRequest, payload: web::Pay
     }
     match state.journal.try_reserve() {
         Ok(permit) => {
+            for record in &records {
+                if let Event::Behaviour { user, did, what } = record.event {
+                    state.audience.tell_behaviour(user, did, what, record.at);
+                }
+            }
             // Not money: acknowledged before it is durable. A crash may forget the last moments.
             permit.commit(records, None);
             for _ in &events {

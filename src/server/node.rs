@@ -43,6 +43,7 @@ use crate::safety::{Safety, SafetyError};
 use crate::several::Owner;
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
+use crate::users::UserStore;
 
 /// Impressions and clicks that wait for their labels, at most; then the oldest is labelled early.
 const MOST_PENDING_LABELS: usize = 2_000_000;
@@ -287,7 +288,16 @@ impl Node {
             catalog: Arc::clone(&catalog),
             market: Arc::new(Market::default()),
         }));
-        let audience = Arc::new(Audience::new(settings.max_profiles, Arc::clone(local.suppressions())));
+        let suppressions = local.suppressions();
+        let users = settings.redis.as_ref().map(|address| {
+            UserStore::start(address, &settings, suppressions, Arc::clone(&clock))
+                .map_err(|error| StartError::Internal(error.to_string()))
+        });
+        let users = users.transpose()?;
+        let audience = Arc::new(match &users {
+            None => Audience::new(settings.max_profiles, Arc::clone(suppressions)),
+            Some(users) => Audience::sharing(Arc::clone(users.shared()), Arc::clone(suppressions)),
+        });
         let mut follower = Follower::new(&settings.data)
             .map_err(|error| StartError::Internal(format!("models of archives: {}", error.message)))?;
         // Before the learner replays, so that what its checkpoint knows of them finds them.
@@ -351,6 +361,7 @@ impl Node {
             event_key,
             snapshot,
             audience,
+            users,
             Arc::clone(&roster),
             Arc::clone(&changes),
             several.clone(),
@@ -375,8 +386,11 @@ impl Node {
             watched.draining.store(true, Ordering::Relaxed);
         });
         // It waits for a few of the learner's checkpoints.
+        let erasing = state.clone();
         local
-            .start_eraser(state.settings.checkpoint_interval.saturating_mul(6))
+            .start_eraser(state.settings.checkpoint_interval.saturating_mul(6), move |users| {
+                erasing.users.as_ref().map_or(Ok(()), |shared| shared.forget(users))
+            })
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         let placement = match others {
             Some(joined) => Some(join(joined, roster, changes)?),
@@ -476,6 +490,11 @@ impl Node {
                     "its actor did not confirm the stop; what it leased is released later"
                 );
             }
+        }
+        let sharing = state.clone();
+        let last_words = tokio::task::spawn_blocking(move || sharing.users.as_ref().map(UserStore::stop));
+        if last_words.await.is_err() {
+            tracing::error!("what shares users did not stop as it should");
         }
         let (done, wait) = oneshot::channel();
         self.learner.do_send(FinalCheckpoint { done });

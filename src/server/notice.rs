@@ -236,7 +236,14 @@ async fn loss(state: web::Data<State>, token: web::Path<String>, macros: Query<M
 
 async fn impression(state: web::Data<State>, token: web::Path<String>) -> HttpResponse {
     let outcome = match open(&state, TokenKind::Event, &token) {
-        Ok(decision) => deliver(&state, Notice::Impression { decision }).await,
+        Ok(decision) => {
+            let shared = state.users.is_some().then(|| decision.clone());
+            let outcome = deliver(&state, Notice::Impression { decision }).await;
+            if let Some(decision) = shared.filter(|_| outcome == NoticeOutcome::Accepted) {
+                share(&state, &decision);
+            }
+            outcome
+        }
         Err(Forged) => NoticeOutcome::Forged,
     };
     state.metrics.notice(NoticeKind::Impression, outcome);
@@ -247,6 +254,16 @@ async fn impression(state: web::Data<State>, token: web::Path<String>) -> HttpRe
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .body(PIXEL),
         other => answer(other),
+    }
+}
+
+/// Tells other nodes what a user has seen.
+fn share(state: &State, decision: &Decision) {
+    let catalog = &state.snapshot.load().catalog;
+    // A campaign that is gone caps nothing.
+    if let Some(entry) = catalog.get(decision.bid.campaign) {
+        let (caps, advertisers) = (&entry.caps, &catalog.advertiser_caps);
+        state.audience.tell_impression(decision, caps, advertisers, state.clock.now());
     }
 }
 

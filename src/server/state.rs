@@ -21,11 +21,12 @@ use crate::allocator::allocations;
 use crate::campaigns::{Changes, Roster};
 use crate::clock::monotonic;
 use crate::config::{Exchange, Secret, Settings};
-use crate::metrics::{Head, Metrics, Sums};
+use crate::metrics::{Head, Metrics, Sums, UserAway, UserWrite};
 use crate::safety::Safety;
 use crate::several::Several;
 use crate::surroundings::Surroundings;
 use crate::token::Sealer;
+use crate::users::UserStore;
 
 /// Shared by all workers.
 pub struct State {
@@ -53,6 +54,8 @@ pub struct State {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The users' profiles.
     pub audience: Arc<Audience>,
+    /// Where nodes share them.
+    pub users: Option<UserStore>,
     /// The campaigns' actors.
     pub campaigns: Arc<Roster>,
     /// What changes the campaigns.
@@ -86,6 +89,7 @@ impl State {
         event_key: Option<Secret>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         audience: Arc<Audience>,
+        users: Option<UserStore>,
         campaigns: Arc<Roster>,
         changes: Arc<Changes>,
         several: Option<Arc<Several>>,
@@ -111,6 +115,7 @@ impl State {
             event_key,
             snapshot,
             audience,
+            users,
             campaigns,
             changes,
             several,
@@ -176,10 +181,30 @@ impl State {
         }
     }
 
+    /// What nodes share of users.
+    fn refresh_users(&self, users: &UserStore) {
+        let (metrics, counts) = (&self.metrics, users.counts());
+        let (copies, fetches) = counts.reads();
+        metrics.user_cache_hits.raise_to(copies);
+        metrics.user_cache_misses.raise_to(fetches);
+        metrics.user_cache_entries.set(i64::try_from(users.shared().len()).unwrap_or(i64::MAX));
+        metrics.users_unforgotten.set(i64::try_from(users.shared().unforgotten()).unwrap_or(i64::MAX));
+        metrics.user_state_up.set(i64::from(users.is_up()));
+        for cause in UserAway::ALL {
+            metrics.user_state_away(*cause, counts.away_for(*cause));
+        }
+        for outcome in UserWrite::ALL {
+            metrics.user_writes(*outcome, counts.writes(*outcome));
+        }
+    }
+
     /// Brings the gauges up to date with what actors and journal show.
     pub fn refresh_metrics(&self) {
         let metrics = &self.metrics;
         self.refresh_campaigns();
+        if let Some(users) = &self.users {
+            self.refresh_users(users);
+        }
         for reason in SafetyReason::ALL {
             metrics.safety(reason, self.safety.found(reason), self.safety.refused(reason));
         }

@@ -259,7 +259,7 @@ fn deciding(criterion: &mut Criterion) {
             let mut next = || {
                 turn = (turn + 1) % REQUESTS;
                 let (context, opportunity, profile, draw) = &requests[turn];
-                let user = UserView { profile: profile.as_ref(), seen: None };
+                let user = UserView { profile: profile.as_ref(), ..UserView::default() };
                 rank(&snapshot, context, opportunity, user, NOW, *draw, &mut ranking);
                 (ranking.candidates.len(), ranking.candidates.first().map_or(0.0, |best| best.price.to_f64()))
             };

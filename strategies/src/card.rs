@@ -33,6 +33,8 @@ pub(crate) struct Card {
     pub(crate) has_hours: bool,
     /// Whether it may be seen only so often.
     pub(crate) has_caps: bool,
+    /// Whether it does not bid where what is known of users cannot be read.
+    pub(crate) closed_when_away: bool,
     /// Whether it bids above what the prediction says at some imps.
     pub(crate) explores: bool,
     /// Whom it leaves alone.
@@ -67,6 +69,7 @@ impl Card {
             max_cpc: campaign.limits.max_cpc,
             has_hours: !campaign.dayparts.is_empty(),
             has_caps: !entry.caps.is_empty(),
+            closed_when_away: campaign.asks_of_users() && !campaign.bids_without_user_state,
             explores: campaign.explore.candidates != CandidatePolicy::None,
             holdout: campaign.holdout,
             creatives: outlines.collect(),

@@ -139,6 +139,16 @@ impl CapKey {
         Self(hash << LENGTH_BITS | length.min((1 << LENGTH_BITS) - 1))
     }
 
+    /// As it is written.
+    pub fn to_bits(self) -> u32 {
+        self.0
+    }
+
+    /// What [`CapKey::to_bits`] gave.
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// At least as many seconds as its buckets are long; none for those that never end.
     fn at_most(self) -> Option<u32> {
         let length = self.0 & ((1 << LENGTH_BITS) - 1);

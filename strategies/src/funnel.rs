@@ -22,6 +22,7 @@ pub struct Funnel {
     refused: [AtomicU64; STAGES],
     explained_bids: AtomicU64,
     bids: AtomicU64,
+    away: AtomicU64,
 }
 
 /// A reading of a [`Funnel`].
@@ -33,12 +34,14 @@ pub struct FunnelCounts {
     pub explained_bids: u64,
     /// Imps at which it bid, explained or not.
     pub bids: u64,
+    /// Those of them at which it would have gone by what is known of users, and that could not be read.
+    pub bids_without_user_state: u64,
 }
 
 impl Default for Funnel {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
-        Self { refused: std::array::from_fn(|_| zero()), explained_bids: zero(), bids: zero() }
+        Self { refused: std::array::from_fn(|_| zero()), explained_bids: zero(), bids: zero(), away: zero() }
     }
 }
 
@@ -53,6 +56,15 @@ pub fn count(snapshot: &Snapshot, ranking: &Ranking, bids: &[Committed]) {
         if let Some(entry) = snapshot.catalog.at(*slot) {
             entry.live.funnel.explain(*verdict);
         }
+    }
+}
+
+/// Notes bids that were made while what is known of their user could not be read.
+#[cold]
+pub fn count_away(snapshot: &Snapshot, bids: &[Committed]) {
+    for entry in bids.iter().filter_map(|bid| snapshot.catalog.at(bid.campaign)) {
+        let counted = entry.campaign.asks_of_users();
+        entry.live.funnel.away.fetch_add(u64::from(counted), Ordering::Relaxed);
     }
 }
 
@@ -78,6 +90,7 @@ impl Funnel {
             }),
             explained_bids: self.explained_bids.load(Ordering::Relaxed),
             bids: self.bids.load(Ordering::Relaxed),
+            bids_without_user_state: self.away.load(Ordering::Relaxed),
         }
     }
 }

@@ -108,6 +108,8 @@ pub struct UserView<'a> {
     pub profile: Option<&'a Profile>,
     /// What they have seen, as far as caps ask for it. None where that may not be counted for them.
     pub seen: Option<&'a Seen>,
+    /// Nodes share what is known of them, and it cannot be read now: the above is what this node knows alone.
+    pub away: bool,
 }
 
 /// With at most this many campaigns each of them is judged at every imp.
@@ -139,6 +141,7 @@ pub fn rank(
         snapshot,
         asked,
         seen: user.seen,
+        away: user.away,
         draw,
         features: &features,
         request: OnceCell::new(),
@@ -262,6 +265,7 @@ pub(crate) struct Judge<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) asked: Asked<'a>,
     seen: Option<&'a Seen>,
+    away: bool,
     pub(crate) draw: Draw,
     features: &'a RequestFeatures,
     /// What the model makes of them, once somebody is in question: at many imps nobody is.
@@ -311,6 +315,9 @@ impl Judge<'_> {
     pub(crate) fn judge(&self, slot: usize, card: &Card, known: Known) -> Result<Candidate, NoBidReason> {
         let opportunity = self.asked.opportunity;
         let note = |group| self.groups.borrow_mut().push((slot, group));
+        if self.away && card.closed_when_away {
+            return Err(without_user_state(card, &self.asked));
+        }
         let (drawn, fit) = eligible(card, &self.asked, known, self.seen, self.draw, note)?;
         let scorer = &*self.snapshot.scorer;
         // Without it the catalog is newer than the model's ad side; the next publication has both.
@@ -454,6 +461,20 @@ fn lesson(
     impersonal.city = Tag::NONE;
     impersonal.segments.clear();
     request_features(&impersonal, opportunity, None, now)
+}
+
+/// Why a campaign that goes by what is known of users does not bid while that cannot be read: that alone, where it would be for
+/// somebody here.
+#[cold]
+fn without_user_state(card: &Card, asked: &Asked<'_>) -> NoBidReason {
+    let campaign = &card.entry.campaign;
+    if !card.flight.contains(asked.now) || (card.has_hours && !card.live.in_daypart(campaign, asked.now)) {
+        NoBidReason::OutsideFlight
+    } else if targeting::matches_some_user(&campaign.targeting, asked) {
+        NoBidReason::UserStateAway
+    } else {
+        NoBidReason::TargetingMismatch
+    }
 }
 
 /// Whether a campaign may bid here, and with what; otherwise the first stage that it fails.

@@ -401,3 +401,49 @@ fn held_out_users_get_no_bid_and_are_told_apart_from_their_like() {
         assert_eq!((bids, ranking.groups), (Err(reason), vec![(0, group)]));
     }
 }
+
+#[test]
+fn where_users_cannot_be_read_those_that_go_by_them_wait_or_not_as_they_say() {
+    let still = |id: &str, cpm| campaign(id, "IAB1", cpm, vec![banner()]);
+    let caps = vec![FrequencyCap { per: CapScope::Campaign, most: 1, within: CapWindow::Lifetime }];
+    let counts = Frequency { caps, bids_on_unknown: false };
+    let viewed = Predicate::Behaviour {
+        did: BehaviourKind::Viewed,
+        what: Tag::of("boots"),
+        within: HOUR,
+        at_least: 1,
+    };
+    let only = |country: &str| Targeting {
+        all: vec![Predicate::Country(vec![Tag::of(country)])],
+        none: vec![viewed.clone()],
+        ..Targeting::default()
+    };
+    let snapshot = snapshot(vec![
+        still("plain", 3),
+        Campaign { frequency: counts.clone(), ..still("closed", 9) },
+        Campaign { frequency: counts, bids_without_user_state: true, ..still("open", 5) },
+        Campaign { targeting: only("USA"), ..still("asks", 9) },
+        Campaign { targeting: only("DEU"), ..still("elsewhere", 9) },
+    ]);
+    let context = Context { country: Tag::of("USA"), user: Some(UserKey(1)), ..Context::default() };
+    let banner = BannerSlot::of([Size { width: 300, height: 250 }]);
+    let opportunity = Opportunity { banner: Some(banner), ..Opportunity::default() };
+    let seen = haggle_strategies::frequency::Seen::default();
+    let mut ranking = Ranking::default();
+    let mut verdicts = |away| {
+        let view = UserView { seen: Some(&seen), away, ..UserView::default() };
+        rank(&snapshot, &context, &opportunity, view, NOW, Draw::new(7, "r", "1"), &mut ranking);
+        let bids = commit(&snapshot, &context, &opportunity, &mut ranking, &mut Pods::default(), &(), NOW);
+        let verdicts: Vec<_> = ranking.verdicts.iter().map(|(_, verdict)| *verdict).collect();
+        (bids.unwrap(), verdicts)
+    };
+    let (out, mismatch) = (Some(NoBidReason::Outranked), Some(NoBidReason::TargetingMismatch));
+    let away = Some(NoBidReason::UserStateAway);
+    let (bids, found) = verdicts(true);
+    assert_eq!((ids(&snapshot, &bids), found), (vec!["open"], vec![out, away, None, away, mismatch]));
+    haggle_strategies::funnel::count_away(&snapshot, &bids);
+    let counted = |id| snapshot.catalog.get(CampaignKey::of(id)).unwrap().live.funnel.read();
+    assert_eq!(counted("open").bids_without_user_state, 1);
+    let (_, found) = verdicts(false);
+    assert!(found.iter().take(4).all(|verdict| *verdict != away) && found[4] == mismatch);
+}

@@ -93,3 +93,28 @@ fn each_mistake_in_a_cap_is_told() {
         assert!(error.trim_end().ends_with(told), "{error}\n{told}");
     }
 }
+
+#[test]
+fn what_a_campaign_does_while_shared_users_are_away_is_said_where_it_matters() {
+    let capped = "frequency = [{ per = \"campaign\", most = 5, within = \"1d\" }]\n";
+    let of = |lines: &str| load(SERVER, &[&with(lines)]);
+    let open = of(&format!("{capped}user_state_away = \"open\"")).unwrap();
+    assert!(open.campaigns[0].bids_without_user_state);
+    assert!(explain::explain(&open).contains("bids while shared users are away"));
+    let closed = of(&format!("{capped}user_state_away = \"closed\"")).unwrap();
+    assert!(!closed.campaigns[0].bids_without_user_state);
+    assert_eq!(closed.campaigns, of(capped).unwrap().campaigns);
+    // The good campaign asks for a behaviour, this one does not.
+    let (start, end) = (GOOD.find("[targeting]").unwrap(), GOOD.find("[[creatives]]").unwrap());
+    let plain = format!("{}user_state_away = \"open\"\n{}", &GOOD[..start], &GOOD[end..]);
+    for (campaign, says) in [
+        (with("user_state_away = \"ajar\""), "user_state_away: \"ajar\" is none of \"closed\", \"open\""),
+        (
+            plain,
+            "user_state_away: says nothing where neither frequency, a goal of reach nor a behaviour goes by users",
+        ),
+    ] {
+        let told = load(SERVER, &[&campaign]).unwrap_err();
+        assert!(told.contains(says), "{says:?} not in {told}");
+    }
+}

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use fjall::Keyspace;
+use haggle_domain::PrivacyKey;
 
 use super::intake::{Intake, Rewrite};
 use super::store::Store;
@@ -32,6 +33,8 @@ const LOOKS: u32 = 250;
 const TURN: Duration = Duration::from_millis(200);
 /// Turns until a failed erasure is tried again.
 const REST: u32 = 300;
+/// The same where only others have failed, before or after everything that takes long.
+const SHORT_REST: u32 = 25;
 /// Portions of a MiB that fill the store's log, at most: it takes 64 before it goes on in another file.
 const FILLS: u32 = 160;
 /// Portions between two looks whether it has.
@@ -44,15 +47,31 @@ impl EmbeddedJournal {
     /// Starts the thread that erases what is asked for, and what an earlier life has left undone. [`Journal::close`]
     /// ends it. `patience` is how long the learner may take to replace checkpoints from before an erasure; then they
     /// are removed, and the learner's next start replays the journal.
-    pub fn start_eraser(self: &Arc<Self>, patience: Duration) -> io::Result<()> {
+    ///
+    /// What is known of the users elsewhere is erased by `elsewhere`: first, so that nothing else is begun while that cannot be
+    /// done, and once more at the end, when whatever was on its way there has arrived. It may block for some seconds. An erasure is
+    /// not done before both have come about.
+    pub fn start_eraser(
+        self: &Arc<Self>,
+        patience: Duration,
+        elsewhere: impl Fn(&[PrivacyKey]) -> Result<(), String> + Send + 'static,
+    ) -> io::Result<()> {
         let mut rest = 0;
         self.beside("eraser", TURN, move |journal| {
             if rest == 0
-                && let Err(error) = journal.complete_erasures(patience)
+                && let Err(error) = journal.complete(patience, &elsewhere)
                 && !journal.is_closing()
             {
-                tracing::error!(%error, "an erasure is not complete; it is tried again");
-                rest = REST;
+                match error {
+                    Unfinished::Journal(error) => {
+                        tracing::error!(%error, "an erasure is not complete; it is tried again");
+                        rest = REST;
+                    }
+                    Unfinished::Elsewhere(why) => {
+                        tracing::warn!(why, "an erasure is not complete elsewhere; it is tried again");
+                        rest = SHORT_REST;
+                    }
+                }
             }
             rest = u32::saturating_sub(rest, 1);
         })
@@ -60,18 +79,44 @@ impl EmbeddedJournal {
 
     /// Erases what is asked for durably and not done yet; gives how many users. Blocks; one caller at a time.
     pub fn complete_erasures(&self, patience: Duration) -> Result<usize, JournalError> {
+        match self.complete(patience, &|_| Ok(())) {
+            Ok(count) => Ok(count),
+            Err(Unfinished::Journal(error)) => Err(error),
+            Err(Unfinished::Elsewhere(_)) => Ok(0),
+        }
+    }
+
+    fn complete(&self, patience: Duration, elsewhere: &Elsewhere) -> Result<usize, Unfinished> {
         let end = self.durable_end();
         let mut users = self.suppressions().unfinished();
         users.retain(|(_, below)| *below < end);
         let Some(below) = users.iter().map(|(_, below)| *below).max() else { return Ok(0) };
+        let keys: Vec<PrivacyKey> = users.iter().map(|(user, _)| *user).collect();
+        elsewhere(&keys).map_err(Unfinished::Elsewhere)?;
         let eraser = Eraser { store: self.store()?, intake: self.intake() };
         let records = eraser.redact(below)?;
         eraser.replace_checkpoints(below, patience)?;
         eraser.purge()?;
+        elsewhere(&keys).map_err(Unfinished::Elsewhere)?;
         let count = users.len();
         eraser.rewrite(Rewrite::Finished(users))?;
         tracing::info!(users = count, records, "erased users' data");
         Ok(count)
+    }
+}
+
+/// What erases users elsewhere, or says why it has not.
+type Elsewhere = dyn Fn(&[PrivacyKey]) -> Result<(), String>;
+
+/// Why an erasure is not done.
+enum Unfinished {
+    Journal(JournalError),
+    Elsewhere(String),
+}
+
+impl From<JournalError> for Unfinished {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
     }
 }
 

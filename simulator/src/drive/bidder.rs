@@ -337,6 +337,7 @@ impl Bidder {
         let asking = Asking {
             snapshot: &self.snapshot,
             audience: &self.audience,
+            user_away: false,
             told: &self.told,
             context,
             request_id,
