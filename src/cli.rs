@@ -10,6 +10,7 @@ use haggle_domain::Clock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::attribution;
 use crate::bench;
 use crate::certify;
 use crate::clock::WallClock;
@@ -21,6 +22,7 @@ use crate::ledger;
 use crate::load;
 use crate::model;
 use crate::ope;
+use crate::postback;
 use crate::privacy;
 use crate::replay;
 use crate::server::{Node, Stopped, journal_exit};
@@ -70,6 +72,11 @@ enum Command {
     /// Check the money.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Credit orders to campaigns and products, by several models side by side.
+    Attribution(attribution::AttributionArgs),
+    /// List and send again what could not be posted, while the node is stopped.
+    #[command(subcommand)]
+    Postback(postback::PostbackCommand),
     /// Opt users out or erase their data, while the node is stopped.
     #[command(subcommand)]
     Privacy(PrivacyCommand),
@@ -151,6 +158,8 @@ pub fn run() -> ExitCode {
             load(&args).and_then(|loaded| print(config::explain::explain(&loaded)))
         }
         Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
+        Command::Attribution(args) => attribution::run(&args),
+        Command::Postback(command) => postback::run(&command),
         Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
         Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),
         Command::Supply(command) => supply::run(&command),

@@ -1,6 +1,7 @@
 //! Haggle: a self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 
 pub mod allocator;
+pub mod attribution;
 pub mod bench;
 pub mod campaigns;
 pub mod certify;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod model;
 pub mod ope;
 mod page;
+pub mod postback;
 pub mod price;
 pub mod privacy;
 pub mod replay;

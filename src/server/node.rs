@@ -13,6 +13,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::audience::Audience;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
@@ -31,10 +32,12 @@ use super::guests::Follower;
 use super::state::State;
 use super::steps::Steps;
 use super::{admin, front};
+use crate::attribution::{AttributionDeps, AttributionThread};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
-use crate::config::{Loaded, Nameable};
+use crate::config::{Loaded, Nameable, Postback};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
+use crate::postback::{PostbackDeps, PostbackThread};
 use crate::safety::{Safety, SafetyError};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
@@ -141,6 +144,9 @@ pub struct Node {
     pub admin_address: SocketAddr,
     servers: Vec<ServerHandle>,
     learner: Addr<LearnerActor>,
+    /// None on virtual time, where nothing happens by itself.
+    attribution: Option<AttributionThread>,
+    postbacks: Option<PostbackThread>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -194,6 +200,40 @@ async fn start_learner(
     Ok((arbiter, address))
 }
 
+/// Starts what credits orders.
+fn start_attribution(state: &State) -> Result<AttributionThread, StartError> {
+    let settings = &state.settings;
+    let deps = AttributionDeps {
+        settings: AttributorSettings {
+            model: settings.attribution,
+            click_window: settings.attribution_click_window,
+            view_window: settings.attribution_view_window,
+            half_life: settings.attribution_half_life,
+            touches: settings.attribution_touches,
+        },
+        journal: Arc::clone(&state.journal),
+        clock: Arc::clone(&state.clock),
+        checkpoint_interval: settings.checkpoint_interval,
+        report: Arc::clone(&state.attribution),
+    };
+    AttributionThread::start(deps)
+        .map_err(|error| StartError::Internal(format!("attribution did not start: {error}")))
+}
+
+/// Starts what posts credited orders.
+fn start_postbacks(state: &State, postbacks: Vec<Postback>) -> Result<PostbackThread, StartError> {
+    let deps = PostbackDeps {
+        postbacks,
+        currency: state.settings.currency.clone(),
+        journal: Arc::clone(&state.journal),
+        snapshot: Arc::clone(&state.snapshot),
+        clock: Arc::clone(&state.clock),
+        report: Arc::clone(&state.postbacks),
+    };
+    PostbackThread::start(deps)
+        .map_err(|error| StartError::Internal(format!("postbacks did not start: {error}")))
+}
+
 impl Node {
     /// Starts: ports, journal, key, recovery, actors, then serving. Must run inside an actix system.
     ///
@@ -214,8 +254,17 @@ impl Node {
     ) -> Result<(Self, Steps), StartError> {
         // Before any port opens: a list that cannot be read is a mistake in the configuration.
         let surroundings = Surroundings::load(&loaded)?;
-        let Loaded { mut settings, event_key, exchanges, rates, lists, campaigns, campaigns_folder, .. } =
-            loaded;
+        let Loaded {
+            mut settings,
+            event_key,
+            exchanges,
+            postbacks,
+            rates,
+            lists,
+            campaigns,
+            campaigns_folder,
+            ..
+        } = loaded;
         let safety = Safety::load(&settings)?;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
@@ -325,10 +374,17 @@ impl Node {
         embedded
             .start_eraser(state.settings.checkpoint_interval.saturating_mul(6))
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
+        // Postbacks first, so that a new one begins before anything is credited.
+        let postbacks =
+            if by_itself && !postbacks.is_empty() { Some(start_postbacks(&state, postbacks)?) } else { None };
+        let attribution = if by_itself { Some(start_attribution(&state)?) } else { None };
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
-        Ok((Self { state, address, admin_address, servers, learner, arbiters }, steps))
+        Ok((
+            Self { state, address, admin_address, servers, learner, attribution, postbacks, arbiters },
+            steps,
+        ))
     }
 
     /// Waits until every campaign's actor has shown itself once.
@@ -408,6 +464,20 @@ impl Node {
         }
         for arbiter in &self.arbiters {
             arbiter.stop();
+        }
+        if let Some(attribution) = self.attribution {
+            let stopped = tokio::task::spawn_blocking(|| attribution.stop());
+            if tokio::time::timeout(PATIENCE, stopped).await.is_err() {
+                tracing::warn!("attribution did not confirm the stop; it will replay what it has not kept");
+            }
+        }
+        if let Some(postbacks) = self.postbacks {
+            let stopped = tokio::task::spawn_blocking(|| postbacks.stop());
+            if tokio::time::timeout(PATIENCE, stopped).await.is_err() {
+                tracing::warn!(
+                    "postbacks did not confirm the stop; some are sent again after the next start"
+                );
+            }
         }
         let journal = Arc::clone(&state.journal);
         let closed = tokio::task::spawn_blocking(move || journal.close()).await;
