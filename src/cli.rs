@@ -24,6 +24,7 @@ use crate::model;
 use crate::ope;
 use crate::postback;
 use crate::privacy;
+use crate::reconcile;
 use crate::replay;
 use crate::server::{Node, Stopped, journal_exit};
 use crate::simulate;
@@ -74,6 +75,8 @@ enum Command {
     Ledger(LedgerCommand),
     /// Credit orders to campaigns and products, by several models side by side.
     Attribution(attribution::AttributionArgs),
+    /// Compare an exchange's report with the books, and say why they differ.
+    Reconcile(reconcile::ReconcileArgs),
     /// List and send again what could not be posted, while the node is stopped.
     #[command(subcommand)]
     Postback(postback::PostbackCommand),
@@ -159,6 +162,7 @@ pub fn run() -> ExitCode {
         }
         Command::Ledger(LedgerCommand::Verify { data }) => verify(&data),
         Command::Attribution(args) => attribution::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Postback(command) => postback::run(&command),
         Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
         Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),

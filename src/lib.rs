@@ -21,6 +21,7 @@ mod page;
 pub mod postback;
 pub mod price;
 pub mod privacy;
+pub mod reconcile;
 pub mod replay;
 pub mod safety;
 pub mod server;

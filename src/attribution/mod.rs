@@ -6,6 +6,7 @@ mod report;
 mod runner;
 mod text;
 
+pub(crate) use args::moment;
 pub use args::{AttributionArgs, Models};
 pub use report::run;
 pub use runner::{AttributionDeps, AttributionReport, AttributionThread};
