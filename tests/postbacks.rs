@@ -58,7 +58,7 @@ impl Receiver {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (kept, script) = (Arc::clone(&kept), Arc::clone(&script));
-                std::thread::spawn(move || serve(stream.unwrap(), &kept, &script));
+                std::thread::spawn(move || serve(&stream.unwrap(), &kept, &script));
             }
         });
         Self { address, got }
@@ -80,7 +80,7 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, kept: &Mutex<Vec<Got>>, script: &Mutex<VecDeque<Answer>>) {
+fn serve(stream: &TcpStream, kept: &Mutex<Vec<Got>>, script: &Mutex<VecDeque<Answer>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut head = Vec::new();
     loop {
@@ -104,7 +104,8 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Got>>, script: &Mutex<VecDeque<Answ
             let text =
                 format!("HTTP/1.1 {status} x\r\nlocation: http://10.0.0.1/\r\ncontent-length: 0\r\n\r\n");
             // It has hung up: then it knows all it wants.
-            let _ = (&stream).write_all(text.as_bytes());
+            let mut stream = stream;
+            let _ = stream.write_all(text.as_bytes());
         }
     }
 }
