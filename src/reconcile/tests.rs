@@ -1,5 +1,5 @@
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
@@ -18,7 +18,7 @@ struct Line {
     args: ReconcileArgs,
 }
 
-fn args(report: &PathBuf, more: &[&str]) -> ReconcileArgs {
+fn args(report: &Path, more: &[&str]) -> ReconcileArgs {
     let fixed = ["haggle", "--data", "data", "--exchange", "alder", "--report", report.to_str().unwrap()];
     Line::try_parse_from(fixed.iter().chain(more)).map(|line| line.args).unwrap()
 }
