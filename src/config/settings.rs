@@ -173,7 +173,7 @@ settings! {
     attribution_view_window: Duration = "1d", within(Duration::ZERO, days(90));
     /// With the model decay: a touch so long before another one counts half as much.
     attribution_half_life: Duration = "7d", within(Duration::from_secs(60), days(90));
-    /// Views and clicks of users that are kept for orders, at 100 to 250 bytes each; once full, the oldest make room.
+    /// Views and clicks of users that are kept for orders, at up to 270 bytes each; once full, the oldest make room.
     attribution_touches: usize = "500000", within(1, 100_000_000);
     /// How often campaigns and the model are checkpointed.
     checkpoint_interval: Duration = "10s", within(Duration::from_millis(100), Duration::from_secs(3600));
