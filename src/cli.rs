@@ -10,6 +10,7 @@ use haggle_domain::Clock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::attribution;
 use crate::backup;
 use crate::bench;
 use crate::certify;
@@ -24,7 +25,9 @@ use crate::ledger;
 use crate::load;
 use crate::model;
 use crate::ope;
+use crate::postback;
 use crate::privacy;
+use crate::reconcile;
 use crate::replay;
 use crate::server::{Node, Stopped, journal_exit};
 use crate::simulate;
@@ -79,6 +82,13 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Write the records of a journal as Parquet files, one for each kind of event.
     Export(export::ExportArgs),
+    /// Credit orders to campaigns and products, by several models side by side.
+    Attribution(attribution::AttributionArgs),
+    /// Compare an exchange's report with the books, and say why they differ.
+    Reconcile(reconcile::ReconcileArgs),
+    /// List and send again what could not be posted, while the node is stopped.
+    #[command(subcommand)]
+    Postback(postback::PostbackCommand),
     /// Opt users out or erase their data, while the node is stopped.
     #[command(subcommand)]
     Privacy(PrivacyCommand),
@@ -180,6 +190,9 @@ pub fn run() -> ExitCode {
         Command::Backup(args) => backup::run(&args),
         Command::Restore(args) => backup::run_restore(&args),
         Command::Export(args) => export::run(&args),
+        Command::Attribution(args) => attribution::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
+        Command::Postback(command) => postback::run(&command),
         Command::Privacy(PrivacyCommand::OptOut(args)) => privacy(privacy::Request::OptOut, &args),
         Command::Privacy(PrivacyCommand::Erase(args)) => privacy(privacy::Request::Erase, &args),
         Command::Keys(command) => keys::run(&command, WallClock::new().now()).and_then(print),

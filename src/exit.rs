@@ -12,14 +12,14 @@ use crate::config::ConfigErrors;
 pub enum Exit {
     /// All is well.
     Ok = 0,
-    /// A check that was asked for found something, such as `ledger verify` or `certify`.
+    /// A check that was asked for found something, such as `ledger verify`, `certify` or `reconcile`.
     CheckFailed = 1,
     /// The command line is not understood.
     Usage = 2,
     /// The journal is damaged: money that was acknowledged cannot be read back.
     JournalDamaged = 65,
-    /// A file of requests, exchange rates or rows to learn from, or a trained model, cannot be used; what is wrong has been
-    /// printed.
+    /// A file of requests, exchange rates or rows to learn from, an exchange's report, or a trained model, cannot be used; what
+    /// is wrong has been printed.
     InputUnusable = 66,
     /// The endpoint to certify or to load cannot be reached.
     EndpointUnreachable = 68,

@@ -1,6 +1,7 @@
 //! Haggle: a self-hosted real-time ad bidder and optimiser for e-commerce advertisers.
 
 pub mod allocator;
+pub mod attribution;
 pub mod backup;
 pub mod bench;
 pub mod campaigns;
@@ -20,8 +21,10 @@ pub mod metrics;
 pub mod model;
 pub mod ope;
 mod page;
+pub mod postback;
 pub mod price;
 pub mod privacy;
+pub mod reconcile;
 pub mod replay;
 pub mod safety;
 pub mod server;

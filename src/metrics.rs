@@ -2,11 +2,14 @@
 //! counters behind the names are in [`Metrics`].
 
 mod archive_models;
+mod attribution;
 mod campaigns;
 mod counters;
 mod outcomes;
+mod postbacks;
 mod several;
 
+pub use attribution::OrderOutcome;
 pub use campaigns::{CampaignMetrics, Sums};
 pub use counters::{Counter, HeadMetrics, Metrics};
 pub use outcomes::{
@@ -250,6 +253,24 @@ metrics! {
     UserWrites = Counter "haggle_user_writes_total" ["outcome"];
     /// Users who wait to be forgotten in what nodes share.
     UsersUnforgotten = Gauge "haggle_users_unforgotten" [];
+    /// Orders that the shop's server told of, by what became of the telling.
+    OrdersTold = Counter "haggle_orders_told_total" ["outcome"];
+    /// Orders since the journal's beginning, by what attribution made of them.
+    Orders = Counter "haggle_orders_total" ["outcome"];
+    /// Views and clicks of users that are kept, so that orders can be credited to them.
+    AttributionTouches = Gauge "haggle_attribution_touches" [];
+    /// Views and clicks that were forgotten before their time, because their user (`user`) or all together (`all`) had too many.
+    AttributionTouchesDropped = Counter "haggle_attribution_touches_dropped_total" ["of"];
+    /// Journal records that attribution has not read yet.
+    AttributionLag = Gauge "haggle_attribution_lag_records" [];
+    /// Postbacks by what became of them: `delivered`, `failed` (a try), `dead` (given up).
+    Postbacks = Counter "haggle_postbacks_total" ["outcome", "postback"];
+    /// Postbacks that wait to be sent, or to be sent again.
+    PostbacksWaiting = Gauge "haggle_postbacks_waiting" ["postback"];
+    /// Postbacks that were given up and are kept; `haggle postback` lists them and has them sent again.
+    PostbacksDead = Gauge "haggle_postbacks_dead" ["postback"];
+    /// For how many seconds the oldest waiting postback has waited.
+    PostbacksOldest = Gauge "haggle_postbacks_oldest_seconds" ["postback"];
     /// How often the process asked for memory.
     Allocations = Counter "haggle_allocations_total" [];
     /// 1 while the node takes bid requests.

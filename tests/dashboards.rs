@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use haggle::metrics::{Head, Kind, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome};
+use haggle::metrics::{
+    Head, Kind, Metric, NoticeKind, NoticeOutcome, OrderOutcome, ProfileOutcome, RequestOutcome,
+};
 use haggle_domain::NoBidReason;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{Expr, LabelModifier, VectorSelector, parse};
@@ -24,6 +26,8 @@ fn values(metric: Metric, label: &str) -> Option<Vec<&'static str>> {
         (Metric::BidRequests, "outcome") => RequestOutcome::ALL.iter().map(|it| it.as_str()).collect(),
         (Metric::Notices, "outcome") => NoticeOutcome::ALL.iter().map(|it| it.as_str()).collect(),
         (Metric::ProfileEvents, "outcome") => ProfileOutcome::ALL.iter().map(|it| it.as_str()).collect(),
+        (Metric::OrdersTold, "outcome") => ProfileOutcome::ALL.iter().map(|it| it.as_str()).collect(),
+        (Metric::Orders, "outcome") => OrderOutcome::ALL.iter().map(|it| it.as_str()).collect(),
         (Metric::Notices, "kind") => NoticeKind::ALL.iter().map(|it| it.as_str()).collect(),
         (Metric::NoBids, "reason") => NoBidReason::ALL.iter().map(|it| it.as_str()).collect(),
         (_, "head") => Head::ALL.iter().map(|it| it.as_str()).collect(),

@@ -228,6 +228,10 @@ impl Books {
             | Event::Eligible { .. }
             | Event::UserOptedOut { .. }
             | Event::UserErased { .. }
+            | Event::Ordered { .. }
+            | Event::OrderCorrected { .. }
+            | Event::Attributed { .. }
+            | Event::BilledLate { .. }
             | Event::Redacted => {}
         }
         Ok(())

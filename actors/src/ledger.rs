@@ -308,6 +308,10 @@ impl Ledger {
             | Event::Eligible { .. }
             | Event::UserOptedOut { .. }
             | Event::UserErased { .. }
+            | Event::Ordered { .. }
+            | Event::OrderCorrected { .. }
+            | Event::Attributed { .. }
+            | Event::BilledLate { .. }
             | Event::Noticed { .. }
             | Event::Wanted { .. }
             | Event::Unspent { .. }

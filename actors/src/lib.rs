@@ -2,6 +2,7 @@
 //!
 //! Actors stand beside the bid path, never in it: they publish what bids read, and consume what follows from bids.
 
+pub mod attribution;
 pub mod audience;
 pub mod averages;
 pub mod backbone;

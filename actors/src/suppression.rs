@@ -67,6 +67,10 @@ impl Suppressions {
             if self.forgets(PrivacyKey::of(user), record.at) {
                 record.event = Event::Redacted;
             }
+        } else if let Some(customer) = record.event.customer_mut() {
+            if customer.is_some_and(|user| self.forgets(PrivacyKey::of(user), record.at)) {
+                take_customer_off(&mut record.event);
+            }
         } else if let Some(decision) = record.event.decision_mut() {
             self.redact_decision(decision);
         }
@@ -82,6 +86,10 @@ impl Suppressions {
             return doomed(user).then(|| Record { event: Event::Redacted, ..record.clone() });
         }
         let mut rest = record.clone();
+        if let Some(customer) = rest.event.customer_mut() {
+            customer.is_some_and(doomed).then(|| take_customer_off(&mut rest.event))?;
+            return Some(rest);
+        }
         let decision = rest.event.decision_mut()?;
         decision.user.is_some_and(doomed).then(|| take_user_off(decision))?;
         Some(rest)
@@ -173,6 +181,13 @@ fn take_user_off(decision: &mut Decision) {
     decision.features.retain(|feature| !is_user_level(*feature));
 }
 
+/// The order stays, and with it what it brought; which clicks it followed from goes with the user.
+fn take_customer_off(event: &mut Event) {
+    if let Event::Ordered { order } = event {
+        (order.user, order.clicks) = (None, Vec::new());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use haggle_domain::{BehaviourKind, CampaignKey, Group, Tag};
@@ -256,5 +271,22 @@ mod tests {
         assert_eq!((restored.unfinished(), restored.counts()), (vec![(user, 5)], (1, 1)));
         assert!(restored.outdates(5) && !restored.outdates(6));
         assert!(suppressions.outdates(20) && !suppressions.outdates(21));
+    }
+
+    #[test]
+    fn an_order_stays_without_its_user_and_the_clicks_that_were_theirs() {
+        let suppressions = Suppressions::default();
+        let bid = haggle_domain::BidId::default();
+        let click = haggle_domain::ProvenClick { bid, bid_at: Timestamp(1) };
+        let order = haggle_domain::Order { id: "A-1".to_owned(), ..haggle_domain::Order::default() };
+        let named = haggle_domain::Order { user: Some(USER), clicks: vec![click], ..order.clone() };
+        let ordered =
+            |order: &haggle_domain::Order| record(10, Event::Ordered { order: Box::new(order.clone()) });
+        suppressions.note(20, &record(15, Event::UserErased { user: PrivacyKey::of(USER) }));
+        assert_eq!(suppressions.erased(9, &ordered(&named)), Some(ordered(&order)));
+        assert_eq!(suppressions.erased(9, &ordered(&order)), None);
+        let mut on_its_way = ordered(&named);
+        suppressions.redact(&mut on_its_way);
+        assert_eq!(on_its_way, ordered(&order));
     }
 }

@@ -8,6 +8,7 @@ use crate::holdout::Group;
 use crate::id::{BidId, CampaignKey, ExchangeKey, Holder, PrivacyKey, Tag, UserKey};
 use crate::money::{CpmMicros, Micros};
 use crate::notice::Notice;
+use crate::order::{Attribution, Order, OrderLine};
 use crate::profile::BehaviourKind;
 use crate::quote::Quote;
 use crate::terms::Terms;
@@ -376,7 +377,46 @@ pub enum Event {
     /// Holds the place of a record that was erased.
     #[n(24)]
     Redacted,
-
+    /// The shop's server told of an order.
+    #[n(45)]
+    Ordered {
+        /// All that it said.
+        #[n(0)]
+        order: Box<Order>,
+    },
+    /// The shop changed an order after it was placed.
+    #[n(46)]
+    OrderCorrected {
+        /// Which order.
+        #[n(0)]
+        order: Tag,
+        /// What it brings now; nothing where it was cancelled.
+        #[n(1)]
+        value: Micros,
+        /// What remains of what was ordered; empty where that is not told.
+        #[n(2)]
+        lines: Vec<OrderLine>,
+    },
+    /// A billing notice came after the reservation's end: nothing was charged. Not every one is written.
+    #[n(48)]
+    BilledLate {
+        /// Which bid.
+        #[n(0)]
+        bid: BidId,
+        /// What it asked for a thousand such bids, in the account's currency.
+        #[n(1)]
+        price: CpmMicros,
+        /// Who said so.
+        #[n(2)]
+        exchange: ExchangeKey,
+    },
+    /// Campaigns were credited with an order, or it was found that none is to be. Follows each order and each correction once.
+    #[n(47)]
+    Attributed {
+        /// How.
+        #[n(0)]
+        attribution: Box<Attribution>,
+    },
     /// A node was told something of a bid. To whoever owns the campaign, who settles it; in no node's books.
     #[n(39)]
     Noticed {
@@ -427,6 +467,14 @@ impl Event {
     pub fn subject(&self) -> Option<UserKey> {
         match self {
             Self::Behaviour { user, .. } | Self::Eligible { user, .. } => Some(*user),
+            _ => None,
+        }
+    }
+
+    /// The user of an order, which says something without them, too.
+    pub fn customer_mut(&mut self) -> Option<&mut Option<UserKey>> {
+        match self {
+            Self::Ordered { order } => Some(&mut order.user),
             _ => None,
         }
     }

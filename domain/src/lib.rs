@@ -17,6 +17,7 @@ pub mod id;
 pub mod money;
 pub mod notice;
 pub mod opportunity;
+pub mod order;
 pub mod place;
 pub mod planted;
 pub mod postcode;
@@ -45,6 +46,7 @@ pub use opportunity::{
     AuctionType, BannerSlot, Connection, Context, Deal, DealPrice, DeviceKind, DurationFloor, NativeAsset,
     NativeKind, NativeSlot, Opportunity, Pod, Quantity, Size, StreamSlot,
 };
+pub use order::{Attribution, AttributionModel, Credit, Order, OrderLine, ProvenClick, Standing};
 pub use place::Place;
 pub use postcode::Postcode;
 pub use profile::{Behaviour, BehaviourKind, Profile};

@@ -13,6 +13,7 @@
 //! [`frozen`] deep ones serve.
 
 mod archive;
+pub mod attribution;
 mod calibration;
 mod checkpoint;
 pub mod data;

@@ -132,6 +132,15 @@ impl<'a> Node<'a> {
         })
     }
 
+    /// Yes or no.
+    pub(super) fn truth(&self) -> Option<bool> {
+        let found = self.value.as_bool();
+        if found.is_none() {
+            self.fail(format!("is {}, must be true or false", kind(self.value)));
+        }
+        found
+    }
+
     /// A whole number within a range.
     pub(super) fn integer(&self, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
         let number = self.value.as_integer().and_then(whole);

@@ -7,7 +7,8 @@ use haggle_domain::{Budget, Creative, Rate};
 use super::creative::FORMATS;
 use super::exchange::{Exchange, user_id_word};
 use super::knowledge::{List, Taxonomy};
-use super::{ConfigErrors, Loaded, explore, frequency, goal};
+use super::postback::Postback;
+use super::{ConfigErrors, Loaded, duration, explore, frequency, goal};
 
 /// How many campaigns are shown each.
 const MOST_SHOWN: usize = 200;
@@ -44,6 +45,7 @@ pub fn explain(loaded: &Loaded) -> String {
     rates(&mut out, loaded);
     out.push_str("\nexchanges\n");
     table(&mut out, &loaded.exchanges.iter().map(exchange).collect::<Vec<_>>());
+    postbacks(&mut out, &loaded.postbacks);
     knowledge(&mut out, loaded);
     out.push_str("\ncampaigns\n");
     let currency = loaded.settings.currency.as_str();
@@ -76,6 +78,27 @@ pub fn explain(loaded: &Loaded) -> String {
         let _ = writeln!(out, "  and {more} more");
     }
     out
+}
+
+/// Who is told of orders; nothing where nobody is.
+fn postbacks(out: &mut String, postbacks: &[Postback]) {
+    if postbacks.is_empty() {
+        return;
+    }
+    out.push_str("\npostbacks\n");
+    let row = |postback: &Postback| {
+        let events: Vec<_> = postback.events.iter().map(|event| event.as_str()).collect();
+        let tries = format!("{} tries in {}", postback.tries, duration::show(postback.give_up_after));
+        let private = if postback.allow_private { "private addresses allowed" } else { "" };
+        [
+            format!("  {}", postback.name),
+            postback.url.to_string(),
+            events.join(", "),
+            tries,
+            private.to_owned(),
+        ]
+    };
+    table(out, &postbacks.iter().map(row).collect::<Vec<_>>());
 }
 
 /// Lists and taxonomies; nothing where there are none.

@@ -20,6 +20,7 @@ mod frequency;
 mod goal;
 mod knowledge;
 mod pacing;
+mod postback;
 mod predicates;
 mod rates;
 mod redis;
@@ -38,11 +39,13 @@ pub(crate) use duration::parse as span;
 use predicates::Names;
 use settings::Resolved;
 
+pub(crate) use duration::parse as parse_span;
 pub use error::{ConfigError, ConfigErrors, Source};
 pub use exchange::{BillOn, Exchange, NoBid};
 pub use files::Secret;
 pub use flags::SettingsLayer;
 pub use knowledge::{List, ListKind, Taxonomy};
+pub use postback::Postback;
 pub use redis::RedisAddress;
 pub use settings::{Effective, SETTINGS, Setting, Settings};
 pub use value::{Keep, LogFormat, Workers};
@@ -65,6 +68,8 @@ pub struct Loaded {
     pub rates_as_of: Option<String>,
     /// Who may ask.
     pub exchanges: Vec<Exchange>,
+    /// Who is told of credited orders.
+    pub postbacks: Vec<Postback>,
     /// Lists of sites, apps and users that targeting can name.
     pub lists: Vec<List>,
     /// Taxonomies whose files say what a category belongs to.
@@ -134,6 +139,7 @@ fn check(
     });
     let usable = rates.as_ref().filter(|_| rates_problems.is_empty()).map(|read| &read.rates);
     let exchanges = exchange::read_all(&mut root, usable, folder);
+    let postbacks = postback::read_all(&mut root, folder);
     let lists = knowledge::lists(&mut root, folder);
     let taxonomies = knowledge::taxonomies(&mut root, folder);
     root.finish();
@@ -204,6 +210,7 @@ fn check(
         rates,
         rates_as_of,
         exchanges,
+        postbacks,
         lists,
         taxonomies,
         campaigns,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use haggle_domain::AttributionModel;
 use haggle_safety::{Mode, SafetyReason, SupplyPolicy};
 
 use super::address::base_url;
@@ -177,6 +178,16 @@ settings! {
     click_expiry: Duration = "1d", within(Duration::from_millis(100), days(30));
     /// An order later than this after the bid does not count.
     conversion_window: Duration = "30d", within(Duration::from_millis(100), days(365));
+    /// By which model orders are credited to campaigns: last, first, linear, decay, position, shapley or markov; see docs/attribution.md.
+    attribution: AttributionModel = "last";
+    /// How long before an order a click counts for it.
+    attribution_click_window: Duration = "30d", within(Duration::from_secs(60), days(90));
+    /// How long before an order a view counts for it.
+    attribution_view_window: Duration = "1d", within(Duration::ZERO, days(90));
+    /// With the model decay: a touch so long before another one counts half as much.
+    attribution_half_life: Duration = "7d", within(Duration::from_secs(60), days(90));
+    /// Views and clicks of users that are kept for orders, at up to 270 bytes each; once full, the oldest make room.
+    attribution_touches: usize = "500000", within(1, 100_000_000);
     /// How often campaigns and the model are checkpointed.
     checkpoint_interval: Duration = "10s", within(Duration::from_millis(100), Duration::from_secs(3600));
     /// How many campaigns have metrics of their own, those that started first; totals are of all.

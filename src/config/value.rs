@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use haggle_domain::AttributionModel;
 use haggle_safety::{Mode, SupplyPolicy};
 
 use super::duration;
@@ -160,6 +161,18 @@ impl Value for Workers {
 
 impl Value for Mode {
     const PLACEHOLDER: &'static str = "off|observe|enforce";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn show(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
+impl Value for AttributionModel {
+    const PLACEHOLDER: &'static str = "MODEL";
 
     fn parse(text: &str) -> Result<Self, String> {
         text.parse()

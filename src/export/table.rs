@@ -4,7 +4,8 @@
 //! adds a field is told by the compiler to say here what becomes of it.
 
 use haggle_domain::{
-    BehaviourKind, BidId, Decision, Event, Footing, Group, Micros, Notice, Quote, Timestamp,
+    Attribution, BehaviourKind, BidId, Credit, Decision, Event, Footing, Group, Micros, Notice, Order,
+    OrderLine, Quote, Timestamp,
 };
 
 /// What a column holds.
@@ -492,6 +493,77 @@ pub(crate) const KINDS: &[Kind] = &[
         decision: None,
         own: &[column("holder", "0", Type::Text, "which process")],
     },
+    Kind {
+        variant: "Ordered",
+        name: "ordered",
+        number: 45,
+        says: "The shop's server told of an order.",
+        decision: None,
+        own: &[
+            column("order", "0.0", Type::Text, "the tag of the shop's order id"),
+            column("order_id", "0.1", Type::Text, "the shop's order id"),
+            optional("user", "0.2", Type::Text, "the user's key, where it was told"),
+            column("clicks", "0.3", Type::Texts, "the bids whose click tokens came with it"),
+            column(
+                "click_bids_at",
+                "0.3",
+                Type::Longs,
+                "when those bids were made, in microseconds since 1970",
+            ),
+            column("placed_at", "0.4", Type::Time, "when it was placed"),
+            column("value_micros", "0.5", Type::Long, "what it brings"),
+            column("products", "0.6", Type::Texts, "line by line: which product"),
+            column("quantities", "0.6", Type::Longs, "line by line: how many"),
+            column("line_value_micros", "0.6", Type::Longs, "line by line: what it brings"),
+            optional("order_kind", "0.7", Type::Text, "what kind of order, as the shop says"),
+        ],
+    },
+    Kind {
+        variant: "OrderCorrected",
+        name: "order_corrected",
+        number: 46,
+        says: "The shop changed an order after it was placed.",
+        decision: None,
+        own: &[
+            column("order", "0", Type::Text, "the tag of the shop's order id"),
+            column("value_micros", "1", Type::Long, "what it brings now; 0 where it was cancelled"),
+            column("products", "2", Type::Texts, "line by line, of what remains: which product"),
+            column("quantities", "2", Type::Longs, "line by line: how many"),
+            column("line_value_micros", "2", Type::Longs, "line by line: what it brings"),
+        ],
+    },
+    Kind {
+        variant: "Attributed",
+        name: "attributed",
+        number: 47,
+        says: "Campaigns were credited with an order, or it was found that none is to be. Follows each order and each correction once.",
+        decision: None,
+        own: &[
+            column("order", "0.0", Type::Text, "the tag of the shop's order id"),
+            optional("order_id", "0.1", Type::Text, "the shop's order id, where it was told"),
+            column("placed_at", "0.2", Type::Time, "when it was placed"),
+            column("value_micros", "0.3", Type::Long, "what it brings now"),
+            column("standing", "0.4", Type::Text, "credited, late, orphan or corrected"),
+            column("model", "0.5", Type::Text, "by which model it was credited"),
+            column("campaigns", "0.6", Type::Texts, "credit by credit: the campaign's key"),
+            column("credit_micros", "0.6", Type::Longs, "credit by credit: how much"),
+            column("touches", "0.6", Type::Longs, "credit by credit: for how many views and clicks"),
+            column("touched_clicks", "0.6", Type::Longs, "credit by credit: how many of those were clicks"),
+        ],
+    },
+    Kind {
+        variant: "BilledLate",
+        name: "billed_late",
+        number: 48,
+        says: "A billing notice came after the reservation's end: nothing was charged. Not every one is written.",
+        decision: None,
+        own: &[
+            BID[0],
+            BID[1],
+            column("price_cpm_micros", "1", Type::Long, "what it asked for a thousand such bids"),
+            column("exchange", "2", Type::Text, "the key of the exchange that said so"),
+        ],
+    },
 ];
 
 impl Kind {
@@ -578,6 +650,38 @@ pub(crate) fn cells(event: &Event) -> (u32, Vec<Cell>) {
         Event::TrancheReturned { lease, first, amount, bids } => {
             (38, vec![number(*lease), number(*first), micros(*amount), number(*bids)])
         }
+        Event::Ordered { order } => {
+            let Order { tag, id, user, clicks, placed_at, value, lines, kind } = &**order;
+            let mut cells =
+                vec![hex(tag.0), Cell::Text(id.clone()), user.map_or(Cell::Null, |user| hex(user.0))];
+            cells.push(Cell::Texts(clicks.iter().map(|click| click.bid.to_string()).collect()));
+            cells.push(Cell::Longs(clicks.iter().map(|click| click.bid_at.0).collect()));
+            cells.extend([time(*placed_at), micros(*value)]);
+            cells.extend(line_cells(lines));
+            cells.push(kind.clone().map_or(Cell::Null, Cell::Text));
+            (45, cells)
+        }
+        Event::OrderCorrected { order, value, lines } => {
+            let mut cells = vec![hex(order.0), micros(*value)];
+            cells.extend(line_cells(lines));
+            (46, cells)
+        }
+        Event::Attributed { attribution } => {
+            let Attribution { order, id, placed_at, value, standing, model, credits } = &**attribution;
+            let longs = |of: fn(&Credit) -> i64| Cell::Longs(credits.iter().map(of).collect());
+            let mut cells = vec![hex(order.0), id.clone().map_or(Cell::Null, Cell::Text), time(*placed_at)];
+            cells.extend([micros(*value), Cell::Text(standing.as_str().to_owned())]);
+            cells.push(Cell::Text(model.as_str().to_owned()));
+            cells.push(Cell::Texts(credits.iter().map(|credit| credit.campaign.to_string()).collect()));
+            cells.push(longs(|credit| credit.amount.0));
+            cells.push(longs(|credit| i64::from(credit.touches)));
+            cells.push(longs(|credit| i64::from(credit.clicks)));
+            (47, cells)
+        }
+        Event::BilledLate { bid, price, exchange } => {
+            let [lease, bid] = bid_cells(*bid);
+            (48, vec![lease, bid, Cell::Long(price.0), hex(exchange.0)])
+        }
         Event::Noticed { notice } => (39, notice_cells(notice)),
         Event::Wanted { holder, taken, left } => (40, vec![hex(holder.0), micros(*taken), micros(*left)]),
         Event::Unspent { lease, first, amount, bids } => {
@@ -611,6 +715,15 @@ fn notice_cells(notice: &Notice) -> Vec<Cell> {
         order.map_or(Cell::Null, hex),
     ]);
     cells
+}
+
+/// Product, quantity and value of each line.
+fn line_cells(lines: &[OrderLine]) -> [Cell; 3] {
+    [
+        Cell::Texts(lines.iter().map(|line| line.product.clone()).collect()),
+        Cell::Longs(lines.iter().map(|line| i64::from(line.quantity)).collect()),
+        Cell::Longs(lines.iter().map(|line| line.value.0).collect()),
+    ]
 }
 
 fn decision_cells(decision: &Decision) -> Vec<Cell> {

@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
 use haggle_domain::{
-    BehaviourKind, BidId, CpmMicros, Decision, Event, ExchangeKey, Footing, Group, Holder, Micros, Notice,
-    PrivacyKey, Quantity, Quote, Rate, Record, Segment, Tag, Terms, UserKey,
+    Attribution, AttributionModel, BehaviourKind, BidId, CpmMicros, Credit, Decision, Event, ExchangeKey,
+    Footing, Group, Holder, Micros, Notice, Order, OrderLine, PrivacyKey, ProvenClick, Quantity, Quote, Rate,
+    Record, Segment, Standing, Tag, Terms, UserKey,
 };
 use minicbor::data::Type as Cbor;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -46,6 +47,10 @@ fn decision() -> Decision {
         order_probability: 0.0625,
         quote: quote(),
     }
+}
+
+fn line() -> OrderLine {
+    OrderLine { product: "boots-42".to_owned(), quantity: 1, value: Micros(30_000_000) }
 }
 
 /// One of every kind, with nothing left out.
@@ -96,6 +101,36 @@ fn events() -> Vec<Event> {
         Event::Wanted { holder: Holder(8), taken: Micros(1), left: Micros(2) },
         Event::Unspent { lease: 7, first: 10, amount: Micros(1), bids: 2 },
         Event::Heard { holder: Holder(8) },
+        Event::Ordered {
+            order: Box::new(Order {
+                tag: Tag(5),
+                id: "1001".to_owned(),
+                user: Some(user),
+                clicks: vec![ProvenClick { bid: bid(3), bid_at: at(-5) }],
+                placed_at: at(10),
+                value: Micros(30_000_000),
+                lines: vec![line()],
+                kind: Some("online".to_owned()),
+            }),
+        },
+        Event::OrderCorrected { order: Tag(5), value: Micros(20_000_000), lines: vec![line()] },
+        Event::Attributed {
+            attribution: Box::new(Attribution {
+                order: Tag(5),
+                id: Some("1001".to_owned()),
+                placed_at: at(10),
+                value: Micros(30_000_000),
+                standing: Standing::Credited,
+                model: AttributionModel::Linear,
+                credits: vec![Credit {
+                    campaign: CampaignKey::of(BOOTS),
+                    amount: Micros(30_000_000),
+                    touches: 3,
+                    clicks: 1,
+                }],
+            }),
+        },
+        Event::BilledLate { bid: bid(1), price: CpmMicros(66), exchange },
     ]
 }
 
@@ -262,7 +297,7 @@ fn what_was_written_reads_back() {
     let (data, out) = (data(), tempfile::tempdir().unwrap());
     let parquet = out.path().join("tables");
     let said = exported(&arguments(data.path(), &parquet));
-    assert!(said.ends_with("ok: 218 records of offsets 0 to 218\n"), "{said}");
+    assert!(said.ends_with("ok: 222 records of offsets 0 to 222\n"), "{said}");
     assert!(said.contains("billed                    191"), "{said}");
     for kind in KINDS {
         let rows = rows(&parquet.join(format!("{}.parquet", kind.name)));

@@ -14,7 +14,9 @@ use prometheus::{
 };
 
 use super::archive_models::ArchiveModels;
+use super::attribution::AttributionMetrics;
 use super::campaigns::{Account, CampaignMetrics, Campaigns, Sums};
+use super::postbacks::PostbackMetrics;
 use super::several::{NodeShown, SeveralMetrics};
 use super::{
     Head, LossReason, Metric, NoticeKind, NoticeOutcome, ProfileOutcome, RequestOutcome, UserAway, UserWrite,
@@ -87,6 +89,9 @@ pub struct Metrics {
     profile_events: Vec<Counter>,
     user_state_away: Vec<Counter>,
     user_writes: Vec<Counter>,
+    orders_told: Vec<Counter>,
+    pub attribution: AttributionMetrics,
+    pub postbacks: PostbackMetrics,
     heads: Vec<HeadMetrics>,
     campaigns: Campaigns,
     archive_models: ArchiveModels,
@@ -161,6 +166,12 @@ impl Metrics {
                 .counters_of(Metric::UserStateAway, UserAway::ALL.iter().map(|cause| cause.as_str()))?,
             user_writes: maker
                 .counters_of(Metric::UserWrites, UserWrite::ALL.iter().map(|outcome| outcome.as_str()))?,
+            orders_told: maker.counters_of(
+                Metric::OrdersTold,
+                ProfileOutcome::ALL.iter().map(|outcome| outcome.as_str()),
+            )?,
+            attribution: AttributionMetrics::new(&maker)?,
+            postbacks: PostbackMetrics::new(&maker)?,
             invariant_violations: maker
                 .counters_of(Metric::InvariantViolations, invariants.iter().copied())?,
             heads: maker.heads()?,
@@ -306,6 +317,13 @@ impl Metrics {
         self.archive_models.show(reports);
     }
 
+    /// The shop's server told of so many orders.
+    pub fn order_told(&self, outcome: ProfileOutcome, orders: u64) {
+        if let Some(counter) = self.orders_told.get(outcome.index()) {
+            counter.add(orders);
+        }
+    }
+
     /// A head's counters.
     pub fn head(&self, head: Head) -> Option<&HeadMetrics> {
         self.heads.get(head.index())
@@ -348,7 +366,7 @@ impl Maker {
         self.register(IntCounterVec::new(Self::opts(metric), metric.labels())?)
     }
 
-    fn counters_of<'v>(
+    pub(super) fn counters_of<'v>(
         &self,
         metric: Metric,
         values: impl Iterator<Item = &'v str>,
@@ -427,6 +445,8 @@ mod tests {
             served: Tally::default(),
             weight: 0.5,
         }]);
+        let one = std::collections::BTreeMap::from([("crm".to_owned(), crate::postback::Shown::default())]);
+        metrics.postbacks.show(&crate::postback::PostbackReport(one));
         metrics
     }
 

@@ -15,7 +15,7 @@ use actix_web::{App, Error, web};
 
 use super::node::StartError;
 use super::state::State;
-use super::{bid, events, notice, privacy};
+use super::{bid, conversions, events, notice, privacy};
 
 /// Connections that a worker serves at once; more wait in the system's backlog.
 const MOST_CONNECTIONS: usize = 8192;
@@ -79,6 +79,7 @@ async fn front(
         .configure(bid::configure)
         .configure(notice::configure)
         .configure(events::configure)
+        .configure(conversions::configure)
         .configure(privacy::configure);
     let app = app.into_factory().new_service(AppConfig::default()).await?;
     Ok(Front { state, app })

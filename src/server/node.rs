@@ -13,6 +13,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::audience::Audience;
 use haggle_actors::backbone::Placement;
 use haggle_actors::books::Books;
@@ -35,10 +36,12 @@ use super::guests::Follower;
 use super::state::State;
 use super::steps::Steps;
 use super::{admin, front};
+use crate::attribution::{AttributionDeps, AttributionThread};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
-use crate::config::{Loaded, Nameable, Settings};
+use crate::config::{Loaded, Nameable, Postback, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
+use crate::postback::{PostbackDeps, PostbackThread};
 use crate::safety::{Safety, SafetyError};
 use crate::several::Owner;
 use crate::surroundings::{Surroundings, SurroundingsError};
@@ -170,6 +173,9 @@ pub struct Node {
     pub admin_address: SocketAddr,
     servers: Vec<ServerHandle>,
     learner: Addr<LearnerActor>,
+    /// None on virtual time, where nothing happens by itself.
+    attribution: Option<AttributionThread>,
+    postbacks: Option<PostbackThread>,
     arbiters: Vec<Arbiter>,
     /// Its membership of the group that spreads campaigns over nodes.
     placement: Option<Placement>,
@@ -237,6 +243,40 @@ fn join(joined: Joined, roster: Arc<Roster>, changes: Arc<Changes>) -> Result<Pl
     Ok(placement)
 }
 
+/// Starts what credits orders.
+fn start_attribution(state: &State) -> Result<AttributionThread, StartError> {
+    let settings = &state.settings;
+    let deps = AttributionDeps {
+        settings: AttributorSettings {
+            model: settings.attribution,
+            click_window: settings.attribution_click_window,
+            view_window: settings.attribution_view_window,
+            half_life: settings.attribution_half_life,
+            touches: settings.attribution_touches,
+        },
+        journal: Arc::clone(&state.journal),
+        clock: Arc::clone(&state.clock),
+        checkpoint_interval: settings.checkpoint_interval,
+        report: Arc::clone(&state.attribution),
+    };
+    AttributionThread::start(deps)
+        .map_err(|error| StartError::Internal(format!("attribution did not start: {error}")))
+}
+
+/// Starts what posts credited orders.
+fn start_postbacks(state: &State, postbacks: Vec<Postback>) -> Result<PostbackThread, StartError> {
+    let deps = PostbackDeps {
+        postbacks,
+        currency: state.settings.currency.clone(),
+        journal: Arc::clone(&state.journal),
+        snapshot: Arc::clone(&state.snapshot),
+        clock: Arc::clone(&state.clock),
+        report: Arc::clone(&state.postbacks),
+    };
+    PostbackThread::start(deps)
+        .map_err(|error| StartError::Internal(format!("postbacks did not start: {error}")))
+}
+
 impl Node {
     /// Starts: ports, journal, key, recovery, actors, then serving. Must run inside an actix system.
     ///
@@ -257,8 +297,17 @@ impl Node {
     ) -> Result<(Self, Steps), StartError> {
         // Before any port opens: a list that cannot be read is a mistake in the configuration.
         let surroundings = Surroundings::load(&loaded)?;
-        let Loaded { mut settings, event_key, exchanges, rates, lists, campaigns, campaigns_folder, .. } =
-            loaded;
+        let Loaded {
+            mut settings,
+            event_key,
+            exchanges,
+            postbacks,
+            rates,
+            lists,
+            campaigns,
+            campaigns_folder,
+            ..
+        } = loaded;
         let safety = Safety::load(&settings)?;
         let (listener, address) = bind(settings.listen, "listen")?;
         let (admin_listener, admin_address) = bind(settings.admin_listen, "admin-listen")?;
@@ -412,10 +461,27 @@ impl Node {
             clock: Arc::clone(&state.clock),
             busy: AtomicBool::new(false),
         });
+        // One of several nodes would credit what the others do, too.
+        let alone = by_itself && several.is_none();
+        // Postbacks first, so that a new one begins before anything is credited.
+        let postbacks =
+            if alone && !postbacks.is_empty() { Some(start_postbacks(&state, postbacks)?) } else { None };
+        let attribution = if alone { Some(start_attribution(&state)?) } else { None };
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, &backups, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
-        Ok((Self { state, address, admin_address, servers, learner, arbiters, placement }, steps))
+        let node = Self {
+            state,
+            address,
+            admin_address,
+            servers,
+            learner,
+            attribution,
+            postbacks,
+            arbiters,
+            placement,
+        };
+        Ok((node, steps))
     }
 
     /// Waits until every campaign's actor has shown itself once.
@@ -503,6 +569,20 @@ impl Node {
         }
         for arbiter in &self.arbiters {
             arbiter.stop();
+        }
+        if let Some(attribution) = self.attribution {
+            let stopped = tokio::task::spawn_blocking(|| attribution.stop());
+            if tokio::time::timeout(PATIENCE, stopped).await.is_err() {
+                tracing::warn!("attribution did not confirm the stop; it will replay what it has not kept");
+            }
+        }
+        if let Some(postbacks) = self.postbacks {
+            let stopped = tokio::task::spawn_blocking(|| postbacks.stop());
+            if tokio::time::timeout(PATIENCE, stopped).await.is_err() {
+                tracing::warn!(
+                    "postbacks did not confirm the stop; some are sent again after the next start"
+                );
+            }
         }
         // Others go on with its campaigns at once.
         let placement = self.placement;

@@ -10,6 +10,7 @@ use haggle_domain::{CpmMicros, Decision, Event, Micros, Notice, Quantity, Tag, T
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
+use super::orders::amount;
 use super::state::State;
 use super::urls::{self, landing};
 use crate::config::BillOn;
@@ -18,13 +19,11 @@ use crate::price::PriceKeys;
 use crate::token::{Forged, TokenKind};
 
 /// A transparent GIF of one pixel.
-const PIXEL: &[u8] =
+pub(super) const PIXEL: &[u8] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
 /// How long an answer is waited for; the sender may ask again.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// No order brings more than this; a larger claim is an error, not revenue.
-const MOST_REVENUE: Micros = Micros::from_units(10_000_000);
 
 /// What the macros of win, billing and loss notices became.
 #[derive(Debug, Default, Deserialize)]
@@ -42,10 +41,12 @@ pub struct Macros {
 /// What a shop says of an order.
 #[derive(Debug, Default, Deserialize)]
 pub struct Order {
-    /// What it brought, as a decimal of the account's currency.
-    value: Option<String>,
+    /// What it brought, as a decimal.
+    pub(super) value: Option<String>,
+    /// In which currency; the account's where it is left out.
+    pub(super) currency: Option<String>,
     /// The shop's id of it.
-    order: Option<String>,
+    pub(super) order: Option<String>,
 }
 
 /// A query that may be unreadable, which is an answer of ours and not the framework's.
@@ -68,7 +69,7 @@ pub fn configure(service: &mut web::ServiceConfig) {
 }
 
 /// Hands a notice to its campaign's actor and waits until what it says is durable.
-async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
+pub(super) async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
     if let Some(several) = &state.several {
         if notice.is_of_money() && state.clock.now() >= notice.decision().expires_at {
             return NoticeOutcome::Expired;
@@ -106,7 +107,7 @@ async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
 }
 
 /// The answer to a notice that is not a click. Idempotent: a duplicate is answered like the first.
-fn answer(outcome: NoticeOutcome) -> HttpResponse {
+pub(super) fn answer(outcome: NoticeOutcome) -> HttpResponse {
     match outcome {
         NoticeOutcome::Accepted | NoticeOutcome::Duplicate | NoticeOutcome::Capped => {
             HttpResponse::NoContent().finish()
@@ -137,7 +138,7 @@ fn error(mut response: actix_web::HttpResponseBuilder, message: &str) -> HttpRes
 }
 
 /// The decision in a token, without the user if they have opted out or were erased since.
-fn open(state: &State, kind: TokenKind, token: &str) -> Result<Decision, Forged> {
+pub(super) fn open(state: &State, kind: TokenKind, token: &str) -> Result<Decision, Forged> {
     let mut decision = state.sealer.open(kind, token)?;
     state.audience.redact(&mut decision);
     Ok(decision)
@@ -197,7 +198,7 @@ async fn win(state: web::Data<State>, token: web::Path<String>, macros: Query<Ma
         .iter()
         .any(|exchange| exchange.key == decision.exchange && exchange.bill_on == BillOn::Nurl);
     if bills {
-        let outcome = deliver(&state, Notice::Bill { decision: decision.clone(), price }).await;
+        let outcome = settle(&state, decision.clone(), price).await;
         state.metrics.notice(NoticeKind::Bill, outcome);
         if !matches!(outcome, NoticeOutcome::Accepted | NoticeOutcome::Capped | NoticeOutcome::Duplicate) {
             return finish(&state, kind, outcome);
@@ -217,8 +218,19 @@ async fn bill(state: web::Data<State>, token: web::Path<String>, macros: Query<M
     let Some(price) = price(&state, &decision, &macros) else {
         return finish(&state, kind, NoticeOutcome::BadPrice);
     };
-    let outcome = deliver(&state, Notice::Bill { decision, price }).await;
+    let outcome = settle(&state, decision, price).await;
     finish(&state, kind, outcome)
+}
+
+/// Bills a bid; that it came too late is noted, as far as there is room.
+async fn settle(state: &State, decision: Decision, price: CpmMicros) -> NoticeOutcome {
+    let outcome = deliver(state, Notice::Bill { decision: decision.clone(), price }).await;
+    if outcome == NoticeOutcome::Expired
+        && let Some(record) = state.late.note(&decision, price, state.clock.now())
+    {
+        state.journal.try_append_unacknowledged(vec![record]);
+    }
+    outcome
 }
 
 async fn loss(state: web::Data<State>, token: web::Path<String>, macros: Query<Macros>) -> HttpResponse {
@@ -294,27 +306,41 @@ async fn click(state: web::Data<State>, token: web::Path<String>, request: HttpR
 }
 
 async fn conversion(state: web::Data<State>, token: web::Path<String>, order: Query<Order>) -> HttpResponse {
-    let kind = NoticeKind::Conversion;
-    let Ok(decision) = open(&state, TokenKind::Order, &token) else {
-        return finish(&state, kind, NoticeOutcome::Forged);
-    };
     let Ok(order) = order else {
-        state.metrics.notice(kind, NoticeOutcome::BadPrice);
+        state.metrics.notice(NoticeKind::Conversion, NoticeOutcome::BadPrice);
         return error(
             HttpResponse::BadRequest(),
             "the query is unreadable; write it like value=59.90&order=ID",
         );
     };
-    let revenue = match order.value.as_deref().map(str::parse::<Micros>) {
+    match take_order(&state, &token, order.into_inner()).await {
+        Ok(outcome) => answer(outcome),
+        Err(response) => response,
+    }
+}
+
+/// Takes in an order that a click's token vouches for, and counts what became of it; `Err` where its value cannot be read.
+pub(super) async fn take_order(
+    state: &State,
+    token: &str,
+    order: Order,
+) -> Result<NoticeOutcome, HttpResponse> {
+    let count = |outcome| state.metrics.notice(NoticeKind::Conversion, outcome);
+    let Ok(decision) = open(state, TokenKind::Order, token) else {
+        count(NoticeOutcome::Forged);
+        return Ok(NoticeOutcome::Forged);
+    };
+    let revenue = match order.value.as_deref() {
         None => Micros::ZERO,
-        Some(Ok(value)) if (Micros::ZERO..=MOST_REVENUE).contains(&value) => value,
-        Some(_) => {
-            state.metrics.notice(kind, NoticeOutcome::BadPrice);
-            return error(HttpResponse::BadRequest(), "`value` is not an amount; write it like value=59.90");
-        }
+        Some(text) => amount(text, order.currency.as_deref(), &state.rates).map_err(|problem| {
+            count(NoticeOutcome::BadPrice);
+            let why = format!("`value` is not an amount; write it like value=59.90 ({problem})");
+            error(HttpResponse::BadRequest(), &why)
+        })?,
     };
     let id = order.order.as_deref().filter(|id| !id.is_empty());
     let order = id.map_or_else(|| Tag::of(&decision.bid.to_string()), Tag::of);
-    let outcome = deliver(&state, Notice::Conversion { decision, revenue, order }).await;
-    finish(&state, kind, outcome)
+    let outcome = deliver(state, Notice::Conversion { decision, revenue, order }).await;
+    count(outcome);
+    Ok(outcome)
 }

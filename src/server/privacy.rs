@@ -85,7 +85,7 @@ async fn take(
 }
 
 /// Hands records to the journal and waits until they are durable.
-async fn durably(state: &State, records: Vec<Record>) -> Result<(), String> {
+pub(super) async fn durably(state: &State, records: Vec<Record>) -> Result<(), String> {
     let (sender, answer) = oneshot::channel::<Result<(), JournalError>>();
     let permit = state.journal.try_reserve().map_err(|_| "not now; send it again")?;
     // Whoever asked may have gone.

@@ -15,13 +15,16 @@ use haggle_safety::{Mode, SafetyReason};
 use haggle_strategies::Snapshot;
 
 use super::admission::Pressure;
+use super::late::LateBills;
 use super::limit::RateLimit;
 use super::urls::fit_for_secure;
 use crate::allocator::allocations;
+use crate::attribution::AttributionReport;
 use crate::campaigns::{Changes, Roster};
 use crate::clock::monotonic;
 use crate::config::{Exchange, Secret, Settings};
 use crate::metrics::{Head, Metrics, Sums, UserAway, UserWrite};
+use crate::postback::PostbackReport;
 use crate::safety::Safety;
 use crate::several::Several;
 use crate::surroundings::Surroundings;
@@ -64,8 +67,14 @@ pub struct State {
     pub several: Option<Arc<Several>>,
     /// What the learner shows.
     pub learner: Arc<ArcSwapOption<LearnerReport>>,
+    /// What attribution shows, where it runs.
+    pub attribution: Arc<ArcSwapOption<AttributionReport>>,
+    /// What postbacks show, where there are any.
+    pub postbacks: Arc<ArcSwapOption<PostbackReport>>,
     /// Of whom the journal was told today that a campaign could have bid for them.
     pub told: OncePerDay,
+    /// Of which bids a late bill was noted.
+    pub(super) late: LateBills,
     /// Seals and opens notice tokens.
     pub sealer: Sealer,
     /// Counters.
@@ -120,7 +129,10 @@ impl State {
             changes,
             several,
             learner,
+            attribution: Arc::default(),
+            postbacks: Arc::default(),
             told: OncePerDay::default(),
+            late: LateBills::default(),
             sealer,
             metrics,
             clock,
@@ -228,6 +240,12 @@ impl State {
         metrics.erasures.set(i64::try_from(erasures).unwrap_or(i64::MAX));
         metrics.profiles_evicted.raise_to(self.audience.evicted());
         metrics.exposures_crowded.raise_to(self.audience.crowded());
+        if let Some(report) = self.attribution.load_full() {
+            metrics.attribution.show(&report);
+        }
+        if let Some(report) = self.postbacks.load_full() {
+            metrics.postbacks.show(&report);
+        }
         if let Some(report) = self.learner.load_full() {
             metrics.model_version.set(i64::try_from(report.model_version).unwrap_or(i64::MAX));
             metrics.learner_lag.set(i64::try_from(report.lag).unwrap_or(i64::MAX));

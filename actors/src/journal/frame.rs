@@ -71,8 +71,9 @@ fn record(cbor: &[u8]) -> Result<Record, FrameError> {
 #[cfg(test)]
 mod tests {
     use haggle_domain::{
-        BehaviourKind, BidId, CampaignKey, CpmMicros, Decision, Event, ExchangeKey, Footing, Group, Holder,
-        Micros, Notice, PrivacyKey, Quantity, Quote, Rate, Segment, Tag, Terms, Timestamp, UserKey,
+        Attribution, AttributionModel, BehaviourKind, BidId, CampaignKey, CpmMicros, Credit, Decision, Event,
+        ExchangeKey, Footing, Group, Holder, Micros, Notice, Order, OrderLine, PrivacyKey, ProvenClick,
+        Quantity, Quote, Rate, Segment, Standing, Tag, Terms, Timestamp, UserKey,
     };
     use proptest::prelude::*;
 
@@ -232,6 +233,41 @@ mod tests {
             any::<u64>().prop_map(|user| Event::UserOptedOut { user: PrivacyKey(user) }),
             any::<u64>().prop_map(|user| Event::UserErased { user: PrivacyKey(user) }),
             Just(Event::Redacted),
+            (any::<[u64; 3]>(), amount(), ".{0,12}").prop_map(|([tag, user, campaign], value, id)| {
+                let bid = BidId { campaign: CampaignKey(campaign), lease: 1, number: 2 };
+                let clicks = vec![ProvenClick { bid, bid_at: Timestamp(value.0) }];
+                let lines = vec![OrderLine { product: id.clone(), quantity: 2, value }];
+                let (placed_at, user) = (Timestamp(value.0), Some(UserKey(user)));
+                let (tag, kind) = (Tag(tag), Some(id.clone()));
+                Event::Ordered {
+                    order: Box::new(Order { tag, id, user, clicks, placed_at, value, lines, kind }),
+                }
+            }),
+            (bid(), any::<(i64, u64)>()).prop_map(|(bid, (price, exchange))| Event::BilledLate {
+                bid,
+                price: CpmMicros(price),
+                exchange: ExchangeKey(exchange),
+            }),
+            (any::<u64>(), amount()).prop_map(|(order, value)| Event::OrderCorrected {
+                order: Tag(order),
+                value,
+                lines: Vec::new()
+            }),
+            (any::<[u64; 2]>(), amount(), any::<bool>()).prop_map(|([order, campaign], value, late)| {
+                let credits =
+                    vec![Credit { campaign: CampaignKey(campaign), amount: value, touches: 3, clicks: 1 }];
+                let standing = if late { Standing::Late } else { Standing::Credited };
+                let attribution = Attribution {
+                    order: Tag(order),
+                    id: None,
+                    placed_at: Timestamp(value.0),
+                    value,
+                    standing,
+                    model: AttributionModel::Markov,
+                    credits,
+                };
+                Event::Attributed { attribution: Box::new(attribution) }
+            }),
         ]
     }
 

@@ -1,0 +1,364 @@
+//! From the journal's records to credits, without threads or clocks.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use haggle_domain::{
+    Attribution, AttributionModel, CampaignKey, Credit, Decision, Event, Micros, Order, PrivacyKey, Record,
+    Standing, Tag, Timestamp, UserKey,
+};
+use haggle_learning::attribution::{Fitted, Journeys, Touch, shares, split};
+use minicbor::{Decode, Encode};
+
+use super::orders::{Known, ORDER_MEMORY, Orders};
+use super::touches::{Kept, Touches, Windows};
+
+/// The checkpoint's name. It holds what users did, so it is among those that an erasure replaces.
+pub const CHECKPOINT: &str = "learner/attribution";
+/// Touches are kept for so long beyond their windows: for orders that are told of late, and to tell those that came too late
+/// from those of strangers.
+const LATENESS: Duration = Duration::from_secs(7 * 86_400);
+/// How often fitted models are fitted again, by the journal's time.
+const REFIT: Duration = Duration::from_secs(3600);
+
+/// How orders are credited.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttributorSettings {
+    /// By which model.
+    pub model: AttributionModel,
+    /// How long before an order a click counts.
+    pub click_window: Duration,
+    /// How long before an order a view counts.
+    pub view_window: Duration,
+    /// Of [`AttributionModel::Decay`].
+    pub half_life: Duration,
+    /// Touches that are kept, at most.
+    pub touches: usize,
+}
+
+impl AttributorSettings {
+    fn windows(&self) -> Windows {
+        Windows { click: self.click_window, view: self.view_window }
+    }
+}
+
+/// What came of orders, since the journal's beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Counts {
+    /// Campaigns were credited.
+    #[n(0)]
+    pub credited: u64,
+    /// Every touch was longer ago than its window.
+    #[n(1)]
+    pub late: u64,
+    /// Nothing was known of the user.
+    #[n(2)]
+    pub orphans: u64,
+    /// Told of again.
+    #[n(3)]
+    pub duplicates: u64,
+    /// Changed or cancelled after they were placed.
+    #[n(4)]
+    pub corrected: u64,
+    /// Changed, but not known.
+    #[n(5)]
+    pub unknown: u64,
+    /// Credited by the last click or view, because the configured model was not fitted yet.
+    #[n(6)]
+    pub unfitted: u64,
+}
+
+/// An order that has just been taken in, and what led to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Which order.
+    pub order: Tag,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// What it brought.
+    pub value: Micros,
+    /// What became of it.
+    pub standing: Standing,
+    /// The touches that count for it, oldest first.
+    pub path: Vec<Kept>,
+}
+
+/// See the module's text.
+pub struct Attributor {
+    settings: AttributorSettings,
+    cursor: u64,
+    state: State,
+    fitted: Option<Fitted>,
+    /// Users forgotten since the start: checkpoints from before still hold what they did.
+    forgotten: u64,
+}
+
+#[derive(Default, Encode, Decode)]
+struct State {
+    #[n(0)]
+    touches: Touches,
+    #[n(1)]
+    orders: Orders,
+    #[n(2)]
+    journeys: Journeys,
+    #[n(3)]
+    counts: Counts,
+    /// Found, and not read back from the journal yet.
+    #[n(4)]
+    awaited: VecDeque<Attribution>,
+    /// What the fitted models were fitted to last, and when.
+    #[n(5)]
+    fitted_to: Option<(Timestamp, Journeys)>,
+}
+
+impl Attributor {
+    /// One that knows nothing yet.
+    pub fn new(settings: AttributorSettings) -> Self {
+        Self { settings, cursor: 0, state: State::default(), fitted: None, forgotten: 0 }
+    }
+
+    /// Goes on from a checkpoint that includes all records below `offset`.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no state.
+    pub fn restore(&mut self, bytes: &[u8], offset: u64) -> Result<(), minicbor::decode::Error> {
+        self.state = minicbor::decode(bytes)?;
+        self.fitted = self.state.fitted_to.as_ref().and_then(|(_, journeys)| Fitted::of(journeys));
+        self.cursor = offset;
+        Ok(())
+    }
+
+    /// The state, for a checkpoint at [`Attributor::cursor`].
+    pub fn save(&self) -> Vec<u8> {
+        minicbor::to_vec(&self.state).unwrap_or_default()
+    }
+
+    /// Records below are taken in.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// What came of orders.
+    pub fn counts(&self) -> Counts {
+        self.state.counts
+    }
+
+    /// Touches that are kept, and those that were dropped for lack of room: of one user, and of all.
+    pub fn touches(&self) -> (usize, (u64, u64)) {
+        (self.state.touches.len(), self.state.touches.dropped())
+    }
+
+    /// Orders that are known.
+    pub fn orders(&self) -> usize {
+        self.state.orders.len()
+    }
+
+    /// Users forgotten since the start.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// What users met and whether they ordered, so far.
+    pub fn journeys(&self) -> &Journeys {
+        &self.state.journeys
+    }
+
+    /// What was found and is not in the journal as far as it was read. Whoever writes it writes it in this order.
+    pub fn awaited(&self) -> impl Iterator<Item = &Attribution> {
+        self.state.awaited.iter()
+    }
+
+    /// Takes in one record. Records come in order; those that are known are passed over. Gives the order that it tells of, if
+    /// it is a new one.
+    pub fn consume(&mut self, offset: u64, record: &Record) -> Option<Found> {
+        if offset < self.cursor {
+            return None;
+        }
+        self.cursor = offset + 1;
+        let (now, windows) = (record.at, self.settings.windows());
+        let kept = LATENESS + windows.click.max(windows.view);
+        let State { touches, orders, journeys, .. } = &mut self.state;
+        touches.expire(now - (LATENESS + windows.view), now - (LATENESS + windows.click), &windows, journeys);
+        orders.expire(now - ORDER_MEMORY.max(kept));
+        match &record.event {
+            Event::Impression { decision } => self.met(decision, now, false),
+            Event::Click { decision } => self.met(decision, now, true),
+            Event::Conversion { decision, revenue, order } => {
+                return self.clicked(decision, *revenue, *order, now);
+            }
+            Event::Ordered { order } => return self.ordered(order, now),
+            Event::OrderCorrected { order, value, .. } => self.corrected(*order, *value),
+            Event::Attributed { attribution } => self.settled(attribution),
+            Event::UserOptedOut { user } | Event::UserErased { user } => {
+                self.state.touches.erase(*user);
+                self.forgotten += 1;
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn met(&mut self, decision: &Decision, now: Timestamp, clicked: bool) {
+        let Some(user) = decision.user.map(PrivacyKey::of) else { return };
+        let State { touches, journeys, .. } = &mut self.state;
+        let (windows, capacity) = (self.settings.windows(), self.settings.touches);
+        touches.note(user, (decision.bid, now, clicked), capacity, &windows, journeys);
+    }
+
+    /// An order that was told of with a click's token alone.
+    fn clicked(&mut self, decision: &Decision, revenue: Micros, order: Tag, now: Timestamp) -> Option<Found> {
+        if let Some(known) = self.state.orders.get_mut(order) {
+            // The same order may be told of both ways; only what is told twice in one is repeated.
+            let repeated = std::mem::replace(&mut known.by_click, true);
+            self.state.counts.duplicates += u64::from(repeated);
+            return None;
+        }
+        let click = Kept::proven(decision.bid, decision.at);
+        self.credit(order, None, decision.user, &[click], now, revenue, now, false)
+    }
+
+    fn ordered(&mut self, order: &Order, now: Timestamp) -> Option<Found> {
+        if let Some(known) = self.state.orders.get_mut(order.tag) {
+            let repeated = std::mem::replace(&mut known.by_shop, true);
+            known.attribution.id.get_or_insert_with(|| order.id.clone());
+            self.state.counts.duplicates += u64::from(repeated);
+            return None;
+        }
+        let clicks: Vec<Kept> =
+            order.clicks.iter().map(|click| Kept::proven(click.bid, click.bid_at)).collect();
+        let id = Some(order.id.clone());
+        self.credit(order.tag, id, order.user, &clicks, order.placed_at.min(now), order.value, now, true)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what the two ways to tell of an order have in common")]
+    fn credit(
+        &mut self,
+        order: Tag,
+        id: Option<String>,
+        user: Option<UserKey>,
+        clicks: &[Kept],
+        placed_at: Timestamp,
+        value: Micros,
+        now: Timestamp,
+        by_shop: bool,
+    ) -> Option<Found> {
+        let windows = self.settings.windows();
+        let user = user.map(PrivacyKey::of);
+        let mut met: Vec<Kept> = user.map_or_else(Vec::new, |user| self.state.touches.of(user).to_vec());
+        for click in clicks {
+            if !met.iter().any(|kept| kept.bid == click.bid && kept.clicked) {
+                met.retain(|kept| kept.bid != click.bid);
+                met.push(*click);
+            }
+        }
+        met.retain(|kept| kept.at <= placed_at);
+        met.sort_by_key(|kept| (kept.at, kept.bid));
+        let mut path: Vec<Kept> = met.iter().filter(|kept| windows.hold(kept, placed_at)).copied().collect();
+        // Tokens may name some that the user's touches have not.
+        let most = super::touches::MOST_OF_USER;
+        path.drain(..path.len().saturating_sub(most));
+        let standing = match (path.is_empty(), met.is_empty()) {
+            (false, _) => Standing::Credited,
+            (true, false) => Standing::Late,
+            (true, true) => Standing::Orphan,
+        };
+        let counts = &mut self.state.counts;
+        match standing {
+            Standing::Late => counts.late += 1,
+            Standing::Orphan => counts.orphans += 1,
+            Standing::Credited | Standing::Corrected => counts.credited += 1,
+        }
+        let (model, credits) = self.credits(&path, placed_at, value, now);
+        let touched: Vec<Touch> = path.iter().map(Kept::touch).collect();
+        self.state.journeys.note(&touched, true);
+        if let Some(user) = user {
+            self.state.touches.ordered(user);
+        }
+        let attribution = Attribution { order, id, placed_at, value, standing, model, credits };
+        self.state.awaited.push_back(attribution.clone());
+        self.state.orders.add(now, Known::new(attribution, by_shop));
+        Some(Found { order, placed_at, value, standing, path })
+    }
+
+    /// What a path's campaigns are credited with, and by which model.
+    fn credits(
+        &mut self,
+        path: &[Kept],
+        placed_at: Timestamp,
+        value: Micros,
+        now: Timestamp,
+    ) -> (AttributionModel, Vec<Credit>) {
+        let mut model = self.settings.model;
+        if model.is_fitted() {
+            let stale = self.state.fitted_to.as_ref().is_none_or(|(at, _)| now.since(*at) >= REFIT);
+            if stale && let Some(fitted) = Fitted::of(&self.state.journeys) {
+                self.fitted = Some(fitted);
+                self.state.fitted_to = Some((now, self.state.journeys.clone()));
+            }
+            if self.fitted.is_none() && !path.is_empty() {
+                model = AttributionModel::Last;
+                self.state.counts.unfitted += 1;
+            }
+        }
+        let touches: Vec<Touch> = path.iter().map(Kept::touch).collect();
+        let shares = shares(model, &touches, placed_at, self.settings.half_life, self.fitted.as_ref());
+        (model, by_campaign(&touches, &split(value, &shares.unwrap_or_default())))
+    }
+
+    /// The credits keep their proportions.
+    fn corrected(&mut self, order: Tag, value: Micros) {
+        let Some(known) = self.state.orders.get_mut(order) else {
+            self.state.counts.unknown += 1;
+            return;
+        };
+        let attribution = &mut known.attribution;
+        if attribution.value == value && attribution.standing == Standing::Corrected {
+            self.state.counts.duplicates += 1;
+            return;
+        }
+        for (credit, amount) in attribution.credits.iter_mut().zip(split(value, &known.weights)) {
+            credit.amount = amount;
+        }
+        (attribution.value, attribution.standing) = (value, Standing::Corrected);
+        self.state.awaited.push_back(attribution.clone());
+        self.state.counts.corrected += 1;
+    }
+
+    /// What is in the journal counts, whatever would be found today.
+    fn settled(&mut self, attribution: &Attribution) {
+        let same = |awaited: &Attribution| awaited.order == attribution.order;
+        if let Some(place) = self.state.awaited.iter().position(same) {
+            self.state.awaited.remove(place);
+        }
+        let more = self.state.awaited.iter().any(same);
+        if !more && let Some(known) = self.state.orders.get_mut(attribution.order) {
+            known.settle(attribution);
+        }
+    }
+}
+
+/// Sums parts of touches by campaigns, by rising keys.
+fn by_campaign(touches: &[Touch], parts: &[Micros]) -> Vec<Credit> {
+    let mut credits: Vec<Credit> = Vec::new();
+    for (touch, part) in touches.iter().zip(parts) {
+        let place = credits.binary_search_by_key(&touch.campaign, |credit| credit.campaign);
+        let place = place.unwrap_or_else(|place| {
+            credits.insert(place, nothing(touch.campaign));
+            place
+        });
+        if let Some(credit) = credits.get_mut(place) {
+            credit.amount += *part;
+            credit.touches += 1;
+            credit.clicks += u32::from(touch.clicked);
+        }
+    }
+    credits
+}
+
+fn nothing(campaign: CampaignKey) -> Credit {
+    Credit { campaign, amount: Micros::ZERO, touches: 0, clicks: 0 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+use haggle_domain::{BidId, ProvenClick};
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const USER: UserKey = UserKey(7);
+
+fn settings(model: AttributionModel) -> AttributorSettings {
+    AttributorSettings { model, click_window: DAY * 30, view_window: DAY, half_life: DAY * 7, touches: 1_000 }
+}
+
+/// A journal in memory, and the attributor that reads it.
+struct World {
+    records: Vec<Record>,
+    attributor: Attributor,
+    now: Timestamp,
+}
+
+impl World {
+    fn new(model: AttributionModel) -> Self {
+        Self {
+            records: Vec::new(),
+            attributor: Attributor::new(settings(model)),
+            now: Timestamp(0) + DAY * 20_000,
+        }
+    }
+
+    fn tell(&mut self, after: Duration, event: Event) -> Option<Found> {
+        self.now = self.now + after;
+        let record = Record { at: self.now, campaign: CampaignKey::default(), event };
+        let found = self.attributor.consume(self.records.len() as u64, &record);
+        self.records.push(record);
+        found
+    }
+
+    /// Writes what was found, as the node does.
+    fn settle(&mut self) -> Vec<Attribution> {
+        let awaited: Vec<Attribution> = self.attributor.awaited().cloned().collect();
+        for attribution in &awaited {
+            self.tell(Duration::ZERO, Event::Attributed { attribution: Box::new(attribution.clone()) });
+        }
+        assert_eq!(self.attributor.awaited().count(), 0);
+        awaited
+    }
+
+    fn decision(&self, campaign: u64, number: u32) -> Decision {
+        let bid = BidId { campaign: CampaignKey(campaign), lease: 1, number };
+        Decision { bid, at: self.now, user: Some(USER), ..Decision::default() }
+    }
+
+    fn view(&mut self, after: Duration, campaign: u64, number: u32) {
+        let decision = self.decision(campaign, number);
+        self.tell(after, Event::Impression { decision });
+    }
+
+    fn click(&mut self, after: Duration, campaign: u64, number: u32) {
+        let decision = self.decision(campaign, number);
+        self.tell(after, Event::Click { decision });
+    }
+
+    fn order(&mut self, after: Duration, id: &str, change: impl FnOnce(&mut Order)) -> Option<Found> {
+        let placed_at = self.now + after;
+        let value = Micros(10_000_001);
+        let mut order = Order {
+            tag: Tag::of(id),
+            id: id.to_owned(),
+            user: Some(USER),
+            placed_at,
+            value,
+            ..Order::default()
+        };
+        change(&mut order);
+        self.tell(after, Event::Ordered { order: Box::new(order) })
+    }
+}
+
+fn amounts(attribution: &Attribution) -> Vec<(u64, i64)> {
+    attribution.credits.iter().map(|credit| (credit.campaign.0, credit.amount.0)).collect()
+}
+
+#[test]
+fn an_order_is_shared_to_the_micro_by_the_campaigns_that_the_user_met() {
+    let mut world = World::new(AttributionModel::Linear);
+    world.view(HOUR, 1, 1);
+    world.click(HOUR, 1, 1);
+    world.view(HOUR, 2, 1);
+    world.view(HOUR, 3, 1);
+    world.order(HOUR, "A-1", |_| {}).unwrap();
+    let found = world.settle();
+    assert_eq!(amounts(&found[0]), [(1, 3_333_334), (2, 3_333_334), (3, 3_333_333)]);
+    let first = found[0].credits[0];
+    assert_eq!((first.touches, first.clicks), (1, 1), "a click and its own view are one touch");
+    assert_eq!((found[0].standing, found[0].id.as_deref()), (Standing::Credited, Some("A-1")));
+}
+
+#[test]
+fn orders_too_late_unheard_of_and_told_twice_are_told_apart() {
+    let mut world = World::new(AttributionModel::Last);
+    world.view(HOUR, 1, 1);
+    let late = world.order(DAY + HOUR, "late", |_| {}).unwrap();
+    assert_eq!(late.standing, Standing::Late, "a view counts for a day");
+    let orphan = world.order(HOUR, "orphan", |order| order.user = Some(UserKey(8))).unwrap();
+    assert_eq!(orphan.standing, Standing::Orphan);
+    assert_eq!(world.order(HOUR, "orphan", |_| {}), None);
+    // Told by the click's token, then by the shop: twice the same, in two ways.
+    world.click(HOUR, 2, 5);
+    let decision = world.decision(2, 5);
+    let conversion = Event::Conversion { decision, revenue: Micros(5), order: Tag::of("both") };
+    assert_eq!(world.tell(HOUR, conversion.clone()).unwrap().standing, Standing::Credited);
+    assert_eq!(world.order(HOUR, "BOTH", |_| {}), None);
+    let counts = world.attributor.counts();
+    assert_eq!((counts.credited, counts.late, counts.orphans, counts.duplicates), (1, 1, 1, 1));
+    world.tell(HOUR, conversion);
+    assert_eq!(world.attributor.counts().duplicates, 2);
+}
+
+#[test]
+fn a_token_proves_a_click_of_somebody_whom_nobody_may_know() {
+    let mut world = World::new(AttributionModel::Last);
+    let bid = BidId { campaign: CampaignKey(4), lease: 1, number: 9 };
+    let bid_at = world.now;
+    let click = ProvenClick { bid, bid_at };
+    let tell = |order: &mut Order| (order.user, order.clicks) = (None, vec![click]);
+    assert_eq!(world.order(DAY, "one", tell).unwrap().standing, Standing::Credited);
+    assert_eq!(world.order(DAY * 30, "two", tell).unwrap().standing, Standing::Late);
+    assert_eq!(amounts(&world.settle()[0]), [(4, 10_000_001)]);
+}
+
+#[test]
+fn corrections_keep_proportions_even_after_a_cancellation() {
+    let mut world = World::new(AttributionModel::Position);
+    for campaign in 1..=3 {
+        world.view(HOUR, campaign, 1);
+    }
+    world.order(HOUR, "A", |order| order.value = Micros(1_000)).unwrap();
+    let corrected =
+        |value| Event::OrderCorrected { order: Tag::of("A"), value: Micros(value), lines: Vec::new() };
+    for value in [500, 0, 0, 100] {
+        world.tell(HOUR, corrected(value));
+    }
+    world.tell(HOUR, Event::OrderCorrected { order: Tag::of("B"), value: Micros(1), lines: Vec::new() });
+    let found = world.settle();
+    let told: Vec<_> = found.iter().map(|found| (found.standing, amounts(found))).collect();
+    assert_eq!(told[0], (Standing::Credited, vec![(1, 400), (2, 200), (3, 400)]));
+    assert_eq!(told[1], (Standing::Corrected, vec![(1, 200), (2, 100), (3, 200)]));
+    assert_eq!(told[2], (Standing::Corrected, vec![(1, 0), (2, 0), (3, 0)]));
+    assert_eq!(told[3], (Standing::Corrected, vec![(1, 40), (2, 20), (3, 40)]), "told twice, it counts once");
+    let counts = world.attributor.counts();
+    assert_eq!((counts.corrected, counts.duplicates, counts.unknown), (3, 1, 1));
+}
+
+#[test]
+fn whoever_opts_out_or_is_erased_leaves_no_touch() {
+    for event in
+        [Event::UserOptedOut { user: PrivacyKey::of(USER) }, Event::UserErased { user: PrivacyKey::of(USER) }]
+    {
+        let mut world = World::new(AttributionModel::Last);
+        world.click(HOUR, 1, 1);
+        world.tell(HOUR, event);
+        assert_eq!(world.attributor.touches().0, 0);
+        assert_eq!(world.order(HOUR, "A", |_| {}).unwrap().standing, Standing::Orphan);
+        let saved = world.attributor.save();
+        let key = PrivacyKey::of(USER).0.to_be_bytes();
+        assert!(!saved.windows(8).any(|window| window == key), "a checkpoint names nobody who was erased");
+        assert_eq!(world.attributor.forgotten(), 1);
+    }
+}
+
+#[test]
+fn nobody_is_known_without_a_basis() {
+    let mut world = World::new(AttributionModel::Last);
+    let decision = Decision { user: None, ..world.decision(1, 1) };
+    world.tell(HOUR, Event::Click { decision });
+    assert_eq!(world.attributor.touches().0, 0);
+}
+
+#[test]
+fn fitted_models_say_by_what_they_credited_until_they_are_fitted() {
+    for model in [AttributionModel::Shapley, AttributionModel::Markov] {
+        let mut world = World::new(model);
+        let mut models = Vec::new();
+        for round in 0..120u32 {
+            let user = UserKey(1_000 + u64::from(round));
+            for campaign in [1, 2] {
+                if campaign == 1 || round % 3 == 0 {
+                    let decision = Decision { user: Some(user), ..world.decision(campaign, round) };
+                    world.tell(HOUR, Event::Click { decision });
+                }
+            }
+            // Those who met both order.
+            if round % 3 == 0 {
+                world.order(HOUR, &format!("order {round}"), |order| order.user = Some(user)).unwrap();
+            }
+            models.extend(world.settle().into_iter().map(|found| (found.model, amounts(&found))));
+        }
+        assert_eq!(models[0].0, AttributionModel::Last);
+        // A journey ends when its window is over: by then there are enough without an order, too.
+        world.now = world.now + DAY * 60;
+        for round in 0..5u32 {
+            let user = UserKey(5_000 + u64::from(round));
+            for campaign in [1, 2] {
+                let decision = Decision { user: Some(user), ..world.decision(campaign, 1_000 + round) };
+                world.tell(HOUR, Event::Click { decision });
+            }
+            world.order(HOUR, &format!("late {round}"), |order| order.user = Some(user)).unwrap();
+        }
+        let last = world.settle().pop().unwrap();
+        assert_eq!(last.model, model, "{last:?}");
+        let [one, two] = [last.credits[0].amount, last.credits[1].amount];
+        assert!(two > Micros::ZERO && one > Micros::ZERO, "{last:?}");
+        assert_eq!((one + two).0, 10_000_001);
+        assert!(world.attributor.counts().unfitted > 0);
+    }
+}
+
+/// A long course of everything that can happen, with a start anew from a checkpoint at each of some places.
+#[test]
+fn a_replay_from_any_checkpoint_comes_to_the_same_state() {
+    let mut world = World::new(AttributionModel::Markov);
+    let mut checkpoints = Vec::new();
+    for step in 0..3_000u32 {
+        let draw = u64::from(step).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+        let user = UserKey(draw % 40);
+        let decision = Decision { user: Some(user), ..world.decision(draw % 5, step) };
+        let after = Duration::from_secs(draw % 20_000);
+        match draw % 11 {
+            0..=4 => drop(world.tell(after, Event::Impression { decision })),
+            5..=7 => drop(world.tell(after, Event::Click { decision })),
+            8 => drop(world.order(after, &format!("{}", draw % 500), |order| order.user = Some(user))),
+            9 => {
+                let (order, value) = (Tag::of(&format!("{}", draw % 500)), Micros(draw as i64 % 1000));
+                world.tell(after, Event::OrderCorrected { order, value, lines: Vec::new() });
+            }
+            _ => drop(world.tell(after, Event::UserErased { user: PrivacyKey::of(UserKey(draw % 400)) })),
+        }
+        if step % 7 == 0 {
+            world.settle();
+        }
+        if step % 500 == 250 {
+            checkpoints.push((world.attributor.cursor(), world.attributor.save()));
+        }
+    }
+    let expected = world.attributor.save();
+    assert!(world.attributor.counts().credited > 100, "{:?}", world.attributor.counts());
+    for (offset, bytes) in
+        checkpoints.into_iter().chain([(0, Attributor::new(settings(AttributionModel::Markov)).save())])
+    {
+        let mut again = Attributor::new(settings(AttributionModel::Markov));
+        again.restore(&bytes, offset).unwrap();
+        // Whoever reads on from a checkpoint may read some of what it includes again.
+        for (at, record) in
+            (0..).zip(&world.records).skip(usize::try_from(offset.saturating_sub(20)).unwrap())
+        {
+            again.consume(at, record);
+        }
+        assert!(again.save() == expected, "from {offset}");
+    }
+}
+
+#[test]
+fn what_was_found_but_not_written_is_found_again_and_what_was_written_counts() {
+    let mut world = World::new(AttributionModel::Last);
+    world.view(HOUR, 1, 1);
+    world.view(HOUR, 2, 1);
+    world.order(HOUR, "A", |_| {}).unwrap();
+    // The program ends before it is written; the next one credits otherwise.
+    let mut next = Attributor::new(settings(AttributionModel::First));
+    (0..).zip(&world.records).for_each(|(at, record)| drop(next.consume(at, record)));
+    assert_eq!(amounts(next.awaited().next().unwrap()), [(1, 10_000_001), (2, 0)]);
+    world.settle();
+    world.tell(HOUR, Event::OrderCorrected { order: Tag::of("A"), value: Micros(40), lines: Vec::new() });
+    let mut next = Attributor::new(settings(AttributionModel::First));
+    (0..).zip(&world.records).for_each(|(at, record)| drop(next.consume(at, record)));
+    let awaited: Vec<_> = next.awaited().map(amounts).collect();
+    assert_eq!(awaited, [vec![(1, 0), (2, 40)]], "the last view was credited, so its correction is, too");
+}

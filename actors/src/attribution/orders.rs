@@ -1,0 +1,90 @@
+//! Which orders are known, so that each counts once and can be corrected. In bounded memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use haggle_domain::{Attribution, Standing, Tag, Timestamp};
+use minicbor::{Decode, Encode};
+
+/// How long an order is known after it was told of.
+pub const ORDER_MEMORY: Duration = Duration::from_secs(90 * 86_400);
+/// Orders that are known, at most; the one told of first makes room.
+pub const MOST_ORDERS: usize = 500_000;
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Known {
+    /// How it stands.
+    #[n(0)]
+    pub attribution: Attribution,
+    /// It was told of with its lines, by the shop's server.
+    #[n(1)]
+    pub by_shop: bool,
+    /// It was told of with the click's token alone.
+    #[n(2)]
+    pub by_click: bool,
+    /// The campaigns' credits before anything was corrected: corrections keep their proportions.
+    #[n(3)]
+    pub weights: Vec<f64>,
+}
+
+impl Known {
+    /// One that was told of for the first time.
+    pub fn new(attribution: Attribution, by_shop: bool) -> Self {
+        let weights = weights(&attribution);
+        Self { attribution, by_shop, by_click: !by_shop, weights }
+    }
+
+    /// How it was credited says the journal.
+    pub fn settle(&mut self, attribution: &Attribution) {
+        if attribution.standing != Standing::Corrected {
+            self.weights = weights(attribution);
+        }
+        let id = self.attribution.id.take().or_else(|| attribution.id.clone());
+        self.attribution = Attribution { id, ..attribution.clone() };
+    }
+}
+
+fn weights(attribution: &Attribution) -> Vec<f64> {
+    attribution.credits.iter().map(|credit| credit.amount.to_f64()).collect()
+}
+
+/// See the module's text.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Orders {
+    #[n(0)]
+    known: BTreeMap<Tag, Known>,
+    #[n(1)]
+    by_age: VecDeque<(Timestamp, Tag)>,
+}
+
+impl Orders {
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// An order that is known.
+    pub fn get_mut(&mut self, order: Tag) -> Option<&mut Known> {
+        self.known.get_mut(&order)
+    }
+
+    /// A new one, told of now.
+    pub fn add(&mut self, now: Timestamp, known: Known) {
+        let order = known.attribution.order;
+        if self.known.insert(order, known).is_none() {
+            self.by_age.push_back((now, order));
+        }
+        while self.known.len() > MOST_ORDERS {
+            let Some((_, oldest)) = self.by_age.pop_front() else { break };
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// Forgets those that were told of before.
+    pub fn expire(&mut self, before: Timestamp) {
+        while let Some((_, order)) = self.by_age.pop_front_if(|(at, _)| *at < before) {
+            self.known.remove(&order);
+        }
+    }
+}

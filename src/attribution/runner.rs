@@ -1,0 +1,224 @@
+//! The thread that credits orders as they come: it reads the journal, writes what it finds, and keeps checkpoints.
+//!
+//! It is a reader like the learner, beside the bid path. What it writes it reads back, and only then takes for done: so a crash
+//! at any moment loses no order and credits none twice.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use haggle_actors::attribution::{Attributor, AttributorSettings, CHECKPOINT, Counts};
+use haggle_actors::journal::Journal;
+use haggle_domain::{CampaignKey, Clock, Event, Record};
+
+/// Real time between two turns.
+const TURN: Duration = Duration::from_millis(100);
+/// How long it rests after a panic.
+const REST: Duration = Duration::from_secs(1);
+/// Records read at once.
+const CHUNK: usize = 2048;
+/// Credits in one commit.
+const PORTION: usize = 200;
+/// Checkpoints of the campaigns between two of its own: half a million touches are 27 MB, and a start reads what came since in
+/// two microseconds a record.
+const CHECKPOINT_EVERY: u32 = 30;
+
+/// What it works with.
+#[derive(Clone)]
+pub struct AttributionDeps {
+    /// How orders are credited.
+    pub settings: AttributorSettings,
+    /// Where records come from and go to.
+    pub journal: Arc<dyn Journal>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// How often campaigns are checkpointed.
+    pub checkpoint_interval: Duration,
+    /// Where its report is published.
+    pub report: Arc<ArcSwapOption<AttributionReport>>,
+}
+
+/// What it shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttributionReport {
+    /// What came of orders, since the journal's beginning.
+    pub counts: Counts,
+    /// Touches that are kept.
+    pub touches: usize,
+    /// Touches forgotten before their time: of users who had too many, and because all together were too many.
+    pub dropped: (u64, u64),
+    /// Orders that are known.
+    pub orders: usize,
+    /// Durable records not read yet.
+    pub lag: u64,
+}
+
+/// The running thread.
+pub struct AttributionThread {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl AttributionThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// The system has no room for a thread.
+    pub fn start(deps: AttributionDeps) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let run = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let turns = AssertUnwindSafe(|| Runner::recover(deps.clone()).run(&stopped));
+                if catch_unwind(turns).is_err() {
+                    tracing::error!("attribution panicked; it starts again from its checkpoint");
+                    std::thread::park_timeout(REST);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("attribution".to_owned()).spawn(run)?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Has it catch up and keep a checkpoint, and waits until that is done. Blocks.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        // A panic was said.
+        let _ = self.thread.join();
+    }
+}
+
+struct Runner {
+    deps: AttributionDeps,
+    attributor: Attributor,
+    /// Of what is awaited from the journal so many were handed to it, the first ones.
+    sent: usize,
+    saved: u64,
+    saved_forgotten: u64,
+}
+
+impl Runner {
+    /// Goes on from the checkpoint. One that cannot be read costs a replay, nothing else.
+    fn recover(deps: AttributionDeps) -> Self {
+        let mut attributor = Attributor::new(deps.settings);
+        match deps.journal.checkpoint(CHECKPOINT) {
+            Ok(Some(checkpoint)) => {
+                if let Err(error) = attributor.restore(&checkpoint.bytes, checkpoint.offset) {
+                    tracing::warn!(name = CHECKPOINT, %error, "a checkpoint is unreadable; replaying the journal");
+                    attributor = Attributor::new(deps.settings);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(name = CHECKPOINT, %error, "a checkpoint cannot be read; replaying the journal");
+            }
+        }
+        // What an earlier life of this thread has handed over is to be read before anything is handed over again.
+        let (done, durable) = std::sync::mpsc::channel();
+        let barrier = deps.journal.barrier(Box::new(move |result| {
+            // Whoever waited has gone.
+            let _ = done.send(result);
+        }));
+        if barrier.is_ok() {
+            // An error means that the journal has stopped, and with it the program.
+            let _ = durable.recv();
+        }
+        let saved = attributor.cursor();
+        Self { deps, attributor, sent: 0, saved, saved_forgotten: 0 }
+    }
+
+    fn run(&mut self, stop: &AtomicBool) {
+        let every = (self.deps.checkpoint_interval * CHECKPOINT_EVERY).as_micros() / TURN.as_micros();
+        let mut turns = 0u128;
+        loop {
+            // Asked before, so that what came before is read after.
+            let last = stop.load(Ordering::Relaxed);
+            if self.catch_up() {
+                self.write();
+            }
+            self.show();
+            turns += 1;
+            let forgot = self.attributor.forgotten() != self.saved_forgotten;
+            if last || forgot || turns >= every.max(1) {
+                self.checkpoint();
+                turns = 0;
+            }
+            if last {
+                return;
+            }
+            std::thread::park_timeout(TURN);
+        }
+    }
+
+    /// Reads to the journal's end; false where that cannot be read.
+    fn catch_up(&mut self) -> bool {
+        loop {
+            match self.deps.journal.read_from(self.attributor.cursor(), CHUNK) {
+                Ok(records) => {
+                    for (offset, record) in &records {
+                        let is_ours = matches!(record.event, Event::Attributed { .. });
+                        let before = if is_ours { self.attributor.awaited().count() } else { 0 };
+                        self.attributor.consume(*offset, record);
+                        if is_ours && self.attributor.awaited().count() < before {
+                            self.sent = self.sent.saturating_sub(1);
+                        }
+                    }
+                    if records.len() < CHUNK {
+                        return true;
+                    }
+                }
+                Err(error) => {
+                    // The journal's own failure ends the program.
+                    tracing::error!(%error, "attribution cannot read the journal");
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Hands what was found to the journal, as far as that has room.
+    fn write(&mut self) {
+        loop {
+            let new: Vec<_> = self.attributor.awaited().skip(self.sent).take(PORTION).cloned().collect();
+            if new.is_empty() {
+                return;
+            }
+            let Ok(permit) = self.deps.journal.try_reserve_spare() else { return };
+            let at = self.deps.clock.now();
+            let count = new.len();
+            let records = new.into_iter().map(|attribution| {
+                let event = Event::Attributed { attribution: Box::new(attribution) };
+                Record { at, campaign: CampaignKey::default(), event }
+            });
+            // It is read back once it is durable.
+            permit.commit(records.collect(), None);
+            self.sent += count;
+        }
+    }
+
+    fn show(&self) {
+        let (touches, dropped) = self.attributor.touches();
+        self.deps.report.store(Some(Arc::new(AttributionReport {
+            counts: self.attributor.counts(),
+            touches,
+            dropped,
+            orders: self.attributor.orders(),
+            lag: self.deps.journal.durable_end().saturating_sub(self.attributor.cursor()),
+        })));
+    }
+
+    /// Refused for lack of room, it is due again at the next turn that it is asked for.
+    fn checkpoint(&mut self) {
+        let (cursor, forgotten) = (self.attributor.cursor(), self.attributor.forgotten());
+        if cursor != self.saved
+            && self.deps.journal.put_checkpoint(CHECKPOINT, cursor, self.attributor.save()).is_ok()
+        {
+            (self.saved, self.saved_forgotten) = (cursor, forgotten);
+        }
+    }
+}
