@@ -100,12 +100,9 @@ impl Placement {
         let stopped = Arc::clone(&stop);
         let run = move || {
             while !stopped.load(Ordering::Relaxed) {
-                match consumer.poll(POLL) {
-                    Some(Err(error)) => {
-                        tracing::debug!(%error, "the group's client");
-                        thread::sleep(POLL);
-                    }
-                    Some(Ok(_)) | None => {}
+                if let Some(Err(error)) = consumer.poll(POLL) {
+                    tracing::debug!(%error, "the group's client");
+                    thread::sleep(POLL);
                 }
             }
             // Dropped, it leaves the group, so that nobody waits for its session to end.
