@@ -63,11 +63,14 @@ impl Entries {
     }
 }
 
+/// Does something with a frame and its offset.
+pub(super) type VisitFrame<'v> = dyn FnMut(u64, &[u8]) -> Result<(), ExitError> + 'v;
+
 /// Shows the frames of a backup's records in order, each with its offset.
 pub(super) fn each_frame(
     folder: &Path,
     manifest: &Manifest,
-    visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), ExitError>,
+    visit: &mut VisitFrame<'_>,
 ) -> Result<(), ExitError> {
     for file in manifest.files.iter().filter(|file| file.name.starts_with(RECORDS)) {
         let mut entries = Entries::open(folder, &file.name)?;
@@ -93,11 +96,14 @@ pub(crate) fn each_checkpoint(
     Ok(())
 }
 
+/// Does something with a record and its offset.
+pub(crate) type VisitRecord<'v> = dyn FnMut(u64, &Record) -> Result<(), ExitError> + 'v;
+
 /// Shows the records of a backup in order.
 pub(crate) fn each_record(
     folder: &Path,
     manifest: &Manifest,
-    visit: &mut dyn FnMut(u64, &Record) -> Result<(), ExitError>,
+    visit: &mut VisitRecord<'_>,
 ) -> Result<(), ExitError> {
     each_frame(folder, manifest, &mut |offset, frame| {
         let record =

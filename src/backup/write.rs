@@ -84,9 +84,9 @@ fn records(
             text(&mut out, frame)?;
         }
         if out.bytes >= FILE_BYTES {
-            files.push(out.close()?)
+            files.push(out.close()?);
         } else {
-            open = Some(out)
+            open = Some(out);
         }
         progress.read.store(done, Ordering::Relaxed);
         progress.rows.store(done, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! `POST /backup`: a running node writes a backup of itself into the folder that it was told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +26,7 @@ pub(super) struct Backups {
 
 impl Backups {
     /// The folder is named after the time and the end of what is in it; never with the token keys.
-    fn make(&self, folder: &PathBuf) -> Result<(backup::Manifest, PathBuf), ExitError> {
+    fn make(&self, folder: &Path) -> Result<(backup::Manifest, PathBuf), ExitError> {
         let at = self.clock.now();
         let name: String = at.to_string().split('.').next().unwrap_or_default().replace(':', "-");
         let to = folder.join(format!("{}-{}", name.trim_end_matches('Z'), self.journal.durable_end()));

@@ -20,6 +20,9 @@ const BATCH: usize = 1024 * 1024;
 /// How often a view is begun anew because files were dropped between its parts.
 const TRIES: u32 = 10;
 
+/// A key and its value, as they are stored.
+pub type Raw = (Vec<u8>, Vec<u8>);
+
 /// A journal as of one moment. The files that it needs stay until it is dropped.
 pub struct View {
     store: Arc<Store>,
@@ -129,7 +132,7 @@ impl View {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn privacy(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, JournalError> {
+    pub fn privacy(&self) -> Result<Vec<Raw>, JournalError> {
         let entries = self.snapshot.iter(&self.store.privacy).map(|entry| {
             let (key, value) = entry.into_inner().map_err(|error| self.store.failed(&error))?;
             Ok((key.to_vec(), value.to_vec()))
