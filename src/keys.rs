@@ -18,6 +18,7 @@ pub enum KeysCommand {
     Rotate(FileArgs),
     /// Remove keys that have sealed nothing for so long that none of their tokens can count any more.
     Prune {
+        /// Which file.
         #[command(flatten)]
         file: FileArgs,
         /// For how long tokens of a key that was replaced are opened: no less than conversion_window and click_expiry of any
