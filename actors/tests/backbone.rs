@@ -275,7 +275,7 @@ fn tables_keep_the_latest_value_of_each_name(cluster: &dyn Cluster) {
     let kept = kept.map(|(name, bytes)| (name.to_owned(), bytes));
     let again = cluster.connect(&site.name(), PARTITIONS);
     assert_eq!(again.kept(Table::Campaigns), Ok(BTreeMap::from(kept)));
-    assert_eq!(again.kept(Table::Models), Ok(BTreeMap::new()));
+    assert_eq!(again.kept(Table::Keys), Ok(BTreeMap::new()));
 }
 
 /// The broker is away for a while under load: nothing is lost, order is kept, and what waits is drained.

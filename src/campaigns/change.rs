@@ -71,6 +71,12 @@ pub enum ChangeError {
         /// Why.
         error: std::io::Error,
     },
+    /// It is done on this node; the others could not be told.
+    #[error("done on this node, but the others could not be told ({why}); send it again")]
+    OthersUntold {
+        /// Why.
+        why: String,
+    },
     /// Its actor, or the journal, has no room.
     #[error("the campaign's actor has no room now; send it again")]
     Busy,
@@ -148,8 +154,30 @@ impl Changes {
         Ok(())
     }
 
-    /// Adds a campaign, or changes it; whether it is new.
+    /// Adds a campaign, or changes it; whether it is new. Where there are other nodes, they are told.
     pub async fn put(&self, id: &str, text: String) -> Result<bool, ChangeError> {
+        let new = self.put_here(id, text.clone()).await?;
+        self.tell_others(id, Some(&text)).await?;
+        Ok(new)
+    }
+
+    /// Does what was done on another node.
+    pub async fn take_over(&self, id: &str, text: Option<&str>) -> Result<(), ChangeError> {
+        match text {
+            Some(text) => self.put_here(id, text.to_owned()).await.map(|_| ()),
+            None => match self.remove_here(id).await {
+                Err(ChangeError::Unknown) => Ok(()),
+                removed => removed,
+            },
+        }
+    }
+
+    async fn tell_others(&self, id: &str, text: Option<&str>) -> Result<(), ChangeError> {
+        let Some(several) = &self.several else { return Ok(()) };
+        several.define(id, text).await.map_err(|error| ChangeError::OthersUntold { why: error.to_string() })
+    }
+
+    async fn put_here(&self, id: &str, text: String) -> Result<bool, ChangeError> {
         let mut read = config::campaigns_of(&format!("{id}.toml"), &text, &self.nameable)
             .map_err(ChangeError::Invalid)?;
         let campaign = match (read.pop(), read.len()) {
@@ -174,8 +202,13 @@ impl Changes {
         Ok(!is_known)
     }
 
-    /// Removes a campaign: it bids no more, and settles what is open.
+    /// Removes a campaign: it bids no more, and settles what is open. Where there are other nodes, they are told.
     pub async fn remove(&self, id: &str) -> Result<(), ChangeError> {
+        self.remove_here(id).await?;
+        self.tell_others(id, None).await
+    }
+
+    async fn remove_here(&self, id: &str) -> Result<(), ChangeError> {
         let _turn = self.one_at_a_time.lock().await;
         let handle = self.roster.named(id).filter(|handle| !handle.is_retired() && *handle.id == *id);
         let handle = handle.ok_or(ChangeError::Unknown)?;

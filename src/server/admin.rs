@@ -311,6 +311,7 @@ fn failed(error: &ChangeError) -> HttpResponse {
         ChangeError::OtherCase(_) => (StatusCode::CONFLICT, "other_case"),
         ChangeError::BuiltIn => (StatusCode::CONFLICT, "built_in"),
         ChangeError::File { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "file"),
+        ChangeError::OthersUntold { .. } => (StatusCode::SERVICE_UNAVAILABLE, "others_untold"),
         ChangeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
     };
     HttpResponse::build(status).json(json!({ "error": kind, "message": error.to_string() }))

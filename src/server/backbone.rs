@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use super::node::StartError;
 use crate::config::Settings;
 use crate::entropy;
-use crate::several::{Several, Word};
+use crate::several::{Definitions, Several, Word, share_key};
+use crate::token::Sealer;
 
 /// Words of campaigns' owners that wait to be shown to bids; one more is dropped, and said again.
 const WORDS: usize = 65_536;
@@ -59,6 +60,12 @@ impl Backbone {
         }
         let kafka = kafka(settings)?;
         let log: Arc<dyn Log> = Arc::new(KafkaLog::open(kafka.clone()).map_err(JournalError::Log)?);
+        if settings.token_key_file.is_none() {
+            let path = settings.data.join("token.key");
+            let make =
+                || Sealer::open_or_create(&path, clock.now()).map(drop).map_err(|error| error.to_string());
+            share_key(&*log, &path, make)?;
+        }
         let options = SharedOptions {
             journal: options,
             spool_bytes: settings.spool_bytes as u64,
@@ -73,8 +80,11 @@ impl Backbone {
         let shared = Arc::new(SharedJournal::open(log, &settings.data, node, &options, on_post)?);
         let facts = shared.facts().ok_or_else(|| StartError::Internal("facts are taken already".into()))?;
         let local = Arc::clone(shared.mirror());
-        let several =
-            Several::new(Arc::clone(&shared), Holder(random()?), settings.node_grace, Arc::clone(clock));
+        let path = settings.data.join("definitions-seen");
+        let definitions = Definitions::open(path.clone())
+            .map_err(|error| StartError::Definitions { path, why: error.to_string() })?;
+        let (holder, clock) = (Holder(random()?), Arc::clone(clock));
+        let several = Several::new(Arc::clone(&shared), holder, settings.node_grace, definitions, clock);
         let others = Joined { several: Arc::new(several), words, facts, kafka };
         Ok(Self { journal: shared, local, others: Some(others) })
     }

@@ -25,7 +25,7 @@ use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::learner::{FinalCheckpoint, LearnerActor, LearnerDeps};
 use haggle_actors::ledger::Violation;
 use haggle_actors::supervisor::{RestartPolicy, Supervision, supervise};
-use haggle_domain::{Campaign, CampaignKey, Clock, Micros};
+use haggle_domain::{Campaign, CampaignKey, Clock, Decision, Micros};
 use haggle_learning::{JoinerSettings, Trainer};
 use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tokio::sync::oneshot;
@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 use super::backbone::{Backbone, Joined};
 use super::backup::Backups;
 use super::guests::Follower;
+use super::notice::share;
 use super::state::State;
 use super::steps::Steps;
 use super::{admin, front};
@@ -43,7 +44,7 @@ use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::postback::{PostbackDeps, PostbackThread};
 use crate::safety::{Safety, SafetyError};
-use crate::several::Owner;
+use crate::several::{OnShown, Owner, SharedKeyError};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 use crate::users::UserStore;
@@ -99,6 +100,19 @@ pub enum StartError {
         /// What is wrong.
         why: String,
     },
+    /// Which changes of campaigns were taken over cannot be read.
+    #[error(
+        "{path} does not say up to when changes of campaigns were taken over ({why}); delete it, and all of them are taken over again"
+    )]
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Nodes have no token key in common.
+    #[error(transparent)]
+    SharedKey(#[from] SharedKeyError),
     /// The token key cannot be had.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -125,7 +139,9 @@ impl From<StartError> for ExitError {
             StartError::Bind { .. } => Exit::AddressUnavailable,
             StartError::DataFolder { .. } => Exit::CannotCreate,
             StartError::Journal(error) => journal_exit(error),
-            StartError::Key(_) | StartError::NodeId { .. } => Exit::IoFailed,
+            StartError::Key(_) | StartError::NodeId { .. } | StartError::Definitions { .. } => Exit::IoFailed,
+            StartError::SharedKey(SharedKeyError::Other { .. }) => Exit::Configuration,
+            StartError::SharedKey(_) => Exit::IoFailed,
             StartError::KafkaProperties { .. } => Exit::Configuration,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
             StartError::Recovery(RecoveryError::Violation { .. } | RecoveryError::Base(_)) => {
@@ -232,11 +248,23 @@ async fn start_learner(
 }
 
 /// Has the node hear of the others, and own what the group gives it.
-fn join(joined: Joined, roster: Arc<Roster>, changes: Arc<Changes>) -> Result<Placement, StartError> {
+fn join(
+    state: &web::Data<State>,
+    joined: Joined,
+    roster: Arc<Roster>,
+    changes: Arc<Changes>,
+) -> Result<Placement, StartError> {
     let (placement, placed) = joined.place()?;
     let Joined { several, words, facts, .. } = joined;
-    let owner = Arc::new(Owner { several: Arc::clone(&several), roster, changes, begun: Mutex::default() });
-    actix_rt::spawn(several.follow(words));
+    let (of, begun) = (Arc::clone(&several), Mutex::default());
+    let owner = Arc::new(Owner { several: of, roster, changes: Arc::clone(&changes), begun });
+    actix_rt::spawn(Arc::clone(&several).follow_definitions(changes));
+    let telling = state.clone();
+    let shown = state
+        .users
+        .is_some()
+        .then(|| Box::new(move |decision: &Decision| share(&telling, decision)) as OnShown);
+    actix_rt::spawn(several.follow(words, shown));
     actix_rt::spawn(Arc::clone(&owner).settle(facts));
     actix_rt::spawn(Arc::clone(&owner).stand_by());
     actix_rt::spawn(owner.follow(placed));
@@ -442,7 +470,7 @@ impl Node {
             })
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         let placement = match others {
-            Some(joined) => Some(join(joined, roster, changes)?),
+            Some(joined) => Some(join(&state, joined, roster, changes)?),
             None => None,
         };
         if let Some(keep) = state.settings.retention.0 {

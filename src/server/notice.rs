@@ -249,7 +249,9 @@ async fn loss(state: web::Data<State>, token: web::Path<String>, macros: Query<M
 async fn impression(state: web::Data<State>, token: web::Path<String>) -> HttpResponse {
     let outcome = match open(&state, TokenKind::Event, &token) {
         Ok(decision) => {
-            let shared = state.users.is_some().then(|| decision.clone());
+            // Of several nodes the campaign's owner does, who knows whether it came before.
+            let tells = state.users.is_some() && state.several.is_none();
+            let shared = tells.then(|| decision.clone());
             let outcome = deliver(&state, Notice::Impression { decision }).await;
             if let Some(decision) = shared.filter(|_| outcome == NoticeOutcome::Accepted) {
                 share(&state, &decision);
@@ -270,7 +272,7 @@ async fn impression(state: web::Data<State>, token: web::Path<String>) -> HttpRe
 }
 
 /// Tells other nodes what a user has seen.
-fn share(state: &State, decision: &Decision) {
+pub(super) fn share(state: &State, decision: &Decision) {
     let catalog = &state.snapshot.load().catalog;
     // A campaign that is gone caps nothing.
     if let Some(entry) = catalog.get(decision.bid.campaign) {

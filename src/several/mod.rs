@@ -2,6 +2,8 @@
 //!
 //! Nodes know nothing of one another but what stands in the log that they share (`actors/src/backbone`).
 
+mod definitions;
+mod keys;
 mod money;
 mod owner;
 
@@ -19,7 +21,9 @@ use tokio::sync::oneshot;
 
 use crate::metrics::NodeShown;
 
-pub use money::Word;
+pub use definitions::Definitions;
+pub use keys::{SharedKeyError, share_key};
+pub use money::{OnShown, Word};
 pub use owner::Owner;
 
 /// How often a node says that it lives.
@@ -37,11 +41,18 @@ pub struct Several {
     clock: Arc<dyn Clock>,
     /// Claims that counted.
     claims: AtomicU64,
+    definitions: Definitions,
 }
 
 impl Several {
     /// Of a process that has just started; `holder` is its own among all that ever were.
-    pub fn new(journal: Arc<SharedJournal>, holder: Holder, grace: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        journal: Arc<SharedJournal>,
+        holder: Holder,
+        grace: Duration,
+        definitions: Definitions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             journal,
             purses: Mutex::new(Purses::new(holder)),
@@ -49,6 +60,7 @@ impl Several {
             grace,
             clock,
             claims: AtomicU64::new(0),
+            definitions,
         }
     }
 
@@ -76,6 +88,11 @@ impl Several {
             spool: self.journal.spool(),
             log: self.journal.log().stats(),
         }
+    }
+
+    /// Whether a campaign is this node's.
+    fn owns(&self, campaign: CampaignKey) -> bool {
+        self.journal.tenures().borrow().contains_key(&self.journal.partition_of(campaign))
     }
 
     fn heard(&self) -> MutexGuard<'_, BTreeMap<u32, Heard>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use haggle_actors::campaign::Posted;
 use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::purses::Granted;
-use haggle_domain::{CampaignKey, Event, Record};
+use haggle_domain::{CampaignKey, Decision, Event, Record};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -20,9 +20,12 @@ const CHUNK: usize = 1024;
 /// An owner's word, as it was read.
 pub type Word = (CampaignKey, Vec<u8>);
 
+/// Told of each impression of campaigns that this node owns, once.
+pub type OnShown = Box<dyn Fn(&Decision)>;
+
 impl Several {
     /// Follows what is granted and said, until the journal ends.
-    pub async fn follow(self: Arc<Self>, mut words: mpsc::Receiver<Word>) {
+    pub async fn follow(self: Arc<Self>, mut words: mpsc::Receiver<Word>, shown: Option<OnShown>) {
         let started = Instant::now();
         // What was granted before this process began is nobody's: it was another's.
         let mut next = self.journal.durable_end();
@@ -41,7 +44,7 @@ impl Several {
                     if changed.is_err() {
                         return;
                     }
-                    match self.take(next, started.elapsed()).await {
+                    match self.take(next, started.elapsed(), shown.as_ref()).await {
                         Ok(end) => next = end,
                         Err(error) => {
                             tracing::error!(%error, "what was granted cannot be read");
@@ -68,7 +71,12 @@ impl Several {
     }
 
     /// Puts what was granted into purses.
-    async fn take(&self, mut next: u64, elapsed: Duration) -> Result<u64, JournalError> {
+    async fn take(
+        &self,
+        mut next: u64,
+        elapsed: Duration,
+        shown: Option<&OnShown>,
+    ) -> Result<u64, JournalError> {
         loop {
             let journal = Arc::clone(&self.journal);
             let read = tokio::task::spawn_blocking(move || journal.read_from(next, CHUNK)).await;
@@ -77,6 +85,11 @@ impl Several {
             next = last.saturating_add(1);
             let mut told = Vec::new();
             for (_, Record { at, campaign, event }) in &records {
+                if let (Event::Impression { decision }, Some(shown)) = (event, shown)
+                    && self.owns(*campaign)
+                {
+                    shown(decision);
+                }
                 let Some(granted) = Granted::of(*campaign, *at, event) else { continue };
                 told.extend(self.purses().granted(&granted, elapsed).map(|event| (*campaign, event)));
             }

@@ -78,24 +78,21 @@ pub struct Entry {
 /// Tables beside the log: of each name the latest value is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// Checkpoints of campaigns' books.
-    Checkpoints,
-    /// Definitions of campaigns.
+    /// Definitions of campaigns that were changed while nodes ran.
     Campaigns,
-    /// Manifests of models.
-    Models,
+    /// The key of the notices' tokens.
+    Keys,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Checkpoints, Self::Campaigns, Self::Models];
+    pub const ALL: [Self; 2] = [Self::Campaigns, Self::Keys];
 
     /// The end of its topic's name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Checkpoints => "checkpoints",
             Self::Campaigns => "campaigns",
-            Self::Models => "models",
+            Self::Keys => "keys",
         }
     }
 }
