@@ -14,8 +14,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use haggle::clock::monotonic;
 use rdkafka::mocking::MockCluster;
 use serde_json::Value;
 
@@ -205,7 +206,7 @@ fn owns(node: &Node) -> bool {
 
 /// Waits for something, and says how long it took.
 fn wait(what: &str, patience: Duration, mut until: impl FnMut() -> bool) -> Duration {
-    let begun = Instant::now();
+    let begun = monotonic();
     while !until() {
         assert!(begun.elapsed() < patience, "waited {patience:?} for {what}");
         sleep(Duration::from_millis(50));
@@ -322,7 +323,7 @@ fn three_nodes_share_a_budget_whoever_is_killed_or_halted() {
     assert!(owed > 0 && owed <= BUDGET, "{owed}");
     let spent = |node: &Node| shown(node).and_then(|shown| shown["spend_micros"].as_u64());
     let settled = || nodes.iter().filter_map(spent).collect::<Vec<_>>();
-    let begun = Instant::now();
+    let begun = monotonic();
     while settled() != [owed; NODES] && begun.elapsed() < patience {
         sleep(Duration::from_millis(100));
     }

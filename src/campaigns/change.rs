@@ -134,7 +134,7 @@ impl Changes {
         match &self.several {
             // Which of them start here the others decide, too.
             Some(several) => {
-                entries.iter().for_each(|(campaign, live)| several.purses().enter(campaign, live))
+                entries.iter().for_each(|(campaign, live)| several.purses().enter(campaign, live));
             }
             None => self.roster.await_start(&handles),
         }

@@ -93,7 +93,7 @@ impl Several {
                             Ok(()) => tracing::info!(campaign = id, "changed as on another node"),
                             Err(ChangeError::Busy) => break,
                             Err(error) => {
-                                tracing::error!(campaign = id, %error, "cannot be changed as on another node")
+                                tracing::error!(campaign = id, %error, "cannot be changed as on another node");
                             }
                         }
                         self.definitions.see(at);

@@ -8,9 +8,10 @@ use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::purses::Granted;
 use haggle_domain::{CampaignKey, Decision, Event, Record};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{BEAT, SURE, Several};
+use crate::clock::monotonic;
 
 /// How often purses are looked after.
 const TURN: Duration = Duration::from_millis(100);
@@ -26,7 +27,7 @@ pub type OnShown = Box<dyn Fn(&Decision)>;
 impl Several {
     /// Follows what is granted and said, until the journal ends.
     pub async fn follow(self: Arc<Self>, mut words: mpsc::Receiver<Word>, shown: Option<OnShown>) {
-        let started = Instant::now();
+        let started = monotonic();
         // What was granted before this process began is nobody's: it was another's.
         let mut next = self.journal.durable_end();
         let mut durable = self.journal.subscribe();
