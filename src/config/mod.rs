@@ -3,6 +3,7 @@
 //! Everything is checked before anything starts, and everything that is wrong is reported at once.
 
 mod address;
+mod brokers;
 mod built_in;
 mod campaign;
 pub(crate) mod countries;
@@ -39,6 +40,7 @@ pub(crate) use duration::parse as span;
 use predicates::Names;
 use settings::Resolved;
 
+pub use brokers::Brokers;
 pub(crate) use duration::parse as parse_span;
 pub use error::{ConfigError, ConfigErrors, Source};
 pub use exchange::{BillOn, Exchange, NoBid};

@@ -9,6 +9,7 @@ use haggle_domain::AttributionModel;
 use haggle_safety::{Mode, SafetyReason, SupplyPolicy};
 
 use super::address::base_url;
+use super::brokers::Brokers;
 use super::document::{Node, Table, kind, whole};
 use super::error::{ConfigError, Source};
 use super::flags::SettingsLayer;
@@ -153,7 +154,7 @@ settings! {
     /// Our id in IAB Europe's Global Vendor List, under which consent is looked for; 0 is none, so nobody consents.
     tcf_vendor_id: u16 = "0", within(0, 4095);
     /// Kafka's brokers, as host:port,host:port: several nodes then bid with one budget; without them this one stands alone.
-    kafka: String = "", |brokers: &String| broker_list(brokers);
+    kafka: Option<Brokers> = "";
     /// What the names of Haggle's topics and of its group begin with.
     kafka_prefix: String = "haggle", |prefix: &String| topic_prefix(prefix);
     /// How many partitions the topic of events is made with; campaigns are spread over them.
@@ -274,19 +275,6 @@ pub(super) fn currency_code(code: &str) -> Result<(), String> {
 fn long_enough(keep: &Keep) -> Result<(), String> {
     match keep.0 {
         Some(keep) if keep < Duration::from_secs(1) => Err("is shorter than a second".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-fn broker_list(brokers: &str) -> Result<(), String> {
-    let is_address = |broker: &str| {
-        let parts = broker.trim().rsplit_once(':');
-        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
-    };
-    match brokers.split(',').find(|broker| !is_address(broker)) {
-        Some(broker) if !brokers.is_empty() => Err(format!(
-            "{broker:?} is not an address of a broker; write them like \"kafka-1:9092,kafka-2:9092\""
-        )),
         _ => Ok(()),
     }
 }

@@ -366,7 +366,7 @@ fn what_is_not_asked_for_is_left_out() {
     assert_eq!(count("day", &|args| args.from = bound("2026-09-22")), 171);
     assert_eq!(count("times", &|args| args.to = bound("2026-09-21T23:50:03Z")), 3);
     assert_eq!(count("kinds", &|args| args.events = vec!["won".to_owned(), "click".to_owned()]), 2);
-    assert_eq!(count("campaign", &|args| args.campaign = Some(BOOTS.to_owned())), 214);
+    assert_eq!(count("campaign", &|args| args.campaign = Some(BOOTS.to_owned())), 218);
     assert_eq!(count("nobody", &|args| args.campaign = Some("shoes".to_owned())), 0);
     let args =
         ExportArgs { events: vec!["sold".to_owned()], ..arguments(data.path(), &out.path().join("x")) };

@@ -13,9 +13,9 @@ use haggle_domain::{Clock, Holder, NodeId};
 use tokio::sync::mpsc;
 
 use super::node::StartError;
-use crate::config::Settings;
+use crate::config::{Brokers, Settings};
 use crate::entropy;
-use crate::several::{Definitions, Several, Word, share_key};
+use crate::several::{Definitions, Seed, Several, Word, share_key};
 use crate::token::Sealer;
 
 /// Words of campaigns' owners that wait to be shown to bids; one more is dropped, and said again.
@@ -54,11 +54,11 @@ impl Backbone {
     /// Opens the journal in the data folder. Blocks; of several nodes also until a broker answers.
     pub(super) fn open(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
         let options = JournalOptions { capacity: settings.journal_queue, ..JournalOptions::default() };
-        if settings.kafka.is_empty() {
+        let Some(brokers) = &settings.kafka else {
             let local = Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
             return Ok(Self { journal: Arc::clone(&local) as _, local, others: None });
-        }
-        let kafka = kafka(settings)?;
+        };
+        let kafka = kafka(settings, brokers)?;
         let log: Arc<dyn Log> = Arc::new(KafkaLog::open(kafka.clone()).map_err(JournalError::Log)?);
         if settings.token_key_file.is_none() {
             let path = settings.data.join("token.key");
@@ -77,7 +77,12 @@ impl Backbone {
             let _ = sender.try_send((post.campaign, post.bytes));
         });
         let node = node_id(&settings.data.join("node.id"))?;
+        let seed = Seed::find(&settings.data, &*log)?;
         let shared = Arc::new(SharedJournal::open(log, &settings.data, node, &options, on_post)?);
+        let planted = seed.plant(&shared)?;
+        if planted > 0 {
+            tracing::info!(records = planted, "this node's journal is the beginning of the nodes' log");
+        }
         let facts = shared.facts().ok_or_else(|| StartError::Internal("facts are taken already".into()))?;
         let local = Arc::clone(shared.mirror());
         let path = settings.data.join("definitions-seen");
@@ -90,9 +95,9 @@ impl Backbone {
     }
 }
 
-fn kafka(settings: &Settings) -> Result<KafkaOptions, StartError> {
+fn kafka(settings: &Settings, brokers: &Brokers) -> Result<KafkaOptions, StartError> {
     let mut kafka = KafkaOptions {
-        brokers: settings.kafka.clone(),
+        brokers: brokers.0.clone(),
         prefix: settings.kafka_prefix.clone(),
         partitions: settings.kafka_partitions.into(),
         ..KafkaOptions::default()

@@ -44,7 +44,7 @@ use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::postback::{PostbackDeps, PostbackThread};
 use crate::safety::{Safety, SafetyError};
-use crate::several::{OnShown, Owner, SharedKeyError};
+use crate::several::{OnShown, Owner, SeedError, SharedKeyError};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 use crate::users::UserStore;
@@ -110,6 +110,9 @@ pub enum StartError {
         /// What is wrong.
         why: String,
     },
+    /// Its own journal cannot become the beginning of the nodes' log.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
     /// Nodes have no token key in common.
     #[error(transparent)]
     SharedKey(#[from] SharedKeyError),
@@ -142,6 +145,9 @@ impl From<StartError> for ExitError {
             StartError::Key(_) | StartError::NodeId { .. } | StartError::Definitions { .. } => Exit::IoFailed,
             StartError::SharedKey(SharedKeyError::Other { .. }) => Exit::Configuration,
             StartError::SharedKey(_) => Exit::IoFailed,
+            StartError::Seed(SeedError::Journal(error)) => journal_exit(error),
+            StartError::Seed(SeedError::Io { .. }) => Exit::IoFailed,
+            StartError::Seed(_) => Exit::Configuration,
             StartError::KafkaProperties { .. } => Exit::Configuration,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
             StartError::Recovery(RecoveryError::Violation { .. } | RecoveryError::Base(_)) => {

@@ -6,6 +6,7 @@ mod definitions;
 mod keys;
 mod money;
 mod owner;
+mod seed;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
 pub use money::{OnShown, Word};
 pub use owner::Owner;
+pub use seed::{Seed, SeedError};
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(1);

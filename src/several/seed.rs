@@ -1,0 +1,284 @@
+//! From one node to several: what a node that stood alone has in its journal becomes the beginning of the log.
+//!
+//! Its journal is put aside, and goes record by record into the log, from where this node's copy of it comes back as every other node's
+//! does. That is done once, by the first node, on a log in which there is nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::sleep;
+use std::time::Duration;
+
+use haggle_actors::backbone::{Log, SharedJournal};
+use haggle_actors::journal::{
+    EmbeddedJournal, Journal, JournalError, JournalOptions, Permit, Refused, replay,
+};
+use haggle_domain::{CampaignKey, Record};
+
+const JOURNAL: &str = "journal";
+const ALONE: &str = "journal-alone";
+const SPOOL: &str = "spool";
+/// Says that the folder's journal is a copy of the log.
+const MARKER: &str = "journal-shared";
+/// Records in one commit or note.
+const PORTION: usize = 200;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Why a node's own journal cannot become the log's beginning.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// There is a log already.
+    #[error(
+        "{0} has a journal of a node that stood alone, and the other nodes' log has begun already; move it aside and start again: what it \
+         holds is then in no books of theirs"
+    )]
+    LogBegun(PathBuf),
+    /// Records were dropped from it, and the log would begin without them.
+    #[error(
+        "{0} has a journal from which old records were dropped, so it cannot become the beginning of a log; begin with an empty folder when an \
+         advertiser's day begins"
+    )]
+    Trimmed(PathBuf),
+    /// It was begun, and is in the log in part.
+    #[error(
+        "putting the journal of {0} into the log was cut short; delete the topics of this prefix, and start this node again before any other"
+    )]
+    CutShort(PathBuf),
+    /// A folder cannot be moved.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A journal's.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// What is to be put into the log once it is open.
+#[derive(Debug)]
+pub struct Seed {
+    data: PathBuf,
+    alone: Option<PathBuf>,
+}
+
+impl Seed {
+    /// Looks at a data folder before its shared journal is opened, and puts a journal of its own aside.
+    ///
+    /// # Errors
+    ///
+    /// It has one that cannot become the log's beginning; then nothing was changed.
+    pub fn find(data: &Path, log: &dyn Log) -> Result<Self, SeedError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |error| SeedError::Io { path, error }
+        };
+        let (own, alone) = (data.join(JOURNAL), data.join(ALONE));
+        let nothing = || Ok(Self { data: data.to_owned(), alone: None });
+        if data.join(MARKER).exists() {
+            return nothing();
+        }
+        let is_empty = || -> Result<bool, SeedError> {
+            let ends = log.ends().map_err(JournalError::Log)?;
+            Ok(ends.iter().all(|range| range.end == 0))
+        };
+        if alone.exists() {
+            if !is_empty()? {
+                return Err(SeedError::CutShort(alone));
+            }
+            // A copy of a log that is no more.
+            for folder in [&own, &data.join(SPOOL)] {
+                match fs::remove_dir_all(folder) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(folder)(error)),
+                    _ => {}
+                }
+            }
+            return Ok(Self { data: data.to_owned(), alone: Some(alone) });
+        }
+        if !own.join("store").is_dir() {
+            return nothing();
+        }
+        let journal = EmbeddedJournal::open(&own, &JournalOptions::default())?;
+        let (start, end) = (journal.durable_start(), journal.durable_end());
+        journal.close()?;
+        if end == 0 {
+            return nothing();
+        }
+        if start > 0 {
+            return Err(SeedError::Trimmed(own));
+        }
+        if !is_empty()? {
+            return Err(SeedError::LogBegun(own));
+        }
+        fs::rename(&own, &alone).map_err(io(&own))?;
+        Ok(Self { data: data.to_owned(), alone: Some(alone) })
+    }
+
+    /// Puts it into the log, and waits until all of it has come back. Gives how many records that were.
+    pub fn plant(self, shared: &SharedJournal) -> Result<u64, SeedError> {
+        let mut planted = 0;
+        if let Some(path) = &self.alone {
+            let journal = EmbeddedJournal::open(path, &JournalOptions::default())?;
+            planted = plant(&journal, shared)?;
+            journal.close()?;
+        }
+        let marker = self.data.join(MARKER);
+        if !marker.exists() {
+            fs::write(&marker, b"").map_err(|error| SeedError::Io { path: marker, error })?;
+        }
+        Ok(planted)
+    }
+}
+
+fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, JournalError> {
+    for partition in 0..shared.partitions() {
+        let (sender, claimed) = channel();
+        // The receiver waits.
+        shared.claim(partition, Box::new(move |result| sender.send(result).unwrap_or(())))?;
+        claimed.recv().unwrap_or(Err(JournalError::Closed))?;
+    }
+    let (sender, durable) = channel();
+    let mut commits = 0;
+    let mut planted = 0;
+    // By partition; none is of no campaign.
+    let mut portions: BTreeMap<Option<u32>, Vec<Record>> = BTreeMap::new();
+    for entry in replay(journal, 0) {
+        let (_, record) = entry?;
+        planted += 1;
+        let of = (record.campaign != CampaignKey::default()).then(|| shared.partition_of(record.campaign));
+        let portion = portions.entry(of).or_default();
+        portion.push(record);
+        if portion.len() >= PORTION {
+            commit(shared, of, std::mem::take(portion), &sender)?;
+            commits += 1;
+        }
+    }
+    for (of, portion) in portions.into_iter().filter(|(_, portion)| !portion.is_empty()) {
+        commit(shared, of, portion, &sender)?;
+        commits += 1;
+    }
+    for _ in 0..commits {
+        durable.recv().unwrap_or(Err(JournalError::Closed))?;
+    }
+    (0..shared.partitions()).for_each(|partition| shared.release(partition));
+    Ok(planted)
+}
+
+/// Hands a portion over as soon as there is room.
+fn commit(
+    shared: &SharedJournal,
+    of: Option<u32>,
+    records: Vec<Record>,
+    durable: &Sender<Result<(), JournalError>>,
+) -> Result<(), JournalError> {
+    let told = |durable: &Sender<Result<(), JournalError>>| {
+        let durable = durable.clone();
+        Box::new(move |result| durable.send(result).unwrap_or(()))
+    };
+    if of.is_none() {
+        while !shared.note(records.clone()) {
+            if let Some(error) = shared.failure() {
+                return Err(error);
+            }
+            sleep(PAUSE);
+        }
+        told(durable)(Ok(()));
+        return Ok(());
+    }
+    let permit: Permit = loop {
+        match shared.try_reserve() {
+            Ok(permit) => break permit,
+            Err(Refused::Full) => sleep(PAUSE),
+            Err(_) => return Err(shared.failure().unwrap_or(JournalError::Closed)),
+        }
+    };
+    permit.commit(records, Some(told(durable)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_actors::backbone::{MemoryCluster, SharedOptions};
+    use haggle_actors::campaign::recover_shared;
+    use haggle_domain::{Event, Micros, NodeId, Timestamp};
+
+    use super::*;
+
+    const BOOTS: CampaignKey = CampaignKey(7);
+
+    /// A folder as a node that stood alone leaves it.
+    fn alone(data: &Path, records: u64) {
+        let journal = EmbeddedJournal::open(&data.join(JOURNAL), &JournalOptions::default()).unwrap();
+        let record = |event| Record { at: Timestamp(1), campaign: BOOTS, event };
+        let mut all = vec![record(Event::Defined { id: "boots".into() })];
+        all.extend((1..records).map(|amount| {
+            record(Event::BudgetOpened { day: 1, amount: Micros(i64::try_from(amount).unwrap()) })
+        }));
+        journal.try_reserve().unwrap().commit(all, None);
+        journal.close().unwrap();
+    }
+
+    fn open(cluster: &MemoryCluster, data: &Path, node: u64) -> Result<(SharedJournal, u64), SeedError> {
+        let log = std::sync::Arc::new(cluster.connect());
+        let seed = Seed::find(data, &*log)?;
+        let shared =
+            SharedJournal::open(log, data, NodeId(node), &SharedOptions::default(), Box::new(|_| ()))?;
+        let planted = seed.plant(&shared)?;
+        Ok((shared, planted))
+    }
+
+    #[test]
+    fn a_journal_of_one_node_becomes_the_beginning_of_the_log() {
+        let (cluster, first, second) =
+            (MemoryCluster::new(3), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        alone(first.path(), 1_000);
+        let (shared, planted) = open(&cluster, first.path(), 1).unwrap();
+        assert_eq!(planted, 1_000);
+        let books = |shared: &SharedJournal| recover_shared(shared).unwrap().books[&BOOTS].clone();
+        let expected = Micros(999 * 1_000 / 2);
+        assert_eq!(books(&shared).ledger.budget(), expected);
+        shared.close().unwrap();
+        // Once is enough, and whoever comes later has it from the log.
+        let (shared, planted) = open(&cluster, first.path(), 1).unwrap();
+        assert_eq!((planted, books(&shared).ledger.budget()), (0, expected));
+        let (other, planted) = open(&cluster, second.path(), 2).unwrap();
+        assert_eq!((planted, books(&other).ledger.budget()), (0, expected));
+        shared.close().unwrap();
+        other.close().unwrap();
+    }
+
+    #[test]
+    fn a_second_nodes_own_journal_is_refused_and_left_alone() {
+        let (cluster, first, second) =
+            (MemoryCluster::new(1), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        alone(first.path(), 10);
+        alone(second.path(), 10);
+        let (shared, _) = open(&cluster, first.path(), 1).unwrap();
+        shared.close().unwrap();
+        let refused = open(&cluster, second.path(), 2).err().unwrap();
+        assert!(matches!(refused, SeedError::LogBegun(_)), "{refused}");
+        let journal =
+            EmbeddedJournal::open(&second.path().join(JOURNAL), &JournalOptions::default()).unwrap();
+        assert_eq!(journal.durable_end(), 10);
+        journal.close().unwrap();
+    }
+
+    #[test]
+    fn what_was_cut_short_is_not_done_twice() {
+        let (cluster, data) = (MemoryCluster::new(1), tempfile::tempdir().unwrap());
+        alone(data.path(), 10);
+        let (shared, _) = open(&cluster, data.path(), 1).unwrap();
+        shared.close().unwrap();
+        fs::remove_file(data.path().join(MARKER)).unwrap();
+        let refused = open(&cluster, data.path(), 1).err().unwrap();
+        assert!(matches!(refused, SeedError::CutShort(_)), "{refused}");
+        // With topics that are new it is done again, from what was put aside.
+        let (shared, planted) = open(&MemoryCluster::new(1), data.path(), 1).unwrap();
+        assert_eq!((planted, shared.durable_end()), (10, 10));
+        shared.close().unwrap();
+    }
+}
