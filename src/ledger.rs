@@ -7,12 +7,13 @@ use std::io::Write as _;
 use std::path::Path;
 
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{recover_all, replay_all};
+use haggle_actors::campaign::{recover_all, recover_shared, replay_all};
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 
 pub use self::reconcile::reconcile;
 use crate::exit::{Exit, ExitError};
 use crate::server::StartError;
+use crate::several::is_copy;
 
 /// Where a journal begins, if that is not at its first record ever.
 ///
@@ -73,7 +74,13 @@ pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String,
     let journal = open_journal(data)?;
     let (start, end) = (journal.durable_start(), journal.durable_end());
     let replayed = replay_all(&journal, |offset| progress(offset, end)).map_err(StartError::from)?;
-    let recovered = recover_all(&journal).map_err(StartError::from)?;
+    // Of a campaign that other nodes own, a node of several may have no checkpoint.
+    let recovered = if is_copy(data) {
+        recover_shared(&journal).map(|recovered| recovered.books)
+    } else {
+        recover_all(&journal)
+    };
+    let recovered = recovered.map_err(StartError::from)?;
     let begins = begins(&journal).map_err(StartError::from)?;
     journal.close().map_err(StartError::from)?;
 

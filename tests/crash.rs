@@ -296,7 +296,7 @@ enum Moment {
 fn change(folder: &Path, admin: &str) {
     let ask = |method: &str, path: &str, body: &str| {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: haggle\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         exchange(admin, &request)

@@ -26,7 +26,7 @@ pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
 pub use money::{OnShown, Word};
 pub use owner::Owner;
-pub use seed::{Seed, SeedError};
+pub use seed::{Seed, SeedError, is_copy};
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(1);

@@ -15,14 +15,16 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::Several;
 use crate::campaigns::{CampaignHandle, Changes, Roster};
+use crate::clock::monotonic;
 
 /// How long until something is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked how much there would be to replay, and how many records are worth a round of checkpoints.
 const STAND_BY: Duration = Duration::from_secs(10);
 const STAND_BY_RECORDS: u64 = 100_000;
-/// How long until a claim that did not count is made again.
-const CLAIM_AGAIN: Duration = Duration::from_secs(1);
+/// How long until a claim that did not count is made again: a node that was halted hears before that that its partitions were given
+/// to others.
+const CLAIM_AGAIN: Duration = Duration::from_secs(3);
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
 
@@ -61,16 +63,20 @@ impl Owner {
     pub async fn follow(self: Arc<Self>, mut placed: mpsc::UnboundedReceiver<Placed>) {
         let mut own: BTreeSet<u32> = BTreeSet::new();
         let mut tenures = self.several.journal.tenures();
+        let mut claim_at = monotonic();
         loop {
-            let wanted = !own.iter().all(|partition| self.begun().contains(partition));
+            let wanted: Vec<u32> =
+                own.iter().copied().filter(|partition| !self.begun().contains(partition)).collect();
             tokio::select! {
                 biased;
                 change = placed.recv() => match change {
-                    Some(Placed::Given(partitions)) => own.extend(partitions),
+                    Some(Placed::Given(partitions)) => {
+                        own.extend(partitions);
+                        claim_at = monotonic();
+                    }
                     Some(Placed::Taken(partitions)) => {
                         own.retain(|partition| !partitions.contains(partition));
                         self.give_up(&partitions);
-                        continue;
                     }
                     None => return,
                 },
@@ -81,22 +87,16 @@ impl Owner {
                     let held = tenures.borrow_and_update().clone();
                     let lost: Vec<u32> =
                         self.begun().iter().copied().filter(|partition| !held.contains_key(partition)).collect();
-                    if lost.is_empty() {
-                        continue;
+                    if !lost.is_empty() {
+                        self.give_up(&lost);
+                        claim_at = monotonic() + CLAIM_AGAIN;
                     }
-                    self.give_up(&lost);
-                    tokio::time::sleep(CLAIM_AGAIN).await;
                 }
-                () = tokio::time::sleep(CLAIM_AGAIN), if wanted => {}
-            }
-            let wanted: Vec<u32> =
-                own.iter().copied().filter(|partition| !self.begun().contains(partition)).collect();
-            if !wanted.is_empty() {
-                self.take_over(&wanted).await;
-                tracing::info!(
-                    partitions = self.begun().len(),
-                    "campaigns of so many partitions are this node's"
-                );
+                () = tokio::time::sleep_until(claim_at.into()), if !wanted.is_empty() => {
+                    self.take_over(&wanted).await;
+                    claim_at = monotonic() + CLAIM_AGAIN;
+                    tracing::info!(partitions = self.begun().len(), "campaigns of so many partitions are this node's");
+                }
             }
         }
     }

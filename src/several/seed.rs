@@ -59,6 +59,11 @@ pub enum SeedError {
     Journal(#[from] JournalError),
 }
 
+/// Whether the journal in a data folder is a node's copy of the log of several.
+pub fn is_copy(data: &Path) -> bool {
+    data.join(MARKER).exists()
+}
+
 /// What is to be put into the log once it is open.
 #[derive(Debug)]
 pub struct Seed {
@@ -79,7 +84,7 @@ impl Seed {
         };
         let (own, alone) = (data.join(JOURNAL), data.join(ALONE));
         let nothing = || Ok(Self { data: data.to_owned(), alone: None });
-        if data.join(MARKER).exists() {
+        if is_copy(data) {
             return nothing();
         }
         let is_empty = || -> Result<bool, SeedError> {

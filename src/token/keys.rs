@@ -131,7 +131,10 @@ impl Ring {
 
     /// The keys in a file's bytes; else the line that is wrong, and how.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, (usize, &'static str)> {
-        if let Ok(bytes) = <[u8; KEY]>::try_from(bytes) {
+        // One that begins like a ring's file is what was left of one.
+        if let Ok(bytes) = <[u8; KEY]>::try_from(bytes)
+            && !bytes.starts_with(HEADER.as_bytes())
+        {
             return Ok(Self { keys: vec![Key { id: 0, made: 0, bytes }] });
         }
         let text = std::str::from_utf8(bytes).map_err(|_| (1, "neither a key of 32 bytes nor text"))?;

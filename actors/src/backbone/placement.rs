@@ -16,7 +16,8 @@ use super::kafka::KafkaOptions;
 
 /// After this time without a word from it the group gives a node's partitions to others.
 pub const SESSION: Duration = Duration::from_secs(6);
-const HEARTBEAT: Duration = Duration::from_millis(1_500);
+/// A member hears of a change with the answer to its next one, so it is short.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(200);
 
 /// What the group says.
