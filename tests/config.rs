@@ -814,3 +814,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_containers_are_started_with_are_settings() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["deploy/Dockerfile", "deploy/compose.yaml", "deploy/helm/haggle/templates/statefulset.yaml"]
+    {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        // The chart makes a variable's name of any setting's key: of that there is the beginning alone.
+        let variables: Vec<&str> =
+            words.filter(|word| word.starts_with("HAGGLE_") && *word != "HAGGLE_").collect();
+        assert!(!variables.is_empty(), "{file}");
+        for variable in variables {
+            assert!(
+                SETTINGS.iter().any(|setting| setting.variable == variable),
+                "{file}: {variable} is no setting's"
+            );
+        }
+    }
+}
