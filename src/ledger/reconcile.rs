@@ -15,6 +15,7 @@ use haggle_domain::{BidId, CampaignKey, Event, Micros, Record, Timestamp};
 use super::{begins, open_journal};
 use crate::exit::{Exit, ExitError};
 use crate::server::StartError;
+use crate::several::is_copy;
 
 /// Where checkpoints that were replaced are put, in the data folder.
 const ASIDE: &str = "aside";
@@ -28,8 +29,14 @@ fn accounts(ledger: &Ledger) -> [Micros; 4] {
 /// What is kept of a campaign beside its records.
 enum Kept {
     Nothing,
+    /// As it may be where another node owns the campaign.
+    NothingNeeded,
     Unreadable(Option<Checkpoint>),
-    Books { checkpoint: Checkpoint, accounts: [Micros; 4], ledger: Box<Ledger> },
+    Books {
+        checkpoint: Checkpoint,
+        accounts: [Micros; 4],
+        ledger: Box<Ledger>,
+    },
 }
 
 /// What is known of a campaign.
@@ -119,6 +126,7 @@ impl Account {
     fn differs(&self) -> bool {
         match (&self.kept, &self.then) {
             (Kept::Books { ledger, .. }, Some(then)) => ledger != then,
+            (Kept::NothingNeeded, _) => false,
             _ => true,
         }
     }
@@ -136,6 +144,7 @@ impl Account {
             found.push(format!("settled is {settled}, but what was billed comes to {}", self.billed));
         }
         match (&self.kept, &self.then) {
+            (Kept::NothingNeeded, _) => {}
             (Kept::Nothing, _) => found.push("it has records and no checkpoint".to_owned()),
             (Kept::Unreadable(_), _) => found.push("its checkpoint is unreadable".to_owned()),
             (Kept::Books { checkpoint, accounts: kept, ledger }, Some(then)) if ledger != then => {
@@ -212,7 +221,11 @@ pub fn reconcile(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<String, ExitError> {
     let journal = open_journal(data)?;
-    let outcome = compare(&journal, &mut progress).and_then(|campaigns| {
+    let outcome = compare(&journal, &mut progress).and_then(|mut campaigns| {
+        if is_copy(data) {
+            let unkept = campaigns.values_mut().filter(|account| matches!(account.kept, Kept::Nothing));
+            unkept.for_each(|account| account.kept = Kept::NothingNeeded);
+        }
         let repaired = if repair { replace(&journal, data, &campaigns)? } else { 0 };
         Ok((report(&journal, &campaigns, now)?, repaired))
     });

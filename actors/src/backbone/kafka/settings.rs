@@ -41,11 +41,10 @@ impl Default for KafkaOptions {
 }
 
 /// What the log rests on.
-const SHARED: [(&str, &str); 4] = [
+const SHARED: [(&str, &str); 3] = [
     ("socket.timeout.ms", "20000"),
     ("allow.auto.create.topics", "false"),
     ("socket.keepalive.enable", "true"),
-    ("api.version.request", "true"),
 ];
 const PRODUCER: [(&str, &str); 10] = [
     ("enable.idempotence", "true"),
