@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::mpsc::UnboundedSender;
@@ -51,7 +52,12 @@ fn numbers(list: &TopicPartitionList) -> Vec<u32> {
     list.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect()
 }
 
-impl ClientContext for Listener {}
+impl ClientContext for Listener {
+    /// What the group does is worth knowing only when something is looked for.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, message, "the group's client");
+    }
+}
 
 impl ConsumerContext for Listener {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
@@ -94,6 +100,9 @@ impl Placement {
             // It fetches next to nothing before it is paused.
             .set("queued.min.messages", "1")
             .set("fetch.message.max.bytes", "1024");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            client.set_log_level(RDKafkaLogLevel::Debug);
+        }
         let consumer: BaseConsumer<Listener> =
             client.create_with_context(Listener { placed }).map_err(io::Error::other)?;
         consumer.subscribe(&[options.events().as_str()]).map_err(io::Error::other)?;

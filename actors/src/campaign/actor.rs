@@ -83,7 +83,7 @@ pub struct CampaignActor {
     /// The campaign is this node's.
     owned: bool,
     /// What other nodes were told last, and when.
-    posted: (Timestamp, Posted),
+    posted: Option<Box<(Timestamp, Posted)>>,
 }
 
 /// Sent by the wheel: time moves on, or a checkpoint is due.
@@ -149,7 +149,7 @@ impl CampaignActor {
             checkpoint_asked: false,
             draining: false,
             owned: false,
-            posted: Default::default(),
+            posted: None,
         }
     }
 
@@ -247,17 +247,19 @@ impl CampaignActor {
     fn post(&mut self, now: Timestamp) {
         let (Some(machine), Some(others)) = (&self.machine, &self.deps.shared.others) else { return };
         let posted = machine.posted();
-        let (at, before) = &self.posted;
-        if posted == *before {
-            return;
-        }
-        let due = *at + posted.patience(before);
-        if now < due {
-            self.deps.shared.wheel.schedule(self.number, machine.next_due(now).min(due));
-            return;
+        if let Some(last) = &self.posted {
+            let (at, before) = &**last;
+            if posted == *before {
+                return;
+            }
+            let due = *at + posted.patience(before);
+            if now < due {
+                self.deps.shared.wheel.schedule(self.number, machine.next_due(now).min(due));
+                return;
+            }
         }
         others.post(self.deps.campaign.key, minicbor::to_vec(&posted).unwrap_or_default());
-        self.posted = (now, posted);
+        self.posted = Some(Box::new((now, posted)));
     }
 
     /// Has itself ticked at the wheel's next turn.
@@ -418,7 +420,7 @@ impl Handler<Own> for CampaignActor {
 
     fn handle(&mut self, message: Own, _: &mut Self::Context) {
         self.owned = true;
-        self.posted = Default::default();
+        self.posted = None;
         self.recovered = self.begin(message.books).err();
         self.due_now();
     }
@@ -439,7 +441,7 @@ impl Handler<Repost> for CampaignActor {
     type Result = ();
 
     fn handle(&mut self, _: Repost, _: &mut Self::Context) {
-        self.posted = Default::default();
+        self.posted = None;
         self.post(self.deps.shared.clock.now());
     }
 }
