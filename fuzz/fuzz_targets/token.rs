@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 
 #[path = "../../src/entropy.rs"]
 mod entropy;
-#[allow(dead_code, reason = "the program uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the program uses the rest")]
 #[path = "../../src/token.rs"]
 mod token;
 
