@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
+use haggle_actors::journal::{EmbeddedJournal, Journal};
 use haggle_domain::{Record, Timestamp};
 
 use crate::exit::{Exit, ExitError};
+use crate::ledger::open_journal;
 use crate::server::{StartError, privacy};
 
 /// Users in one commit.
@@ -26,14 +27,7 @@ pub enum Request {
 /// Does what is asked for the users whose ids stand in `users`, one a line; gives what to print, which names nobody.
 /// What an earlier run or a stopped node has left undone is done, too. A journal is opened, never made.
 pub fn apply(request: Request, data: &Path, users: &str, now: Timestamp) -> Result<String, ExitError> {
-    let folder = data.join("journal");
-    if !folder.join("store").is_dir() {
-        return Err(ExitError::new(
-            Exit::IoFailed,
-            format!("{} holds no journal; name the folder that was given as --data", data.display()),
-        ));
-    }
-    let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?;
+    let journal = open_journal(data)?;
     let record = match request {
         Request::OptOut => privacy::opted_out,
         Request::Erase => privacy::erased,

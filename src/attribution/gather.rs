@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use haggle_actors::attribution::{Attributor, AttributorSettings, Counts, Kept};
-use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions, replay};
+use haggle_actors::journal::{Journal, replay};
 use haggle_domain::{BidId, CampaignKey, Event, Micros, OrderLine, Record, Tag, Timestamp};
 use haggle_learning::attribution::Journeys;
 
-use crate::exit::{Exit, ExitError};
+use crate::exit::ExitError;
+use crate::ledger::open_journal;
 use crate::model::Progress;
 use crate::server::StartError;
 
@@ -65,17 +66,11 @@ pub(super) fn gather(
     period: Period,
     progress: &Progress,
 ) -> Result<Gathered, ExitError> {
-    let folder = data.join("journal");
-    if !folder.join("store").is_dir() {
-        return Err(ExitError::new(
-            Exit::IoFailed,
-            format!("{} holds no journal; name the folder that was given as --data", data.display()),
-        ));
-    }
-    let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?;
+    let journal = open_journal(data)?;
     progress.length.store(journal.durable_end(), Ordering::Relaxed);
     let mut reading = Reading::new(settings, period);
-    for entry in replay(&journal, 0) {
+    // What was dropped before is not to be had.
+    for entry in replay(&journal, journal.durable_start()) {
         let (offset, record) = entry.map_err(StartError::from)?;
         if offset.is_multiple_of(LOOK_EVERY) {
             progress.check()?;

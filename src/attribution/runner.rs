@@ -158,7 +158,11 @@ impl Runner {
     /// Reads to the journal's end; false where that cannot be read.
     fn catch_up(&mut self) -> bool {
         loop {
-            match self.deps.journal.read_from(self.attributor.cursor(), CHUNK) {
+            match self
+                .deps
+                .journal
+                .read_from(self.attributor.cursor().max(self.deps.journal.durable_start()), CHUNK)
+            {
                 Ok(records) => {
                     for (offset, record) in &records {
                         let is_ours = matches!(record.event, Event::Attributed { .. });

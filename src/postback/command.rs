@@ -1,15 +1,16 @@
 //! `haggle postback`: what could not be delivered, listed and sent again, on the data folder of a node that is not running.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
+use haggle_actors::journal::{EmbeddedJournal, Journal};
 use serde_json::json;
 
 use super::queue::{Delivery, Queue};
 use crate::cli::print;
 use crate::exit::{Exit, ExitError};
+use crate::ledger::open_journal;
 use crate::server::StartError;
 
 /// What is asked for.
@@ -86,19 +87,8 @@ fn queues(journal: &EmbeddedJournal, name: Option<&str>) -> Result<Vec<(String, 
     }
 }
 
-fn open(data: &Path) -> Result<EmbeddedJournal, ExitError> {
-    let folder = data.join("journal");
-    if !folder.join("store").is_dir() {
-        return Err(ExitError::new(
-            Exit::IoFailed,
-            format!("{} holds no journal; name the folder that was given as --data", data.display()),
-        ));
-    }
-    Ok(EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?)
-}
-
 fn list(args: &ListArgs) -> Result<String, ExitError> {
-    let journal = open(&args.data)?;
+    let journal = open_journal(&args.data)?;
     let queues = queues(&journal, args.name.as_deref())?;
     journal.close().map_err(StartError::from)?;
     if args.json {
@@ -153,7 +143,7 @@ fn list(args: &ListArgs) -> Result<String, ExitError> {
 }
 
 fn retry(args: &RetryArgs) -> Result<String, ExitError> {
-    let journal = open(&args.data)?;
+    let journal = open_journal(&args.data)?;
     let mut count = 0;
     for (name, mut queue) in queues(&journal, args.name.as_deref())? {
         let again = queue.retry(args.delivery);

@@ -170,7 +170,11 @@ impl Worker {
     /// Takes in what the journal has, as far as there is room.
     fn read(&mut self) {
         while self.queue.has_room() {
-            let records = match self.deps.journal.read_from(self.queue.cursor(), CHUNK) {
+            let records = match self
+                .deps
+                .journal
+                .read_from(self.queue.cursor().max(self.deps.journal.durable_start()), CHUNK)
+            {
                 Ok(records) => records,
                 Err(error) => {
                     tracing::error!(postback = self.postback.name, %error, "postbacks cannot read the journal");

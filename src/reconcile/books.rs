@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions, replay};
+use haggle_actors::journal::{Journal, replay};
 use haggle_domain::{BidId, CampaignKey, CpmMicros, Event, ExchangeKey, Micros, Record, Tag, Timestamp};
 
 use super::table::{AROUND, Span};
 use crate::exit::{Exit, ExitError};
+use crate::ledger::open_journal;
 use crate::model::Progress;
 use crate::server::StartError;
 
@@ -55,17 +56,11 @@ pub(super) fn read(
     span: Span,
     progress: &Progress,
 ) -> Result<BidBooks, ExitError> {
-    let folder = data.join("journal");
-    if !folder.join("store").is_dir() {
-        return Err(ExitError::new(
-            Exit::IoFailed,
-            format!("{} holds no journal; name the folder that was given as --data", data.display()),
-        ));
-    }
-    let journal = EmbeddedJournal::open(&folder, &JournalOptions::default()).map_err(StartError::from)?;
+    let journal = open_journal(data)?;
     progress.length.store(journal.durable_end(), Ordering::Relaxed);
     let mut books = BidBooks::default();
-    for entry in replay(&journal, 0) {
+    // What was dropped before is not to be had.
+    for entry in replay(&journal, journal.durable_start()) {
         let (offset, record) = entry.map_err(StartError::from)?;
         if offset.is_multiple_of(LOOK_EVERY) {
             progress.check()?;

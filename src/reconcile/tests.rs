@@ -308,3 +308,23 @@ proptest::proptest! {
         }
     }
 }
+
+/// What `retention` has dropped is no reason to refuse the rest.
+#[test]
+fn a_journal_that_begins_late_is_read_from_there() {
+    use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
+
+    let data = tempfile::tempdir().unwrap();
+    let journal = EmbeddedJournal::open(&data.path().join("journal"), &JournalOptions::default()).unwrap();
+    let record =
+        |number| Record { at: NOON, campaign: CampaignKey::of("boots"), event: won(bid("boots", number), 1) };
+    journal.try_reserve().unwrap().commit((0..9).map(record).collect(), None);
+    while journal.durable_end() < 9 {
+        std::thread::yield_now();
+    }
+    journal.drop_below(4, Vec::new()).unwrap();
+    journal.close().unwrap();
+    let span = table::Span { from: Timestamp::default(), to: Timestamp::MAX };
+    let books = super::books::read(data.path(), "alder", span, &crate::model::Progress::default()).unwrap();
+    assert_eq!(books.bids.len(), 5);
+}
