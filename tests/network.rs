@@ -36,7 +36,7 @@ use traffic::{Seen, Traffic};
 
 const NODES: usize = 3;
 /// What another node may take to go on with the campaigns of one that is cut off.
-const TAKE_OVER: Duration = Duration::from_secs(20);
+const TAKE_OVER: Duration = Duration::from_secs(10);
 /// How soon after the last fault all is well again.
 const WELL: Duration = Duration::from_secs(60);
 /// For what takes seconds.
@@ -135,10 +135,12 @@ fn run(rounds: u64, seed: u64) {
         nodes: Nodes::start(&lab, folder.path(), scarce),
         lab: &lab,
         dice: StdRng::seed_from_u64(seed),
-        longest: if rounds > SHORT { 40.0 } else { 4.0 },
+        longest: if rounds > SHORT { 40.0 } else { 3.0 },
         deaths: 0,
+        taken: Vec::new(),
+        well: Vec::new(),
     };
-    let up = test.nodes.recover(PATIENCE, || None);
+    let up = test.nodes.recover(PATIENCE, |_| None);
     println!("all nodes are well {up:.1?} after their start");
     let traffic = Traffic::start(seed);
     sleep(Duration::from_secs(1));
@@ -148,13 +150,20 @@ fn run(rounds: u64, seed: u64) {
         let (fault, victim) = if round == 0 {
             (Fault::Cut, Some(owner))
         } else {
-            let fault = Fault::any(&mut test.dice);
-            let all = test.dice.random_bool(0.15);
-            (fault, (!all).then(|| test.dice.random_range(0..NODES)))
+            let (fault, all) = (Fault::any(&mut test.dice), test.dice.random_bool(0.15));
+            // More is at stake where campaigns are owned.
+            let any = if test.dice.random_bool(0.5) { owner } else { test.dice.random_range(0..NODES) };
+            (fault, (!all).then_some(any))
         };
         let done = test.round(fault, victim, round == 0, &traffic.seen);
         println!("round {round}: {done}");
         assert_eq!(traffic.seen.wrong(), Vec::<String>::new(), "answers to notices");
+    }
+    for (what, times) in [("another owner", &mut test.taken), ("all were well", &mut test.well)] {
+        times.sort_unstable();
+        if let Some((middle, most)) = times.get(times.len() / 2).zip(times.last()) {
+            println!("{what}, {} times: after {middle:.1?} in the middle, {most:.1?} at most", times.len());
+        }
     }
     let seen = traffic.stop();
     settle(test, &seen, scarce, folder.path());
@@ -195,6 +204,9 @@ struct Test<'a> {
     /// Of a fault, in seconds.
     longest: f64,
     deaths: usize,
+    /// How long it took until others owned what was a cut-off node's, and until all were well.
+    taken: Vec<Duration>,
+    well: Vec<Duration>,
 }
 
 /// Somebody is killed some time after a fault's begin, and is started again a while later.
@@ -278,16 +290,16 @@ impl Test<'_> {
             format!(", bid {spent} of {purse} that it held")
         });
         stricken.iter().for_each(|node| self.lab.switch.set(*node, Weather::default()));
-        let epoch = seen.next_epoch();
-        let well = self.nodes.recover(WELL, || {
-            let silent = seen.bids_in(epoch).iter().position(|bids| bids.count[EAGER] == 0)?;
-            Some(format!("node {silent} does not bid"))
-        });
+        let well = self.recover(seen);
+        self.well.push(well);
         let who = victim.map_or("all nodes".to_owned(), |victim| format!("node {victim}"));
         let campaigns: Vec<&str> = owned.iter().map(|campaign| CAMPAIGNS[*campaign].id).collect();
         let killed = killed.map_or(String::new(), |killed| format!(", node {killed} killed"));
         let taken = match taken.filter(|_| !owned.is_empty() && fault.parts()) {
-            Some(taken) => format!(", others own {} after {taken:.1?}", campaigns.join(" and ")),
+            Some(taken) => {
+                self.taken.push(taken);
+                format!(", others own {} after {taken:.1?}", campaigns.join(" and "))
+            }
             None => String::new(),
         };
         let ended = if ended > 0 { format!(", {ended} connections ended") } else { String::new() };
@@ -296,5 +308,15 @@ impl Test<'_> {
             "{fault:?} of {who} for {lasted:.1?}{killed}{taken}{ended}{}; all well after {well:.1?}; slowest answer {slowest:.0?}",
             spent.unwrap_or_default()
         )
+    }
+    /// Waits until every node is well and bids, and what they had been told is settled.
+    fn recover(&mut self, seen: &Seen) -> Duration {
+        let (epoch, (owed, _)) = (seen.next_epoch(), seen.owed());
+        self.nodes.recover(WELL, |nodes| {
+            if let Some(silent) = seen.bids_in(epoch).iter().position(|bids| bids.count[EAGER] == 0) {
+                return Some(format!("node {silent} does not bid"));
+            }
+            (!nodes.have_settled(&owed)).then(|| format!("of {owed:?} was settled {:?}", nodes.spent()))
+        })
     }
 }

@@ -82,6 +82,11 @@ fn shown(node: usize) -> Option<Vec<Value>> {
     serde_json::from_str(&body).ok()
 }
 
+/// Its books are here, or its owner has said lately how it stands.
+fn is_shown(campaign: &Value) -> bool {
+    campaign["state"] != "starting"
+}
+
 impl<'a> Nodes<'a> {
     pub fn start(lab: &'a Lab, folder: &Path, scarce: u64) -> Self {
         configure(folder, scarce);
@@ -149,15 +154,9 @@ impl<'a> Nodes<'a> {
 
     /// The nodes that say that a campaign is theirs.
     pub fn owners(&self, campaign: usize) -> Vec<usize> {
-        let is_own = |node: &usize| {
-            shown(*node).is_some_and(|all| {
-                all.iter().any(|one| {
-                    one["id"] == CAMPAIGNS[campaign].id
-                        && one["state"] != "starting"
-                        && one.get("owner").is_none()
-                })
-            })
-        };
+        let id = CAMPAIGNS[campaign].id;
+        let is_own = |one: &Value| one["id"] == id && is_shown(one) && one.get("owner").is_none();
+        let is_own = |node: &usize| shown(*node).is_some_and(|all| all.iter().any(is_own));
         (0..NODES).filter(is_own).collect()
     }
 
@@ -179,6 +178,10 @@ impl<'a> Nodes<'a> {
                 }
             }
         }
+        if let Some(node) = (0..NODES).find(|node| !shown(*node).is_some_and(|all| all.iter().all(is_shown)))
+        {
+            return Some(format!("node {node} does not hear from all owners"));
+        }
         (0..CAMPAIGNS.len()).find_map(|campaign| {
             let owners = self.owners(campaign);
             (owners.len() != 1).then(|| format!("{} is owned by {owners:?}", CAMPAIGNS[campaign].id))
@@ -186,12 +189,12 @@ impl<'a> Nodes<'a> {
     }
 
     /// Waits until all is well, and nothing else is wrong; says how long it took.
-    pub fn recover(&mut self, patience: Duration, mut other: impl FnMut() -> Option<String>) -> Duration {
+    pub fn recover(&mut self, patience: Duration, other: impl Fn(&Self) -> Option<String>) -> Duration {
         let begun = monotonic();
         loop {
             self.tend();
             self.look();
-            match other().or_else(|| self.trouble()) {
+            match other(self).or_else(|| self.trouble()) {
                 None => return begun.elapsed(),
                 Some(trouble) if begun.elapsed() > patience => {
                     self.fail(&format!("{patience:?} after everything worked: {trouble}"));
@@ -212,13 +215,17 @@ impl<'a> Nodes<'a> {
         })
     }
 
+    /// Owners say that at least so much was spent; the others repeat it some seconds later.
+    pub fn have_settled(&self, owed: &[u64; CAMPAIGNS.len()]) -> bool {
+        let spent = self.spent();
+        (0..CAMPAIGNS.len()).all(|campaign| spent.iter().any(|node| node[campaign] >= Some(owed[campaign])))
+    }
+
     /// They stop as they should.
     pub fn stop(&mut self) {
-        for node in &mut self.all {
-            let mut running = node.running.take().unwrap();
-            running.signal("-TERM");
-            assert_eq!(running.0.wait().unwrap().code(), Some(0));
-        }
+        let mut all: Vec<Running> = self.all.iter_mut().filter_map(|node| node.running.take()).collect();
+        all.iter().for_each(|running| running.signal("-TERM"));
+        all.iter_mut().for_each(|running| assert_eq!(running.0.wait().unwrap().code(), Some(0)));
     }
 
     /// Ends the test, with the last of what the nodes have logged.
