@@ -25,11 +25,15 @@ pub enum Fault {
     Flapping,
     /// Every second all connections end.
     Reset,
+    /// A router has forgotten so many hundredths of the connections, and passes nothing of them any more. New ones it passes.
+    Forgotten { share: u8 },
+    /// What is sent to it in large packets is lost.
+    Narrow,
 }
 
 impl Fault {
     pub fn any(dice: &mut StdRng) -> Self {
-        match dice.random_range(0..10) {
+        match dice.random_range(0..13) {
             0 | 1 => Self::Cut,
             2 => Self::NoBroker,
             3 => Self::NoRedis,
@@ -40,7 +44,10 @@ impl Fault {
                 Self::Poor { loss: dice.random_range(5..=30), delay, jitter: delay }
             }
             8 => Self::Flapping,
-            _ => Self::Reset,
+            9 => Self::Reset,
+            10 => Self::Forgotten { share: 100 },
+            11 => Self::Forgotten { share: 50 },
+            _ => Self::Narrow,
         }
     }
 
@@ -65,9 +72,10 @@ impl Fault {
             Self::Deaf => weather.to = [100; 2],
             Self::Mute => weather.from = [100; 2],
             Self::Poor { loss, delay, jitter } => {
-                weather = Weather { to: [loss; 2], from: [loss; 2], delay, jitter };
+                weather = Weather { to: [loss; 2], from: [loss; 2], delay, jitter, widest: None };
             }
-            Self::Reset => {}
+            Self::Narrow => weather.widest = Some(600),
+            Self::Reset | Self::Forgotten { .. } => {}
         }
         weather
     }

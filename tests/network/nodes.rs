@@ -30,11 +30,12 @@ struct Node {
     answered: Instant,
 }
 
-/// The configuration of all nodes.
+/// The configuration of all nodes. Leases end soon, so that cuts outlive them; a cut is shorter than the grace, as it must be for what
+/// was told to count.
 fn configure(folder: &Path, scarce: u64) {
     let settings = format!(
         "kafka = \"{BROKER_ADDRESS}\"\nkafka_prefix = \"network\"\nkafka_partitions = 3\nredis = \"redis://{REDIS_ADDRESS}/0\"\n\
-         redis_timeout = \"50ms\"\nnotice_timeout = \"10m\"\ndrain = \"100ms\"\nadmin_allow_remote = true\ncampaigns = \"campaigns\"\n\
+         redis_timeout = \"50ms\"\nnotice_timeout = \"60s\"\nlease_duration = \"20s\"\nnode_grace = \"90s\"\ndrain = \"100ms\"\nadmin_allow_remote = true\ncampaigns = \"campaigns\"\n\
          [[exchange]]\nname = \"demo\"\nbill_on = \"burl\"\nuser_ids = [\"buyeruid\"]\n"
     );
     fs::write(folder.join("haggle.toml"), settings).unwrap();
@@ -213,6 +214,12 @@ impl<'a> Nodes<'a> {
                 found["spend_micros"].as_u64()
             })
         })
+    }
+
+    /// What is reserved for bids of which nothing is known, of all campaigns, as all nodes say.
+    pub fn reserved(&self) -> u64 {
+        let all = (0..NODES).flat_map(|node| shown(node).unwrap_or_default());
+        all.filter_map(|one| one["reserved_micros"].as_u64()).sum()
     }
 
     /// Owners say that at least so much was spent; the others repeat it some seconds later.

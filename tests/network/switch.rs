@@ -1,8 +1,9 @@
 //! The network between the nodes and what they share. Each of them hangs on it by a device of its own, and what becomes of each packet is
-//! decided here: any loss, delay and order, one way or both, without what few kernels have built in.
+//! decided here: any loss, delay and order, one way or both, without what few kernels have built in. Like a router that keeps a table of
+//! connections it passes only those whose beginning it saw, and can be made to forget.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -35,10 +36,19 @@ pub struct Weather {
     /// How long each is under way at least, and how much longer at most: so they overtake each other.
     pub delay: Duration,
     pub jitter: Duration,
+    /// What is sent to it in packets over so many bytes gets lost.
+    pub widest: Option<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    weather: [Weather; NODES],
+    /// Connections that are passed: the node, the server, and the port on the node's side.
+    known: BTreeSet<(usize, usize, u16)>,
 }
 
 pub struct Switch {
-    weather: Arc<Mutex<[Weather; NODES]>>,
+    state: Arc<Mutex<State>>,
 }
 
 /// A packet that is due, of which number, for which device.
@@ -72,49 +82,79 @@ impl Switch {
     pub fn start(seed: u64) -> io::Result<Self> {
         let names = (0..NODES).map(link).chain([HUB.to_owned()]);
         let devices = names.map(|name| device(&name)).collect::<io::Result<Vec<File>>>()?;
-        let (devices, weather) = (Arc::new(devices), Arc::new(Mutex::new([Weather::default(); NODES])));
+        let (devices, state) = (Arc::new(devices), Arc::<Mutex<State>>::default());
         let (later, delayed) = sync_channel(WAITING);
         for from in 0..=NODES {
-            let (devices, weather, later) = (Arc::clone(&devices), Arc::clone(&weather), later.clone());
+            let (devices, state, later) = (Arc::clone(&devices), Arc::clone(&state), later.clone());
             let dice = StdRng::seed_from_u64(seed.wrapping_add(from as u64));
-            thread::spawn(move || pass(from, &devices, &weather, &later, dice));
+            thread::spawn(move || pass(from, &devices, &state, &later, dice));
         }
         thread::spawn(move || deliver(&devices, &delayed));
-        Ok(Self { weather })
+        Ok(Self { state })
     }
 
     pub fn set(&self, node: usize, weather: Weather) {
-        self.weather.lock().unwrap()[node] = weather;
+        self.state.lock().unwrap().weather[node] = weather;
+    }
+
+    /// Forgets each connection of a node with this probability, and tells nobody; says how many.
+    pub fn forget(&self, node: usize, probability: f64, dice: &mut StdRng) -> usize {
+        let known = &mut self.state.lock().unwrap().known;
+        let before = known.len();
+        known.retain(|(of, ..)| *of != node || !dice.random_bool(probability));
+        before - known.len()
     }
 }
 
-/// Where a packet goes, the node that it is of or for, and the server; none for what is not between these.
-fn route(from: usize, packet: &[u8]) -> Option<(usize, usize, usize)> {
-    // IPv4, whose addresses stand at 12 and 16.
-    if packet.len() < 20 || packet[0] >> 4 != 4 {
+/// What is to be known of a packet: its node, its server, the node's port, and whether it begins a connection.
+struct Header {
+    node: usize,
+    server: usize,
+    port: u16,
+    begins: bool,
+}
+
+/// Reads a packet of TCP; none of what is not between a node and a server.
+fn header(from: usize, packet: &[u8]) -> Option<Header> {
+    let tcp = packet.get(usize::from(packet.first()? & 15) * 4..)?;
+    // IPv4, whose protocol stands at 9 and whose addresses at 12 and 16.
+    if packet[0] >> 4 != 4 || tcp.len() < 20 || packet[9] != 6 {
         return None;
     }
-    let (node, server) = if from == NODES { (packet[19], packet[15]) } else { (packet[15], packet[19]) };
+    let ((node, server), port) =
+        if from == NODES { ((packet[19], packet[15]), 2) } else { ((packet[15], packet[19]), 0) };
     let node = usize::from(node.checked_sub(FIRST_NODE)?);
     let server = usize::from(server.checked_sub(1)?);
-    let to = if from == NODES { node } else { NODES };
-    (node < NODES && server <= REDIS).then_some((to, node, server))
+    let port = u16::from_be_bytes([tcp[port], tcp[port + 1]]);
+    // SYN without ACK.
+    let begins = tcp[13] & 0x12 == 0x02;
+    (node < NODES && server <= REDIS).then_some(Header { node, server, port, begins })
 }
 
 /// Reads what one device sends, and decides.
 fn pass(
     from: usize,
     devices: &[File],
-    weather: &Mutex<[Weather; NODES]>,
+    state: &Mutex<State>,
     later: &SyncSender<(usize, Duration, Vec<u8>)>,
     mut dice: StdRng,
 ) {
     let mut buffer = vec![0; 65_536];
     while let Ok(length) = (&devices[from]).read(&mut buffer) {
-        let Some((to, node, server)) = route(from, &buffer[..length]) else { continue };
-        let weather = weather.lock().unwrap()[node];
+        let Some(Header { node, server, port, begins }) = header(from, &buffer[..length]) else { continue };
+        let to = if from == NODES { node } else { NODES };
+        let weather = {
+            let mut state = state.lock().unwrap();
+            if begins {
+                state.known.insert((node, server, port));
+            } else if !state.known.contains(&(node, server, port)) {
+                continue;
+            }
+            state.weather[node]
+        };
         let lost = if to == NODES { weather.from[server] } else { weather.to[server] };
-        if dice.random_range(0..100) < lost {
+        let too_wide = to != NODES && weather.widest.is_some_and(|widest| length > widest);
+        if too_wide || dice.random_range(0..100) < lost {
             continue;
         }
         if weather.delay + weather.jitter == Duration::ZERO {

@@ -17,10 +17,11 @@ use crate::{CAMPAIGNS, NODES, PATIENCE};
 
 /// Between two requests to a node.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Requests that come from one user, to whichever node.
-const OF_ONE_USER: usize = 20;
-/// The latest that a notice is told for the first time.
-const LATE: f64 = 5.0;
+/// So many users are there at a time, and each has so many requests, at whichever node.
+const USERS: usize = 20;
+const OF_ONE_USER: usize = 60;
+/// The latest that a notice is told for the first time: of most, and of one in ten.
+const LATE: [f64; 2] = [5.0, 30.0];
 
 /// What a node is to be told of a bid.
 struct Notice {
@@ -49,8 +50,10 @@ pub struct Seen {
     owed: Mutex<[BTreeMap<String, u64>; CAMPAIGNS.len()]>,
     /// How often each user was bid for by the campaign with a cap.
     users: Mutex<BTreeMap<String, usize>>,
-    /// Counts on while users come: each has a few requests.
+    /// Counts on while users come.
     turn: AtomicUsize,
+    /// Nodes that were killed: what such a one knew of users is lost, so others come.
+    deaths: AtomicUsize,
     slowest: Mutex<Duration>,
     /// Answers that no node should give.
     wrong: Mutex<BTreeSet<String>>,
@@ -60,6 +63,11 @@ impl Seen {
     /// Begins another stretch of time.
     pub fn next_epoch(&self) -> usize {
         self.epoch.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// A node was killed.
+    pub fn mourn(&self) {
+        self.deaths.fetch_add(1, Ordering::SeqCst);
     }
 
     /// What nodes bid on requests that were sent in a stretch of time.
@@ -125,7 +133,9 @@ fn ask(seen: &Seen, node: usize, mut dice: StdRng) {
             return;
         }
         let campaign = dice.random_range(0..CAMPAIGNS.len());
-        let user = format!("user-{}", seen.turn.fetch_add(1, Ordering::Relaxed) / OF_ONE_USER);
+        let turn = seen.turn.fetch_add(1, Ordering::Relaxed);
+        let generation = turn / (USERS * OF_ONE_USER);
+        let user = format!("user-{}-{generation}-{}", seen.deaths.load(Ordering::SeqCst), turn % USERS);
         let (width, height) = CAMPAIGNS[campaign].size;
         let body = format!(
             r#"{{"id":"{node}-{number}","at":2,"cur":["USD"],"imp":[{{"id":"1","banner":{{"w":{width},"h":{height}}}}}],
@@ -165,7 +175,10 @@ fn fate(bid: &Value, campaign: usize, dice: &mut StdRng) -> Vec<Notice> {
             .replace("${AUCTION_LOSS}", "102")
             .replace("${AUCTION_MIN_TO_WIN}", "4.9")
     };
-    let late = |dice: &mut StdRng| monotonic() + Duration::from_secs_f64(dice.random_range(0.0..LATE));
+    let late = |dice: &mut StdRng| {
+        let latest = LATE[usize::from(dice.random_bool(0.1))];
+        monotonic() + Duration::from_secs_f64(dice.random_range(0.0..latest))
+    };
     match dice.random_range(0..10) {
         0..6 => {
             // Of a thousand impressions, in tenths; so one of them costs hundreds of millionths.
