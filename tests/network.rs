@@ -20,6 +20,8 @@ mod round;
 mod switch;
 #[path = "network/traffic.rs"]
 mod traffic;
+#[path = "network/view.rs"]
+mod view;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -134,7 +136,7 @@ fn run(rounds: u64, seed: u64) {
     let _redis = redis(folder.path());
     let scarce = rounds * 30_000;
     let mut nodes = Nodes::start(&lab, folder.path(), scarce);
-    let up = nodes.recover(PATIENCE, |_| None);
+    let (up, _) = nodes.recover(PATIENCE, |_| None);
     println!("all nodes are well {up:.1?} after their start");
     let traffic = Traffic::start(seed);
     sleep(Duration::from_secs(1));
@@ -142,7 +144,7 @@ fn run(rounds: u64, seed: u64) {
     let longest = if rounds > SHORT { 40.0 } else { 3.0 };
     let (mut taken, mut well) = (Vec::new(), Vec::new());
     for number in 0..rounds {
-        let owner = nodes.owners(EAGER).first().copied().unwrap_or_default();
+        let owner = nodes.see().owners(EAGER).first().copied().unwrap_or_default();
         // The first is the plain one; then chance decides.
         let plan = if number == 0 {
             Plan { fault: Fault::Cut, stricken: vec![owner], lasts: Duration::ZERO, death: None }
@@ -164,7 +166,7 @@ fn run(rounds: u64, seed: u64) {
     let seen = traffic.stop();
     settle(&mut nodes, &seen, scarce);
     if rounds > SHORT {
-        let freed = wait("nothing to be reserved", EXPIRED, || nodes.reserved() == 0);
+        let freed = wait("nothing to be reserved", EXPIRED, || nodes.see().reserved() == 0);
         println!("nothing is reserved after {freed:.1?}");
     }
     nodes.stop();
@@ -182,12 +184,13 @@ fn settle(nodes: &mut Nodes<'_>, seen: &Seen, scarce: u64) {
     let (owed, bills) = seen.owed();
     assert_eq!(seen.wrong(), Vec::<String>::new(), "answers to notices");
     let (begun, all) = (monotonic(), [owed.map(Some); NODES]);
-    while nodes.spent() != all && begun.elapsed() < PATIENCE {
+    while nodes.see().spent() != all && begun.elapsed() < PATIENCE {
         sleep(Duration::from_millis(100));
     }
     println!("{bills} bills, {owed:?} millionths owed; all nodes say so after {:.1?}", begun.elapsed());
-    if nodes.spent() != all {
-        nodes.fail(&format!("each bill counts once: {owed:?} are owed, spent was {:?}", nodes.spent()));
+    let spent = nodes.see().spent();
+    if spent != all {
+        nodes.fail(&format!("each bill counts once: {owed:?} are owed, spent was {spent:?}"));
     }
     assert!(owed.iter().all(|owed| *owed > 0) && owed[SCARCE] <= scarce, "{owed:?}");
     // Each node holds the cap against all that it knows, so more than that no user can get.

@@ -7,11 +7,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use haggle::clock::monotonic;
-use serde_json::Value;
 
 use crate::cluster::{Running, get};
 use crate::lab::{BROKER_ADDRESS, Lab, REDIS_ADDRESS, addresses};
-use crate::{CAMPAIGNS, HANGS, MOST, NODES};
+use crate::view::View;
+use crate::{CAMPAIGNS, EAGER, HANGS, MOST, NODES};
 
 /// Of it nodes hold as much as they bid in some ten seconds, so a longer cut shows that they stop.
 const AMPLE: u64 = 600_000_000;
@@ -20,6 +20,9 @@ pub struct Nodes<'a> {
     lab: &'a Lab,
     folder: PathBuf,
     all: Vec<Node>,
+    /// What was settled of the campaign that has money, and since when it is so much.
+    progress: (u64, Instant),
+    stall: Duration,
 }
 
 struct Node {
@@ -77,23 +80,18 @@ fn metric(node: usize, name: &str) -> Option<u64> {
     Some(line.rsplit(' ').next()?.parse::<f64>().ok()? as u64)
 }
 
-/// The campaigns as a node shows them.
-fn shown(node: usize) -> Option<Vec<Value>> {
-    let (_, body) = get(&addresses(node).1, "/campaigns")?;
-    serde_json::from_str(&body).ok()
-}
-
-/// Its books are here, or its owner has said lately how it stands.
-fn is_shown(campaign: &Value) -> bool {
-    campaign["state"] != "starting"
-}
-
 impl<'a> Nodes<'a> {
     pub fn start(lab: &'a Lab, folder: &Path, scarce: u64) -> Self {
         configure(folder, scarce);
-        let node = || Node { running: None, served: false, answered: monotonic() };
-        let mut nodes =
-            Self { lab, folder: folder.to_owned(), all: std::iter::repeat_with(node).take(NODES).collect() };
+        let now = monotonic();
+        let node = || Node { running: None, served: false, answered: now };
+        let mut nodes = Self {
+            lab,
+            folder: folder.to_owned(),
+            all: std::iter::repeat_with(node).take(NODES).collect(),
+            progress: (0, now),
+            stall: Duration::ZERO,
+        };
         nodes.tend();
         nodes
     }
@@ -153,12 +151,20 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// The nodes that say that a campaign is theirs.
-    pub fn owners(&self, campaign: usize) -> Vec<usize> {
-        let id = CAMPAIGNS[campaign].id;
-        let is_own = |one: &Value| one["id"] == id && is_shown(one) && one.get("owner").is_none();
-        let is_own = |node: &usize| shown(*node).is_some_and(|all| all.iter().any(is_own));
-        (0..NODES).filter(is_own).collect()
+    /// What all say of their campaigns.
+    pub fn see(&mut self) -> View {
+        let view = View::now();
+        let (latest, now) = (view.latest()[EAGER], monotonic());
+        if latest > self.progress.0 {
+            self.stall = self.stall.max(now.saturating_duration_since(self.progress.1));
+            self.progress = (latest, now);
+        }
+        view
+    }
+
+    /// The longest that nothing was settled of the campaign that has money, since this was last asked.
+    pub fn stall(&mut self) -> Duration {
+        std::mem::take(&mut self.stall)
     }
 
     /// What a node can still bid, in millionths.
@@ -167,7 +173,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// What is not as it should be where nothing is broken.
-    pub fn trouble(&self) -> Option<String> {
+    fn trouble(&self, view: &View) -> Option<String> {
         for node in 0..NODES {
             match get(&addresses(node).1, "/readyz") {
                 Some((200, _)) => {}
@@ -179,53 +185,29 @@ impl<'a> Nodes<'a> {
                 }
             }
         }
-        if let Some(node) = (0..NODES).find(|node| !shown(*node).is_some_and(|all| all.iter().all(is_shown)))
-        {
-            return Some(format!("node {node} does not hear from all owners"));
-        }
-        (0..CAMPAIGNS.len()).find_map(|campaign| {
-            let owners = self.owners(campaign);
-            (owners.len() != 1).then(|| format!("{} is owned by {owners:?}", CAMPAIGNS[campaign].id))
-        })
+        view.trouble()
     }
 
-    /// Waits until all is well, and nothing else is wrong; says how long it took.
-    pub fn recover(&mut self, patience: Duration, other: impl Fn(&Self) -> Option<String>) -> Duration {
-        let begun = monotonic();
+    /// Waits until all is well, and nothing else is wrong; says how long it took, and what for at last.
+    pub fn recover(
+        &mut self,
+        patience: Duration,
+        other: impl Fn(&View) -> Option<String>,
+    ) -> (Duration, Option<String>) {
+        let (begun, mut last) = (monotonic(), None);
         loop {
             self.tend();
             self.look();
-            match other(self).or_else(|| self.trouble()) {
-                None => return begun.elapsed(),
+            let view = self.see();
+            match other(&view).or_else(|| self.trouble(&view)) {
+                None => return (begun.elapsed(), last),
                 Some(trouble) if begun.elapsed() > patience => {
                     self.fail(&format!("{patience:?} after everything worked: {trouble}"));
                 }
-                Some(_) => sleep(Duration::from_millis(100)),
+                trouble => last = trouble,
             }
+            sleep(Duration::from_millis(100));
         }
-    }
-
-    /// What each node says was spent by each campaign.
-    pub fn spent(&self) -> [[Option<u64>; CAMPAIGNS.len()]; NODES] {
-        std::array::from_fn(|node| {
-            let all = shown(node).unwrap_or_default();
-            std::array::from_fn(|campaign| {
-                let found = all.iter().find(|one| one["id"] == CAMPAIGNS[campaign].id)?;
-                found["spend_micros"].as_u64()
-            })
-        })
-    }
-
-    /// What is reserved for bids of which nothing is known, of all campaigns, as all nodes say.
-    pub fn reserved(&self) -> u64 {
-        let all = (0..NODES).flat_map(|node| shown(node).unwrap_or_default());
-        all.filter_map(|one| one["reserved_micros"].as_u64()).sum()
-    }
-
-    /// Owners say that at least so much was spent; the others repeat it some seconds later.
-    pub fn have_settled(&self, owed: &[u64; CAMPAIGNS.len()]) -> bool {
-        let spent = self.spent();
-        (0..CAMPAIGNS.len()).all(|campaign| spent.iter().any(|node| node[campaign] >= Some(owed[campaign])))
     }
 
     /// They stop as they should.

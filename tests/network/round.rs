@@ -63,6 +63,10 @@ pub struct Done {
     pub taken: Option<Duration>,
     /// How long it took until all were well, from the fault's end.
     pub well: Duration,
+    /// What was still missing shortly before.
+    trouble: Option<String>,
+    /// The longest that nothing was settled of the campaign that has money.
+    pub stall: Duration,
     /// Connections that were ended or forgotten.
     ended: usize,
     /// What nodes that were cut off had, and bid.
@@ -86,7 +90,11 @@ impl Display for Done {
         for (purse, spent) in &self.spent {
             write!(f, ", bid {spent} of {purse} that it held")?;
         }
-        write!(f, "; all well after {:.1?}; slowest answer {:.0?}", self.well, self.slowest)
+        write!(f, "; nothing settled for {:.1?}; all well after {:.1?}", self.stall, self.well)?;
+        if let Some(trouble) = &self.trouble {
+            write!(f, " ({trouble})")?;
+        }
+        write!(f, "; slowest answer {:.0?}", self.slowest)
     }
 }
 
@@ -116,8 +124,10 @@ pub fn run<'lab>(
     plan: Plan,
     until_taken: bool,
 ) -> Done {
+    let view = nodes.see();
+    nodes.stall();
     let owned = (0..CAMPAIGNS.len())
-        .filter(|campaign| nodes.owners(*campaign).iter().any(|owner| plan.stricken.contains(owner)))
+        .filter(|campaign| view.owners(*campaign).iter().any(|owner| plan.stricken.contains(owner)))
         .collect();
     let mut round = Round {
         nodes,
@@ -142,11 +152,12 @@ pub fn run<'lab>(
     let lasted = round.begun.elapsed();
     let spent = round.spent();
     plan.stricken.iter().for_each(|node| lab.switch.set(*node, Weather::default()));
-    let well = round.recover();
+    let (well, trouble) = round.recover();
     let Round { owned, taken, ended, .. } = round;
+    let stall = nodes.stall();
     let owned = owned.into_iter().map(|campaign| CAMPAIGNS[campaign].id).collect();
     let taken = taken.filter(|_| plan.must_be_replaced());
-    Done { plan, lasted, owned, taken, well, ended, spent, slowest: seen.slowest() }
+    Done { plan, lasted, owned, taken, well, trouble, stall, ended, spent, slowest: seen.slowest() }
 }
 
 impl Plan {
@@ -230,9 +241,9 @@ impl Round<'_, '_> {
     /// Looks who owns what, and whether anybody hangs.
     fn watch(&mut self) {
         let elapsed = self.begun.elapsed();
-        let elsewhere = |campaign: &usize| {
-            self.nodes.owners(*campaign).iter().any(|owner| !self.plan.stricken.contains(owner))
-        };
+        let view = self.nodes.see();
+        let elsewhere =
+            |campaign: &usize| view.owners(*campaign).iter().any(|owner| !self.plan.stricken.contains(owner));
         if self.taken.is_none() && !self.owned.is_empty() && self.owned.iter().all(elsewhere) {
             self.taken = Some(elapsed);
         }
@@ -245,13 +256,15 @@ impl Round<'_, '_> {
     }
 
     /// Waits until every node is well and bids, and what they had been told is settled.
-    fn recover(&mut self) -> Duration {
+    fn recover(&mut self) -> (Duration, Option<String>) {
         let (seen, epoch, (owed, _)) = (self.seen, self.seen.next_epoch(), self.seen.owed());
-        self.nodes.recover(WELL, |nodes| {
+        self.nodes.recover(WELL, |view| {
             if let Some(silent) = seen.bids_in(epoch).iter().position(|bids| bids.count[EAGER] == 0) {
                 return Some(format!("node {silent} does not bid"));
             }
-            (!nodes.have_settled(&owed)).then(|| format!("of {owed:?} was settled {:?}", nodes.spent()))
+            let settled = view.latest();
+            let late = (0..CAMPAIGNS.len()).find(|campaign| settled[*campaign] < owed[*campaign])?;
+            Some(format!("of {} is settled {} of {}", CAMPAIGNS[late].id, settled[late], owed[late]))
         })
     }
 }
