@@ -23,6 +23,7 @@ pub struct Nodes<'a> {
     /// What was settled of the campaign that has money, and since when it is so much.
     progress: (u64, Instant),
     stall: Duration,
+    apart: Vec<usize>,
 }
 
 struct Node {
@@ -91,6 +92,7 @@ impl<'a> Nodes<'a> {
             all: std::iter::repeat_with(node).take(NODES).collect(),
             progress: (0, now),
             stall: Duration::ZERO,
+            apart: Vec::new(),
         };
         nodes.tend();
         nodes
@@ -154,12 +156,17 @@ impl<'a> Nodes<'a> {
     /// What all say of their campaigns.
     pub fn see(&mut self) -> View {
         let view = View::now();
-        let (latest, now) = (view.latest()[EAGER], monotonic());
+        let (latest, now) = (view.latest(&self.apart)[EAGER], monotonic());
         if latest > self.progress.0 {
             self.stall = self.stall.max(now.saturating_duration_since(self.progress.1));
             self.progress = (latest, now);
         }
         view
+    }
+
+    /// These are cut off, so what they say is known to nobody else.
+    pub fn set_apart(&mut self, apart: &[usize]) {
+        self.apart = apart.to_vec();
     }
 
     /// The longest that nothing was settled of the campaign that has money, since this was last asked.

@@ -126,6 +126,7 @@ pub fn run<'lab>(
 ) -> Done {
     let view = nodes.see();
     nodes.stall();
+    nodes.set_apart(if plan.fault.parts() { &plan.stricken } else { &[] });
     let owned = (0..CAMPAIGNS.len())
         .filter(|campaign| view.owners(*campaign).iter().any(|owner| plan.stricken.contains(owner)))
         .collect();
@@ -152,6 +153,7 @@ pub fn run<'lab>(
     let lasted = round.begun.elapsed();
     let spent = round.spent();
     plan.stricken.iter().for_each(|node| lab.switch.set(*node, Weather::default()));
+    round.nodes.set_apart(&[]);
     let (well, trouble) = round.recover();
     let Round { owned, taken, ended, .. } = round;
     let stall = nodes.stall();
@@ -262,7 +264,7 @@ impl Round<'_, '_> {
             if let Some(silent) = seen.bids_in(epoch).iter().position(|bids| bids.count[EAGER] == 0) {
                 return Some(format!("node {silent} does not bid"));
             }
-            let settled = view.latest();
+            let settled = view.latest(&[]);
             let late = (0..CAMPAIGNS.len()).find(|campaign| settled[*campaign] < owed[*campaign])?;
             Some(format!("of {} is settled {} of {}", CAMPAIGNS[late].id, settled[late], owed[late]))
         })

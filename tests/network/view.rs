@@ -39,10 +39,14 @@ impl View {
         std::array::from_fn(|node| std::array::from_fn(|campaign| spent(node, campaign)))
     }
 
-    /// What was spent as those say who know best: their owners; the others repeat it some seconds later.
-    pub fn latest(&self) -> [u64; CAMPAIGNS.len()] {
+    /// What was spent as those say who know best: their owners; the others repeat it some seconds later. Some are not asked.
+    pub fn latest(&self, but: &[usize]) -> [u64; CAMPAIGNS.len()] {
         let spent = self.spent();
-        std::array::from_fn(|campaign| spent.iter().filter_map(|node| node[campaign]).max().unwrap_or(0))
+        let of = |campaign: usize| {
+            let asked = (0..NODES).filter(|node| !but.contains(node));
+            asked.filter_map(|node| spent[node][campaign]).max().unwrap_or(0)
+        };
+        std::array::from_fn(of)
     }
 
     /// What is reserved for bids of which nothing is known, of all campaigns.
