@@ -41,8 +41,10 @@ use traffic::{Seen, Traffic};
 const NODES: usize = 3;
 /// What another node may take to go on with the campaigns of one that is cut off.
 const TAKE_OVER: Duration = Duration::from_secs(10);
-/// How soon after the last fault all is well again.
-const WELL: Duration = Duration::from_secs(60);
+/// How long nothing may be settled of a campaign while some node can: others repeat what an owner says within five seconds.
+const STALL: Duration = Duration::from_secs(15);
+/// How soon after a fault's end all is well again.
+const WELL: Duration = Duration::from_secs(20);
 /// For what takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A node that does not answer for so long hangs.

@@ -36,16 +36,17 @@ pub fn addresses(node: usize) -> (String, String) {
 
 /// Why the test cannot be run here, if so.
 pub fn missing() -> Option<String> {
-    let apart = Command::new("unshare").args(APART).arg("true").stderr(Stdio::null()).status();
+    let devices = "ip link add one type veth peer name other && ip tuntap add third mode tun";
+    let apart =
+        Command::new("unshare").args(APART).args(["sh", "-c", devices]).stderr(Stdio::null()).status();
     if !apart.is_ok_and(|status| status.success()) {
-        return Some("this user may not make namespaces (unshare --net)".to_owned());
-    }
-    if fs::File::options().read(true).write(true).open("/dev/net/tun").is_err() {
-        return Some("/dev/net/tun cannot be opened".to_owned());
+        return Some(format!(
+            "this user may not do this in a network of their own (unshare --net): {devices}"
+        ));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let absent = |name: &&str| !std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    let absent = ["ip", "nsenter", "tansu", "redis-server"].into_iter().find(absent)?;
+    let absent = ["nsenter", "tansu", "redis-server"].into_iter().find(absent)?;
     Some(format!("there is no {absent} on the path"))
 }
 

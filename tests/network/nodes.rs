@@ -164,14 +164,16 @@ impl<'a> Nodes<'a> {
         view
     }
 
-    /// These are cut off, so what they say is known to nobody else.
-    pub fn set_apart(&mut self, apart: &[usize]) {
+    /// From now on it is measured for how long nothing is settled. Some are cut off, so what they say is known to nobody else.
+    pub fn watch(&mut self, apart: &[usize]) {
         self.apart = apart.to_vec();
+        self.progress.1 = monotonic();
+        self.stall = Duration::ZERO;
     }
 
-    /// The longest that nothing was settled of the campaign that has money, since this was last asked.
-    pub fn stall(&mut self) -> Duration {
-        std::mem::take(&mut self.stall)
+    /// The longest that nothing was settled of the campaign that has money.
+    pub fn stall(&self) -> Duration {
+        self.stall.max(self.progress.1.elapsed())
     }
 
     /// What a node can still bid, in millionths.

@@ -13,7 +13,7 @@ use crate::lab::Lab;
 use crate::nodes::Nodes;
 use crate::switch::Weather;
 use crate::traffic::Seen;
-use crate::{CAMPAIGNS, EAGER, NODES, TAKE_OVER, WELL};
+use crate::{CAMPAIGNS, EAGER, NODES, STALL, TAKE_OVER, WELL};
 
 /// After a node was cut off, what was on its way to it has arrived.
 const ARRIVED: Duration = Duration::from_secs(1);
@@ -125,8 +125,7 @@ pub fn run<'lab>(
     until_taken: bool,
 ) -> Done {
     let view = nodes.see();
-    nodes.stall();
-    nodes.set_apart(if plan.fault.parts() { &plan.stricken } else { &[] });
+    nodes.watch(if plan.fault.parts() { &plan.stricken } else { &[] });
     let owned = (0..CAMPAIGNS.len())
         .filter(|campaign| view.owners(*campaign).iter().any(|owner| plan.stricken.contains(owner)))
         .collect();
@@ -153,19 +152,31 @@ pub fn run<'lab>(
     let lasted = round.begun.elapsed();
     let spent = round.spent();
     plan.stricken.iter().for_each(|node| lab.switch.set(*node, Weather::default()));
-    round.nodes.set_apart(&[]);
     let (well, trouble) = round.recover();
     let Round { owned, taken, ended, .. } = round;
     let stall = nodes.stall();
+    if stall > STALL && plan.must_go_on() {
+        nodes.fail(&format!("{:?} at {:?}: nothing was settled for {stall:.1?}", plan.fault, plan.stricken));
+    }
     let owned = owned.into_iter().map(|campaign| CAMPAIGNS[campaign].id).collect();
     let taken = taken.filter(|_| plan.must_be_replaced());
     Done { plan, lasted, owned, taken, well, trouble, stall, ended, spent, slowest: seen.slowest() }
 }
 
 impl Plan {
-    /// There is a node that can do what the stricken cannot.
+    /// There are nodes that can do what the stricken cannot.
+    fn others_work(&self) -> bool {
+        self.stricken.len() < NODES && self.death.is_none()
+    }
+
     fn must_be_replaced(&self) -> bool {
-        self.fault.parts() && self.stricken.len() < NODES && self.death.is_none()
+        self.fault.parts() && self.others_work()
+    }
+
+    /// Campaigns are settled meanwhile: who owns them is replaced, or soon connected anew.
+    fn must_go_on(&self) -> bool {
+        let same = matches!(self.fault, Fault::Forgotten { .. } | Fault::Reset | Fault::NoRedis);
+        self.must_be_replaced() || (same && self.death.is_none())
     }
 }
 
