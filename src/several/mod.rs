@@ -2,6 +2,7 @@
 //!
 //! Nodes know nothing of one another but what stands in the log that they share (`actors/src/backbone`).
 
+mod behind;
 mod definitions;
 mod keys;
 mod money;
