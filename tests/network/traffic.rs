@@ -81,7 +81,13 @@ impl Seen {
         (owed.each_ref().map(|bills| bills.values().sum()), owed.iter().map(BTreeMap::len).sum())
     }
 
-    /// The slowest answer to a request for a bid since this was last asked.
+    /// What was asked then was answered now.
+    fn answered(&self, begun: Instant) {
+        let mut slowest = self.slowest.lock().unwrap();
+        *slowest = slowest.max(begun.elapsed());
+    }
+
+    /// The slowest answer to a request for a bid or a notice since this was last asked.
     pub fn slowest(&self) -> Duration {
         std::mem::take(&mut self.slowest.lock().unwrap())
     }
@@ -145,9 +151,7 @@ fn ask(seen: &Seen, node: usize, mut dice: StdRng) {
         let answer = send(&address, "POST", "/openrtb2/bid/demo", &body);
         // A body that a kill cut short is no answer.
         let bid = answer.and_then(|(status, body)| {
-            let took = begun.elapsed();
-            let mut slowest = seen.slowest.lock().unwrap();
-            *slowest = took.max(*slowest);
+            seen.answered(begun);
             (status == 200).then(|| serde_json::from_str::<Value>(&body).ok())?
         });
         if let Some(bid) = bid.map(|mut answer| answer["seatbid"][0]["bid"][0].take()) {
@@ -210,8 +214,10 @@ fn tell(seen: &Seen, _: usize, mut dice: StdRng) {
             sleep(Duration::from_millis(5));
             continue;
         };
+        let begun = monotonic();
         match get(&addresses(dice.random_range(0..NODES)).0, &notice.path) {
             Some((200..=204, _)) => {
+                seen.answered(begun);
                 if let Some((campaign, cost)) = notice.bill {
                     seen.owed.lock().unwrap()[campaign].insert(notice.path, cost);
                 }
