@@ -46,7 +46,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Follows the registry of a data folder. Nobody is here yet.
     pub(super) fn new(data: &Path) -> Result<Self, ExitError> {
-        let registry = Registry::open(data.join(FOLDER))?;
+        let registry = registry_of(data)?;
         Ok(Self {
             registry,
             guests: Arc::default(),
@@ -183,6 +183,11 @@ impl Follower {
         };
         std::thread::Builder::new().name("models".into()).spawn(run).map(drop)
     }
+}
+
+/// The registry in a node's data folder.
+pub(super) fn registry_of(data: &Path) -> Result<Registry, ExitError> {
+    Registry::open(data.join(FOLDER))
 }
 
 /// How many answers there were, and how many took longer than a bound, of counts by upper limits. A bound between two limits counts

@@ -15,7 +15,7 @@ use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::audience::Audience;
-use haggle_actors::backbone::Placement;
+use haggle_actors::backbone::{Log, Placement};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
     CampaignReport, Drain, InjectPanic, Others, RecoveryError, Retention, checkpoint_name, recover_all,
@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 use super::backbone::{Backbone, Joined};
 use super::backup::Backups;
-use super::guests::Follower;
+use super::guests::{Follower, registry_of};
 use super::notice::share;
 use super::state::State;
 use super::steps::Steps;
@@ -44,7 +44,7 @@ use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::postback::{PostbackDeps, PostbackThread};
 use crate::safety::{Safety, SafetyError};
-use crate::several::{OnShown, Owner, SeedError, SharedKeyError};
+use crate::several::{Models, OnShown, Owner, SeedError, SharedKeyError};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 use crate::users::UserStore;
@@ -265,6 +265,7 @@ fn join(
     let (of, begun) = (Arc::clone(&several), Mutex::default());
     let owner = Arc::new(Owner { several: of, roster, changes: Arc::clone(&changes), begun });
     actix_rt::spawn(Arc::clone(&several).follow_definitions(changes));
+    share_models(state, several.journal().log())?;
     let telling = state.clone();
     let shown = state
         .users
@@ -275,6 +276,19 @@ fn join(
     actix_rt::spawn(Arc::clone(&owner).stand_by());
     actix_rt::spawn(owner.follow(placed));
     Ok(placement)
+}
+
+/// Starts what keeps the registry of models in step with the other nodes'.
+fn share_models(state: &web::Data<State>, log: &Arc<dyn Log>) -> Result<(), StartError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        StartError::Internal(format!("models are not shared with other nodes: {error}"))
+    };
+    let registry = registry_of(&state.settings.data).map_err(|error| failed(&error.message))?;
+    let models = Models::open(registry, Arc::clone(log), Arc::clone(&state.clock));
+    let models = models.map_err(|error| failed(&error.message))?;
+    let node = Arc::downgrade(&state.clone().into_inner());
+    let goes_on = move || node.upgrade().is_some_and(|node| !node.draining.load(Ordering::Relaxed));
+    models.follow(goes_on).map_err(|error| failed(&error))
 }
 
 /// Starts what credits orders.
