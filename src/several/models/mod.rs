@@ -17,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haggle_actors::backbone::Log;
+use haggle_actors::backbone::{Log, LogError};
 use haggle_domain::Clock;
 
 use self::base::Base;
@@ -27,7 +27,7 @@ use self::step::{Stands, StateStep, Step, fingerprint, state_step, step};
 use self::word::{LARGEST, Name, STATE, Word, too_large};
 use crate::clock::monotonic;
 use crate::exit::ExitError;
-use crate::model::registry::{Registry, State};
+use crate::model::registry::{Change, Registry, State};
 
 /// How often registry and table are compared.
 const TURN: Duration = Duration::from_secs(1);
@@ -96,6 +96,7 @@ impl Models {
             None => {}
             // How far it came is not known, so of what was wrong nothing is known to be right now.
             Some(Problem::Ends) => return,
+            Some(Problem::Log(error @ LogError::TooLarge { .. })) => drop(problems.insert(error.to_string())),
             Some(Problem::Log(error)) => {
                 tracing::debug!(%error, "the table of models cannot be read or written now");
                 return;
@@ -286,8 +287,10 @@ impl Models {
                 if !self.registry.take_over(&own, state)? {
                     return Ok(());
                 }
-                if own != State::default() && !known.contains(&Some(fingerprint(&own))) {
-                    let lost = own.history.last().map(|change| change.reason.as_str());
+                let is_lost = |change: &&Change| !state.history.contains(change);
+                let of_own = self.base.agreed != Some(fingerprint(&own));
+                if let Some(lost) = own.history.last().filter(is_lost).filter(|_| of_own) {
+                    let lost = &lost.reason;
                     tracing::warn!(lost, "a change gives way to what other nodes were told meanwhile");
                 }
                 let reason = state.history.last().map(|change| change.reason.as_str());
