@@ -407,8 +407,8 @@ fn a_model_that_is_promoted_on_one_node_serves_on_another_until_it_is_taken_back
     let listed = haggle(folder, &["model", "list", "--registry", "data-0/models", "--json"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed["state"]["history"][1]["reason"], "a try", "{listed}");
+    nodes.iter().for_each(|node| node.running.signal("-TERM"));
     for mut node in nodes {
-        node.running.signal("-TERM");
         assert_eq!(node.running.0.wait().unwrap().code(), Some(0));
     }
 }
