@@ -217,7 +217,7 @@ fn what_is_done_to_one_registry_is_done_to_all() {
     settle(&mut [&mut a, &mut c, &mut d]);
     settle(&mut [&mut b]);
     for node in [&a, &b, &c, &d] {
-        assert_eq!(node.ids(), [small.clone()]);
+        assert_eq!(node.ids(), std::slice::from_ref(&small));
     }
     assert_eq!(parts(&large), [0; 0]);
     // It may come back.

@@ -11,11 +11,11 @@ use std::time::Duration;
 use haggle_domain::{CampaignKey, NodeId, Record};
 use tokio::sync::{mpsc, watch};
 
-use super::core::Core;
+use super::core::{Core, ORDERS};
 use super::facts::{Feeder, SeenFact};
 use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
 use super::log::{Log, LogError};
-use super::message::Message;
+use super::message::{Message, Term};
 use super::mirror::{Mirror, OnPost, check, states};
 use super::outbox::{NOTED, Outbox};
 use super::outstanding::Outstanding;
@@ -237,6 +237,12 @@ impl SharedJournal {
         self.core.tenures.subscribe()
     }
 
+    /// The claim under which this node may decide what comes of orders, if it may: everything before it can be read.
+    pub fn decides_orders(&self) -> Option<Term> {
+        let tenures = self.core.tenures.borrow();
+        tenures.get(&ORDERS).filter(|tenure| tenure.ready).map(|tenure| tenure.term)
+    }
+
     /// Tells the owner of the record's campaign what this node saw. Does not wait; `on_durable` is called once it is in
     /// the spool, from where it reaches the owner whatever happens. [`Refused::Full`] where the spool is.
     pub fn tell(&self, record: Record, on_durable: OnDurable) -> Result<(), Refused> {
@@ -266,7 +272,7 @@ impl SharedJournal {
         let mut parts: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
         for record in records {
             self.core.heed(&record);
-            parts.entry(self.core.partition_of(record.campaign)).or_default().push(record);
+            parts.entry(self.core.partition_of_record(&record)).or_default().push(record);
         }
         let mut all = true;
         for (partition, records) in parts {
