@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use haggle::clock::WallClock;
 use haggle::model::registry::{Refusal, Registry, State};
@@ -42,6 +42,17 @@ impl Trained {
             run(&[train, settings, &["--out", name]].concat());
         }
         Self(folder)
+    }
+
+    /// The same for all tests that run side by side.
+    fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Trained>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap();
+        shared.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(Self::new());
+            *shared = Arc::downgrade(&new);
+            new
+        })
     }
 
     fn folder(&self, name: &str) -> PathBuf {
@@ -166,7 +177,7 @@ fn logged(act: impl FnOnce()) -> String {
 
 #[test]
 fn what_is_done_to_one_registry_is_done_to_all() {
-    let (trained, cluster) = (Trained::new(), MemoryCluster::new(1));
+    let (trained, cluster) = (Trained::shared(), MemoryCluster::new(1));
     let (mut a, mut b) = (Node::new(&cluster), Node::new(&cluster));
     let small = a.register(&trained, "small");
     let large = a.register(&trained, "large");
@@ -238,7 +249,7 @@ fn what_is_done_to_one_registry_is_done_to_all() {
 
 #[test]
 fn of_two_changes_at_once_all_take_the_one_that_comes_last_in_the_log() {
-    let (trained, cluster) = (Trained::new(), MemoryCluster::new(1));
+    let (trained, cluster) = (Trained::shared(), MemoryCluster::new(1));
     let (mut a, mut b, mut c) = (Node::new(&cluster), Node::new(&cluster), Node::new(&cluster));
     let [small, other, large] = ["small", "other", "large"].map(|name| a.register(&trained, name));
     a.promote(&small);
@@ -266,7 +277,7 @@ fn of_two_changes_at_once_all_take_the_one_that_comes_last_in_the_log() {
 
 #[test]
 fn a_rollback_holds_for_all_and_happens_once() {
-    let (trained, cluster) = (Trained::new(), MemoryCluster::new(1));
+    let (trained, cluster) = (Trained::shared(), MemoryCluster::new(1));
     let (mut a, mut b, mut c) = (Node::new(&cluster), Node::new(&cluster), Node::new(&cluster));
     let [first, second, drifts] = ["small", "other", "large"].map(|name| a.register(&trained, name));
     for id in [&first, &second, &drifts] {
@@ -321,7 +332,7 @@ fn told_to_serve(cluster: &MemoryCluster) -> Option<String> {
 
 #[test]
 fn of_a_model_whose_publisher_dies_nobody_takes_a_part() {
-    let (trained, cluster) = (Trained::new(), MemoryCluster::new(1));
+    let (trained, cluster) = (Trained::shared(), MemoryCluster::new(1));
     let mut a = Node::new(&cluster);
     let large = a.register(&trained, "large");
     a.promote(&large);
@@ -375,7 +386,7 @@ fn honest(trained: &Trained, name: &str) -> (String, BTreeMap<String, Vec<u8>>) 
 
 #[test]
 fn what_is_damaged_or_hostile_changes_nothing_and_is_said() {
-    let trained = Trained::new();
+    let trained = Trained::shared();
     let (id, table) = honest(&trained, "large");
     let manifest = format!("model/{id}");
     let read: Value = serde_json::from_slice(&table[&manifest]).unwrap();
@@ -436,7 +447,7 @@ fn what_is_damaged_or_hostile_changes_nothing_and_is_said() {
         ("state", &wrong_state, "state of the registry of models is not taken over"),
         ("state", &newer_state, "is of format 9, this program reads 1"),
         ("state", &state_of(&leads_out), "is no model's id"),
-        ("state", &state_of(&of_nobody), "there is no model nobody-01234567"),
+        ("state", &state_of(&of_nobody), "model nobody-01234567 is not to be had"),
         (&manifest, b"nonsense", "a manifest of a model is not taken over"),
         (&manifest, &traversal, "is no name of a file"),
         (&manifest, &absolute, "is no name of a file"),
@@ -501,8 +512,50 @@ fn what_is_damaged_or_hostile_changes_nothing_and_is_said() {
 }
 
 #[test]
+fn what_this_program_cannot_read_does_not_serve_and_leaves_what_did() {
+    let (trained, cluster) = (Trained::shared(), MemoryCluster::new(1));
+    let (mut a, mut b) = (Node::new(&cluster), Node::new(&cluster));
+    let small = a.register(&trained, "small");
+    a.promote(&small);
+    settle(&mut [&mut a, &mut b]);
+    // Its manifest holds, but in the file is no model.
+    let small_folder = a.registry.path(&small).unwrap();
+    let mut manifest: Value =
+        serde_json::from_slice(&fs::read(small_folder.join("manifest.json")).unwrap()).unwrap();
+    let bytes = b"of a program that is not written yet";
+    let checksum = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes));
+    let strange = format!("strange-{}", &checksum[..8]);
+    let folder = a.registry.folder().join(&strange);
+    fs::create_dir(&folder).unwrap();
+    for entry in fs::read_dir(&small_folder).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    fs::remove_file(folder.join(manifest["file"].as_str().unwrap())).unwrap();
+    manifest["file"] = json!("model.bin");
+    manifest["file_bytes"] = json!(bytes.len());
+    manifest["checksum"] = json!(checksum);
+    fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+    fs::write(folder.join("model.bin"), bytes).unwrap();
+    a.promote(&strange);
+    a.turn();
+    let said = logged(|| settle(&mut [&mut b]));
+    assert!(b.ids().contains(&strange), "it is kept for who can read it");
+    assert_eq!(b.serving(), Some(small), "{said}");
+    assert_eq!(
+        said.matches(&format!("model {strange} is not to serve here, as others say: ")).count(),
+        1,
+        "{said}"
+    );
+    // Whoever promotes another after that is not held up.
+    let other = b.register(&trained, "other");
+    b.promote(&other);
+    settle(&mut [&mut b, &mut a]);
+    assert_eq!((a.serving(), b.serving()), (Some(other.clone()), Some(other)));
+}
+
+#[test]
 fn a_part_that_was_lost_is_sent_again_by_whoever_has_it() {
-    let (trained, cluster) = (Trained::new(), MemoryCluster::new(1));
+    let (trained, cluster) = (Trained::shared(), MemoryCluster::new(1));
     let (mut a, mut b) = (Node::new(&cluster), Node::new(&cluster));
     let large = a.register(&trained, "large");
     a.promote(&large);
@@ -557,7 +610,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// Whatever is done to three registries, in the end they are alike, and what serves is there.
 #[test]
 fn registries_end_alike_whatever_was_done_to_them() {
-    let trained = Trained::new();
+    let trained = Trained::shared();
     let names = ["small", "other", "third"];
     let cases = std::env::var("HAGGLE_MODEL_CASES").map_or(12, |text| text.parse().unwrap());
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };

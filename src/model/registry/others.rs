@@ -25,14 +25,14 @@ impl Registry {
         Ok(ids)
     }
 
-    /// The names of a model's files in its folder, once all of it is verified.
+    /// The names of a model's files in its folder, once their sizes and checksums are verified.
     ///
     /// # Errors
     ///
     /// There is no such model, or it is not whole.
     pub fn parts(&self, id: &str) -> Result<Vec<String>, ExitError> {
-        let (manifest, _) = self.load(id)?;
-        let path = self.path(id)?;
+        let (path, _) = (self.path(id)?, self.known(id)?);
+        let (manifest, _) = folder::whole(&path)?;
         let mut parts = folder::files(&manifest);
         parts.push(REGISTERED.to_owned());
         // A model works without its page.
@@ -67,8 +67,9 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes in a model that was gathered: its files, synced, in a folder from [`Self::staging`], which is gone afterwards. All of
-    /// it is verified first, as when it is registered. One that is there already stays as it is.
+    /// Takes in a model that was gathered: its files, synced, in a folder from [`Self::staging`], which is gone afterwards. Sizes
+    /// and checksums are verified first, but the model is not read: that takes room, and it may never have a role. One that is there
+    /// already stays as it is.
     ///
     /// # Errors
     ///
@@ -82,7 +83,7 @@ impl Registry {
 
     fn verify_and_move(&self, id: &str, staged: &Path) -> Result<(), ExitError> {
         described(id, staged)?;
-        let (manifest, _) = folder::verified(staged)?;
+        let (manifest, _) = folder::whole(staged)?;
         let parts = folder::files(&manifest);
         let cannot = |error: io::Error| {
             ExitError::new(Exit::IoFailed, format!("{} cannot be read: {error}", staged.display()))

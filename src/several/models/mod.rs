@@ -43,6 +43,8 @@ pub struct Models {
     base: Base,
     /// What did not work, by model.
     tried: BTreeMap<String, Tried>,
+    /// Models that can be read.
+    sound: BTreeSet<String>,
     /// What was wrong the last time, so that it is said once.
     problems: BTreeSet<String>,
 }
@@ -63,8 +65,9 @@ impl Models {
     pub fn open(registry: Registry, log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<Self, ExitError> {
         registry.clean_staging()?;
         let base = Base::open(registry.folder());
-        let (shelf, tried, problems) = (Shelf::default(), BTreeMap::new(), BTreeSet::new());
-        Ok(Self { registry, log, clock, shelf, base, tried, problems })
+        let (shelf, tried, sound, problems) =
+            (Shelf::default(), BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Ok(Self { registry, log, clock, shelf, base, tried, sound, problems })
     }
 
     /// Goes on comparing as long as the node does, on a thread of its own.
@@ -124,9 +127,10 @@ impl Models {
                     self.base.models.remove(&id);
                     self.tried.remove(&id);
                 }
-                Step::Publish | Step::Take => {
-                    problems.extend(self.attempt(way, &id, step)?);
-                }
+                Step::Publish | Step::Take => match self.attempt(way, &id, step)? {
+                    Some(problem) => drop(problems.insert(problem)),
+                    None => drop(self.base.models.insert(id)),
+                },
                 Step::Wait => {
                     let missing = self.shelf.models.get(&id).map_or(0, shelf::Shelved::missing);
                     problems.insert(format!(
@@ -169,35 +173,41 @@ impl Models {
         Ok(steps.collect())
     }
 
-    /// Publishes or takes in a model, unless that did not work lately. Gives what is wrong with it.
+    /// Publishes, takes in, or else reads a model, unless that did not work lately. Gives what is wrong with it.
     fn attempt(&mut self, way: Way<'_>, id: &str, step: Step) -> Result<Option<String>, Problem> {
-        let changed = self.shelf.models.get(id).map_or(0, |model| model.changed);
-        if let Some(tried) = self.tried.get(id)
-            && tried.changed == changed
-            && monotonic().saturating_duration_since(tried.at) < AGAIN
-        {
+        if let Some(tried) = self.tried_lately(id) {
             return Ok(Some(tried.problem.clone()));
         }
-        let done = if step == Step::Take { self.take(way, id) } else { self.publish(way, id) };
+        let (done, what) = match step {
+            Step::Take => (self.take(way, id), "not taken in from other nodes"),
+            Step::Publish => (self.publish(way, id), "not told to other nodes"),
+            _ => {
+                (self.registry.load(id).map(drop).map_err(Problem::from), "not to serve here, as others say")
+            }
+        };
         match done {
             Ok(()) => {
                 self.tried.remove(id);
-                self.base.models.insert(id.to_owned());
                 Ok(None)
             }
             Err(Problem::Wrong(why)) => {
-                let what = if step == Step::Take {
-                    "not taken in from other nodes"
-                } else {
-                    "not told to other nodes"
-                };
                 let problem = format!("model {id} is {what}: {why}");
-                let tried = Tried { changed, at: monotonic(), problem: problem.clone() };
-                self.tried.insert(id.to_owned(), tried);
+                let changed = self.changed(id);
+                self.tried
+                    .insert(id.to_owned(), Tried { changed, at: monotonic(), problem: problem.clone() });
                 Ok(Some(problem))
             }
             Err(other) => Err(other),
         }
+    }
+
+    fn tried_lately(&self, id: &str) -> Option<&Tried> {
+        let lately = |tried: &&Tried| monotonic().saturating_duration_since(tried.at) < AGAIN;
+        self.tried.get(id).filter(|tried| tried.changed == self.changed(id)).filter(lately)
+    }
+
+    fn changed(&self, id: &str) -> u64 {
+        self.shelf.models.get(id).map_or(0, |model| model.changed)
     }
 
     fn publish(&self, way: Way<'_>, id: &str) -> Result<(), Problem> {
@@ -245,17 +255,10 @@ impl Models {
         let own = self.registry.state()?;
         let here: BTreeSet<String> = self.registry.ids()?.into_iter().collect();
         let known = [self.base.agreed, self.base.told];
-        let lacking = |state: &State| state.roles.ids().find(|id| !here.contains(*id)).map(str::to_owned);
-        let (mut lacks, mut can_be_had) = (None, true);
-        if let Told::Says(state) = &self.shelf.state {
-            lacks = lacking(state);
-            let comes = |id: &str| {
-                let Some(there) = self.shelf.models.get(id) else { return false };
-                let failed = self.tried.get(id).is_some_and(|tried| tried.changed == there.changed);
-                here.contains(id) || (there.is_whole() && !failed)
-            };
-            can_be_had = state.roles.ids().all(comes);
-        }
+        let theirs = if let Told::Says(state) = &self.shelf.state { state.clone() } else { State::default() };
+        let is_whole = |id: &str| self.shelf.models.get(id).is_some_and(shelf::Shelved::is_whole);
+        let comes = |id: &str| (here.contains(id) || is_whole(id)) && self.tried_lately(id).is_none();
+        let can_be_had = theirs.roles.ids().all(comes);
         match state_step(&own, &self.shelf.state, self.shelf.torn, &known, can_be_had) {
             StateStep::Agree => {
                 if let Told::Says(state) = &self.shelf.state {
@@ -263,8 +266,7 @@ impl Models {
                 }
             }
             StateStep::Publish => {
-                let shared = |id: &str| self.shelf.models.get(id).is_some_and(shelf::Shelved::is_whole);
-                if let Some(id) = own.roles.ids().find(|id| !shared(id)) {
+                if let Some(id) = own.roles.ids().find(|id| !is_whole(id)) {
                     let problem =
                         format!("who serves is not told to other nodes, because they have no model {id}");
                     problems.insert(problem);
@@ -277,35 +279,56 @@ impl Models {
                 let reason = own.history.last().map(|change| change.reason.as_str());
                 tracing::info!(version = own.version, reason, "told other nodes who serves");
             }
-            StateStep::TakeOver => {
-                let Told::Says(state) = &self.shelf.state else { return Ok(()) };
-                if let Some(id) = lacks {
-                    let version = state.version;
-                    problems.insert(format!("version {version} of who serves waits for model {id}"));
-                    return Ok(());
-                }
-                if !self.registry.take_over(&own, state)? {
-                    return Ok(());
-                }
-                let is_lost = |change: &&Change| !state.history.contains(change);
-                let of_own = self.base.agreed != Some(fingerprint(&own));
-                if let Some(lost) = own.history.last().filter(is_lost).filter(|_| of_own) {
-                    let lost = &lost.reason;
-                    tracing::warn!(lost, "a change gives way to what other nodes were told meanwhile");
-                }
-                let reason = state.history.last().map(|change| change.reason.as_str());
-                tracing::info!(version = state.version, reason, "took over who serves from other nodes");
-                (self.base.agreed, self.base.told) = (Some(fingerprint(state)), None);
-            }
+            StateStep::TakeOver => self.take_over(way, &own, &theirs, problems)?,
             StateStep::Leave => {
-                if let (Told::Says(state), Some(id)) = (&self.shelf.state, lacks) {
-                    let version = state.version;
+                let version = theirs.version;
+                for id in theirs.roles.ids().filter(|id| !comes(id)) {
+                    problems.extend(self.tried_lately(id).map(|tried| tried.problem.clone()));
                     problems.insert(format!(
-                        "version {version} of who serves is not taken over: there is no model {id}"
+                        "version {version} of who serves is not taken over: model {id} is not to be had"
                     ));
                 }
             }
         }
+        Ok(())
+    }
+
+    fn take_over(
+        &mut self,
+        way: Way<'_>,
+        own: &State,
+        theirs: &State,
+        problems: &mut BTreeSet<String>,
+    ) -> Result<(), Problem> {
+        let served: BTreeSet<&str> = own.roles.ids().collect();
+        for id in theirs.roles.ids() {
+            if !self.registry.path(id)?.is_dir() {
+                let version = theirs.version;
+                problems.insert(format!("version {version} of who serves waits for model {id}"));
+                return Ok(());
+            }
+            // As before a promotion: whatever is wrong with it is better known before it serves than after.
+            if served.contains(id) || self.sound.contains(id) {
+                continue;
+            }
+            if let Some(problem) = self.attempt(way, id, Step::Agree)? {
+                problems.insert(problem);
+                return Ok(());
+            }
+            self.sound.insert(id.to_owned());
+        }
+        if !self.registry.take_over(own, theirs)? {
+            return Ok(());
+        }
+        let is_lost = |change: &&Change| !theirs.history.contains(change);
+        let of_own = self.base.agreed != Some(fingerprint(own));
+        if let Some(lost) = own.history.last().filter(is_lost).filter(|_| of_own) {
+            let lost = &lost.reason;
+            tracing::warn!(lost, "a change gives way to what other nodes were told meanwhile");
+        }
+        let reason = theirs.history.last().map(|change| change.reason.as_str());
+        tracing::info!(version = theirs.version, reason, "took over who serves from other nodes");
+        (self.base.agreed, self.base.told) = (Some(fingerprint(theirs)), None);
         Ok(())
     }
 }
