@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 
 use super::backbone::{Backbone, Joined};
 use super::backup::Backups;
-use super::guests::Follower;
+use super::guests::{Follower, share_registry};
 use super::notice::share;
 use super::state::State;
 use super::steps::Steps;
@@ -461,6 +461,8 @@ impl Node {
         follower
             .follow(Arc::downgrade(&state.clone().into_inner()))
             .map_err(|error| StartError::Internal(format!("the registry is not followed: {error}")))?;
+        share_registry(&state.clone().into_inner())
+            .map_err(|error| StartError::Internal(format!("the registry is not shared: {error}")))?;
         if by_itself {
             actix_rt::spawn(follow_keys(Arc::downgrade(&state.clone().into_inner())));
         }

@@ -5,6 +5,7 @@
 mod behind;
 mod definitions;
 mod keys;
+mod models;
 mod money;
 mod owner;
 mod seed;
@@ -25,6 +26,7 @@ use crate::metrics::NodeShown;
 
 pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
+pub use models::Models;
 pub use money::{OnShown, Word};
 pub use owner::Owner;
 pub use seed::{Seed, SeedError, is_copy};
