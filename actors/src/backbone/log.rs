@@ -59,6 +59,15 @@ pub enum LogError {
         /// What the client said.
         why: String,
     },
+    /// What is to be read is no longer kept.
+    #[error(
+        "the log is kept for less long than this node was behind, and no longer has what it was to read next ({why}); \
+         start again, which says what to do"
+    )]
+    Gone {
+        /// What the client said.
+        why: String,
+    },
     /// It was closed.
     #[error("the log is closed")]
     Closed,
@@ -82,17 +91,20 @@ pub enum Table {
     Campaigns,
     /// The key of the notices' tokens.
     Keys,
+    /// What each partition came to; see [`super::Base`].
+    Checkpoints,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Campaigns, Self::Keys];
+    pub const ALL: [Self; 3] = [Self::Campaigns, Self::Keys, Self::Checkpoints];
 
     /// The end of its topic's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Campaigns => "campaigns",
             Self::Keys => "keys",
+            Self::Checkpoints => "checkpoints",
         }
     }
 }
@@ -132,7 +144,16 @@ pub trait Log: Send + Sync {
     fn keep(&self, table: Table, name: &str, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError>;
 
     /// All that is in a table. Waits for the broker.
-    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError>;
+    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
+        self.kept_of(table, &|_| true)
+    }
+
+    /// The same of those names that are wanted, so that the others take no room.
+    fn kept_of(
+        &self,
+        table: Table,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, Vec<u8>>, LogError>;
 
     /// Why it failed, if it did.
     fn failure(&self) -> Option<LogError>;

@@ -272,9 +272,15 @@ impl Log for MemoryLog {
         self.send(Append { place: Place::Table(table, name.to_owned()), bytes: bytes.to_vec(), on_kept })
     }
 
-    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
+    fn kept_of(
+        &self,
+        table: Table,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
         self.unreachable()?;
-        Ok(self.cluster.state().tables.get(&table).cloned().unwrap_or_default())
+        let state = self.cluster.state();
+        let all = state.tables.get(&table).into_iter().flatten();
+        Ok(all.filter(|(name, _)| wanted(name)).map(|(name, bytes)| (name.clone(), bytes.clone())).collect())
     }
 
     fn failure(&self) -> Option<LogError> {
@@ -304,7 +310,7 @@ impl MemoryReader {
             let Some(messages) = state.partitions.get(*partition as usize) else { continue };
             if *next < messages.begin {
                 let why = format!("offset {next} of partition {partition} is gone");
-                return Err(LogError::Failed { why });
+                return Err(LogError::Gone { why });
             }
             if let Some((offset, bytes)) = messages.from(*next) {
                 let entry = Entry { partition: *partition, offset, bytes: bytes.clone() };

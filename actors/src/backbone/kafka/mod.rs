@@ -122,7 +122,11 @@ impl Log for KafkaLog {
         self.send(&self.options.topic(table.name()), 0, name.as_bytes(), bytes, on_kept)
     }
 
-    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
+    fn kept_of(
+        &self,
+        table: Table,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
         let topic = self.options.topic(table.name());
         let range = self.range(&topic, 0)?;
         let mut found = BTreeMap::new();
@@ -135,6 +139,7 @@ impl Log for KafkaLog {
                 Some(Ok(message)) => {
                     let name = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
                     match message.payload() {
+                        Some(_) if !wanted(&name) => {}
                         Some(bytes) => drop(found.insert(name, bytes.to_vec())),
                         None => drop(found.remove(&name)),
                     }
@@ -183,10 +188,11 @@ impl LogReader for KafkaReader {
                 bytes: message.payload().unwrap_or_default().to_vec(),
             })),
             Some(Err(error)) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                    Err(LogError::Gone { why: error.to_string() })
+                }
                 Some(
-                    RDKafkaErrorCode::AutoOffsetReset
-                    | RDKafkaErrorCode::OffsetOutOfRange
-                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    RDKafkaErrorCode::TopicAuthorizationFailed
                     | RDKafkaErrorCode::GroupAuthorizationFailed
                     | RDKafkaErrorCode::Fatal,
                 ) => Err(LogError::Failed { why: error.to_string() }),
