@@ -265,3 +265,215 @@ fn whole(partition: u32, placed: &Placed, pieces: &BTreeMap<String, Vec<u8>>) ->
     let content: Content = minicbor::decode(&bytes).ok()?;
     Some(Base { partition, state: placed.header.state.clone(), content })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::sync::Mutex;
+
+    use haggle_domain::{CampaignKey, PrivacyKey};
+    use proptest::prelude::*;
+
+    use super::super::base::{Kept, PIECE};
+    use super::super::fence::PartitionState;
+    use super::super::log::{LogReader, LogStats, OnKept};
+    use super::*;
+    use crate::suppression::Suppression;
+
+    type Write = (String, Vec<u8>);
+
+    /// A table, what was written into it in order, and how much may still be written.
+    struct Board {
+        values: Mutex<BTreeMap<String, Vec<u8>>>,
+        written: Mutex<Vec<Write>>,
+        left: Mutex<usize>,
+        ends: Range<u64>,
+    }
+
+    impl Board {
+        fn new(values: BTreeMap<String, Vec<u8>>) -> Arc<Self> {
+            let (values, written, left) = (Mutex::new(values), Mutex::default(), Mutex::new(usize::MAX));
+            Arc::new(Self { values, written, left, ends: 0..1_000 })
+        }
+
+        fn found(&self) -> Found {
+            look(self).unwrap().remove(0).1
+        }
+    }
+
+    impl Log for Board {
+        fn partitions(&self) -> u32 {
+            1
+        }
+
+        fn append(&self, _: u32, _: u64, _: &[u8], _: OnKept) -> Result<(), LogError> {
+            Err(LogError::Closed)
+        }
+
+        fn read(&self, _: &[(u32, u64)]) -> Result<Box<dyn LogReader>, LogError> {
+            Err(LogError::Closed)
+        }
+
+        fn ends(&self) -> Result<Vec<Range<u64>>, LogError> {
+            Ok(vec![self.ends.clone()])
+        }
+
+        fn keep(&self, _: Table, name: &str, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError> {
+            let mut left = self.left.lock().unwrap();
+            *left = left.checked_sub(1).ok_or(LogError::Closed)?;
+            self.values.lock().unwrap().insert(name.to_owned(), bytes.to_vec());
+            self.written.lock().unwrap().push((name.to_owned(), bytes.to_vec()));
+            on_kept(Ok(()));
+            Ok(())
+        }
+
+        fn kept_of(
+            &self,
+            _: Table,
+            wanted: &dyn Fn(&str) -> bool,
+        ) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
+            let values = self.values.lock().unwrap();
+            Ok(values.iter().filter(|(name, _)| wanted(name)).map(|(a, b)| (a.clone(), b.clone())).collect())
+        }
+
+        fn failure(&self) -> Option<LogError> {
+            None
+        }
+
+        fn stats(&self) -> LogStats {
+            LogStats::default()
+        }
+    }
+
+    /// Of three pieces, each other than those of another offset.
+    fn base(next: u64) -> Base {
+        let books = vec![Kept { campaign: CampaignKey(7), books: vec![next as u8; PIECE * 2 + 9] }];
+        let forgotten = vec![(PrivacyKey(next), Suppression { opted_out: true, ..Suppression::default() })];
+        let state = PartitionState { next, facts_below: next - 1, ..PartitionState::default() };
+        Base { partition: 0, state, content: Content { books, forgotten } }
+    }
+
+    fn publisher(board: &Arc<Board>, node: u64) -> Publisher {
+        Publisher::new(Arc::clone(board) as Arc<dyn Log>, NodeId(node))
+    }
+
+    fn publish(publisher: &mut Publisher, base: Base) -> Result<Header, PublishError> {
+        publisher.publish(&[(1, base)], Timestamp(5), &|_, _| true).map(|mut published| published.remove(0).1)
+    }
+
+    #[test]
+    fn the_newest_whole_base_is_found() {
+        let board = Board::new(BTreeMap::new());
+        assert_eq!(board.found(), Found::Nothing(NONE));
+        let mut first = publisher(&board, 1);
+        for next in 10..15 {
+            let header = publish(&mut first, base(next)).unwrap();
+            assert_eq!((header.generation, header.trimmable()), (next - 9, next - 1));
+            assert_eq!(board.found(), Found::Whole(header, Box::new(base(next))));
+        }
+        // Another owner goes on from what it finds, also if it has read less.
+        let header = publish(&mut publisher(&board, 2), base(12)).unwrap();
+        assert_eq!(header.generation, 6);
+        assert_eq!(board.found(), Found::Whole(header, Box::new(base(12))));
+        assert_eq!(board.values.lock().unwrap().len(), 2 * (1 + 3), "two slots, and no more");
+    }
+
+    #[test]
+    fn a_base_that_the_log_does_not_go_on_from_is_none() {
+        let values = |bases: Range<u64>| {
+            let board = Board::new(BTreeMap::new());
+            let mut publisher = publisher(&board, 1);
+            bases.for_each(|next| drop(publish(&mut publisher, base(next)).unwrap()));
+            let values = board.values.lock().unwrap().clone();
+            values
+        };
+        let at = |ends: Range<u64>, bases: Range<u64>| {
+            let mut board = Board::new(values(bases));
+            Arc::get_mut(&mut board).unwrap().ends = ends;
+            board.found()
+        };
+        assert!(matches!(at(11..20, 10..12), Found::Whole(header, _) if header.state.next == 11));
+        assert_eq!(at(12..20, 10..12), Found::Nothing(OLD));
+        assert_eq!(at(0..10, 10..12), Found::Beyond(11));
+        assert_eq!(at(0..0, 10..11), Found::Beyond(10));
+    }
+
+    #[test]
+    fn whoever_is_not_wanted_any_more_stops() {
+        let board = Board::new(BTreeMap::new());
+        publish(&mut publisher(&board, 1), base(10)).unwrap();
+        let asked = Mutex::new(0);
+        let wanted = |_: u32, _: Term| {
+            *asked.lock().unwrap() += 1;
+            *asked.lock().unwrap() < 3
+        };
+        let stopped = publisher(&board, 2).publish(&[(2, base(20))], Timestamp(6), &wanted);
+        assert_eq!(stopped, Err(PublishError::GivenUp));
+        assert!(matches!(board.found(), Found::Whole(header, _) if header.state.next == 10));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Some bases are published; then a publisher dies after any write. The last whole one is found, or the new one.
+        #[test]
+        fn a_publisher_that_dies_leaves_the_last_one_whole(before in 1u64..4, writes in 0usize..10) {
+            let board = Board::new(BTreeMap::new());
+            let mut publisher = publisher(&board, 1);
+            for next in 10..10 + before {
+                publish(&mut publisher, base(next)).unwrap();
+            }
+            *board.left.lock().unwrap() = writes;
+            let mut last = 9 + before;
+            // Two in a row, the second maybe in part.
+            for next in [50, 60] {
+                match publish(&mut publisher, base(next)) {
+                    Ok(_) => last = next,
+                    Err(error) => prop_assert_eq!(error, PublishError::Log(LogError::Closed)),
+                }
+            }
+            let Found::Whole(header, found) = board.found() else { panic!("{before} {writes}") };
+            prop_assert_eq!((header.state.next, *found), (last, base(last)));
+            // Whoever comes next heals it.
+            *board.left.lock().unwrap() = usize::MAX;
+            publish(&mut self::publisher(&board, 2), base(70)).unwrap();
+            let Found::Whole(_, found) = board.found() else { panic!("{before} {writes}") };
+            prop_assert_eq!(*found, base(70));
+        }
+
+        /// Two publishers write at once, in any order, and may die: what is found was published by one of them, or before.
+        #[test]
+        fn no_mixture_is_ever_found(
+            before in 0u64..4, order in proptest::collection::vec(any::<bool>(), 0..24),
+        ) {
+            let board = Board::new(BTreeMap::new());
+            let mut first = publisher(&board, 1);
+            for next in 10..10 + before {
+                publish(&mut first, base(next)).unwrap();
+            }
+            // What each would write, twice in a row, had it been alone.
+            let writes = |nexts: [u64; 2], node: u64| {
+                let own = Board::new(board.values.lock().unwrap().clone());
+                let mut publisher = publisher(&own, node);
+                nexts.into_iter().for_each(|next| drop(publish(&mut publisher, base(next)).unwrap()));
+                let written = std::mem::take(&mut *own.written.lock().unwrap());
+                written.into_iter()
+            };
+            let (mut one, mut other) = (writes([30, 40], 2), writes([50, 60], 3));
+            for turn in order {
+                let write = if turn { one.next() } else { other.next() };
+                let Some((name, bytes)) = write else { continue };
+                board.values.lock().unwrap().insert(name, bytes);
+                match board.found() {
+                    Found::Whole(header, found) => {
+                        let next = header.state.next;
+                        prop_assert!((10..10 + before).contains(&next) || [30, 40, 50, 60].contains(&next));
+                        prop_assert_eq!(*found, base(next));
+                    }
+                    // Where both wrote into each slot; the next publication heals that.
+                    found => prop_assert!(found == Found::Nothing(TORN) || before == 0),
+                }
+            }
+        }
+    }
+}
