@@ -141,7 +141,7 @@ fn settle_all(owner: &SharedJournal, facts: &mut Receiver<SeenFact>) {
 /// everything. `HAGGLE_BASES` is how many seeds.
 #[test]
 fn whoever_begins_at_a_base_knows_what_those_know_that_read_everything() {
-    let seeds = std::env::var("HAGGLE_BASES").ok().map_or(3, |text| text.parse::<u64>().unwrap());
+    let seeds = std::env::var("HAGGLE_BASES").ok().map_or(2, |text| text.parse::<u64>().unwrap());
     let (mut from_bases, mut deaths, mut trimmed) = (0, 0, 0);
     for seed in 0..seeds {
         let memory = Memory::default();
@@ -155,7 +155,7 @@ fn whoever_begins_at_a_base_knows_what_those_know_that_read_everything() {
         let mut lives: Vec<_> = keys.iter().map(|key| life(*key, 60).into_iter()).collect();
         let mut safe = vec![0; PARTITIONS as usize];
         let mut node = 10;
-        for step in 0..260 {
+        for step in 0..200 {
             let campaign = dice.below(6) as usize;
             match dice.below(100) {
                 0..60 => {
@@ -174,7 +174,10 @@ fn whoever_begins_at_a_base_knows_what_those_know_that_read_everything() {
                 }
                 80..86 => settle_all(&owner, &mut facts),
                 86..93 => {
-                    caught_up(&cluster, &owner);
+                    // Mostly while what was committed is on its way.
+                    if dice.below(3) == 0 {
+                        caught_up(&cluster, &owner);
+                    }
                     let left = [u64::MAX, dice.below(7)][dice.below(2) as usize];
                     match publish(&cluster, &owner, left) {
                         Ok(headers) => {
@@ -188,7 +191,7 @@ fn whoever_begins_at_a_base_knows_what_those_know_that_read_everything() {
                         }
                     }
                 }
-                93..97 => {
+                93..96 => {
                     // Only what all that run have read, and what bases say.
                     for (partition, safe) in (0..).zip(&safe) {
                         let read = full.read()[partition as usize].min(owner.read()[partition as usize]);
@@ -449,8 +452,11 @@ fn facts_that_were_trimmed_before_they_were_settled_are_counted() {
     for journal in [&owner, &other] {
         caught_up(&cluster, journal);
     }
-    let header = publish(&cluster, &owner, u64::MAX).unwrap();
-    let header = &header.iter().find(|(of, _)| *of == partition).unwrap().1;
+    // How far was read is kept with the next records, or when nothing more comes for a while.
+    let kept = || owner.bases(&[partition]).unwrap().first().map(|base| base.state().next);
+    until("it is kept", || kept() == Some(6));
+    let headers = publish(&cluster, &owner, u64::MAX).unwrap();
+    let header = &headers.iter().find(|(of, _)| *of == partition).unwrap().1;
     assert_eq!((header.state.next, header.trimmable()), (6, 0), "nothing may go before they are settled");
     cluster.truncate(partition, 4);
     let mut facts = owner.facts().unwrap();
