@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haggle_actors::backbone::{Heard, Message, PartitionState, Verdict};
+use haggle_actors::backbone::{Heard, Message, PartitionState, Presence, Verdict, Voices};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{CampaignMachine, CampaignSettings, Effects, Grant, Posted};
 use haggle_actors::purses::{Granted, Purses};
@@ -19,8 +19,8 @@ use haggle_strategies::{CampaignLive, CampaignState, Entry};
 const NODES: usize = 3;
 const STEP: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_secs(1);
-/// After this time without a sign of life a node's campaigns are given to another.
-const SESSION: Duration = Duration::from_secs(6);
+/// How often a node looks who is there.
+const LOOK: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(600);
 const BUDGET: Micros = Micros::from_units(60);
 /// What the dearest impression costs.
@@ -79,8 +79,10 @@ struct Life {
     live: Arc<CampaignLive>,
     started: Timestamp,
     owner: Option<Owner>,
-    /// The partition is its own, as the group said last.
-    assigned: bool,
+    /// Whom it has heard of the partition, and what it makes of that.
+    voices: Vec<Voices>,
+    presence: Presence,
+    looked_at: Timestamp,
     /// Claims and commits that are on their way to the log.
     sending: VecDeque<Message>,
 }
@@ -115,8 +117,6 @@ struct Node {
     /// When it starts again.
     starts_at: Timestamp,
     last_beat: Timestamp,
-    /// When the group last heard of it.
-    in_group_at: Timestamp,
     /// How far its clock is off, in microseconds.
     skew: i64,
 }
@@ -132,8 +132,6 @@ struct World {
     campaign: Arc<Campaign>,
     log: Vec<Message>,
     nodes: Vec<Node>,
-    /// To whom the group gave the partition.
-    assigned: Option<usize>,
     /// For how long nobody has it who can act, although somebody could.
     orphaned: Duration,
     longest_failover: Duration,
@@ -161,7 +159,6 @@ impl World {
             cut_until: Timestamp::default(),
             starts_at: now,
             last_beat: Timestamp::default(),
-            in_group_at: Timestamp::default(),
             skew: (at as i64 - 1) * 30_000_000,
         });
         Self {
@@ -170,7 +167,6 @@ impl World {
             campaign: Arc::new(campaign(if seed % 2 == 1 { Pacing::Even } else { Pacing::Asap })),
             log: Vec::new(),
             nodes: nodes.collect(),
-            assigned: None,
             orphaned: Duration::ZERO,
             longest_failover: Duration::ZERO,
             notices: Vec::new(),
@@ -187,7 +183,6 @@ impl World {
     /// A tenth of a second passes for all.
     fn step(&mut self, bidding: bool) {
         self.now = self.now + STEP;
-        self.place();
         for at in 0..NODES {
             if self.nodes[at].life.is_none() {
                 if self.now >= self.nodes[at].starts_at {
@@ -232,28 +227,11 @@ impl World {
             live: entry.live,
             started: self.now,
             owner: None,
-            assigned: false,
+            voices: vec![Voices { owner: self.nodes[at].state.owner, ..Voices::default() }],
+            presence: Presence::new(self.nodes[at].id),
+            looked_at: Timestamp::default(),
             sending: VecDeque::new(),
         });
-    }
-
-    /// What a consumer group does: whoever is silent for too long loses what he has.
-    fn place(&mut self) {
-        let now = self.now;
-        for node in &mut self.nodes {
-            if node.life.is_some() && now >= node.cut_until {
-                node.in_group_at = now;
-            }
-        }
-        let in_group = |node: &Node| now.since(node.in_group_at) < SESSION;
-        if self.assigned.is_some_and(|at| in_group(&self.nodes[at])) {
-            return;
-        }
-        let able: Vec<usize> = (0..NODES)
-            .filter(|at| self.nodes[*at].in_group_at == now && self.nodes[*at].life.is_some())
-            .collect();
-        self.assigned =
-            if able.is_empty() { None } else { Some(able[self.chance.below(able.len() as u64) as usize]) };
     }
 
     /// Reads what is new in the log.
@@ -263,12 +241,11 @@ impl World {
         if now < node.cut_until {
             return;
         }
-        // The group tells it only while it is connected; one that is cut off goes on believing.
         let life = node.life.as_mut().unwrap();
-        life.assigned = self.assigned == Some(at);
         let begin = node.state.next;
         for (offset, message) in (begin..).zip(&self.log[begin as usize..]) {
             let verdict = node.state.accept(offset, message);
+            life.voices[0].note(verdict, message);
             match (verdict, message) {
                 (Verdict::Records, Message::Commit { term, node: writer, seq, records, .. }) => {
                     for record in records {
@@ -349,7 +326,12 @@ impl World {
         let node = &mut self.nodes[at];
         let life = node.life.as_mut().unwrap();
         let own = now.0 + node.skew;
-        if life.assigned && life.owner.is_none() {
+        let since = now.since(life.started);
+        if now.since(life.looked_at) >= LOOK {
+            life.looked_at = now;
+            life.presence.look(&life.voices, since);
+        }
+        if life.owner.is_none() && life.presence.mine(since).contains(&0) {
             let term = node.state.term + 1;
             life.owner = Some(Owner {
                 term,
@@ -362,8 +344,6 @@ impl World {
                 facts_below: 0,
             });
             life.sending.push_back(Message::Claim { term, node: node.id });
-        } else if !life.assigned && now >= node.cut_until {
-            life.owner = None;
         }
         if let Some(owner) = &mut life.owner
             && let Some(machine) = &mut owner.machine
@@ -484,6 +464,19 @@ impl World {
         node.life = None;
         node.starts_at = self.now + pause;
         self.kills += 1;
+    }
+
+    /// It stops as it should, so what is its own is nobody's.
+    fn stop(&mut self, at: usize) {
+        if self.now < self.nodes[at].cut_until {
+            return;
+        }
+        let life = self.nodes[at].life.as_mut().unwrap();
+        self.log.extend(life.sending.drain(..));
+        if let Some(owner) = life.owner.as_ref().filter(|owner| owner.machine.is_some()) {
+            self.log.push(Message::Release { term: owner.term, node: self.nodes[at].id });
+        }
+        self.kill(at);
     }
 
     fn cut(&mut self, at: usize) {
@@ -612,9 +605,10 @@ fn days(rounds: u64, seed: u64) {
     }
     for _ in 0..rounds {
         let at = world.chance.below(NODES as u64) as usize;
-        match world.chance.below(4) {
+        match world.chance.below(5) {
             0 | 1 if world.nodes[at].life.is_some() => world.kill(at),
             2 => world.cut(at),
+            3 if world.nodes[at].life.is_some() => world.stop(at),
             _ => {}
         }
         for _ in 0..300 + world.chance.below(600) {
@@ -641,7 +635,7 @@ fn days(rounds: u64, seed: u64) {
     let ledger = &books.ledger;
     let report = owner.report();
     eprintln!(
-        "{} bids, {} billed, {} of {} spent; {} kills, {} cuts, {} claims, {} messages fenced; longest failover {:?}; \
+        "{} bids, {} billed, {} of {} spent; {} kills and stops, {} cuts, {} claims, {} messages fenced; longest failover {:?}; \
          most idle {} of {BUDGET}; {} messages",
         world.bids,
         world.owed.len(),

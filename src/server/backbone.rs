@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use haggle_actors::backbone::{
-    KafkaLog, KafkaOptions, Log, OnPost, Placed, Placement, Post, SeenFact, SharedJournal, SharedOptions,
+    KafkaLog, KafkaOptions, Log, OnPost, Post, SeenFact, SharedJournal, SharedOptions,
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOptions};
 use haggle_domain::{Clock, Holder, NodeId};
@@ -34,20 +34,6 @@ pub(super) struct Joined {
     pub(super) several: Arc<Several>,
     pub(super) words: mpsc::Receiver<Word>,
     pub(super) facts: mpsc::Receiver<SeenFact>,
-    kafka: KafkaOptions,
-}
-
-impl Joined {
-    /// Joins the group that spreads campaigns over nodes.
-    pub(super) fn place(&self) -> Result<(Placement, mpsc::UnboundedReceiver<Placed>), StartError> {
-        let (sender, placed) = mpsc::unbounded_channel();
-        let placement = Placement::join(&self.kafka, sender);
-        Ok((
-            placement
-                .map_err(|error| StartError::Internal(format!("the group cannot be joined: {error}")))?,
-            placed,
-        ))
-    }
 }
 
 impl Backbone {
@@ -59,7 +45,7 @@ impl Backbone {
             return Ok(Self { journal: Arc::clone(&local) as _, local, others: None });
         };
         let kafka = kafka(settings, brokers)?;
-        let log: Arc<dyn Log> = Arc::new(KafkaLog::open(kafka.clone()).map_err(JournalError::Log)?);
+        let log: Arc<dyn Log> = Arc::new(KafkaLog::open(kafka).map_err(JournalError::Log)?);
         if settings.token_key_file.is_none() {
             let path = settings.data.join("token.key");
             let make =
@@ -90,7 +76,7 @@ impl Backbone {
             .map_err(|error| StartError::Definitions { path, why: error.to_string() })?;
         let (holder, clock) = (Holder(random()?), Arc::clone(clock));
         let several = Several::new(Arc::clone(&shared), holder, settings.node_grace, definitions, clock);
-        let others = Joined { several: Arc::new(several), words, facts, kafka };
+        let others = Joined { several: Arc::new(several), words, facts };
         Ok(Self { journal: shared, local, others: Some(others) })
     }
 }

@@ -15,7 +15,6 @@ use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::audience::Audience;
-use haggle_actors::backbone::Placement;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
     CampaignReport, Drain, InjectPanic, Others, RecoveryError, Retention, checkpoint_name, recover_all,
@@ -199,8 +198,6 @@ pub struct Node {
     attribution: Option<AttributionThread>,
     postbacks: Option<PostbackThread>,
     arbiters: Vec<Arbiter>,
-    /// Its membership of the group that spreads campaigns over nodes.
-    placement: Option<Placement>,
 }
 
 fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -253,15 +250,9 @@ async fn start_learner(
     Ok((arbiter, address))
 }
 
-/// Has the node hear of the others, and own what the group gives it.
-fn join(
-    state: &web::Data<State>,
-    joined: Joined,
-    roster: Arc<Roster>,
-    changes: Arc<Changes>,
-) -> Result<Placement, StartError> {
-    let (placement, placed) = joined.place()?;
-    let Joined { several, words, facts, .. } = joined;
+/// Has the node hear of the others, and own its share of the campaigns.
+fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: Arc<Changes>) {
+    let Joined { several, words, facts } = joined;
     let (of, begun) = (Arc::clone(&several), Mutex::default());
     let owner = Arc::new(Owner { several: of, roster, changes: Arc::clone(&changes), begun });
     actix_rt::spawn(Arc::clone(&several).follow_definitions(changes));
@@ -273,8 +264,7 @@ fn join(
     actix_rt::spawn(several.follow(words, shown));
     actix_rt::spawn(Arc::clone(&owner).settle(facts));
     actix_rt::spawn(Arc::clone(&owner).stand_by());
-    actix_rt::spawn(owner.follow(placed));
-    Ok(placement)
+    actix_rt::spawn(owner.follow());
 }
 
 /// Starts what credits orders.
@@ -475,10 +465,9 @@ impl Node {
                 erasing.users.as_ref().map_or(Ok(()), |shared| shared.forget(users))
             })
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
-        let placement = match others {
-            Some(joined) => Some(join(&state, joined, roster, changes)?),
-            None => None,
-        };
+        if let Some(joined) = others {
+            join(&state, joined, roster, changes);
+        }
         if let Some(keep) = state.settings.retention.0 {
             let Settings { click_expiry, conversion_window, .. } = state.settings;
             start_keeper(
@@ -504,17 +493,7 @@ impl Node {
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, &backups, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
-        let node = Self {
-            state,
-            address,
-            admin_address,
-            servers,
-            learner,
-            attribution,
-            postbacks,
-            arbiters,
-            placement,
-        };
+        let node = Self { state, address, admin_address, servers, learner, attribution, postbacks, arbiters };
         Ok((node, steps))
     }
 
@@ -619,10 +598,12 @@ impl Node {
             }
         }
         // Others go on with its campaigns at once.
-        let placement = self.placement;
-        let _ = tokio::task::spawn_blocking(move || drop(placement)).await;
-        let journal = Arc::clone(&state.journal);
-        let closed = tokio::task::spawn_blocking(move || journal.close()).await;
+        let (journal, several) = (Arc::clone(&state.journal), state.several.clone());
+        let closed = tokio::task::spawn_blocking(move || {
+            several.iter().for_each(|several| several.leave());
+            journal.close()
+        });
+        let closed = closed.await;
         closed.unwrap_or(Ok(()))
     }
 }

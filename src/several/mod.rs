@@ -9,7 +9,7 @@ mod owner;
 mod seed;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub use seed::{Seed, SeedError, is_copy};
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
+/// How long a node that stops waits for the log to have said so.
+const LEAVE: Duration = Duration::from_secs(1);
 /// What was seen this long ago is in the spool: how far behind the present a node is sure of what it said.
 const SURE: Duration = Duration::from_secs(2);
 
@@ -44,6 +46,8 @@ pub struct Several {
     /// Claims that counted.
     claims: AtomicU64,
     definitions: Definitions,
+    /// It says no more that it lives.
+    leaving: AtomicBool,
 }
 
 impl Several {
@@ -63,6 +67,7 @@ impl Several {
             clock,
             claims: AtomicU64::new(0),
             definitions,
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -90,6 +95,16 @@ impl Several {
             spool: self.journal.spool(),
             log: self.journal.log().stats(),
         }
+    }
+
+    /// Gives up what this node owns, for good: others go on with it at once. Blocks until they may know.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        self.journal.hand_over(LEAVE);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
     }
 
     /// Whether a campaign is this node's.

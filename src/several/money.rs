@@ -100,6 +100,9 @@ impl Several {
 
     /// Says to every owner that this node lives, and that all it saw until lately was told.
     fn say_alive(&self) {
+        if self.is_leaving() {
+            return;
+        }
         let (holder, now) = (self.purses().holder(), self.clock.now());
         for partition in 0..self.journal.partitions() {
             let record = Record {

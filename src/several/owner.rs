@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use haggle_actors::backbone::{Heard, Placed, SeenFact};
+use haggle_actors::backbone::{Heard, Presence, SeenFact};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{Disown, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared};
 use haggle_actors::journal::Journal;
 use haggle_domain::{CampaignKey, Event, Holder};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Several;
 use crate::campaigns::{CampaignHandle, Changes, Roster};
@@ -22,8 +23,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked how much there would be to replay, and how many records are worth a round of checkpoints.
 const STAND_BY: Duration = Duration::from_secs(10);
 const STAND_BY_RECORDS: u64 = 100_000;
-/// How long until a claim that did not count is made again: a node that was halted hears before that that its partitions were given
-/// to others.
+/// How often it is looked who is there.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long until a claim that did not count, or was lost, is made again: before that it is read who else is there.
 const CLAIM_AGAIN: Duration = Duration::from_secs(3);
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
@@ -58,28 +60,25 @@ impl Settling {
 type Settlings = Arc<Mutex<HashMap<u32, Settling>>>;
 
 impl Owner {
-    /// Follows what the group gives and takes, until it ends. What another node has claimed although the group gave it to this one is
-    /// claimed again: that was a node that had slept.
-    pub async fn follow(self: Arc<Self>, mut placed: mpsc::UnboundedReceiver<Placed>) {
-        let mut own: BTreeSet<u32> = BTreeSet::new();
-        let mut tenures = self.several.journal.tenures();
-        let mut claim_at = monotonic();
+    /// Claims what should be this node's and lets go of what others have claimed, until it leaves or the journal ends.
+    pub async fn follow(self: Arc<Self>) {
+        let journal = &self.several.journal;
+        // Who was there when this node was not says nothing.
+        while !journal.is_caught_up() {
+            if journal.failure().is_some() {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let mut presence = Presence::new(journal.node());
+        let mut tenures = journal.tenures();
+        let started = monotonic();
+        let mut claim_at = started;
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let wanted: Vec<u32> =
-                own.iter().copied().filter(|partition| !self.begun().contains(partition)).collect();
             tokio::select! {
                 biased;
-                change = placed.recv() => match change {
-                    Some(Placed::Given(partitions)) => {
-                        own.extend(partitions);
-                        claim_at = monotonic();
-                    }
-                    Some(Placed::Taken(partitions)) => {
-                        own.retain(|partition| !partitions.contains(partition));
-                        self.give_up(&partitions);
-                    }
-                    None => return,
-                },
                 changed = tenures.changed() => {
                     if changed.is_err() {
                         return;
@@ -92,9 +91,21 @@ impl Owner {
                         claim_at = monotonic() + CLAIM_AGAIN;
                     }
                 }
-                () = tokio::time::sleep_until(claim_at.into()), if !wanted.is_empty() => {
+                _ = look.tick() => {
+                    if self.several.is_leaving() || journal.failure().is_some() {
+                        return;
+                    }
+                    presence.look(&journal.voices(), started.elapsed());
+                    let mine = presence.mine(started.elapsed());
+                    let wanted: Vec<u32> =
+                        mine.into_iter().filter(|partition| !self.begun().contains(partition)).collect();
+                    if wanted.is_empty() || monotonic() < claim_at {
+                        continue;
+                    }
                     self.take_over(&wanted).await;
-                    claim_at = monotonic() + CLAIM_AGAIN;
+                    if wanted.iter().any(|partition| !self.begun().contains(partition)) {
+                        claim_at = monotonic() + CLAIM_AGAIN;
+                    }
                     tracing::info!(partitions = self.begun().len(), "campaigns of so many partitions are this node's");
                 }
             }

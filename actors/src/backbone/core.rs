@@ -1,7 +1,7 @@
 //! What the threads of a shared journal have in common.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haggle_domain::{CampaignKey, Event, NodeId, Record};
 use tokio::sync::watch;
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::lanes::{Lanes, Tenures};
 use super::log::{Log, LogError, OnKept};
 use super::outstanding::Outstanding;
+use super::presence::Voices;
 use crate::journal::intake::Progress;
 use crate::journal::{EmbeddedJournal, JournalError};
 
@@ -24,8 +25,12 @@ pub(super) struct Core {
     pub(super) tenures: watch::Sender<Tenures>,
     /// Per partition: facts below are settled, as the owner says.
     pub(super) settled: Vec<AtomicU64>,
+    /// Per partition: whose it is and who was heard.
+    pub(super) voices: Mutex<Vec<Voices>>,
     /// Per partition: everything below was read.
     pub(super) read: Vec<AtomicU64>,
+    /// Per partition: where it ended when the journal was opened.
+    pub(super) behind: Vec<u64>,
     /// Messages that were missing between others.
     pub(super) lost: AtomicU64,
     pub(super) stop: AtomicBool,
@@ -37,6 +42,10 @@ impl Core {
         // What is of no campaign keeps the order of its node.
         let key = if campaign == CampaignKey::default() { self.node.0 } else { campaign.0 };
         u32::try_from(key % u64::from(self.partitions.max(1))).unwrap_or_default()
+    }
+
+    pub(super) fn voices(&self) -> MutexGuard<'_, Vec<Voices>> {
+        self.voices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the threads are to end.

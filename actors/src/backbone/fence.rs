@@ -47,6 +47,8 @@ pub enum Verdict {
     Fact,
     /// It is the latest word on its campaign.
     Post,
+    /// The partition is nobody's from here on.
+    Released,
     /// It was judged before, or is a resend of what was.
     Repeated,
 }
@@ -92,6 +94,13 @@ impl PartitionState {
                     Verdict::Fenced
                 }
             }
+            Message::Release { term, node } => {
+                if !self.owns(*term, *node) {
+                    return Verdict::Fenced;
+                }
+                self.owner = None;
+                Verdict::Released
+            }
         }
     }
 
@@ -134,6 +143,10 @@ mod tests {
 
     fn post(term: Term, node: u64) -> Message {
         Message::Post { term, node: NodeId(node), campaign: CampaignKey(1), bytes: vec![] }
+    }
+
+    fn release(term: Term, node: u64) -> Message {
+        Message::Release { term, node: NodeId(node) }
     }
 
     fn judge(messages: &[Message]) -> Vec<Verdict> {
@@ -184,6 +197,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_up_is_nobodys_until_it_is_claimed() {
+        use Verdict::{Claimed, Fenced, Records, Released};
+        let messages = [
+            claim(1, 7),
+            release(1, 8),
+            commit(1, 7, 1),
+            release(1, 7),
+            commit(1, 7, 2),
+            release(1, 7),
+            claim(1, 8),
+            claim(2, 8),
+        ];
+        assert_eq!(judge(&messages), [Claimed, Fenced, Records, Released, Fenced, Fenced, Fenced, Claimed]);
+    }
+
+    #[test]
     fn nobody_owns_a_partition_before_a_claim() {
         assert_eq!(judge(&[commit(0, 0, 1), post(0, 0), claim(0, 7)]), [Verdict::Fenced; 3]);
     }
@@ -219,7 +248,8 @@ mod tests {
                 seq,
                 records: vec![]
             }),
-            (term, node).prop_map(|(term, node)| post(term, node)),
+            (term.clone(), node.clone()).prop_map(|(term, node)| post(term, node)),
+            (term, node).prop_map(|(term, node)| release(term, node)),
         ]
     }
 
@@ -254,6 +284,13 @@ mod tests {
                         let old = seen.iter().any(|(of, last)| of == node && seq <= last);
                         prop_assert_eq!(verdict == Verdict::Repeated, old);
                         seen.push((*node, *seq));
+                    }
+                    (Message::Release { term, node }, verdict) => {
+                        let owned = (*term, Some(*node)) == current;
+                        prop_assert_eq!(verdict, if owned { Verdict::Released } else { Verdict::Fenced });
+                        if owned {
+                            current.1 = None;
+                        }
                     }
                     (Message::Claim { .. }, other) => prop_assert!(false, "{other:?}"),
                 }

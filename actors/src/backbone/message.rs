@@ -94,6 +94,16 @@ pub enum Message {
         #[cbor(with = "minicbor::bytes")]
         bytes: Vec<u8>,
     },
+    /// The owner gives the partition up: it is nobody's until the next claim.
+    #[n(5)]
+    Release {
+        /// The claim that ends.
+        #[n(0)]
+        term: Term,
+        /// Whose it was.
+        #[n(1)]
+        node: NodeId,
+    },
 }
 
 /// Why bytes are no message.
@@ -122,7 +132,8 @@ impl Message {
             | Self::Commit { node, .. }
             | Self::Fact { node, .. }
             | Self::Note { node, .. }
-            | Self::Post { node, .. } => *node,
+            | Self::Post { node, .. }
+            | Self::Release { node, .. } => *node,
         }
     }
 
@@ -196,6 +207,7 @@ pub(super) mod tests {
         let records = || proptest::collection::vec(any_record(), 0..4);
         prop_oneof![
             any::<(u64, u64)>().prop_map(|(term, node)| Message::Claim { term, node: NodeId(node) }),
+            any::<(u64, u64)>().prop_map(|(term, node)| Message::Release { term, node: NodeId(node) }),
             (any::<[u64; 4]>(), records()).prop_map(|([term, node, seq, facts_below], records)| {
                 Message::Commit { term, node: NodeId(node), seq, facts_below, records }
             }),

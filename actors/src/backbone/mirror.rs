@@ -176,6 +176,9 @@ impl Mirror {
             self.core.lost.fetch_add(missing, Ordering::Relaxed);
         }
         let verdict = state.accept(offset, &message);
+        if let Some(voices) = self.core.voices().get_mut(partition as usize) {
+            voices.note(verdict, &message);
+        }
         if let Some(ahead) = self.ahead.get_mut(partition as usize) {
             *ahead = true;
         }

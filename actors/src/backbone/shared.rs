@@ -15,12 +15,13 @@ use super::base::{Base, cut};
 use super::begin::open_copy;
 use super::core::Core;
 use super::facts::{Feeder, SeenFact};
-use super::lanes::{Claiming, Lanes, OnClaimed, Tenures};
+use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
 use super::log::{Log, LogError};
 use super::message::{Message, Term};
 use super::mirror::{Mirror, OnPost, check, states};
 use super::outbox::{NOTED, Outbox};
 use super::outstanding::Outstanding;
+use super::presence::Voices;
 use super::ship::Shipper;
 use super::spool::{Fill, Spool, Told};
 use crate::campaign::RecoveryError;
@@ -103,6 +104,8 @@ impl SharedJournal {
             outstanding: Arc::new(Outstanding::default()),
             tenures: watch::Sender::new(Tenures::new()),
             settled: states.iter().map(|state| AtomicU64::new(state.facts_below)).collect(),
+            voices: Mutex::new(states.iter().map(Voices::from).collect()),
+            behind: ends.iter().map(|range| range.end).collect(),
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
             lost: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -210,6 +213,30 @@ impl SharedJournal {
         }
     }
 
+    /// Gives up every partition that is this node's, so that others claim it at once. To be called when all its commits were
+    /// answered. Waits until the log has it, for each no longer than `patience`: without it others claim it later.
+    pub fn hand_over(&self, patience: Duration) {
+        let (kept, answers) = std::sync::mpsc::channel();
+        let mut lanes = self.core.lanes.lock();
+        for (partition, lane) in (0..).zip(lanes.iter_mut()) {
+            let Some(Owned { term, .. }) = lane.owned.take() else { continue };
+            let release = Message::Release { term, node: self.core.node };
+            let kept = kept.clone();
+            let on_kept = Box::new(move |_: Result<(), LogError>| {
+                // Whoever waited has gone.
+                let _ = kept.send(());
+            });
+            if let Ok(bytes) = release.encode()
+                && let Err(error) = self.core.log.append(partition, 0, &bytes, on_kept)
+            {
+                tracing::debug!(partition, %error, "others will wait for it");
+            }
+        }
+        self.core.tenures.send_modify(Tenures::clear);
+        drop((lanes, kept));
+        while answers.recv_timeout(patience).is_ok() {}
+    }
+
     /// Follows which partitions this node owns. One that is missing is not its own: its actors stop at once.
     pub fn tenures(&self) -> watch::Receiver<Tenures> {
         self.core.tenures.subscribe()
@@ -311,6 +338,16 @@ impl SharedJournal {
     pub fn owns(&self, partition: u32, term: Term) -> bool {
         let is_own = self.core.tenures.borrow().get(&partition).is_some_and(|tenure| tenure.term == term);
         is_own && !self.intake.is_closed()
+    }
+
+    /// Whose each partition is, and who was heard in it.
+    pub fn voices(&self) -> Vec<Voices> {
+        self.core.voices().clone()
+    }
+
+    /// Whether everything was read that was there when the journal was opened.
+    pub fn is_caught_up(&self) -> bool {
+        self.core.read.iter().zip(&self.core.behind).all(|(read, end)| read.load(Ordering::SeqCst) >= *end)
     }
 
     /// Up to where each partition was read.

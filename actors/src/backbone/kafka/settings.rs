@@ -97,16 +97,6 @@ impl KafkaOptions {
         self.topic("events")
     }
 
-    /// The group that places campaigns.
-    pub(in super::super) fn group(&self) -> String {
-        self.topic("nodes")
-    }
-
-    /// The client of a member of it.
-    pub(in super::super) fn member(&self) -> ClientConfig {
-        self.config(&[], &[PRODUCER.as_slice(), CONSUMER.as_slice()].concat())
-    }
-
     pub(super) fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.prefix)
     }
