@@ -3,16 +3,16 @@
 
 mod journal_support;
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use haggle_actors::backbone::{
-    Header, Log, LogError, LogReader, LogStats, MemoryCluster, MemoryLog, OnKept, PublishError, Publisher,
-    SeenFact, SharedJournal, Table,
+    Header, Kept, Log, LogError, LogReader, LogStats, MemoryCluster, MemoryLog, OnKept, PublishError,
+    Publisher, SeenFact, SharedJournal, Table,
 };
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
@@ -78,12 +78,17 @@ impl Log for Dying {
         self.log.keep(table, name, bytes, on_kept)
     }
 
-    fn kept_of(
+    fn forget(&self, table: Table, name: &str, on_kept: OnKept) -> Result<(), LogError> {
+        self.log.forget(table, name, on_kept)
+    }
+
+    fn changes(
         &self,
         table: Table,
-        wanted: &dyn Fn(&str) -> bool,
-    ) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
-        self.log.kept_of(table, wanted)
+        from: u64,
+        each: &mut dyn FnMut(Kept<'_>) -> ControlFlow<()>,
+    ) -> Result<u64, LogError> {
+        self.log.changes(table, from, each)
     }
 
     fn failure(&self) -> Option<LogError> {
@@ -103,9 +108,8 @@ fn publish(
 ) -> Result<Vec<(u32, Header)>, PublishError> {
     let partitions: Vec<u32> = (0..PARTITIONS).collect();
     let bases = journal.bases(&partitions).unwrap();
-    let bases: Vec<_> = bases.into_iter().map(|base| (1, base)).collect();
     let mut publisher = Publisher::new(Dying::new(cluster, left), NodeId(1));
-    publisher.publish(&bases, Timestamp(7), &|_, _| true)
+    publisher.publish(&bases, Timestamp(7), &|_| true)
 }
 
 /// Waits until a node has everything that is in the log by now.
@@ -155,7 +159,7 @@ fn whoever_begins_at_a_base_knows_what_those_know_that_read_everything() {
         let mut lives: Vec<_> = keys.iter().map(|key| life(*key, 60).into_iter()).collect();
         let mut safe = vec![0; PARTITIONS as usize];
         let mut node = 10;
-        for step in 0..200 {
+        for step in 0..140 {
             let campaign = dice.below(6) as usize;
             match dice.below(100) {
                 0..60 => {
@@ -379,9 +383,9 @@ fn without_a_base_that_fits_a_node_without_a_copy_says_what_to_do() {
     // A new log, but the bases of the one before.
     let anew = MemoryCluster::new(PARTITIONS);
     let partitions: Vec<u32> = (0..PARTITIONS).collect();
-    let bases: Vec<_> = owner.bases(&partitions).unwrap().into_iter().map(|base| (1, base)).collect();
+    let bases = owner.bases(&partitions).unwrap();
     let log = Arc::new(anew.connect());
-    Publisher::new(log, NodeId(1)).publish(&bases, Timestamp(7), &|_, _| true).unwrap();
+    Publisher::new(log, NodeId(1)).publish(&bases, Timestamp(7), &|_| true).unwrap();
     let other = refused(&anew);
     assert!(matches!(other, JournalError::OtherBase { partition: 0, .. }), "{other}");
     assert!(other.to_string().contains(".checkpoints"), "{other}");

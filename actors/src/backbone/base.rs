@@ -20,7 +20,7 @@ const SEED: u64 = u64::from_be_bytes(*b"hagglebs");
 
 /// One campaign's books as of the base.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub(super) struct Kept {
+pub(super) struct Books {
     #[n(0)]
     pub(super) campaign: CampaignKey,
     #[n(1)]
@@ -32,7 +32,7 @@ pub(super) struct Kept {
 pub(super) struct Content {
     /// By rising keys.
     #[n(0)]
-    pub(super) books: Vec<Kept>,
+    pub(super) books: Vec<Books>,
     /// Who is to be forgotten, of all partitions as far as its maker had read them: more than enough.
     #[n(1)]
     pub(super) forgotten: Vec<(PrivacyKey, Suppression)>,
@@ -145,9 +145,9 @@ fn try_cut(
         })?;
         states.insert(partition, state);
     }
-    let mut books: BTreeMap<u32, Vec<Kept>> = BTreeMap::new();
+    let mut books: BTreeMap<u32, Vec<Books>> = BTreeMap::new();
     for (campaign, recovered) in recover_view(mirror, &view)?.books {
-        let kept = Kept { campaign, books: minicbor::to_vec(&recovered).unwrap_or_default() };
+        let kept = Books { campaign, books: minicbor::to_vec(&recovered).unwrap_or_default() };
         books.entry(partition_of(campaign)).or_default().push(kept);
     }
     // After the view: who was told of in what it shows is known by now. More than those does no harm.

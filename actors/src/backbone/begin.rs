@@ -5,8 +5,9 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::base::{Base, Forgotten, Kept, merge};
+use super::base::{self, Base, Forgotten, merge};
 use super::bases::{Found, newest};
 use super::log::Log;
 use super::shared::JOURNAL;
@@ -22,7 +23,7 @@ const NEW: &str = "journal.new";
 
 /// Opens a node's copy of the log, made from bases where nothing was copied yet.
 pub(super) fn open_copy(
-    log: &dyn Log,
+    log: &Arc<dyn Log>,
     dir: &Path,
     options: &JournalOptions,
 ) -> Result<EmbeddedJournal, JournalError> {
@@ -55,11 +56,11 @@ pub(super) fn open_copy(
 }
 
 /// The bases to begin at; none of partitions that the log has from their beginning and of which there is none.
-fn usable(log: &dyn Log) -> Result<Vec<Base>, JournalError> {
+fn usable(log: &Arc<dyn Log>) -> Result<Vec<Base>, JournalError> {
     let mut bases = Vec::new();
     for (partition, (begin, found)) in (0..).zip(newest(log)?) {
         match found {
-            Found::Whole(_, base) => bases.push(*base),
+            Found::Whole(base) => bases.push(*base),
             Found::Nothing(_) if begin == 0 => {}
             Found::Nothing(why) => {
                 return Err(JournalError::NoBase { partition, begin, why: why.to_owned() });
@@ -77,7 +78,7 @@ fn make(dir: &Path, bases: &[Base]) -> Result<u64, JournalError> {
     let mut copy = Remaking::begin(dir, start)?;
     let mut forgotten = Forgotten::new();
     for Base { partition, state, content } in bases {
-        for Kept { campaign, books } in &content.books {
+        for base::Books { campaign, books } in &content.books {
             let sound = minicbor::decode::<Books>(books).map_err(|error| error.to_string());
             let sound = sound.and_then(|it| it.ledger.check().map_err(|error| error.to_string()));
             sound.map_err(|why| JournalError::NoBase {

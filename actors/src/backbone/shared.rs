@@ -88,7 +88,7 @@ impl SharedJournal {
         options: &SharedOptions,
         on_post: OnPost,
     ) -> Result<Self, JournalError> {
-        let mirror = Arc::new(open_copy(&*log, dir, &options.journal)?);
+        let mirror = Arc::new(open_copy(&log, dir, &options.journal)?);
         let partitions = log.partitions();
         let states = states(&mirror, &dir.join(JOURNAL), partitions)?;
         let ends = log.ends()?;
