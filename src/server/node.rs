@@ -54,6 +54,8 @@ const MOST_PENDING_LABELS: usize = 2_000_000;
 const LEARNER_TURN: Duration = Duration::from_millis(100);
 /// How often the token keys' file is looked at.
 const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// How long what the log came to may take to be published when the node stops: others wait for its campaigns.
+const LAST_BASES: Duration = Duration::from_secs(3);
 /// How long actors are waited for when the node stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -261,6 +263,7 @@ fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: 
         .users
         .is_some()
         .then(|| Box::new(move |decision: &Decision| share(&telling, decision)) as OnShown);
+    actix_rt::spawn(Arc::clone(&several).publish_bases());
     actix_rt::spawn(several.follow(words, shown));
     actix_rt::spawn(Arc::clone(&owner).settle(facts));
     actix_rt::spawn(Arc::clone(&owner).stand_by());
@@ -596,6 +599,9 @@ impl Node {
                     "postbacks did not confirm the stop; some are sent again after the next start"
                 );
             }
+        }
+        if let Some(several) = &state.several {
+            several.publish_last(LAST_BASES).await;
         }
         // Others go on with its campaigns at once.
         let (journal, several) = (Arc::clone(&state.journal), state.several.clone());

@@ -90,9 +90,15 @@ impl SharedJournal {
     ) -> Result<Self, JournalError> {
         let mirror = Arc::new(open_copy(&log, dir, &options.journal)?);
         let partitions = log.partitions();
-        let states = states(&mirror, &dir.join(JOURNAL), partitions)?;
-        let ends = log.ends()?;
-        check(&states, &ends)?;
+        let looked = states(&mirror, &dir.join(JOURNAL), partitions).and_then(|states| {
+            let ends = log.ends()?;
+            check(&states, &ends)?;
+            Ok((states, ends))
+        });
+        let (states, ends) = looked.inspect_err(|_| {
+            // So that the folder is free once it is known that this fails; why it fails is known already.
+            let _ = mirror.close();
+        })?;
         let (intake, orders) = Intake::new(options.journal.capacity, mirror.durable_end());
         let core = Arc::new(Core {
             node,
