@@ -9,9 +9,11 @@ use haggle_domain::{CampaignKey, NodeId, PrivacyKey, Timestamp};
 use minicbor::{Decode, Encode};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::core::partition_of;
 use super::fence::PartitionState;
-use crate::campaign::{RecoveryError, recover_view};
-use crate::journal::{EmbeddedJournal, JournalError, Position};
+use crate::books;
+use crate::campaign::{self, RecoveryError, recover_view};
+use crate::journal::{EmbeddedJournal, Journal, JournalError, Position};
 use crate::suppression::Suppression;
 
 /// Bytes of one piece: few enough for any broker, and for commits not to wait long behind one.
@@ -111,6 +113,22 @@ pub(super) fn merge(all: &mut Forgotten, user: PrivacyKey, known: Suppression) {
     entry.erased_until = entry.erased_until.max(known.erased_until);
 }
 
+/// What came before the records of a journal that becomes the beginning of a log, by partitions of which there are so many; nothing where all
+/// its records are there.
+pub fn bases_before(journal: &EmbeddedJournal, partitions: u32) -> Result<Vec<Base>, RecoveryError> {
+    if journal.durable_start() == 0 {
+        return Ok(Vec::new());
+    }
+    let mut books: BTreeMap<u32, Vec<Books>> = BTreeMap::new();
+    for (campaign, base) in campaign::bases(journal)? {
+        let books = books.entry(partition_of(campaign, partitions)).or_default();
+        books.push(encoded(campaign, &base));
+    }
+    let (forgotten, state) = (forgotten(journal), PartitionState::default());
+    let base = |partition| of(partition, state.clone(), books.remove(&partition), &forgotten);
+    Ok((0..partitions).map(base).collect())
+}
+
 /// How often a cut is made anew because old records were dropped under its feet.
 const TRIES: u32 = 10;
 
@@ -147,23 +165,39 @@ fn try_cut(
     }
     let mut books: BTreeMap<u32, Vec<Books>> = BTreeMap::new();
     for (campaign, recovered) in recover_view(mirror, &view)?.books {
-        let kept = Books { campaign, books: minicbor::to_vec(&recovered).unwrap_or_default() };
-        books.entry(partition_of(campaign)).or_default().push(kept);
+        books.entry(partition_of(campaign)).or_default().push(encoded(campaign, &recovered));
     }
     // After the view: who was told of in what it shows is known by now. More than those does no harm.
+    let forgotten = forgotten(mirror);
+    let base = |partition: &u32| {
+        Some(of(*partition, states.remove(partition)?, books.remove(partition), &forgotten))
+    };
+    Ok(partitions.iter().filter_map(base).collect())
+}
+
+fn encoded(campaign: CampaignKey, books: &books::Books) -> Books {
+    // Encoding into memory cannot fail.
+    Books { campaign, books: minicbor::to_vec(books).unwrap_or_default() }
+}
+
+fn forgotten(journal: &EmbeddedJournal) -> Vec<(PrivacyKey, Suppression)> {
     let mut forgotten = Forgotten::new();
-    let suppressions = mirror.suppressions();
+    let suppressions = journal.suppressions();
     for user in suppressions.everybody() {
         if let Some(known) = suppressions.get(user) {
             merge(&mut forgotten, user, known);
         }
     }
-    let forgotten: Vec<_> = forgotten.into_iter().collect();
-    let base = |partition: &u32| {
-        let mut books = books.remove(partition).unwrap_or_default();
-        books.sort_unstable_by_key(|kept| kept.campaign);
-        let content = Content { books, forgotten: forgotten.clone() };
-        Some(Base { partition: *partition, state: states.remove(partition)?, content })
-    };
-    Ok(partitions.iter().filter_map(base).collect())
+    forgotten.into_iter().collect()
+}
+
+fn of(
+    partition: u32,
+    state: PartitionState,
+    books: Option<Vec<Books>>,
+    forgotten: &[(PrivacyKey, Suppression)],
+) -> Base {
+    let mut books = books.unwrap_or_default();
+    books.sort_unstable_by_key(|kept| kept.campaign);
+    Base { partition, state, content: Content { books, forgotten: forgotten.to_vec() } }
 }
