@@ -12,7 +12,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use haggle::postback::signature;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use haggle::attribution::{AttributionDeps, AttributionThread, Decides};
+use haggle::config::{Postback, Secret};
+use haggle::postback::{PostbackDeps, PostbackReport, PostbackThread, Template, signature};
+use haggle_actors::attribution::AttributorSettings;
+use haggle_actors::backbone::{MemoryCluster, SharedJournal, SharedOptions};
+use haggle_actors::journal::{Journal, JournalError, replay};
+use haggle_domain::{
+    AttributionModel, CampaignKey, Clock, Event, Micros, NodeId, Order, Record, Standing, Tag,
+};
+use haggle_learning::Trainer;
+use haggle_strategies::{Catalog, Market, Scorer, Snapshot};
 use serde_json::{Value, json};
 use support::{HandClock, Rig, write_config};
 
@@ -228,7 +239,7 @@ async fn what_is_given_up_is_kept_listed_and_sent_again_on_demand() {
     let json: Value =
         serde_json::from_str(&output(folder.path(), &["postback", "list", "--data", "data", "--json"]))
             .unwrap();
-    let first = json[0]["dead"][0]["delivery"].as_u64().unwrap().to_string();
+    let first = json[0]["dead"][0]["delivery"].as_str().unwrap().to_owned();
     let again = output(
         folder.path(),
         &["postback", "retry", "--data", "data", "--name", "crm", "--delivery", &first],
@@ -325,4 +336,140 @@ async fn a_killed_node_loses_no_delivery_that_was_answered_for() {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("{:?} did not come", told.difference(&came()).collect::<Vec<_>>());
+}
+
+/// One of several nodes, as far as orders go.
+struct Member {
+    journal: Arc<SharedJournal>,
+    attribution: AttributionThread,
+    postbacks: PostbackThread,
+    report: Arc<ArcSwapOption<PostbackReport>>,
+}
+
+impl Member {
+    fn start(cluster: &MemoryCluster, folder: &Path, node: u64, address: SocketAddr) -> Self {
+        let log = Arc::new(cluster.connect());
+        let options = SharedOptions::default();
+        let journal = SharedJournal::open(log, folder, NodeId(node), &options, Box::new(|_| ()));
+        let journal = Arc::new(journal.unwrap());
+        let (asked, clock) = (Arc::clone(&journal), HandClock::new());
+        let decides: Decides = Arc::new(move || asked.decides_orders());
+        let catalog = Arc::new(Catalog::new(Vec::new()));
+        let scorer = Arc::new(Scorer::new(Trainer::default().snapshot(), &catalog));
+        let market = Arc::new(Market::default());
+        let snapshot = Snapshot { version: 0, salt: 0, scorer, catalog, market };
+        let postback = Postback {
+            name: "crm".to_owned(),
+            url: Template::parse(&format!("http://{address}/{{order}}")).unwrap(),
+            events: vec![Standing::Orphan],
+            key: Secret::new(KEY.to_owned()),
+            allow_private: true,
+            timeout: Duration::from_secs(5),
+            tries: 9,
+            give_up_after: Duration::from_secs(60),
+            concurrency: 2,
+        };
+        let report: Arc<ArcSwapOption<PostbackReport>> = Arc::default();
+        let postbacks = PostbackThread::start(PostbackDeps {
+            postbacks: vec![postback],
+            currency: "USD".to_owned(),
+            journal: Arc::clone(&journal) as _,
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            clock: Arc::clone(&clock) as _,
+            report: Arc::clone(&report),
+            decides: Arc::clone(&decides),
+        });
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        let settings = AttributorSettings {
+            model: AttributionModel::Last,
+            click_window: hours(24),
+            view_window: hours(24),
+            half_life: hours(24),
+            touches: 1000,
+        };
+        let attribution = AttributionThread::start(AttributionDeps {
+            settings,
+            journal: Arc::clone(&journal) as _,
+            clock,
+            checkpoint_interval: hours(1),
+            report: Arc::default(),
+            decides,
+        });
+        Self { journal, attribution: attribution.unwrap(), postbacks: postbacks.unwrap(), report }
+    }
+
+    fn claim(&self) {
+        self.journal
+            .claim(0, Box::new(|claimed: Result<u64, JournalError>| assert!(claimed.is_ok())))
+            .unwrap();
+    }
+
+    fn tell(&self, id: &str) {
+        let at = HandClock::new().now();
+        let order = Order {
+            tag: Tag::of(id),
+            id: id.to_owned(),
+            placed_at: at,
+            value: Micros(5),
+            ..Order::default()
+        };
+        let event = Event::Ordered { order: Box::new(order) };
+        assert!(self.journal.note(vec![Record { at, campaign: CampaignKey::default(), event }]));
+    }
+
+    fn waiting(&self) -> Option<(usize, u64)> {
+        let report = self.report.load_full()?;
+        report.0.get("crm").map(|shown| (shown.waiting, shown.counts.delivered))
+    }
+
+    fn stop(self) {
+        self.attribution.stop();
+        self.postbacks.stop();
+        self.journal.close().unwrap();
+    }
+}
+
+/// Any node may be told, any may decide, and who decides changes while orders come: each is credited once, and told under one number.
+#[actix_rt::test]
+async fn of_several_nodes_one_credits_and_tells_and_another_goes_on() {
+    const ORDERS: usize = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let receiver =
+        Receiver::start(listener(), &[Answer::Status(500), Answer::Status(200), Answer::Status(503)]);
+    let cluster = MemoryCluster::new(3);
+    let start =
+        |node: u64| Member::start(&cluster, &folder.path().join(node.to_string()), node, receiver.address);
+    let nodes = [start(1), start(2)];
+    for turn in 0..ORDERS {
+        if turn.is_multiple_of(20) {
+            nodes[turn / 20 % 2].claim();
+        }
+        nodes[turn % 2].tell(&format!("A-{turn}"));
+        // Told twice, to another node.
+        nodes[(turn + 1) % 2].tell(&format!("A-{turn}"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..400 {
+        if nodes.iter().all(|node| node.waiting() == Some((0, ORDERS as u64))) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let numbers: BTreeSet<(String, String)> = receiver
+        .got()
+        .iter()
+        .map(|got| (got.json()["order"].as_str().unwrap().to_owned(), got.header("x-haggle-delivery")))
+        .collect();
+    assert_eq!(numbers.len(), ORDERS, "{numbers:?}");
+    for node in nodes {
+        assert_eq!(node.waiting(), Some((0, ORDERS as u64)));
+        let mut credited = BTreeSet::new();
+        for entry in replay(&*node.journal, 0) {
+            if let Event::Attributed { attribution } = entry.unwrap().1.event {
+                assert!(credited.insert(attribution.order), "{} is credited twice", attribution.id.unwrap());
+            }
+        }
+        assert_eq!(credited.len(), ORDERS);
+        node.stop();
+    }
 }

@@ -231,6 +231,7 @@ impl Books {
             | Event::Ordered { .. }
             | Event::OrderCorrected { .. }
             | Event::Attributed { .. }
+            | Event::PostedBack { .. }
             | Event::BilledLate { .. }
             | Event::Redacted => {}
         }

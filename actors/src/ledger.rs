@@ -311,6 +311,7 @@ impl Ledger {
             | Event::Ordered { .. }
             | Event::OrderCorrected { .. }
             | Event::Attributed { .. }
+            | Event::PostedBack { .. }
             | Event::BilledLate { .. }
             | Event::Noticed { .. }
             | Event::Wanted { .. }

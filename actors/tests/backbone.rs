@@ -10,13 +10,16 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::backbone::{
     Header, KafkaLog, Log, LogError, Message, Publisher, SharedJournal, SharedOptions, Table,
 };
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{checkpoint_name, recover_one, replay_all};
 use haggle_actors::journal::{Journal, JournalError};
-use haggle_domain::{CampaignKey, Event, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey};
+use haggle_domain::{
+    AttributionModel, CampaignKey, Event, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey,
+};
 use journal_support::cluster::{
     Broker, Cluster, Memory, Mock, claim, claim_all, open, options, try_open, until,
 };
@@ -330,8 +333,15 @@ fn a_node_without_a_copy_begins_at_what_others_published(cluster: &dyn Cluster) 
     wait(&*owner).unwrap();
     until("everybody knows", || owner.suppressions().opted_out(UserKey(7)));
     let mut publisher = Publisher::new(cluster.connect(&site.name(), PARTITIONS), NodeId(1));
+    let attribution = AttributorSettings {
+        model: AttributionModel::Last,
+        click_window: Duration::from_secs(86_400),
+        view_window: Duration::from_secs(86_400),
+        half_life: Duration::from_secs(86_400),
+        touches: 1_000,
+    };
     let mut publish = || {
-        let bases = owner.bases(&partitions).unwrap();
+        let bases = owner.bases(&partitions, attribution).unwrap();
         publisher.publish(&bases, Timestamp(7), &|_| true).unwrap()
     };
     // Once more, so that both slots are used.

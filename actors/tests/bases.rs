@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use haggle_actors::attribution::{Attributor, AttributorSettings, CHECKPOINT};
 use haggle_actors::backbone::{
     Header, Kept, Log, LogError, LogReader, LogStats, MemoryCluster, MemoryLog, OnKept, PublishError,
     Publisher, SeenFact, SharedJournal, Table,
@@ -21,8 +22,8 @@ use haggle_actors::campaign::{
 use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::ledger::Resolution;
 use haggle_domain::{
-    BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Event, Flight, Goal, Micros, NodeId,
-    Notice, Pacing, PrivacyKey, Record, Size, Timestamp, UserKey,
+    AttributionModel, BidId, Budget, Campaign, CampaignKey, CpmMicros, Creative, Decision, Event, Flight,
+    Goal, Micros, NodeId, Notice, Order, Pacing, PrivacyKey, Record, Size, Tag, Timestamp, UserKey,
 };
 use haggle_strategies::Entry;
 use journal_support::cluster::{Cluster, Memory, claim_all, try_open, until};
@@ -100,6 +101,16 @@ impl Log for Dying {
     }
 }
 
+fn attribution() -> AttributorSettings {
+    AttributorSettings {
+        model: AttributionModel::Last,
+        click_window: Duration::from_secs(30 * 86_400),
+        view_window: Duration::from_secs(86_400),
+        half_life: Duration::from_secs(7 * 86_400),
+        touches: 1_000,
+    }
+}
+
 /// Publishes bases of all partitions from a node's copy; dies after so many values.
 fn publish(
     cluster: &MemoryCluster,
@@ -107,7 +118,7 @@ fn publish(
     left: u64,
 ) -> Result<Vec<(u32, Header)>, PublishError> {
     let partitions: Vec<u32> = (0..PARTITIONS).collect();
-    let bases = journal.bases(&partitions).unwrap();
+    let bases = journal.bases(&partitions, attribution()).unwrap();
     let mut publisher = Publisher::new(Dying::new(cluster, left), NodeId(1));
     publisher.publish(&bases, Timestamp(7), &|_| true)
 }
@@ -383,7 +394,7 @@ fn without_a_base_that_fits_a_node_without_a_copy_says_what_to_do() {
     // A new log, but the bases of the one before.
     let anew = MemoryCluster::new(PARTITIONS);
     let partitions: Vec<u32> = (0..PARTITIONS).collect();
-    let bases = owner.bases(&partitions).unwrap();
+    let bases = owner.bases(&partitions, attribution()).unwrap();
     let log = Arc::new(anew.connect());
     Publisher::new(log, NodeId(1)).publish(&bases, Timestamp(7), &|_| true).unwrap();
     let other = refused(&anew);
@@ -457,7 +468,7 @@ fn facts_that_were_trimmed_before_they_were_settled_are_counted() {
         caught_up(&cluster, journal);
     }
     // How far was read is kept with the next records, or when nothing more comes for a while.
-    let kept = || owner.bases(&[partition]).unwrap().first().map(|base| base.state().next);
+    let kept = || owner.bases(&[partition], attribution()).unwrap().first().map(|base| base.state().next);
     until("it is kept", || kept() == Some(6));
     let headers = publish(&cluster, &owner, u64::MAX).unwrap();
     let header = &headers.iter().find(|(of, _)| *of == partition).unwrap().1;
@@ -470,6 +481,44 @@ fn facts_that_were_trimmed_before_they_were_settled_are_counted() {
     assert_eq!((owner.lost(), owner.failure()), (4, None));
     owner.close().unwrap();
     other.close().unwrap();
+}
+
+/// The shop tells of an order again, and the node that decides what comes of orders began at a base.
+#[test]
+fn orders_from_before_a_base_are_known() {
+    let memory = Memory::default();
+    let site = Site::new(&memory);
+    let cluster = memory.cluster(&site.name(), PARTITIONS);
+    let owner = site.node(1);
+    claim_all(&owner);
+    let at = Timestamp(1_790_000_000_000_000);
+    let ordered = |id: &str| {
+        let order = Order {
+            tag: Tag::of(id),
+            id: id.to_owned(),
+            value: Micros(7),
+            placed_at: at,
+            ..Order::default()
+        };
+        Record { at, campaign: CampaignKey::default(), event: Event::Ordered { order: Box::new(order) } }
+    };
+    owner.note(vec![ordered("A-1"), ordered("A-2")]);
+    until("all is shipped", || owner.spool().messages == 0);
+    caught_up(&cluster, &owner);
+    for (partition, header) in publish(&cluster, &owner, u64::MAX).unwrap() {
+        cluster.truncate(partition, header.state.next);
+    }
+    let heir = site.node(2);
+    let kept = heir.checkpoint(CHECKPOINT).unwrap().unwrap();
+    let mut attributor = Attributor::new(attribution());
+    attributor.restore(&kept.bytes, kept.offset).unwrap();
+    assert_eq!((attributor.orders(), attributor.awaited().count()), (2, 2), "and still to be written down");
+    let end = heir.durable_end();
+    assert_eq!(attributor.consume(end, &ordered("A-1")), None);
+    assert!(attributor.consume(end + 1, &ordered("A-3")).is_some());
+    assert_eq!((attributor.counts().duplicates, attributor.orders()), (1, 3));
+    heir.close().unwrap();
+    owner.close().unwrap();
 }
 
 /// A crash between the making of a copy and its being whole.

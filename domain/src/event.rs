@@ -417,6 +417,19 @@ pub enum Event {
         #[n(0)]
         attribution: Box<Attribution>,
     },
+    /// A postback was delivered, or given up: it is not sent again by itself.
+    #[n(49)]
+    PostedBack {
+        /// Whose, as it is configured.
+        #[n(0)]
+        postback: String,
+        /// Which of its deliveries.
+        #[n(1)]
+        delivery: u64,
+        /// The other side answered that it has it.
+        #[n(2)]
+        delivered: bool,
+    },
     /// A node was told something of a bid. To whoever owns the campaign, who settles it; in no node's books.
     #[n(39)]
     Noticed {
@@ -482,6 +495,16 @@ impl Event {
     /// Whether it is told to a campaign's owner, to act upon, and moves nothing by itself.
     pub fn is_fact(&self) -> bool {
         matches!(self, Self::Noticed { .. } | Self::Wanted { .. } | Self::Unspent { .. } | Self::Heard { .. })
+    }
+
+    /// What is told of an order.
+    pub fn tells_of_order(&self) -> bool {
+        matches!(self, Self::Ordered { .. } | Self::OrderCorrected { .. })
+    }
+
+    /// What is decided about orders: of several nodes one alone may say it.
+    pub fn decides_on_order(&self) -> bool {
+        matches!(self, Self::Attributed { .. } | Self::PostedBack { .. })
     }
 
     /// The decision that it carries, if any.

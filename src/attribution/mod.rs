@@ -9,7 +9,7 @@ mod text;
 pub(crate) use args::moment;
 pub use args::{AttributionArgs, Models};
 pub use report::run;
-pub use runner::{AttributionDeps, AttributionReport, AttributionThread};
+pub use runner::{AttributionDeps, AttributionReport, AttributionThread, Decides};
 
 #[cfg(test)]
 mod tests;

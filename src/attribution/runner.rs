@@ -1,7 +1,8 @@
 //! The thread that credits orders as they come: it reads the journal, writes what it finds, and keeps checkpoints.
 //!
 //! It is a reader like the learner, beside the bid path. What it writes it reads back, and only then takes for done: so a crash
-//! at any moment loses no order and credits none twice.
+//! at any moment loses no order and credits none twice. Of several nodes each reads everything and one writes; the next that may
+//! finds what is still awaited.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -39,7 +40,13 @@ pub struct AttributionDeps {
     pub checkpoint_interval: Duration,
     /// Where its report is published.
     pub report: Arc<ArcSwapOption<AttributionReport>>,
+    /// Whether this node decides.
+    pub decides: Decides,
 }
+
+/// Under which number this node may decide what comes of orders; none while another node does. A number is another whenever others may
+/// have decided meanwhile, and once it is given, the journal has all that they did.
+pub type Decides = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// What it shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +103,9 @@ impl AttributionThread {
 struct Runner {
     deps: AttributionDeps,
     attributor: Attributor,
-    /// Of what is awaited from the journal so many were handed to it, the first ones.
+    /// Under which number this node decides.
+    term: Option<u64>,
+    /// Of what is awaited from the journal so many were handed to it under that number, the first ones.
     sent: usize,
     saved: u64,
     saved_forgotten: u64,
@@ -129,7 +138,7 @@ impl Runner {
             let _ = durable.recv();
         }
         let saved = attributor.cursor();
-        Self { deps, attributor, sent: 0, saved, saved_forgotten: 0 }
+        Self { deps, attributor, term: None, sent: 0, saved, saved_forgotten: 0 }
     }
 
     fn run(&mut self, stop: &AtomicBool) {
@@ -138,7 +147,12 @@ impl Runner {
         loop {
             // Asked before, so that what came before is read after.
             let last = stop.load(Ordering::Relaxed);
-            if self.catch_up() {
+            let term = (self.deps.decides)();
+            if term != self.term {
+                // What was handed over before counts if it is in the journal by now, and else never.
+                (self.term, self.sent) = (term, 0);
+            }
+            if self.catch_up() && self.term.is_some() {
                 self.write();
             }
             self.show();

@@ -564,6 +564,18 @@ pub(crate) const KINDS: &[Kind] = &[
             column("exchange", "2", Type::Text, "the key of the exchange that said so"),
         ],
     },
+    Kind {
+        variant: "PostedBack",
+        name: "posted_back",
+        number: 49,
+        says: "A postback was delivered, or given up: it is not sent again by itself.",
+        decision: None,
+        own: &[
+            column("postback", "0", Type::Text, "its name, as it is configured"),
+            column("delivery", "1", Type::Text, "which of its deliveries"),
+            column("delivered", "2", Type::Bool, "the other side answered that it has it"),
+        ],
+    },
 ];
 
 impl Kind {
@@ -677,6 +689,9 @@ pub(crate) fn cells(event: &Event) -> (u32, Vec<Cell>) {
             cells.push(longs(|credit| i64::from(credit.touches)));
             cells.push(longs(|credit| i64::from(credit.clicks)));
             (47, cells)
+        }
+        Event::PostedBack { postback, delivery, delivered } => {
+            (49, vec![Cell::Text(postback.clone()), hex(*delivery), Cell::Bool(*delivered)])
         }
         Event::BilledLate { bid, price, exchange } => {
             let [lease, bid] = bid_cells(*bid);

@@ -131,6 +131,7 @@ fn events() -> Vec<Event> {
             }),
         },
         Event::BilledLate { bid: bid(1), price: CpmMicros(66), exchange },
+        Event::PostedBack { postback: "crm".to_owned(), delivery: 9, delivered: true },
     ]
 }
 
@@ -297,7 +298,7 @@ fn what_was_written_reads_back() {
     let (data, out) = (data(), tempfile::tempdir().unwrap());
     let parquet = out.path().join("tables");
     let said = exported(&arguments(data.path(), &parquet));
-    assert!(said.ends_with("ok: 222 records of offsets 0 to 222\n"), "{said}");
+    assert!(said.ends_with("ok: 223 records of offsets 0 to 223\n"), "{said}");
     assert!(said.contains("billed                    191"), "{said}");
     for kind in KINDS {
         let rows = rows(&parquet.join(format!("{}.parquet", kind.name)));
@@ -366,7 +367,7 @@ fn what_is_not_asked_for_is_left_out() {
     assert_eq!(count("day", &|args| args.from = bound("2026-09-22")), 171);
     assert_eq!(count("times", &|args| args.to = bound("2026-09-21T23:50:03Z")), 3);
     assert_eq!(count("kinds", &|args| args.events = vec!["won".to_owned(), "click".to_owned()]), 2);
-    assert_eq!(count("campaign", &|args| args.campaign = Some(BOOTS.to_owned())), 218);
+    assert_eq!(count("campaign", &|args| args.campaign = Some(BOOTS.to_owned())), 219);
     assert_eq!(count("nobody", &|args| args.campaign = Some("shoes".to_owned())), 0);
     let args =
         ExportArgs { events: vec!["sold".to_owned()], ..arguments(data.path(), &out.path().join("x")) };

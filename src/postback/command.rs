@@ -45,9 +45,14 @@ pub struct RetryArgs {
     /// One postback alone.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// One delivery alone: the number behind the postback's name.
-    #[arg(long, value_name = "N", requires = "name")]
+    /// One delivery alone: the digits behind the postback's name.
+    #[arg(long, value_name = "N", requires = "name", value_parser = number)]
     delivery: Option<u64>,
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    u64::from_str_radix(text, 16)
+        .map_err(|_| "a delivery has 16 hexadecimal digits, as `list` shows them".to_owned())
 }
 
 /// Does what is asked for.
@@ -95,7 +100,7 @@ fn list(args: &ListArgs) -> Result<String, ExitError> {
         let shown = |delivery: &Delivery| {
             let attribution = &delivery.attribution;
             json!({
-                "delivery": delivery.offset, "event": attribution.standing.as_str(), "order": attribution.id,
+                "delivery": format!("{:016x}", delivery.number), "event": attribution.standing.as_str(), "order": attribution.id,
                 "order_key": format!("{:016x}", attribution.order.0), "value_micros": attribution.value,
                 "tries": delivery.tries, "first_at": delivery.first_at.to_string(), "why": delivery.why,
             })
@@ -129,8 +134,8 @@ fn list(args: &ListArgs) -> Result<String, ExitError> {
             let id = attribution.id.clone().unwrap_or_else(|| format!("{:016x}", attribution.order.0));
             let _ = writeln!(
                 out,
-                "  {:<8} {state:<8} {:<10} {id:<20} {:>12}  {} tries since {}: {}",
-                delivery.offset,
+                "  {:016x} {state:<8} {:<10} {id:<20} {:>12}  {} tries since {}: {}",
+                delivery.number,
                 attribution.standing.as_str(),
                 attribution.value.to_string(),
                 delivery.tries,
@@ -157,7 +162,7 @@ fn retry(args: &RetryArgs) -> Result<String, ExitError> {
     // Writes what waits, and says if that fails.
     journal.close().map_err(StartError::from)?;
     if let (0, Some(delivery)) = (count, args.delivery) {
-        return Err(ExitError::new(Exit::Usage, format!("delivery {delivery} was not given up")));
+        return Err(ExitError::new(Exit::Usage, format!("delivery {delivery:016x} was not given up")));
     }
     Ok(format!("ok: {count} to be sent again from the next start on"))
 }

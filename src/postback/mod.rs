@@ -1,7 +1,8 @@
 //! Credited orders, posted to whom the operator names: signed, at least once, from a queue that survives crashes.
 //!
-//! The queue is the journal itself: a cursor in it and what is still to be sent after a failure are kept as a checkpoint. What
-//! could not be delivered in time is kept apart (*dead*), listed and sent again by `haggle postback`.
+//! The queue is the journal itself: what is to be delivered and what became of it are records, and how far they were read, with what
+//! is still to be sent after a failure, is kept as a checkpoint. What could not be delivered in time is kept apart (*dead*), listed and
+//! sent again by `haggle postback`. Of several nodes one sends: whoever credits orders.
 
 mod command;
 mod message;

@@ -1,8 +1,12 @@
 //! What is still to be sent to one address: pure, so that time and chance are arguments.
+//!
+//! It is a fold over the journal. What is to be sent is read there, and so is what became of it, also by who sent it: so of several nodes
+//! that share a journal each knows what waits, and any can go on. Tries and pauses are the own node's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use haggle_domain::draw::mix;
 use haggle_domain::{Attribution, Timestamp};
 use minicbor::{Decode, Encode};
 
@@ -25,12 +29,19 @@ pub struct Limits {
     pub give_up_after: Duration,
 }
 
+/// A delivery's number, the same on every node and whenever it is sent: of what is sent and when that was written.
+pub fn number(at: Timestamp, attribution: &Attribution) -> u64 {
+    let Attribution { order, value, standing, .. } = attribution;
+    let words = [at.0.cast_unsigned(), order.0, value.0.cast_unsigned(), *standing as u64];
+    words.iter().fold(0, |so_far, word| mix(so_far ^ word).wrapping_add(*word))
+}
+
 /// Something to deliver.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Delivery {
-    /// Where it stands in the journal; its number, whenever it is sent.
+    /// Its number.
     #[n(0)]
-    pub offset: u64,
+    pub number: u64,
     /// What is sent.
     #[n(1)]
     pub attribution: Attribution,
@@ -51,7 +62,7 @@ pub struct Delivery {
     sending: bool,
 }
 
-/// What became of deliveries, since the postback was configured.
+/// What became of deliveries, since the postback was configured. Tries are this node's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Counts {
     /// Answered with a success.
@@ -68,10 +79,24 @@ pub struct Counts {
     pub forgotten: u64,
 }
 
+/// What a record of the journal tells a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Something is to be delivered, which was written then.
+    Found(Timestamp, Attribution),
+    /// A delivery ended.
+    Ended {
+        /// Which.
+        number: u64,
+        /// Or given up.
+        delivered: bool,
+    },
+}
+
 /// See the module's text.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Queue {
-    /// Records of the journal below were looked at.
+    /// What is to be delivered was taken in from the journal's records below.
     #[n(0)]
     cursor: u64,
     #[n(1)]
@@ -80,17 +105,28 @@ pub struct Queue {
     dead: VecDeque<Delivery>,
     #[n(3)]
     counts: Counts,
+    /// What became of deliveries was taken in from the records below: ahead of the cursor while there is no room.
+    #[n(4)]
+    ended_below: u64,
+    /// What ended before it was taken in, and whether it was delivered. Only what another node had room for sooner than this one.
+    #[n(5)]
+    ended: BTreeMap<u64, bool>,
 }
 
 impl Queue {
     /// One that begins at an offset of the journal.
     pub fn new(cursor: u64) -> Self {
-        Self { cursor, ..Self::default() }
+        Self { cursor, ended_below: cursor, ..Self::default() }
     }
 
-    /// From where the journal is to be read.
+    /// From where the journal is to be read for the queue's checkpoint.
     pub fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// From where the journal is to be read now: without room only for what makes some.
+    pub fn next(&self) -> u64 {
+        if self.has_room() { self.cursor } else { self.ended_below }
     }
 
     /// What became of deliveries.
@@ -113,24 +149,75 @@ impl Queue {
         self.waiting.len() < MOST_WAITING
     }
 
-    /// The record at an offset was looked at; it may be something to deliver.
-    pub fn passed(&mut self, offset: u64, found: Option<Attribution>, now: Timestamp) {
-        if offset < self.cursor {
-            return;
+    /// Takes in records of the journal from [`Queue::next`] on, until that is elsewhere because there is room again, or no more.
+    pub fn read(&mut self, records: impl IntoIterator<Item = (u64, Option<Told>)>, now: Timestamp) {
+        let had_room = self.has_room();
+        for (offset, told) in records {
+            if had_room {
+                self.cursor = offset + 1;
+            }
+            let is_new = offset >= self.ended_below;
+            self.ended_below = self.ended_below.max(offset + 1);
+            match told {
+                Some(Told::Found(at, attribution)) if had_room => self.found(at, attribution, now),
+                Some(Told::Ended { number, delivered }) if is_new => self.end(number, delivered),
+                _ => {}
+            }
+            if self.has_room() != had_room {
+                return;
+            }
         }
-        self.cursor = offset + 1;
-        if let Some(attribution) = found {
-            let (first_at, next_at) = (now, now);
-            self.waiting.push(Delivery {
-                offset,
-                attribution,
-                tries: 0,
-                first_at,
-                next_at,
-                why: String::new(),
-                sending: false,
-            });
+    }
+
+    fn found(&mut self, at: Timestamp, attribution: Attribution, now: Timestamp) {
+        let number = number(at, &attribution);
+        let delivery = Delivery {
+            number,
+            attribution,
+            tries: 0,
+            first_at: now,
+            next_at: now,
+            why: String::new(),
+            sending: false,
+        };
+        match self.ended.remove(&number) {
+            None => self.waiting.push(delivery),
+            Some(true) => self.counts.delivered += 1,
+            Some(false) => self.bury(delivery),
         }
+    }
+
+    fn end(&mut self, number: u64, delivered: bool) {
+        let place = self.waiting.iter().position(|delivery| delivery.number == number);
+        if let Some(delivery) = place.map(|place| self.waiting.remove(place)) {
+            if delivered {
+                self.counts.delivered += 1;
+            } else {
+                self.bury(delivery);
+            }
+        } else if let Some(place) = self.dead.iter().position(|delivery| delivery.number == number) {
+            // It was sent again.
+            if delivered {
+                self.counts.delivered += 1;
+                self.dead.remove(place);
+            }
+        } else if self.ended.len() < MOST_WAITING {
+            self.ended.insert(number, delivered);
+        }
+    }
+
+    fn bury(&mut self, delivery: Delivery) {
+        self.counts.dead += 1;
+        self.dead.push_back(delivery);
+        if self.dead.len() > MOST_DEAD {
+            self.dead.pop_front();
+            self.counts.forgotten += 1;
+        }
+    }
+
+    /// Nothing is being sent any more that anybody waits for.
+    pub fn forget_sending(&mut self) {
+        self.waiting.iter_mut().for_each(|delivery| delivery.sending = false);
     }
 
     /// Takes up to `most` that are due, in the order of the journal.
@@ -147,20 +234,12 @@ impl Queue {
             .collect()
     }
 
-    /// One was delivered.
-    pub fn delivered(&mut self, offset: u64) {
-        let before = self.waiting.len();
-        self.waiting.retain(|delivery| delivery.offset != offset);
-        self.counts.delivered += (before - self.waiting.len()) as u64;
-    }
-
-    /// One was not. It waits twice as long as before, up to an hour, less up to half of that by `chance` (0 to 1), so that what
-    /// failed together does not come again together; or it was its last try.
-    pub fn failed(&mut self, offset: u64, why: &str, now: Timestamp, chance: f64, limits: &Limits) {
-        let Some(place) = self.waiting.iter().position(|delivery| delivery.offset == offset) else { return };
-        let Some(delivery) = self.waiting.get_mut(place) else { return };
+    /// One was not delivered. It waits twice as long as before, up to an hour, less up to half of that by `chance` (0 to 1), so that what
+    /// failed together does not come again together. Or it was its last try: says so, and it waits to be read that it ended.
+    pub fn failed(&mut self, number: u64, why: &str, now: Timestamp, chance: f64, limits: &Limits) -> bool {
+        let found = self.waiting.iter_mut().find(|delivery| delivery.number == number);
+        let Some(delivery) = found else { return false };
         self.counts.failed += 1;
-        delivery.sending = false;
         delivery.tries = delivery.tries.saturating_add(1);
         delivery.why = why.chars().filter(|letter| !letter.is_control()).collect();
         while delivery.why.len() > LONGEST_REASON {
@@ -169,21 +248,15 @@ impl Queue {
         let pause = FIRST_PAUSE.saturating_mul(1 << (delivery.tries - 1).min(20)).min(LONGEST_PAUSE);
         delivery.next_at = now + pause.mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0);
         let over = delivery.next_at.since(delivery.first_at) > limits.give_up_after;
-        if over || delivery.tries >= limits.tries {
-            let delivery = self.waiting.remove(place);
-            self.counts.dead += 1;
-            self.dead.push_back(delivery);
-            if self.dead.len() > MOST_DEAD {
-                self.dead.pop_front();
-                self.counts.forgotten += 1;
-            }
-        }
+        let last = over || delivery.tries >= limits.tries;
+        delivery.sending = last;
+        last
     }
 
-    /// Has dead ones sent again from anew, all or the one of an offset; gives how many. Their time begins with their first try.
-    pub fn retry(&mut self, offset: Option<u64>) -> usize {
+    /// Has dead ones sent again from anew, all or the one of a number; gives how many. Their time begins with their first try.
+    pub fn retry(&mut self, number: Option<u64>) -> usize {
         let (again, rest): (Vec<_>, Vec<_>) =
-            self.dead.drain(..).partition(|delivery| offset.is_none_or(|offset| delivery.offset == offset));
+            self.dead.drain(..).partition(|delivery| number.is_none_or(|number| delivery.number == number));
         self.dead = rest.into();
         let count = again.len();
         self.waiting.extend(again.into_iter().map(|delivery| Delivery {
@@ -192,7 +265,6 @@ impl Queue {
             sending: false,
             ..delivery
         }));
-        self.waiting.sort_by_key(|delivery| delivery.offset);
         count
     }
 }
@@ -222,23 +294,48 @@ mod tests {
         Timestamp(0) + Duration::from_secs_f64(count)
     }
 
+    fn found(order: u64) -> Told {
+        Told::Found(Timestamp(3), attribution(order))
+    }
+
+    fn ended(order: u64, delivered: bool) -> Told {
+        Told::Ended { number: number(Timestamp(3), &attribution(order)), delivered }
+    }
+
+    /// Reads on as a node does.
+    fn read(queue: &mut Queue, journal: &[Told], most: usize, now: f64) {
+        let most = queue.next() as usize + most.min(journal.len());
+        loop {
+            let (from, room) = (queue.next() as usize, queue.has_room());
+            let records = (from as u64..).zip(journal.iter().take(most).skip(from).cloned().map(Some));
+            queue.read(records, seconds(now));
+            if queue.has_room() == room {
+                return;
+            }
+        }
+    }
+
     #[test]
     fn pauses_double_with_chance_until_the_last_try() {
         let mut queue = Queue::new(5);
-        queue.passed(5, Some(attribution(1)), seconds(0.0));
+        queue.read([(5, Some(found(5)))], seconds(0.0));
+        let number = queue.waiting()[0].number;
         let (mut now, mut pauses) = (0.0, Vec::new());
         while let [delivery] = &queue.due(seconds(now), 9)[..] {
             let chance = if delivery.tries % 2 == 0 { 0.0 } else { 1.0 };
-            queue.failed(5, "is down", seconds(now), chance, &LIMITS);
-            let Some(waiting) = queue.waiting().first() else { break };
-            let next = waiting.next_at.since(Timestamp(0)).as_secs_f64();
+            if queue.failed(number, "is down", seconds(now), chance, &LIMITS) {
+                break;
+            }
+            let next = queue.waiting()[0].next_at.since(Timestamp(0)).as_secs_f64();
             assert!(queue.clone().due(seconds(next - 0.1), 9).is_empty());
             pauses.push(next - now);
             now = next;
         }
         assert_eq!(pauses, [1.0, 1.0, 4.0, 4.0, 16.0, 16.0, 64.0]);
-        let dead: Vec<_> = queue.dead().map(|dead| (dead.offset, dead.tries, dead.why.as_str())).collect();
-        assert_eq!(dead, [(5, 8, "is down")]);
+        assert!(queue.due(seconds(now + 9e9), 9).is_empty(), "it waits for its end to be written");
+        queue.read([(6, Some(ended(5, false)))], seconds(now));
+        let dead: Vec<_> = queue.dead().map(|dead| (dead.number, dead.tries, dead.why.as_str())).collect();
+        assert_eq!(dead, [(number, 8, "is down")]);
         assert_eq!(queue.retry(Some(4)), 0);
         assert_eq!(queue.retry(None), 1);
         assert_eq!(queue.due(seconds(now), 9)[0].tries, 0);
@@ -247,45 +344,96 @@ mod tests {
     #[test]
     fn whatever_was_being_sent_is_sent_again_after_a_crash() {
         let mut queue = Queue::new(0);
-        queue.passed(0, Some(attribution(1)), seconds(0.0));
+        queue.read([(0, Some(found(0)))], seconds(0.0));
         assert_eq!(queue.due(seconds(0.0), 9).len(), 1);
         assert!(queue.due(seconds(9.0), 9).is_empty(), "once at a time");
         let mut after: Queue = minicbor::decode(&minicbor::to_vec(&queue).unwrap()).unwrap();
         assert_eq!(after.due(seconds(0.0), 9).len(), 1);
+        queue.forget_sending();
+        assert_eq!(queue.due(seconds(0.0), 9).len(), 1, "nor does another node's turn keep it");
+    }
+
+    #[test]
+    fn one_order_told_twice_is_two_deliveries() {
+        let corrected = Attribution { standing: Standing::Corrected, ..attribution(1) };
+        let numbers = [
+            number(Timestamp(3), &attribution(1)),
+            number(Timestamp(3), &corrected),
+            number(Timestamp(4), &attribution(1)),
+            number(Timestamp(3), &attribution(2)),
+            number(Timestamp(3), &Attribution { value: Micros(2), ..attribution(1) }),
+        ];
+        assert_eq!(numbers.iter().collect::<std::collections::BTreeSet<_>>().len(), numbers.len());
     }
 
     proptest! {
-        /// Each is delivered, waits, or is dead: none is lost, whatever happens and wherever it starts anew.
+        /// Two nodes read one journal, and take turns in sending and in writing what became of it. Each is delivered, waits, or is
+        /// dead: none is lost, whatever happens, wherever one starts anew, and however far behind one is.
         #[test]
-        fn none_is_lost(steps in proptest::collection::vec((0u8..10, 0u64..40, 0.0f64..1.0), 1..300)) {
-            let (mut queue, mut next, mut now, mut delivered) = (Queue::new(0), 0u64, 0.0, 0usize);
-            let mut kept = (queue.clone(), 0, 0);
+        fn none_is_lost(steps in proptest::collection::vec((0u8..12, 0usize..40, 0.0f64..1.0), 1..400)) {
+            let mut journal = Vec::new();
+            let mut nodes = [Queue::new(0), Queue::new(0)];
+            let mut kept = nodes.clone();
+            let (mut orders, mut now, mut sender) = (0u64, 0.0, 0);
             for (what, which, chance) in steps {
                 now += chance * 60.0;
+                let other = which % 2;
                 match what {
-                    0..=2 => {
-                        queue.passed(next, Some(attribution(next)), seconds(now));
-                        next += 1;
+                    0..=3 => {
+                        journal.push(found(orders));
+                        orders += 1;
                     }
-                    3..=4 => drop(queue.due(seconds(now), 4)),
-                    5 => {
-                        let before = queue.waiting().len();
-                        queue.delivered(which);
-                        delivered += before - queue.waiting().len();
+                    4..=5 => read(&mut nodes[other], &journal, which, now),
+                    6..=8 => {
+                        // Whoever sends has read everything.
+                        read(&mut nodes[sender], &journal, usize::MAX, now);
+                        for delivery in nodes[sender].due(seconds(now), 1 + which / 10) {
+                            let number = delivery.number;
+                            if chance > 0.4 {
+                                journal.push(Told::Ended { number, delivered: true });
+                            } else if nodes[sender].failed(number, "why\n", seconds(now), chance, &LIMITS) {
+                                journal.push(Told::Ended { number, delivered: false });
+                            }
+                        }
                     }
-                    6..=7 => queue.failed(which, "why\n", seconds(now), chance, &LIMITS),
-                    8 => drop(queue.retry(None)),
-                    _ if chance > 0.5 => {
-                        kept = (minicbor::decode(&minicbor::to_vec(&queue).unwrap()).unwrap(), next, delivered);
+                    9 => {
+                        nodes[sender].forget_sending();
+                        sender = other;
                     }
-                    _ => {
-                        let offset;
-                        (queue, offset, delivered) = kept.clone();
-                        (offset..next).for_each(|at| queue.passed(at, Some(attribution(at)), seconds(now)));
-                    }
+                    10 if chance > 0.5 => kept[other] = minicbor::decode(&minicbor::to_vec(&nodes[other]).unwrap()).unwrap(),
+                    10 => nodes[other] = kept[other].clone(),
+                    _ => drop(nodes[sender].retry(None)),
                 }
-                prop_assert_eq!(queue.waiting().len() + queue.dead().len() + delivered, next as usize);
+            }
+            let delivered =
+                |number| journal.iter().any(|told| *told == Told::Ended { number, delivered: true });
+            for queue in &mut nodes {
+                read(queue, &journal, usize::MAX, now);
+                for order in 0..orders {
+                    let number = number(Timestamp(3), &attribution(order));
+                    let waits = queue.waiting().iter().any(|delivery| delivery.number == number);
+                    let dead = queue.dead().any(|delivery| delivery.number == number);
+                    prop_assert_eq!(u8::from(waits) + u8::from(dead) + u8::from(delivered(number)), 1);
+                }
+                prop_assert!(queue.ended.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_full_queue_reads_on_for_what_makes_room() {
+        let most = MOST_WAITING as u64;
+        let mut journal: Vec<Told> = (0..most + 5).map(found).collect();
+        let mut queue = Queue::new(0);
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        assert_eq!((queue.waiting().len(), queue.cursor()), (MOST_WAITING, most));
+        // Another node had room for one of those that this one has none for.
+        journal.extend([ended(7, true), ended(most, true), ended(most + 1, false), ended(8, true)]);
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        let counts = queue.counts();
+        assert_eq!((counts.delivered, counts.dead, queue.waiting().len()), (3, 1, MOST_WAITING));
+        let waits = |order| queue.waiting().iter().any(|delivery| delivery.attribution.order == Tag(order));
+        assert_eq!([7, most, most + 1, most + 2, most + 3].map(waits), [false, false, false, true, true]);
+        assert_eq!(queue.cursor(), most + 4, "and no further");
     }
 }

@@ -1,6 +1,6 @@
 //! The thread that delivers: reads the journal into each postback's queue, sends what is due, and keeps the queues.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,15 +9,16 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::journal::Journal;
 use haggle_domain::draw::mix;
-use haggle_domain::{Attribution, Clock, Event, Timestamp};
+use haggle_domain::{CampaignKey, Clock, Event, Record, Timestamp};
 use haggle_strategies::Snapshot;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::message::{body, signature};
-use super::queue::{Delivery, Limits, Queue};
+use super::queue::{Delivery, Limits, Queue, Told};
 use super::send::{Outgoing, Sender};
 use super::{Counts, checkpoint_name};
+use crate::attribution::Decides;
 use crate::config::Postback;
 
 /// Real time between two turns where nothing is answered.
@@ -26,6 +27,8 @@ const TURN: Duration = Duration::from_millis(100);
 const KEEP_EVERY: u32 = 10;
 /// Records read at once.
 const CHUNK: usize = 1024;
+/// Records of what became of deliveries in one commit.
+const PORTION: usize = 200;
 
 /// What it works with.
 #[derive(Clone)]
@@ -42,6 +45,8 @@ pub struct PostbackDeps {
     pub clock: Arc<dyn Clock>,
     /// Where its report is published.
     pub report: Arc<ArcSwapOption<PostbackReport>>,
+    /// Whether this node sends.
+    pub decides: Decides,
 }
 
 /// What it shows, by the postbacks' names.
@@ -87,7 +92,8 @@ impl PostbackThread {
             let deps = Rc::new(deps);
             for (postback, queue) in queues {
                 let (deps, sender, kept) = (Rc::clone(&deps), sender.clone(), queue.clone());
-                let worker = Worker { deps, postback, sender, queue, under_way: 0, kept };
+                let (term, ended) = (None, VecDeque::new());
+                let worker = Worker { deps, postback, sender, queue, term, ended, under_way: 0, kept };
                 tasks.spawn_local(worker.run(stopped.clone()));
             }
             runtime.block_on(tasks);
@@ -108,11 +114,38 @@ impl PostbackThread {
     }
 }
 
+/// What came of a try.
+struct Sent {
+    number: u64,
+    /// Under which it was begun.
+    term: Option<u64>,
+    result: Result<(), String>,
+}
+
+/// What a record tells a postback.
+fn told(postback: &Postback, record: Record) -> Option<Told> {
+    match record.event {
+        Event::Attributed { attribution } if postback.events.contains(&attribution.standing) => {
+            Some(Told::Found(record.at, *attribution))
+        }
+        Event::PostedBack { postback: of, delivery, delivered }
+            if of.eq_ignore_ascii_case(&postback.name) =>
+        {
+            Some(Told::Ended { number: delivery, delivered })
+        }
+        _ => None,
+    }
+}
+
 struct Worker {
     deps: Rc<PostbackDeps>,
     postback: Postback,
     sender: Sender,
     queue: Queue,
+    /// Under which number this node sends, if it does.
+    term: Option<u64>,
+    /// Deliveries that ended under it, to be written. As many as were waiting, at most.
+    ended: VecDeque<(u64, bool)>,
     under_way: usize,
     /// The queue as it was kept last.
     kept: Queue,
@@ -144,8 +177,11 @@ impl Worker {
         let (done, mut results) = mpsc::unbounded_channel();
         let mut turns = 0u32;
         while !*stopped.borrow() {
+            self.turn_to((self.deps.decides)());
             self.read();
-            self.begin(&done);
+            if self.term.is_some() {
+                self.begin(&done);
+            }
             self.show();
             turns = turns.wrapping_add(1);
             if turns.is_multiple_of(KEEP_EVERY) {
@@ -159,63 +195,78 @@ impl Worker {
                     while let Ok(result) = results.try_recv() {
                         self.settle(result);
                     }
+                    self.write();
                 }
                 () = tokio::time::sleep(TURN) => {}
             }
         }
+        self.write();
         self.keep();
         self.show();
     }
 
+    /// It sends from now on, or does not: what was under way before is not waited for.
+    fn turn_to(&mut self, term: Option<u64>) {
+        if term != self.term {
+            self.term = term;
+            self.ended.clear();
+            self.queue.forget_sending();
+        }
+    }
+
     /// Takes in what the journal has, as far as there is room.
     fn read(&mut self) {
-        while self.queue.has_room() {
-            let records = match self
-                .deps
-                .journal
-                .read_from(self.queue.cursor().max(self.deps.journal.durable_start()), CHUNK)
-            {
+        self.write();
+        loop {
+            let from = self.queue.next().max(self.deps.journal.durable_start());
+            let records = match self.deps.journal.read_from(from, CHUNK) {
                 Ok(records) => records,
                 Err(error) => {
                     tracing::error!(postback = self.postback.name, %error, "postbacks cannot read the journal");
                     return;
                 }
             };
-            let (now, whole) = (self.deps.clock.now(), records.len() == CHUNK);
-            for (offset, record) in records {
-                if !self.queue.has_room() {
-                    return;
-                }
-                let found = match record.event {
-                    Event::Attributed { attribution } => Some(*attribution),
-                    _ => None,
-                };
-                let wanted = |found: &Attribution| self.postback.events.contains(&found.standing);
-                self.queue.passed(offset, found.filter(wanted), now);
-            }
-            if !whole {
+            let (now, whole, room) = (self.deps.clock.now(), records.len() == CHUNK, self.queue.has_room());
+            let postback = &self.postback;
+            self.queue
+                .read(records.into_iter().map(|(offset, record)| (offset, told(postback, record))), now);
+            if !whole && self.queue.has_room() == room {
                 return;
             }
         }
     }
 
+    /// Writes what became of deliveries, as far as the journal has room. It counts once it is read.
+    fn write(&mut self) {
+        while !self.ended.is_empty() {
+            let Ok(permit) = self.deps.journal.try_reserve_spare() else { return };
+            let at = self.deps.clock.now();
+            let records = self.ended.drain(..self.ended.len().min(PORTION)).map(|(delivery, delivered)| {
+                let event = Event::PostedBack { postback: self.postback.name.clone(), delivery, delivered };
+                Record { at, campaign: CampaignKey::default(), event }
+            });
+            permit.commit(records.collect(), None);
+        }
+    }
+
     /// Begins what is due, as much as may be under way.
-    fn begin(&mut self, done: &mpsc::UnboundedSender<(u64, Result<(), String>)>) {
+    fn begin(&mut self, done: &mpsc::UnboundedSender<Sent>) {
         let (now, free) = (self.deps.clock.now(), self.postback.concurrency.saturating_sub(self.under_way));
         for delivery in self.queue.due(now, free) {
             self.under_way += 1;
             let (outgoing, sender, done) = (self.outgoing(&delivery, now), self.sender.clone(), done.clone());
+            let term = self.term;
             tokio::task::spawn_local(async move {
                 let result = sender.send(&outgoing).await;
                 // Whoever waits for it has stopped.
-                let _ = done.send((delivery.offset, result));
+                let _ = done.send(Sent { number: delivery.number, term, result });
             });
         }
     }
 
     fn outgoing(&self, delivery: &Delivery, now: Timestamp) -> Outgoing {
         let Postback { name, url, key, allow_private, timeout, .. } = &self.postback;
-        let id = format!("{name}-{}", delivery.offset);
+        let id = format!("{name}-{:016x}", delivery.number);
         let catalog = Arc::clone(&self.deps.snapshot.load().catalog);
         let named = |key| catalog.get(key).map(|entry| entry.campaign.id.to_string());
         let body = body(&delivery.attribution, &id, &self.deps.currency, now, named);
@@ -231,27 +282,20 @@ impl Worker {
         }
     }
 
-    fn settle(&mut self, (offset, result): (u64, Result<(), String>)) {
+    fn settle(&mut self, Sent { number, term, result }: Sent) {
         self.under_way = self.under_way.saturating_sub(1);
-        match result {
-            Ok(()) => self.queue.delivered(offset),
-            Err(why) => {
-                let now = self.deps.clock.now();
-                let limits =
-                    Limits { tries: self.postback.tries, give_up_after: self.postback.give_up_after };
-                let dead = self.queue.counts().dead;
-                let chance = (mix(offset ^ now.0.cast_unsigned()) >> 11) as f64 / (1u64 << 53) as f64;
-                self.queue.failed(offset, &why, now, chance, &limits);
-                let gave_up = self.queue.counts().dead > dead;
-                if gave_up {
-                    tracing::warn!(
-                        postback = self.postback.name,
-                        offset,
-                        why,
-                        "a postback is given up; see haggle postback"
-                    );
-                }
-            }
+        // Another node may have sent it meanwhile, or sends it now; the other side has its number.
+        if term != self.term {
+            return;
+        }
+        let Err(why) = result else { return self.ended.push_back((number, true)) };
+        let now = self.deps.clock.now();
+        let limits = Limits { tries: self.postback.tries, give_up_after: self.postback.give_up_after };
+        let chance = (mix(number ^ now.0.cast_unsigned()) >> 11) as f64 / (1u64 << 53) as f64;
+        if self.queue.failed(number, &why, now, chance, &limits) {
+            let (postback, delivery) = (&self.postback.name, format!("{number:016x}"));
+            tracing::warn!(postback, delivery, why, "a postback is given up; see haggle postback");
+            self.ended.push_back((number, false));
         }
     }
 

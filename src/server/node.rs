@@ -36,14 +36,14 @@ use super::notice::share;
 use super::state::State;
 use super::steps::Steps;
 use super::{admin, front};
-use crate::attribution::{AttributionDeps, AttributionThread};
+use crate::attribution::{AttributionDeps, AttributionThread, Decides};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
 use crate::config::{Loaded, Nameable, Postback, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::postback::{PostbackDeps, PostbackThread};
 use crate::safety::{Safety, SafetyError};
-use crate::several::{OnShown, Owner, SeedError, SharedKeyError};
+use crate::several::{OnShown, Owner, SeedError, Several, SharedKeyError};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 use crate::users::UserStore;
@@ -264,35 +264,52 @@ fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: 
         .users
         .is_some()
         .then(|| Box::new(move |decision: &Decision| share(&telling, decision)) as OnShown);
-    actix_rt::spawn(Arc::clone(&several).publish_bases());
+    actix_rt::spawn(Arc::clone(&several).publish_bases(attribution_of(&state.settings)));
     actix_rt::spawn(several.follow(words, shown));
     actix_rt::spawn(Arc::clone(&owner).settle(facts));
     actix_rt::spawn(Arc::clone(&owner).stand_by());
     actix_rt::spawn(owner.follow());
 }
 
+/// Whether this node decides what comes of orders: of several one does, each knows what is to be decided.
+fn decides(several: Option<&Arc<Several>>) -> Decides {
+    match several.map(Arc::clone) {
+        None => Arc::new(|| Some(0)),
+        Some(several) => Arc::new(move || several.journal().decides_orders()),
+    }
+}
+
+fn attribution_of(settings: &Settings) -> AttributorSettings {
+    AttributorSettings {
+        model: settings.attribution,
+        click_window: settings.attribution_click_window,
+        view_window: settings.attribution_view_window,
+        half_life: settings.attribution_half_life,
+        touches: settings.attribution_touches,
+    }
+}
+
 /// Starts what credits orders.
-fn start_attribution(state: &State) -> Result<AttributionThread, StartError> {
+fn start_attribution(state: &State, decides: Decides) -> Result<AttributionThread, StartError> {
     let settings = &state.settings;
     let deps = AttributionDeps {
-        settings: AttributorSettings {
-            model: settings.attribution,
-            click_window: settings.attribution_click_window,
-            view_window: settings.attribution_view_window,
-            half_life: settings.attribution_half_life,
-            touches: settings.attribution_touches,
-        },
+        settings: attribution_of(settings),
         journal: Arc::clone(&state.journal),
         clock: Arc::clone(&state.clock),
         checkpoint_interval: settings.checkpoint_interval,
         report: Arc::clone(&state.attribution),
+        decides,
     };
     AttributionThread::start(deps)
         .map_err(|error| StartError::Internal(format!("attribution did not start: {error}")))
 }
 
 /// Starts what posts credited orders.
-fn start_postbacks(state: &State, postbacks: Vec<Postback>) -> Result<PostbackThread, StartError> {
+fn start_postbacks(
+    state: &State,
+    postbacks: Vec<Postback>,
+    decides: Decides,
+) -> Result<PostbackThread, StartError> {
     let deps = PostbackDeps {
         postbacks,
         currency: state.settings.currency.clone(),
@@ -300,6 +317,7 @@ fn start_postbacks(state: &State, postbacks: Vec<Postback>) -> Result<PostbackTh
         snapshot: Arc::clone(&state.snapshot),
         clock: Arc::clone(&state.clock),
         report: Arc::clone(&state.postbacks),
+        decides,
     };
     PostbackThread::start(deps)
         .map_err(|error| StartError::Internal(format!("postbacks did not start: {error}")))
@@ -488,12 +506,12 @@ impl Node {
             clock: Arc::clone(&state.clock),
             busy: AtomicBool::new(false),
         });
-        // One of several nodes would credit what the others do, too.
-        let alone = by_itself && several.is_none();
+        let decides = decides(several.as_ref());
         // Postbacks first, so that a new one begins before anything is credited.
-        let postbacks =
-            if alone && !postbacks.is_empty() { Some(start_postbacks(&state, postbacks)?) } else { None };
-        let attribution = if alone { Some(start_attribution(&state)?) } else { None };
+        let postbacks = (by_itself && !postbacks.is_empty())
+            .then(|| start_postbacks(&state, postbacks, Arc::clone(&decides)));
+        let postbacks = postbacks.transpose()?;
+        let attribution = by_itself.then(|| start_attribution(&state, decides)).transpose()?;
         let servers = vec![front::serve(&state, listener)?, serve_admin(&state, &backups, admin_listener)?];
         let arbiters = vec![campaign_arbiter, learner_arbiter];
         let steps = Steps::new(wheel, learner.clone(), Arc::clone(&state.journal));
@@ -602,7 +620,7 @@ impl Node {
             }
         }
         if let Some(several) = &state.several {
-            several.publish_last(LAST_BASES).await;
+            several.publish_last(attribution_of(&state.settings), LAST_BASES).await;
         }
         // Others go on with its campaigns at once.
         let (journal, several) = (Arc::clone(&state.journal), state.several.clone());

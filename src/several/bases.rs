@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::backbone::{PublishError, Publisher, SharedJournal};
 use haggle_actors::campaign::RecoveryError;
 use haggle_actors::journal::Journal;
@@ -52,7 +53,12 @@ impl Bases {
     }
 
     /// Publishes one of each partition that is this node's. Blocks.
-    fn publish(&self, journal: &SharedJournal, at: Timestamp) -> Result<(), BasesError> {
+    fn publish(
+        &self,
+        journal: &SharedJournal,
+        at: Timestamp,
+        attribution: AttributorSettings,
+    ) -> Result<(), BasesError> {
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
         let own = journal.tenures().borrow().clone();
         let partitions: Vec<u32> = own.keys().copied().collect();
@@ -60,7 +66,7 @@ impl Bases {
             |partition: u32| own.get(&partition).is_some_and(|tenure| journal.owns(partition, tenure.term));
         if !partitions.is_empty() {
             let begun = monotonic();
-            let headers = publisher.publish(&journal.bases(&partitions)?, at, &wanted)?;
+            let headers = publisher.publish(&journal.bases(&partitions, attribution)?, at, &wanted)?;
             let campaigns: u64 = headers.iter().map(|(_, header)| header.campaigns).sum();
             // What is below in each partition of the log is in its base, and settled.
             let trimmable: Vec<String> = headers
@@ -77,7 +83,7 @@ impl Bases {
 
 impl Several {
     /// Publishes bases of this node's partitions from time to time, until the journal ends.
-    pub async fn publish_bases(self: Arc<Self>) {
+    pub async fn publish_bases(self: Arc<Self>, attribution: AttributorSettings) {
         let mut due = monotonic() + FIRST;
         let mut records = self.journal.durable_end();
         while self.journal.failure().is_none() {
@@ -86,24 +92,24 @@ impl Several {
             if monotonic() < due && end < records.saturating_add(RECORDS) {
                 continue;
             }
-            let published = self.publish_once().await;
+            let published = self.publish_once(attribution).await;
             (due, records) = (monotonic() + if published { EVERY } else { AGAIN }, end);
         }
     }
 
     /// Publishes the last ones of a node that stops, if that takes no longer than `patience`.
-    pub async fn publish_last(self: &Arc<Self>, patience: Duration) {
-        if tokio::time::timeout(patience, self.publish_once()).await.is_err() {
+    pub async fn publish_last(self: &Arc<Self>, attribution: AttributorSettings, patience: Duration) {
+        if tokio::time::timeout(patience, self.publish_once(attribution)).await.is_err() {
             tracing::warn!("what the log came to was not published before the stop; the last ones are there");
         }
     }
 
     /// Whether they were.
-    async fn publish_once(self: &Arc<Self>) -> bool {
+    async fn publish_once(self: &Arc<Self>, attribution: AttributorSettings) -> bool {
         let several = Arc::clone(self);
         let at = self.clock.now();
-        let published =
-            tokio::task::spawn_blocking(move || several.bases.publish(&several.journal, at)).await;
+        let publish = move || several.bases.publish(&several.journal, at, attribution);
+        let published = tokio::task::spawn_blocking(publish).await;
         match published {
             Ok(Ok(())) => true,
             // Its partitions went to another node meanwhile.

@@ -10,7 +10,7 @@ use haggle_domain::{
 use haggle_learning::attribution::{Fitted, Journeys, Touch, shares, split};
 use minicbor::{Decode, Encode};
 
-use super::orders::{Known, ORDER_MEMORY, Orders};
+use super::orders::{Early, Known, ORDER_MEMORY, Orders};
 use super::touches::{Kept, Touches, Windows};
 
 /// The checkpoint's name. It holds what users did, so it is among those that an erasure replaces.
@@ -109,6 +109,9 @@ struct State {
     /// What the fitted models were fitted to last, and when.
     #[n(5)]
     fitted_to: Option<(Timestamp, Journeys)>,
+    /// Credits whose orders are still to be read.
+    #[cbor(n(6), default)]
+    early: Early,
 }
 
 impl Attributor {
@@ -132,6 +135,12 @@ impl Attributor {
     /// The state, for a checkpoint at [`Attributor::cursor`].
     pub fn save(&self) -> Vec<u8> {
         minicbor::to_vec(&self.state).unwrap_or_default()
+    }
+
+    /// The state without what users did: which orders are known, what became of them, and what is awaited.
+    pub fn save_orders(&mut self) -> Vec<u8> {
+        self.state.touches = Touches::default();
+        self.save()
     }
 
     /// Records below are taken in.
@@ -189,7 +198,7 @@ impl Attributor {
             }
             Event::Ordered { order } => return self.ordered(order, now),
             Event::OrderCorrected { order, value, .. } => self.corrected(*order, *value),
-            Event::Attributed { attribution } => self.settled(attribution),
+            Event::Attributed { attribution } => self.settled(attribution, now),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.state.touches.erase(*user);
                 self.forgotten += 1;
@@ -276,8 +285,12 @@ impl Attributor {
             self.state.touches.ordered(user);
         }
         let attribution = Attribution { order, id, placed_at, value, standing, model, credits };
-        self.state.awaited.push_back(attribution.clone());
-        self.state.orders.add(now, Known::new(attribution, by_shop));
+        let mut known = Known::new(attribution.clone(), by_shop);
+        match self.state.early.take(order) {
+            Some(said) => known.settle(&said),
+            None => self.state.awaited.push_back(attribution),
+        }
+        self.state.orders.add(now, known);
         Some(Found { order, placed_at, value, standing, path })
     }
 
@@ -326,14 +339,17 @@ impl Attributor {
     }
 
     /// What is in the journal counts, whatever would be found today.
-    fn settled(&mut self, attribution: &Attribution) {
+    fn settled(&mut self, attribution: &Attribution, now: Timestamp) {
         let same = |awaited: &Attribution| awaited.order == attribution.order;
         if let Some(place) = self.state.awaited.iter().position(same) {
             self.state.awaited.remove(place);
         }
-        let more = self.state.awaited.iter().any(same);
-        if !more && let Some(known) = self.state.orders.get_mut(attribution.order) {
-            known.settle(attribution);
+        if self.state.awaited.iter().any(same) {
+            return;
+        }
+        match self.state.orders.get_mut(attribution.order) {
+            Some(known) => known.settle(attribution),
+            None => self.state.early.add(now, attribution.clone()),
         }
     }
 }

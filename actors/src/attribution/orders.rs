@@ -45,6 +45,44 @@ impl Known {
     }
 }
 
+/// How long a credit waits for its order, and how many do.
+const EARLY_MEMORY: Duration = Duration::from_secs(86_400);
+const MOST_EARLY: usize = 10_000;
+
+/// Credits that were read before their orders: where several nodes share a log, a click's order and its credit lie in different parts of
+/// it, and each node reads those as they come.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Early {
+    #[n(0)]
+    of: BTreeMap<Tag, Attribution>,
+    #[n(1)]
+    by_age: VecDeque<(Timestamp, Tag)>,
+}
+
+impl Early {
+    /// A credit of an order that is not known.
+    pub fn add(&mut self, now: Timestamp, attribution: Attribution) {
+        let order = attribution.order;
+        if self.of.insert(order, attribution).is_none() {
+            self.by_age.push_back((now, order));
+        }
+        let is_old = |at: Timestamp| now.since(at) > EARLY_MEMORY;
+        while let Some((_, order)) = self.by_age.pop_front_if(|(at, _)| is_old(*at)) {
+            self.of.remove(&order);
+        }
+        while self.by_age.len() > MOST_EARLY {
+            let Some((_, order)) = self.by_age.pop_front() else { break };
+            self.of.remove(&order);
+        }
+    }
+
+    /// The credit of an order that has come.
+    pub fn take(&mut self, order: Tag) -> Option<Attribution> {
+        // Its place in the queue is passed over in its time.
+        self.of.remove(&order)
+    }
+}
+
 fn weights(attribution: &Attribution) -> Vec<f64> {
     attribution.credits.iter().map(|credit| credit.amount.to_f64()).collect()
 }

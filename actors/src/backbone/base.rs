@@ -9,11 +9,12 @@ use haggle_domain::{CampaignKey, NodeId, PrivacyKey, Timestamp};
 use minicbor::{Decode, Encode};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::core::partition_of;
+use super::core::{ORDERS, partition_of};
 use super::fence::PartitionState;
+use crate::attribution::{Attributor, AttributorSettings, CHECKPOINT};
 use crate::books;
 use crate::campaign::{self, RecoveryError, recover_view};
-use crate::journal::{EmbeddedJournal, Journal, JournalError, Position};
+use crate::journal::{EmbeddedJournal, Journal, JournalError, Position, View, replay};
 use crate::suppression::Suppression;
 
 /// Bytes of one piece: few enough for any broker, and for commits not to wait long behind one.
@@ -38,6 +39,10 @@ pub(super) struct Content {
     /// Who is to be forgotten, of all partitions as far as its maker had read them: more than enough.
     #[n(1)]
     pub(super) forgotten: Vec<(PrivacyKey, Suppression)>,
+    /// Of the partition that has what is told of orders: which are known and what became of them, but not what users did before.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub(super) orders: Option<Vec<u8>>,
 }
 
 /// What a partition came to.
@@ -139,10 +144,11 @@ pub(super) fn cut(
     mirror: &EmbeddedJournal,
     partition_of: impl Fn(CampaignKey) -> u32,
     partitions: &[u32],
+    attribution: AttributorSettings,
 ) -> Result<Vec<Base>, RecoveryError> {
     let mut tries = 0;
     loop {
-        match try_cut(mirror, &partition_of, partitions) {
+        match try_cut(mirror, &partition_of, partitions, attribution) {
             Err(RecoveryError::Journal(JournalError::Dropped { .. })) if tries < TRIES => tries += 1,
             cut => return cut,
         }
@@ -153,6 +159,7 @@ fn try_cut(
     mirror: &EmbeddedJournal,
     partition_of: &impl Fn(CampaignKey) -> u32,
     partitions: &[u32],
+    attribution: AttributorSettings,
 ) -> Result<Vec<Base>, RecoveryError> {
     let view = mirror.view()?;
     let mut states: BTreeMap<u32, PartitionState> = BTreeMap::new();
@@ -172,7 +179,33 @@ fn try_cut(
     let base = |partition: &u32| {
         Some(of(*partition, states.remove(partition)?, books.remove(partition), &forgotten))
     };
-    Ok(partitions.iter().filter_map(base).collect())
+    let mut bases: Vec<Base> = partitions.iter().filter_map(base).collect();
+    if let Some(base) = bases.iter_mut().find(|base| base.partition == ORDERS) {
+        base.content.orders = Some(orders(mirror, &view, attribution)?);
+    }
+    Ok(bases)
+}
+
+/// What is known of orders as of the moment of a view.
+fn orders(
+    mirror: &EmbeddedJournal,
+    view: &View,
+    attribution: AttributorSettings,
+) -> Result<Vec<u8>, JournalError> {
+    let mut attributor = Attributor::new(attribution);
+    if let Ok(Some(kept)) = view.checkpoint(CHECKPOINT)
+        && attributor.restore(&kept.bytes, kept.offset).is_err()
+    {
+        attributor = Attributor::new(attribution);
+    }
+    for entry in replay(mirror, attributor.cursor().max(view.start())) {
+        let (offset, record) = entry?;
+        if offset >= view.end() {
+            break;
+        }
+        attributor.consume(offset, &record);
+    }
+    Ok(attributor.save_orders())
 }
 
 fn encoded(campaign: CampaignKey, books: &books::Books) -> Books {
@@ -199,5 +232,5 @@ fn of(
 ) -> Base {
     let mut books = books.unwrap_or_default();
     books.sort_unstable_by_key(|kept| kept.campaign);
-    Base { partition, state, content: Content { books, forgotten: forgotten.to_vec() } }
+    Base { partition, state, content: Content { books, forgotten: forgotten.to_vec(), orders: None } }
 }

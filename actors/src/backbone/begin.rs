@@ -11,6 +11,7 @@ use super::base::{self, Base, Forgotten, merge};
 use super::bases::{Found, newest};
 use super::log::Log;
 use super::shared::JOURNAL;
+use crate::attribution::CHECKPOINT;
 use crate::books::Books;
 use crate::campaign::base_name;
 use crate::journal::mark::sync_folder;
@@ -87,6 +88,10 @@ fn make(dir: &Path, bases: &[Base]) -> Result<u64, JournalError> {
                 why: format!("the books of campaign {campaign} in its base cannot be read ({why})"),
             })?;
             copy.checkpoint(&Checkpoint { name: base_name(*campaign), offset: start, bytes: books.clone() })?;
+        }
+        if let Some(orders) = &content.orders {
+            let (name, bytes) = (CHECKPOINT.to_owned(), orders.clone());
+            copy.checkpoint(&Checkpoint { name, offset: start, bytes })?;
         }
         for (user, known) in &content.forgotten {
             merge(&mut forgotten, *user, *known);

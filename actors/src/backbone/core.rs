@@ -13,6 +13,9 @@ use super::presence::Voices;
 use crate::journal::intake::Progress;
 use crate::journal::{EmbeddedJournal, JournalError};
 
+/// The partition of orders: its owner says what comes of them.
+pub(super) const ORDERS: u32 = 0;
+
 pub(super) struct Core {
     pub(super) node: NodeId,
     pub(super) log: Arc<dyn Log>,
@@ -51,6 +54,14 @@ impl Core {
 
     pub(super) fn voices(&self) -> MutexGuard<'_, Vec<Voices>> {
         self.voices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The partition that a record lies in, whoever writes it. What is told of orders and decided about them lies in one, so that all
+    /// read it in one order.
+    pub(super) fn partition_of_record(&self, record: &Record) -> u32 {
+        let event = &record.event;
+        let is_order = event.tells_of_order() || event.decides_on_order();
+        if is_order { ORDERS } else { self.partition_of(record.campaign) }
     }
 
     /// Whether the threads are to end.

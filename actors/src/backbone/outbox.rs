@@ -10,7 +10,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use haggle_domain::{CampaignKey, Record};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::core::Core;
+use super::core::{Core, ORDERS};
 use super::lanes::{Checkpointed, Lane, Waiting};
 use super::log::LogError;
 use super::message::Message;
@@ -83,15 +83,16 @@ impl Outbox {
     }
 
     fn commit(&self, records: Vec<Record>, ack: Ack, place: Place) {
-        let (notes, records): (Vec<_>, Vec<_>) =
-            records.into_iter().partition(|record| record.campaign == CampaignKey::default());
+        let is_note =
+            |record: &Record| record.campaign == CampaignKey::default() && !record.event.decides_on_order();
+        let (notes, records): (Vec<_>, Vec<_>) = records.into_iter().partition(is_note);
         if records.is_empty() {
             return self.note(notes, ack);
         }
         if !notes.is_empty() {
             self.note(notes, Ack::new(None));
         }
-        let mut partitions = records.iter().map(|record| self.core.partition_of(record.campaign));
+        let mut partitions = records.iter().map(|record| self.core.partition_of_record(record));
         let partition = partitions.next().unwrap_or_default();
         if partitions.any(|other| other != partition) {
             return ack.settle(Err(JournalError::Scattered));
@@ -102,7 +103,9 @@ impl Outbox {
     /// Notes of this node, durable once they are in its spool.
     fn note(&self, mut records: Vec<Record>, ack: Ack) {
         let number = self.core.outstanding.begin();
-        let partition = self.core.partition_of(CampaignKey::default());
+        // They may lie anywhere, so with orders among them all lie with those.
+        let of_orders = records.iter().any(|record| record.event.tells_of_order());
+        let partition = if of_orders { ORDERS } else { self.core.partition_of(CampaignKey::default()) };
         let done = Arc::clone(&self.core);
         let on_durable = Box::new(move |durable: Result<(), JournalError>| {
             ack.settle(durable);

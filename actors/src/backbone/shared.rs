@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::base::{Base, cut};
 use super::begin::open_copy;
-use super::core::Core;
+use super::core::{Core, ORDERS};
 use super::facts::{Feeder, SeenFact};
 use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
 use super::log::{Log, LogError};
@@ -24,6 +24,7 @@ use super::outstanding::Outstanding;
 use super::presence::Voices;
 use super::ship::Shipper;
 use super::spool::{Fill, Spool, Told};
+use crate::attribution::AttributorSettings;
 use crate::campaign::RecoveryError;
 use crate::journal::{
     Checkpoint, EmbeddedJournal, Intake, Journal, JournalError, JournalOptions, JournalStats, OnDurable,
@@ -248,6 +249,12 @@ impl SharedJournal {
         self.core.tenures.subscribe()
     }
 
+    /// The claim under which this node may decide what comes of orders, if it may: everything before it can be read.
+    pub fn decides_orders(&self) -> Option<Term> {
+        let tenures = self.core.tenures.borrow();
+        tenures.get(&ORDERS).filter(|tenure| tenure.ready).map(|tenure| tenure.term)
+    }
+
     /// Tells the owner of the record's campaign what this node saw. Does not wait; `on_durable` is called once it is in
     /// the spool, from where it reaches the owner whatever happens. [`Refused::Full`] where the spool is.
     pub fn tell(&self, record: Record, on_durable: OnDurable) -> Result<(), Refused> {
@@ -277,7 +284,7 @@ impl SharedJournal {
         let mut parts: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
         for record in records {
             self.core.heed(&record);
-            parts.entry(self.core.partition_of(record.campaign)).or_default().push(record);
+            parts.entry(self.core.partition_of_record(&record)).or_default().push(record);
         }
         let mut all = true;
         for (partition, records) in parts {
@@ -336,8 +343,12 @@ impl SharedJournal {
 
     /// What some partitions came to, as of one moment in this node's copy; none of one of which nothing was read. Blocks for as long as it
     /// takes to read what checkpoints do not have.
-    pub fn bases(&self, partitions: &[u32]) -> Result<Vec<Base>, RecoveryError> {
-        cut(&self.core.mirror, |campaign| self.core.partition_of(campaign), partitions)
+    pub fn bases(
+        &self,
+        partitions: &[u32],
+        attribution: AttributorSettings,
+    ) -> Result<Vec<Base>, RecoveryError> {
+        cut(&self.core.mirror, |campaign| self.core.partition_of(campaign), partitions, attribution)
     }
 
     /// Whether a partition is this node's under a claim, and the journal is open.

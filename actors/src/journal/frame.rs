@@ -268,6 +268,9 @@ mod tests {
                 };
                 Event::Attributed { attribution: Box::new(attribution) }
             }),
+            ("[a-z]{1,9}", any::<u64>(), any::<bool>()).prop_map(|(postback, delivery, delivered)| {
+                Event::PostedBack { postback, delivery, delivered }
+            }),
         ]
     }
 

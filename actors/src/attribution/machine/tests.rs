@@ -275,3 +275,108 @@ fn what_was_found_but_not_written_is_found_again_and_what_was_written_counts() {
     let awaited: Vec<_> = next.awaited().map(amounts).collect();
     assert_eq!(awaited, [vec![(1, 0), (2, 40)]], "the last view was credited, so its correction is, too");
 }
+
+/// Two parts of a log: what is told of orders and decided about them, in one order, and what campaigns' owners wrote. Whoever reads
+/// takes from either as it comes.
+#[derive(Default)]
+struct Parts {
+    orders: Vec<Record>,
+    campaigns: Vec<Record>,
+}
+
+struct Reader {
+    attributor: Attributor,
+    /// How much of either was read.
+    orders: usize,
+    campaigns: usize,
+}
+
+impl Reader {
+    fn new() -> Self {
+        Self { attributor: Attributor::new(settings(AttributionModel::Linear)), orders: 0, campaigns: 0 }
+    }
+
+    fn read(&mut self, parts: &Parts, campaigns: bool) {
+        let (part, read) = if campaigns {
+            (&parts.campaigns, &mut self.campaigns)
+        } else {
+            (&parts.orders, &mut self.orders)
+        };
+        if let Some(record) = part.get(*read) {
+            *read += 1;
+            self.attributor.consume(self.attributor.cursor(), record);
+        }
+    }
+
+    fn read_all(&mut self, parts: &Parts) {
+        while self.campaigns < parts.campaigns.len() {
+            self.read(parts, true);
+        }
+        while self.orders < parts.orders.len() {
+            self.read(parts, false);
+        }
+    }
+}
+
+proptest::proptest! {
+    /// Of nodes that read one log in different orders, one decides at a time. Each order is decided on once, and all know it alike.
+    #[test]
+    fn several_nodes_decide_once(steps in proptest::collection::vec((0u8..9, 0u64..6, proptest::bool::ANY), 1..120)) {
+        let mut parts = Parts::default();
+        let mut readers = [Reader::new(), Reader::new()];
+        let (mut decides, mut now) = (0, Timestamp(0) + DAY * 20_000);
+        for (number, (what, which, other)) in (0u32..).zip(steps) {
+            now = now + HOUR;
+            let record = |event| Record { at: now, campaign: CampaignKey::default(), event };
+            let bid = BidId { campaign: CampaignKey(which), lease: 1, number };
+            let decision = Decision { bid, at: now, user: Some(USER), ..Decision::default() };
+            // Odd ones the shop tells of, the others a click's token, some of them twice.
+            let tag = Tag(which);
+            match what {
+                0 => parts.campaigns.push(record(Event::Click { decision })),
+                1 if which % 2 == 0 => {
+                    parts.campaigns.push(record(Event::Conversion { decision, revenue: Micros(9), order: tag }));
+                }
+                1 => {
+                    let (user, placed_at, value) = (Some(USER), now, Micros(9));
+                    let order = Order { tag, user, placed_at, value, ..Order::default() };
+                    parts.orders.push(record(Event::Ordered { order: Box::new(order) }));
+                }
+                2..=5 => readers[usize::from(other)].read(&parts, what % 2 == 0),
+                6..=7 => {
+                    let reader = &mut readers[decides];
+                    reader.read_all(&parts);
+                    for attribution in reader.attributor.awaited() {
+                        parts.orders.push(record(Event::Attributed { attribution: Box::new(attribution.clone()) }));
+                    }
+                    reader.read_all(&parts);
+                }
+                _ => decides = usize::from(other),
+            }
+        }
+        for decides in 0..2 {
+            let reader = &mut readers[decides];
+            reader.read_all(&parts);
+            for attribution in reader.attributor.awaited() {
+                let event = Event::Attributed { attribution: Box::new(attribution.clone()) };
+                parts.orders.push(Record { at: now, campaign: CampaignKey::default(), event });
+            }
+        }
+        let mut said: Vec<&Attribution> = Vec::new();
+        for record in &parts.orders {
+            if let Event::Attributed { attribution } = &record.event {
+                proptest::prop_assert!(said.iter().all(|said| said.order != attribution.order), "decided twice");
+                said.push(attribution);
+            }
+        }
+        for reader in &mut readers {
+            reader.read_all(&parts);
+            proptest::prop_assert_eq!(reader.attributor.awaited().count(), 0);
+            proptest::prop_assert_eq!(reader.attributor.orders(), said.len());
+            for said in &said {
+                let known = reader.attributor.state.orders.get_mut(said.order).unwrap();
+                proptest::prop_assert_eq!(&known.attribution, *said);
+            }
+        }
+    }
+}
