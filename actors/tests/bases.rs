@@ -259,6 +259,42 @@ fn whoever_begins_at_a_base_knows_what_those_know_that_read_everything() {
     assert!(from_bases > 0 && deaths > 0 && trimmed > 0, "{from_bases} {deaths} {trimmed}");
 }
 
+/// The owner goes on while bases are cut from what it has so far.
+#[test]
+fn a_base_holds_what_is_below_its_offset_and_nothing_above() {
+    let memory = Memory::default();
+    let site = Site::new(&memory);
+    let cluster = memory.cluster(&site.name(), PARTITIONS);
+    let owner = site.node(1);
+    claim_all(&owner);
+    let lives: Vec<_> = campaigns(6).into_iter().map(|campaign| life(campaign, 250)).collect();
+    let fresh: Vec<_> = std::thread::scope(|scope| {
+        let commits = scope.spawn(|| {
+            for step in 0..lives[0].len() {
+                lives.iter().for_each(|life| commit(&*owner, life[step].clone(), None));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let fresh = (2..6).map(|node| {
+            until("there is something", || publish(&cluster, &owner, u64::MAX).is_ok_and(|it| it.len() == 3));
+            site.node(node)
+        });
+        let fresh = fresh.collect();
+        commits.join().unwrap();
+        fresh
+    });
+    wait(&*owner).unwrap();
+    let expected = books(&owner);
+    assert_eq!(expected.len(), 6);
+    for journal in fresh {
+        caught_up(&cluster, &journal);
+        assert!(journal.durable_start() > 0);
+        assert_eq!(books(&journal), expected);
+        journal.close().unwrap();
+    }
+    owner.close().unwrap();
+}
+
 fn settings() -> CampaignSettings {
     CampaignSettings {
         notice_timeout: Duration::from_secs(3600),
