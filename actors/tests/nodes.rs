@@ -295,7 +295,7 @@ impl World {
                             *of,
                             *seen,
                             record,
-                            now,
+                            Timestamp(now.0 + node.skew),
                             node.id,
                             &self.campaign,
                             &mut life.sending,
@@ -514,7 +514,7 @@ fn take_over(node: &mut Node, campaign: &Arc<Campaign>, log: &[Message], real: T
         now,
         &mut effects,
     ));
-    owner.heard = Heard::new(node.state.seen.keys().copied(), GRACE, now);
+    owner.heard = Heard::new(node.id, node.state.seen.keys().copied(), GRACE, now);
     owner.facts_below = node.state.facts_below;
     owner.carry_out(effects, now, node.id, campaign, &mut life.sending);
     // Facts that the owner before did not say it had settled.
@@ -524,7 +524,7 @@ fn take_over(node: &mut Node, campaign: &Arc<Campaign>, log: &[Message], real: T
             && offset >= owner.facts_below
             && let Message::Fact { node: of, at, record, .. } = message
         {
-            owner.handle(offset, *of, *at, record, real, node.id, campaign, &mut life.sending);
+            owner.handle(offset, *of, *at, record, now, node.id, campaign, &mut life.sending);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Nodes know nothing of one another but what stands in the log that they share (`actors/src/backbone`).
 
 mod bases;
+mod behind;
 mod definitions;
 mod keys;
 mod money;

@@ -2,6 +2,8 @@
 //! nodes saw.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,11 +12,12 @@ use haggle_actors::backbone::{Heard, Presence, SeenFact};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{Disown, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared};
 use haggle_actors::journal::Journal;
-use haggle_domain::{CampaignKey, Event, Holder};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use haggle_domain::{CampaignKey, Event, Holder, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Several;
+use super::behind::Behind;
 use crate::campaigns::{CampaignHandle, Changes, Roster};
 use crate::clock::monotonic;
 
@@ -55,6 +58,17 @@ impl Settling {
     fn below(&self) -> u64 {
         self.open.first().copied().unwrap_or(self.next)
     }
+}
+
+/// A fact on its way to its campaign's actor.
+struct Handed {
+    partition: u32,
+    offset: u64,
+    at: Timestamp,
+    event: Event,
+    /// Its place among all that is under way.
+    place: Option<OwnedSemaphorePermit>,
+    handle: Arc<CampaignHandle>,
 }
 
 type Settlings = Arc<Mutex<HashMap<u32, Settling>>>;
@@ -152,10 +166,12 @@ impl Owner {
             }
             Err(_) => return,
         };
-        let now = self.several.clock.now();
+        let (now, journal) = (self.several.clock.now(), &self.several.journal);
         for partition in &claimed {
-            let nodes = self.several.journal.nodes(*partition);
-            self.several.heard().insert(*partition, Heard::new(nodes.into_iter(), self.several.grace, now));
+            let nodes = journal.nodes(*partition);
+            self.several
+                .heard()
+                .insert(*partition, Heard::new(journal.node(), nodes.into_iter(), self.several.grace, now));
         }
         self.begin(books, &claimed).await;
         self.begun().extend(claimed);
@@ -192,11 +208,15 @@ impl Owner {
         self.roster.all().iter().filter(theirs).for_each(|handle| handle.address.do_send(Disown));
     }
 
-    /// Hands what nodes saw to the campaigns' actors, in the order of the log, until the journal ends.
+    /// Hands what nodes saw to the campaigns' actors, for each in the order of the log, until the journal ends.
     pub async fn settle(self: Arc<Self>, mut facts: mpsc::Receiver<SeenFact>) {
         let settlings: Settlings = Arc::default();
         let room = Arc::new(Semaphore::new(UNDER_WAY));
         let mut holders: BTreeMap<Holder, ()> = BTreeMap::new();
+        let behind = Behind::new();
+        let (owner, all) = (Arc::clone(&self), Arc::clone(&settlings));
+        let hand: Rc<dyn Fn(Handed) -> Pin<Box<dyn Future<Output = ()>>>> =
+            Rc::new(move |handed| Box::pin(Arc::clone(&owner).hand(Arc::clone(&all), handed)));
         while let Some(fact) = facts.recv().await {
             let SeenFact { partition, offset, node, at, record, .. } = fact;
             // Its campaigns' actors are there first, those of campaigns that are settled only, too.
@@ -220,21 +240,27 @@ impl Owner {
                 continue;
             };
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-            let place = Arc::new(Mutex::new(Some(place)));
             self.open(&settlings, partition, offset);
-            while self.owns(partition) {
-                let (owner, settlings, place) =
-                    (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
-                let durable = Box::new(move || {
-                    owner.settled(&settlings, partition, offset, Some(()));
-                    drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
-                });
-                let settle = Settle { at, event: record.event.clone(), durable };
-                if handle.address.send(settle).await.unwrap_or(false) {
-                    break;
-                }
-                tokio::time::sleep(PAUSE).await;
+            let handed = Handed { partition, offset, at, event: record.event, place: Some(place), handle };
+            behind.pass(record.campaign, handed, &hand).await;
+        }
+    }
+
+    /// Hands a fact to its campaign's actor, again and again until that takes it or it is another node's.
+    async fn hand(self: Arc<Self>, settlings: Settlings, handed: Handed) {
+        let Handed { partition, offset, at, event, place, handle } = handed;
+        let place = Arc::new(Mutex::new(place));
+        while self.owns(partition) {
+            let (owner, settlings, place) = (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
+            let durable = Box::new(move || {
+                owner.settled(&settlings, partition, offset, Some(()));
+                drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
+            });
+            let settle = Settle { at, event: event.clone(), durable };
+            if handle.address.send(settle).await.unwrap_or(false) {
+                return;
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
