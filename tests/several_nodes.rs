@@ -81,7 +81,8 @@ impl Broker {
     /// The imitation makes topics itself, with as many partitions as it likes.
     fn make_topics(&self, prefix: &str, partitions: i32) {
         if let Self::Imitation(cluster) = self {
-            for (topic, partitions) in [("events", partitions), ("campaigns", 1), ("keys", 1), ("models", 1)]
+            for (topic, partitions) in
+                [("events", partitions), ("campaigns", 1), ("keys", 1), ("models", 1), ("checkpoints", 1)]
             {
                 cluster.create_topic(&format!("{prefix}.{topic}"), partitions, 1).unwrap();
             }

@@ -340,7 +340,7 @@ impl MemoryReader {
             let Some(messages) = state.partitions.get(*partition as usize) else { continue };
             if *next < messages.begin {
                 let why = format!("offset {next} of partition {partition} is gone");
-                return Err(LogError::Failed { why });
+                return Err(LogError::Gone { why });
             }
             if let Some((offset, bytes)) = messages.from(*next) {
                 let entry = Entry { partition: *partition, offset, bytes: bytes.clone() };
