@@ -4,6 +4,7 @@
 mod journal_support;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -276,6 +277,33 @@ fn tables_keep_the_latest_value_of_each_name(cluster: &dyn Cluster) {
     let again = cluster.connect(&site.name(), PARTITIONS);
     assert_eq!(again.kept(Table::Campaigns), Ok(BTreeMap::from(kept)));
     assert_eq!(again.kept(Table::Keys), Ok(BTreeMap::new()));
+    // Whoever remembers how far he has read is told what came since.
+    let since = |from: u64| {
+        let mut told = Vec::new();
+        let next = again.changes(Table::Campaigns, from, &mut |kept| {
+            told.push((kept.offset, kept.name.to_owned(), kept.bytes.map(<[u8]>::to_vec)));
+            if kept.name == "stop" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (next.unwrap(), told)
+    };
+    let (next, told) = since(0);
+    assert_eq!(told.last().unwrap().1, "ä/ö");
+    assert_eq!(since(next), (next, Vec::new()));
+    let (sender, kept) = channel();
+    log.forget(Table::Campaigns, "b", Box::new(move |result| sender.send(result).unwrap())).unwrap();
+    kept.recv_timeout(PATIENCE).unwrap().unwrap();
+    keep("large", &vec![7; 512 * 1024]);
+    keep("stop", &[]);
+    keep("a", &[5]);
+    let (middle, told) = since(next);
+    let (names, values): (Vec<_>, Vec<_>) = told.into_iter().map(|(_, name, bytes)| (name, bytes)).unzip();
+    assert_eq!(names, ["b", "large", "stop"]);
+    assert_eq!(values, [None, Some(vec![7; 512 * 1024]), Some(Vec::new())]);
+    let (end, told) = since(middle);
+    assert_eq!(told, [(middle, "a".to_owned(), Some(vec![5]))]);
+    assert_eq!(since(end + 7), (end, Vec::new()), "it was made anew");
+    let names: Vec<String> = again.kept(Table::Campaigns).unwrap().into_keys().collect();
+    assert_eq!(names, ["a", "large", "stop", "ä/ö"]);
 }
 
 /// The broker is away for a while under load: nothing is lost, order is kept, and what waits is drained.
