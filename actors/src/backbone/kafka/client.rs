@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -40,7 +39,7 @@ impl Told {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.connected.store(false, Ordering::Relaxed);
         }
-        match self.trouble().heard(Instant::now()) {
+        match self.trouble().heard() {
             Some(unsaid) => {
                 tracing::warn!(%error, reason, unsaid, "the broker cannot be reached or refuses; it is tried again");
             }
@@ -52,10 +51,10 @@ impl Told {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A broker is reached, or none is.
+    /// A broker is reached, or none is; told in even steps.
     fn connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
-        if connected && let Some(unsaid) = self.trouble().answered(Instant::now()) {
+        if let Some(unsaid) = self.trouble().step(connected) {
             tracing::info!(unsaid, "the brokers answer again");
         }
     }
@@ -72,7 +71,7 @@ impl ClientContext for Context {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => match self.0.trouble().heard(Instant::now()) {
+            | RDKafkaLogLevel::Warning => match self.0.trouble().heard() {
                 Some(unsaid) => tracing::warn!(fac, message, unsaid, "the client of the broker"),
                 None => tracing::debug!(fac, message, "the client of the broker"),
             },
