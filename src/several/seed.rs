@@ -113,11 +113,11 @@ impl Seed {
         if end == 0 {
             return nothing();
         }
-        if start > 0 {
-            return Err(SeedError::Trimmed(own));
-        }
         if !is_empty()? {
             return Err(SeedError::LogBegun(own));
+        }
+        if start > 0 {
+            return Err(SeedError::Trimmed(own));
         }
         fs::rename(&own, &alone).map_err(io(&own))?;
         Ok(Self { data: data.to_owned(), alone: Some(alone) })
