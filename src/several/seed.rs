@@ -42,7 +42,7 @@ pub enum SeedError {
     /// There is a log already.
     #[error(
         "{0} has a journal of a node that stood alone, and the other nodes' log has begun already; move it aside and start again: what it \
-         holds is then in no books of theirs"
+         holds is then in no books of theirs; or, if it was copied from one of them, copy its file journal-shared, too"
     )]
     LogBegun(PathBuf),
     /// What its dropped records came to cannot be told to the others.
