@@ -1,7 +1,7 @@
 //! The log itself: partitions, each an order of messages that all nodes see alike, and a few tables of latest values.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 /// Called once when a message is kept or never will be, from a thread of the log's; dropped where the log was closed
@@ -82,17 +82,31 @@ pub enum Table {
     Campaigns,
     /// The key of the notices' tokens.
     Keys,
+    /// Models of archives, in parts, and who of them serves.
+    Models,
+}
+
+/// What was done to a name in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// Its place in the table; places rise, maybe with gaps.
+    pub offset: u64,
+    /// The name.
+    pub name: &'a str,
+    /// Its value from there on; none if it was forgotten.
+    pub bytes: Option<&'a [u8]>,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Campaigns, Self::Keys];
+    pub const ALL: [Self; 3] = [Self::Campaigns, Self::Keys, Self::Models];
 
     /// The end of its topic's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Campaigns => "campaigns",
             Self::Keys => "keys",
+            Self::Models => "models",
         }
     }
 }
@@ -131,8 +145,31 @@ pub trait Log: Send + Sync {
     /// Has a name's value in a table replaced.
     fn keep(&self, table: Table, name: &str, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError>;
 
+    /// Has a name and its value go from a table.
+    fn forget(&self, table: Table, name: &str, on_kept: OnKept) -> Result<(), LogError>;
+
+    /// What was done in a table from a place on, in order; of what is not the latest of its name some may be left out.
+    /// Gives the place to go on from, or of a table that ends before `from`, because it was made anew, its end: then
+    /// nothing was told. Waits for the broker.
+    fn changes(
+        &self,
+        table: Table,
+        from: u64,
+        each: &mut dyn FnMut(Kept<'_>) -> ControlFlow<()>,
+    ) -> Result<u64, LogError>;
+
     /// All that is in a table. Waits for the broker.
-    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError>;
+    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
+        let mut found = BTreeMap::new();
+        self.changes(table, 0, &mut |Kept { name, bytes, .. }| {
+            match bytes {
+                Some(bytes) => drop(found.insert(name.to_owned(), bytes.to_vec())),
+                None => drop(found.remove(name)),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
 
     /// Why it failed, if it did.
     fn failure(&self) -> Option<LogError>;

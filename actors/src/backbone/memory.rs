@@ -1,7 +1,7 @@
 //! A log in this process, for tests: everything that a broker does, and on request what it should not.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
+use super::log::{Entry, Kept, Log, LogError, LogReader, LogStats, OnKept, Table};
 
 /// How often something that is waited for is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -21,7 +21,8 @@ const BATCH: usize = 100;
 #[derive(Default)]
 struct State {
     partitions: Vec<Partition>,
-    tables: BTreeMap<Table, BTreeMap<String, Vec<u8>>>,
+    /// Names and their values in order, which are none where a name was forgotten; no entry where it was compacted away.
+    tables: BTreeMap<Table, Vec<Option<(String, Option<Vec<u8>>)>>>,
 }
 
 #[derive(Default)]
@@ -90,6 +91,17 @@ impl MemoryCluster {
         }
     }
 
+    /// Leaves of each name in a table the latest value alone, as a broker does in the end.
+    pub fn compact(&self, table: Table) {
+        let mut state = self.0.state();
+        let mut later = BTreeSet::new();
+        for entry in state.tables.entry(table).or_default().iter_mut().rev() {
+            if entry.as_ref().is_some_and(|(name, bytes)| !later.insert(name.clone()) || bytes.is_none()) {
+                *entry = None;
+            }
+        }
+    }
+
     /// Loses a message, as no broker should; says whether it was there.
     pub fn lose(&self, partition: u32, offset: u64) -> bool {
         let mut state = self.0.state();
@@ -141,13 +153,13 @@ impl Faults {
 }
 
 enum Place {
-    Partition(u32),
-    Table(Table, String),
+    Partition(u32, Vec<u8>),
+    /// None has the name forgotten.
+    Table(Table, String, Option<Vec<u8>>),
 }
 
 struct Append {
     place: Place,
-    bytes: Vec<u8>,
     on_kept: OnKept,
 }
 
@@ -192,13 +204,13 @@ impl Worker {
         let mut state = self.cluster.state();
         for append in &self.batch {
             match &append.place {
-                Place::Partition(partition) => {
+                Place::Partition(partition, bytes) => {
                     if let Some(partition) = state.partitions.get_mut(*partition as usize) {
-                        partition.messages.push(Some(append.bytes.clone()));
+                        partition.messages.push(Some(bytes.clone()));
                     }
                 }
-                Place::Table(table, name) => {
-                    state.tables.entry(*table).or_default().insert(name.clone(), append.bytes.clone());
+                Place::Table(table, name, bytes) => {
+                    state.tables.entry(*table).or_default().push(Some((name.clone(), bytes.clone())));
                 }
             }
         }
@@ -252,7 +264,7 @@ impl Log for MemoryLog {
     }
 
     fn append(&self, partition: u32, _key: u64, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError> {
-        self.send(Append { place: Place::Partition(partition), bytes: bytes.to_vec(), on_kept })
+        self.send(Append { place: Place::Partition(partition, bytes.to_vec()), on_kept })
     }
 
     fn read(&self, from: &[(u32, u64)]) -> Result<Box<dyn LogReader>, LogError> {
@@ -269,12 +281,33 @@ impl Log for MemoryLog {
     }
 
     fn keep(&self, table: Table, name: &str, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError> {
-        self.send(Append { place: Place::Table(table, name.to_owned()), bytes: bytes.to_vec(), on_kept })
+        self.send(Append { place: Place::Table(table, name.to_owned(), Some(bytes.to_vec())), on_kept })
     }
 
-    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
+    fn forget(&self, table: Table, name: &str, on_kept: OnKept) -> Result<(), LogError> {
+        self.send(Append { place: Place::Table(table, name.to_owned(), None), on_kept })
+    }
+
+    fn changes(
+        &self,
+        table: Table,
+        from: u64,
+        each: &mut dyn FnMut(Kept<'_>) -> ControlFlow<()>,
+    ) -> Result<u64, LogError> {
         self.unreachable()?;
-        Ok(self.cluster.state().tables.get(&table).cloned().unwrap_or_default())
+        let (entries, end) = {
+            let state = self.cluster.state();
+            let all = state.tables.get(&table).map(Vec::as_slice).unwrap_or_default();
+            let begin = usize::try_from(from).unwrap_or(usize::MAX);
+            (all.get(begin..).unwrap_or_default().to_vec(), all.len() as u64)
+        };
+        for (offset, entry) in (from..).zip(&entries) {
+            let Some((name, bytes)) = entry else { continue };
+            if each(Kept { offset, name, bytes: bytes.as_deref() }).is_break() {
+                return Ok(offset.saturating_add(1));
+            }
+        }
+        Ok(end)
     }
 
     fn failure(&self) -> Option<LogError> {

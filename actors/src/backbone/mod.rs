@@ -26,7 +26,7 @@ pub use fence::{PartitionState, Verdict};
 pub use heard::Heard;
 pub use kafka::{KafkaLog, KafkaOptions};
 pub use lanes::{OnClaimed, Tenure, Tenures};
-pub use log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
+pub use log::{Entry, Kept, Log, LogError, LogReader, LogStats, OnKept, Table};
 pub use memory::{Faults, MemoryCluster, MemoryLog};
 pub use message::{Message, MessageError, Term};
 pub use mirror::{OnPost, Post};

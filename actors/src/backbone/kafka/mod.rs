@@ -8,8 +8,7 @@ mod client;
 mod settings;
 mod topics;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,7 +22,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use self::client::{Context, Told, Waiter};
 use self::topics::{PATIENCE, unreachable};
-use super::log::{Entry, Log, LogError, LogReader, LogStats, OnKept, Table};
+use super::log::{Entry, Kept, Log, LogError, LogReader, LogStats, OnKept, Table};
 
 pub use settings::KafkaOptions;
 
@@ -76,19 +75,21 @@ impl KafkaLog {
         topic: &str,
         partition: u32,
         key: &[u8],
-        bytes: &[u8],
+        bytes: Option<&[u8]>,
         on_kept: OnKept,
     ) -> Result<(), LogError> {
         if let Some(error) = self.told.failure() {
             return Err(error);
         }
-        let record = BaseRecord::with_opaque_to(topic, Waiter::new(on_kept))
+        let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Waiter::new(on_kept))
             .partition(partition as i32)
-            .key(key)
-            .payload(bytes);
+            .key(key);
+        record.payload = bytes;
         self.producer.send(record).map_err(|(error, _)| match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => LogError::Full,
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => LogError::TooLarge { bytes: bytes.len() },
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                LogError::TooLarge { bytes: bytes.map_or(0, <[u8]>::len) }
+            }
             Some(RDKafkaErrorCode::UnknownPartition) => LogError::NoPartition(partition),
             _ => LogError::Failed { why: error.to_string() },
         })
@@ -107,7 +108,7 @@ impl Log for KafkaLog {
     }
 
     fn append(&self, partition: u32, key: u64, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError> {
-        self.send(&self.events, partition, &key.to_be_bytes(), bytes, on_kept)
+        self.send(&self.events, partition, &key.to_be_bytes(), Some(bytes), on_kept)
     }
 
     fn read(&self, from: &[(u32, u64)]) -> Result<Box<dyn LogReader>, LogError> {
@@ -119,31 +120,38 @@ impl Log for KafkaLog {
     }
 
     fn keep(&self, table: Table, name: &str, bytes: &[u8], on_kept: OnKept) -> Result<(), LogError> {
-        self.send(&self.options.topic(table.name()), 0, name.as_bytes(), bytes, on_kept)
+        self.send(&self.options.topic(table.name()), 0, name.as_bytes(), Some(bytes), on_kept)
     }
 
-    fn kept(&self, table: Table) -> Result<BTreeMap<String, Vec<u8>>, LogError> {
+    fn forget(&self, table: Table, name: &str, on_kept: OnKept) -> Result<(), LogError> {
+        self.send(&self.options.topic(table.name()), 0, name.as_bytes(), None, on_kept)
+    }
+
+    fn changes(
+        &self,
+        table: Table,
+        from: u64,
+        each: &mut dyn FnMut(Kept<'_>) -> ControlFlow<()>,
+    ) -> Result<u64, LogError> {
         let topic = self.options.topic(table.name());
         let range = self.range(&topic, 0)?;
-        let mut found = BTreeMap::new();
-        if range.is_empty() {
-            return Ok(found);
+        if from.max(range.start) >= range.end {
+            return Ok(range.end);
         }
-        let reader = self.reader(&topic, &[(0, range.start)], true)?;
+        let reader = self.reader(&topic, &[(0, from.max(range.start))], true)?;
         loop {
             match reader.consumer.poll(PATIENCE) {
                 Some(Ok(message)) => {
-                    let name = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
-                    match message.payload() {
-                        Some(bytes) => drop(found.insert(name, bytes.to_vec())),
-                        None => drop(found.remove(&name)),
-                    }
+                    let name = String::from_utf8_lossy(message.key().unwrap_or_default());
+                    let offset = u64::try_from(message.offset()).unwrap_or(0);
+                    let went_on = each(Kept { offset, name: &name, bytes: message.payload() });
+                    let next = offset.saturating_add(1);
                     // Compaction may have left nothing at the end; then the end itself is told.
-                    if message.offset().saturating_add(1) >= range.end as i64 {
-                        return Ok(found);
+                    if went_on.is_break() || next >= range.end {
+                        return Ok(next);
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(found),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(range.end),
                 Some(Err(error)) => return Err(unreachable(&self.options, &error)),
                 None => return Err(unreachable(&self.options, &KafkaError::NoMessageReceived)),
             }
