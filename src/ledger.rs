@@ -35,8 +35,10 @@ pub(crate) fn note_start(journal: &dyn Journal) {
     // Whoever reads on meets the error, if there is one.
     if let Ok(Some(begins)) = begins(journal) {
         // Nowhere is left to report that standard error cannot be written.
-        let _ =
-            writeln!(std::io::stderr().lock(), "haggle: {begins}: older records were dropped (`retention`)");
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "haggle: {begins}: older records were dropped (`retention`), or a copy of several nodes' log began there"
+        );
     }
 }
 
@@ -57,7 +59,7 @@ pub(crate) fn open_journal(data: &Path) -> Result<EmbeddedJournal, ExitError> {
 }
 
 /// Waits until everything that was handed over is durable.
-fn settle(journal: &EmbeddedJournal) -> Result<(), ExitError> {
+pub(crate) fn settle(journal: &EmbeddedJournal) -> Result<(), ExitError> {
     let (sender, answer) = std::sync::mpsc::channel();
     // Whoever waits is still there.
     let asked = journal.barrier(Box::new(move |result| sender.send(result).unwrap_or(())));

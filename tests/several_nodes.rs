@@ -1,4 +1,5 @@
 //! Three nodes and one budget, as processes on a broker: one is killed, one is halted, and every bill that was taken in counts once.
+//! And what is promoted in one node's registry of models serves on another.
 //!
 //! On the broker at `HAGGLE_TEST_KAFKA`, on `tansu` where that program is on the path, or else on the imitation of a broker that Kafka's
 //! client brings. `HAGGLE_SEVERAL_ROUNDS` makes it longer.
@@ -80,7 +81,9 @@ impl Broker {
     /// The imitation makes topics itself, with as many partitions as it likes.
     fn make_topics(&self, prefix: &str, partitions: i32) {
         if let Self::Imitation(cluster) = self {
-            for (topic, partitions) in [("events", partitions), ("campaigns", 1), ("keys", 1)] {
+            for (topic, partitions) in
+                [("events", partitions), ("campaigns", 1), ("keys", 1), ("models", 1), ("checkpoints", 1)]
+            {
                 cluster.create_topic(&format!("{prefix}.{topic}"), partitions, 1).unwrap();
             }
         }
@@ -185,8 +188,12 @@ fn traffic(
         .collect()
 }
 
+/// One after the other: each has processes enough of its own.
+static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn three_nodes_share_a_budget_whoever_is_killed_or_halted() {
+    let _turn = TURN.lock();
     let rounds = std::env::var("HAGGLE_SEVERAL_ROUNDS").map_or(2, |text| text.parse().unwrap());
     let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
     let prefix = format!("several-{}", std::process::id());
@@ -292,5 +299,65 @@ fn three_nodes_share_a_budget_whoever_is_killed_or_halted() {
     // Each node's own copy holds the same.
     for node in 0..NODES {
         assert_eq!(verified(folder.path(), &format!("data-{node}"), "eager"), owed);
+    }
+}
+
+fn haggle(folder: &Path, arguments: &[&str]) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_haggle")).current_dir(folder).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_model_that_is_promoted_on_one_node_serves_on_another_until_it_is_taken_back_there() {
+    let _turn = TURN.lock();
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    // A model of what another node saw.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = fs::read_to_string(root.join("config/haggle.toml")).unwrap();
+    let own: Vec<&str> = own.lines().filter(|line| !line.starts_with("campaigns")).collect();
+    let campaigns = root.join("config/campaigns");
+    let text = format!("data = \"seen\"\ncampaigns = {campaigns:?}\n{}\n", own.join("\n"));
+    fs::write(folder.join("seen.toml"), text).unwrap();
+    haggle(folder, &["demo", "--seconds", "2", "--qps", "200", "--data", "seen", "--json"]);
+    let train = ["--data", "seen.toml", "--format", "haggle", "--model", "deep", "--out", "model"];
+    haggle(folder, &[&["model", "train"], &train[..]].concat());
+
+    let prefix = format!("models-{}", std::process::id());
+    broker.make_topics(&prefix, 1);
+    let settings = format!(
+        "kafka = \"{}\"\nkafka_prefix = \"{prefix}\"\nkafka_partitions = 1\ncampaigns = \"campaigns\"\n\
+         [[exchange]]\nname = \"demo\"\nbill_on = \"burl\"\n",
+        broker.address()
+    );
+    fs::write(folder.join("haggle.toml"), settings).unwrap();
+    fs::create_dir(folder.join("campaigns")).unwrap();
+    fs::write(folder.join("campaigns/eager.toml"), CAMPAIGN).unwrap();
+    let mut nodes = vec![start(folder, 0), start(folder, 1)];
+    let id = haggle(folder, &["model", "register", "model", "--registry", "data-0/models"]);
+    haggle(folder, &["model", "promote", &id, "--registry", "data-0/models"]);
+    let serves = |node: &Node| {
+        let (_, metrics) = get(&node.admin, "/metrics").unwrap_or_default();
+        metrics.contains(&format!("haggle_archive_model_weight{{model=\"{id}\",role=\"serving\"}}"))
+    };
+    let patience = Duration::from_secs(30);
+    let took = wait("the other node to let it serve", patience, || serves(&nodes[1]));
+    println!("it serves on the other node after {took:?}");
+    wait("its own node to let it serve", patience, || serves(&nodes[0]));
+    // One that comes later has it, too.
+    nodes.push(start(folder, 2));
+    let took = wait("a new node to let it serve", patience, || serves(&nodes[2]));
+    println!("and on a new one after {took:?}");
+    haggle(folder, &["model", "rollback", "--registry", "data-1/models", "--reason", "a try"]);
+    let took = wait("it to be taken back everywhere", patience, || !nodes.iter().any(serves));
+    println!("taken back everywhere after {took:?}");
+    let listed = haggle(folder, &["model", "list", "--registry", "data-0/models", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["state"]["history"][1]["reason"], "a try", "{listed}");
+    nodes.iter().for_each(|node| node.running.signal("-TERM"));
+    for mut node in nodes {
+        assert_eq!(node.running.0.wait().unwrap().code(), Some(0));
     }
 }

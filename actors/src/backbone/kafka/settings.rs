@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::super::log::LogError;
+use super::trouble::STEP_MS;
 
 /// How to reach the log on Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl KafkaOptions {
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.config(&PRODUCER, &CONSUMER);
         config.set("queue.buffering.max.messages", self.queue_messages.to_string());
-        config.set("statistics.interval.ms", "2000");
+        config.set("statistics.interval.ms", STEP_MS.to_string());
         config
     }
 
