@@ -207,6 +207,22 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// What somebody else wrote, as it can be shown: what would move the cursor, colour or reorder what stands there is written out.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        // Beside control characters those that turn the direction of writing.
+        if letter.is_control()
+            || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            out.extend(letter.escape_default());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
 /// Writes to standard output. A reader that has gone (`| head`) is not an error.
 pub(crate) fn print(text: impl AsRef<str>) -> Result<(), ExitError> {
     let mut out = std::io::stdout().lock();

@@ -21,7 +21,7 @@ pub enum Exit {
     /// A file of requests, exchange rates or rows to learn from, an exchange's report, or a trained model, cannot be used; what
     /// is wrong has been printed.
     InputUnusable = 66,
-    /// The endpoint to certify or to load cannot be reached.
+    /// The endpoint to certify or to load, or the brokers of Kafka, cannot be reached.
     EndpointUnreachable = 68,
     /// An address to listen on is in use or not this machine's.
     AddressUnavailable = 69,

@@ -59,7 +59,7 @@ pub(crate) fn open_journal(data: &Path) -> Result<EmbeddedJournal, ExitError> {
 }
 
 /// Waits until everything that was handed over is durable.
-fn settle(journal: &EmbeddedJournal) -> Result<(), ExitError> {
+pub(crate) fn settle(journal: &EmbeddedJournal) -> Result<(), ExitError> {
     let (sender, answer) = std::sync::mpsc::channel();
     // Whoever waits is still there.
     let asked = journal.barrier(Box::new(move |result| sender.send(result).unwrap_or(())));

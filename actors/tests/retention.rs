@@ -134,6 +134,33 @@ fn a_checkpoint_holds_back_what_it_needs() {
     holds(&journal, &[idle, busy]);
 }
 
+#[test]
+fn a_checkpoint_that_was_removed_holds_nothing_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    let mut spender = Spender::new(0);
+    spender.begin(&journal, 0);
+    spender.spend(&journal, 1..200);
+    spender.keep(&journal);
+    for name in ["postback/crm", "postback/crm2"] {
+        journal.put_checkpoint(name, 0, vec![1; 10_000]).unwrap();
+    }
+    wait(&journal).unwrap();
+    let kept = || -> Vec<String> {
+        journal.checkpoints("postback/").unwrap().into_iter().map(|kept| kept.name).collect()
+    };
+    journal.drop_checkpoint("postback/crm").unwrap();
+    assert_eq!(kept(), ["postback/crm2"]);
+    assert_eq!(trim(&journal, &retention(), at(150)).unwrap(), 0);
+    journal.drop_checkpoint("postback/crm2").unwrap();
+    journal.drop_checkpoint("postback/crm2").unwrap();
+    assert_eq!(trim(&journal, &retention(), at(150)).unwrap(), 52);
+    holds(&journal, &[spender]);
+    journal.close().unwrap();
+    let journal = open(dir.path()).unwrap();
+    assert_eq!((journal.durable_start(), journal.checkpoints("postback/").unwrap().len()), (52, 0));
+}
+
 /// The journal has everything for whoever's checkpoint is unreadable, dropped records or not.
 #[test]
 fn an_unreadable_checkpoint_is_made_good_from_the_base() {

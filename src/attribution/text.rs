@@ -5,6 +5,7 @@ use std::fmt::Write;
 use haggle_domain::Micros;
 
 use super::report::{Cell, Report, Row};
+use crate::cli::printable;
 
 /// Writes it. To write into memory does not fail.
 pub(super) fn write(report: &Report) -> String {
@@ -72,15 +73,16 @@ fn table(
     if rows.is_empty() {
         return;
     }
-    let longest = rows.iter().map(|row| row.id.chars().count()).max().unwrap_or(0);
+    let ids: Vec<String> = rows.iter().map(|row| printable(&row.id)).collect();
+    let longest = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
     let width = longest.max(title.len());
     let _ = write!(out, "\n{title:<width$} {first:>12}");
     for model in models {
         let _ = write!(out, " {model:>12}");
     }
     out.push('\n');
-    for row in rows {
-        let _ = write!(out, "{:<width$} {:>12}", row.id, lead(row));
+    for (row, id) in rows.iter().zip(&ids) {
+        let _ = write!(out, "{id:<width$} {:>12}", lead(row));
         for of in &row.by_model {
             let _ = write!(out, " {:>12}", cell(of));
         }

@@ -45,6 +45,9 @@ pub struct Manifest {
     pub end: u64,
     /// Whether the token keys are in it.
     pub keys: bool,
+    /// Whether it is of one of several nodes, whose journal is a copy of their log.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub copy: bool,
     /// Its files, without this one.
     pub files: Vec<Entry>,
     /// The SHA-256 of all of the above.
@@ -56,7 +59,13 @@ fn hex(digest: &Digest) -> String {
 }
 
 impl Manifest {
-    pub(super) fn new(at: Timestamp, (start, end): (u64, u64), keys: bool, files: Vec<Entry>) -> Self {
+    pub(super) fn new(
+        at: Timestamp,
+        (start, end): (u64, u64),
+        keys: bool,
+        copy: bool,
+        files: Vec<Entry>,
+    ) -> Self {
         let program = format!("haggle {}", env!("CARGO_PKG_VERSION"));
         let mut manifest = Self {
             format: FORMAT,
@@ -65,6 +74,7 @@ impl Manifest {
             start,
             end,
             keys,
+            copy,
             files,
             sha256: String::new(),
         };
@@ -106,11 +116,12 @@ impl Manifest {
     /// There is none, it is damaged, or of a layout that is not known.
     pub fn read(folder: &Path) -> Result<Self, ExitError> {
         let path = folder.join(FILE);
-        let text = fs::read(&path).map_err(|error| match error.kind() {
+        let mut text = Vec::new();
+        open(&path).and_then(|mut file| file.read_to_end(&mut text)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 unusable(format!("{} is no backup: it has no {FILE}", folder.display()))
             }
-            _ => failed(&path, "read", &error),
+            _ => unread(&path, &error),
         })?;
         let manifest: Self =
             serde_json::from_slice(&text).map_err(|error| damaged(&path, &error.to_string()))?;
@@ -148,9 +159,9 @@ impl Manifest {
         let mut buffer = vec![0; 1 << 16];
         for entry in &self.files {
             let path = folder.join(&entry.name);
-            let mut file = File::open(&path).map_err(|error| match error.kind() {
+            let mut file = open(&path).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => damaged(&path, "it is missing"),
-                _ => failed(&path, "read", &error),
+                _ => unread(&path, &error),
             })?;
             let (mut context, mut length) = (Context::new(&SHA256), 0);
             loop {
@@ -200,7 +211,7 @@ impl Hashed {
 
     /// Copies a file.
     pub(super) fn copy(&mut self, from: &Path) -> Result<(), ExitError> {
-        let mut file = BufReader::new(File::open(from).map_err(|error| failed(from, "read", &error))?);
+        let mut file = BufReader::new(open(from).map_err(|error| unread(from, &error))?);
         let mut buffer = vec![0; 1 << 16];
         loop {
             let read = file.read(&mut buffer).map_err(|error| failed(from, "read", &error))?;
@@ -218,6 +229,23 @@ impl Hashed {
             out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         synced.map_err(|error| failed(&path, "written", &error))?;
         Ok(Entry { name, bytes, sha256: hex(&context.finish()) })
+    }
+}
+
+/// Opens a file that is a plain one: who opens a pipe waits until somebody writes there, and a device may have no end.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+    }
+}
+
+/// A file that could not be opened.
+pub(super) fn unread(path: &Path, error: &io::Error) -> ExitError {
+    match error.kind() {
+        io::ErrorKind::InvalidInput => unusable(format!("{}: {error}; remove it", path.display())),
+        _ => failed(path, "read", error),
     }
 }
 

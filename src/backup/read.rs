@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use haggle_actors::journal::{Checkpoint, record_of};
 use haggle_domain::Record;
 
-use super::manifest::{Manifest, damaged, failed};
+use super::manifest::{Manifest, damaged, failed, open, unread};
 use super::{CHECKPOINTS, RECORDS};
 use crate::exit::ExitError;
 
@@ -23,7 +23,7 @@ pub(super) struct Entries {
 impl Entries {
     pub(super) fn open(folder: &Path, name: &str) -> Result<Self, ExitError> {
         let path = folder.join(name);
-        let file = File::open(&path).map_err(|error| failed(&path, "read", &error))?;
+        let file = open(&path).map_err(|error| unread(&path, &error))?;
         Ok(Self { path, file: BufReader::with_capacity(1 << 16, file) })
     }
 

@@ -4,16 +4,20 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use haggle_actors::journal::Remaking;
+use haggle_actors::campaign::{COMPLETE, checkpoint_of, recover_shared};
+use haggle_actors::journal::{Checkpoint, Journal, Remaking};
 
 use super::manifest::{Hashed, Manifest};
 use super::read::{Entries, each_checkpoint, each_frame};
 use super::{CHECKPOINTS, PRIVACY, RECORDS};
 use crate::exit::{Exit, ExitError};
 use crate::export::{beside, publish};
-use crate::ledger;
+use crate::ledger::{self, open_journal, settle};
 use crate::model::Progress;
 use crate::server::StartError;
+
+/// Checkpoints that are written with one sync.
+const AT_ONCE: usize = 500;
 
 /// Makes `data` from the backup in `from`; gives what to print. Nothing appears there before everything was held against its
 /// checksum and the books that follow from it were verified.
@@ -27,6 +31,9 @@ pub(super) fn restore(from: &Path, data: &Path, progress: &Progress) -> Result<S
     manifest.verify(from, progress)?;
     let half = beside(data, 0o777)?;
     journal(from, &manifest, half.path(), progress)?;
+    if manifest.copy {
+        stand_alone(half.path(), progress)?;
+    }
     let of_journal = |name: &str| name.starts_with(RECORDS) || name == CHECKPOINTS || name == PRIVACY;
     for file in manifest.files.iter().filter(|file| !of_journal(&file.name)) {
         progress.check()?;
@@ -44,8 +51,14 @@ pub(super) fn restore(from: &Path, data: &Path, progress: &Progress) -> Result<S
     } else {
         "the backup holds no token key: put the node's token.key into the folder before it starts, or the notices of open bids are refused\n"
     };
+    let alone = if manifest.copy {
+        "the backup is of one of several nodes: this folder is of one that stands alone; start it without `kafka`, where the log of the \
+         others is lost\n"
+    } else {
+        ""
+    };
     Ok(format!(
-        "{table}{keys}ok: restored offsets {} to {} as of {}\n",
+        "{table}{keys}{alone}ok: restored offsets {} to {} as of {}\n",
         manifest.start, manifest.end, manifest.at
     ))
 }
@@ -62,6 +75,10 @@ fn journal(from: &Path, manifest: &Manifest, half: &Path, progress: &Progress) -
         Ok(())
     })?;
     each_checkpoint(from, &mut |checkpoint| {
+        // It would say of a node that stands alone what it does not look at, and hold `retention` back.
+        if manifest.copy && checkpoint.name == COMPLETE {
+            return Ok(());
+        }
         Ok(remaking.checkpoint(&checkpoint).map_err(StartError::from)?)
     })?;
     let mut entries = Entries::open(from, PRIVACY)?;
@@ -70,6 +87,23 @@ fn journal(from: &Path, manifest: &Manifest, half: &Path, progress: &Progress) -
         remaking.privacy(&key, &value).map_err(StartError::from)?;
     }
     Ok(remaking.finish(manifest.end).map_err(StartError::from)?)
+}
+
+/// Has the journal say of every campaign what its books are: one of several nodes has checkpoints only of those that were its own
+/// once, and a node that stands alone goes by nothing else.
+fn stand_alone(data: &Path, progress: &Progress) -> Result<(), ExitError> {
+    let journal = open_journal(data)?;
+    let recovered = recover_shared(&journal).map_err(StartError::from)?;
+    for (number, (key, books)) in recovered.books.iter().enumerate() {
+        if number.is_multiple_of(AT_ONCE) {
+            progress.check()?;
+            settle(&journal)?;
+        }
+        let Checkpoint { name, offset, bytes } = checkpoint_of(*key, books, recovered.end);
+        let put = journal.put_checkpoint(&name, offset, bytes);
+        put.map_err(|refused| ExitError::new(Exit::IoFailed, refused))?;
+    }
+    Ok(journal.close().map_err(StartError::from)?)
 }
 
 fn only_for_the_owner(path: &Path) -> Result<(), ExitError> {

@@ -1,11 +1,13 @@
 use std::fs;
 
+use haggle_actors::backbone::{Log, MemoryCluster, SharedJournal, SharedOptions};
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{Retention, checkpoint_name, trim};
+use haggle_actors::campaign::{COMPLETE, Retention, checkpoint_name, recover_all, recover_shared, trim};
 use haggle_actors::journal::{JournalOptions, replay};
-use haggle_domain::{BidId, CampaignKey, Event, Micros, Record};
+use haggle_domain::{BidId, CampaignKey, Event, Holder, Micros, NodeId, Record};
 
 use super::*;
+use crate::several::Seed;
 
 const KEY: CampaignKey = CampaignKey(7);
 
@@ -177,4 +179,131 @@ fn a_stop_leaves_nothing() {
     backed_up(data.path(), &to, false);
     assert!(restore::restore(&to, &other.path().join("again"), &progress).is_err());
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
+}
+
+/// Whatever stands where a file should be, it is not waited for.
+#[test]
+fn a_backup_of_pipes_is_refused_before_it_is_opened() {
+    let (data, other) = (data(), tempfile::tempdir().unwrap());
+    let (backup, again) = (other.path().join("backup"), other.path().join("again"));
+    let manifest = backed_up(data.path(), &backup, false);
+    for name in manifest.files.iter().map(|file| file.name.as_str()).chain(["manifest.json"]) {
+        let (path, aside) = (backup.join(name), other.path().join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = restored(&backup, &again).unwrap_err();
+        assert_eq!(error.exit, Exit::InputUnusable, "{}", error.message);
+        assert!(
+            error.message.contains(name) && error.message.contains("no regular file"),
+            "{}",
+            error.message
+        );
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(restored(&backup, &again).unwrap_err().exit, Exit::InputUnusable);
+        fs::remove_file(&path).unwrap();
+        fs::rename(&aside, &path).unwrap();
+    }
+    restored(&backup, &again).unwrap();
+}
+
+/// A node that has a copy of a log that others write, too.
+fn one_of_several(cluster: &MemoryCluster, data: &Path, node: u64) -> SharedJournal {
+    let log: std::sync::Arc<dyn Log> = std::sync::Arc::new(cluster.connect());
+    let seed = Seed::find(data, &log, NodeId(node), at(0)).unwrap();
+    let options = SharedOptions::default();
+    let shared = SharedJournal::open(log, data, NodeId(node), &options, Box::new(|_| ())).unwrap();
+    seed.plant(&shared).unwrap();
+    shared
+}
+
+/// Commits events of a campaign as its owner, and says what its books are.
+fn commit(shared: &SharedJournal, key: CampaignKey, events: Vec<Event>, books: &mut Books) {
+    let (sender, durable) = std::sync::mpsc::channel();
+    let records = events.into_iter().zip(0..).map(|(event, second)| {
+        books.apply(&event, at(second)).unwrap();
+        Record { at: at(second), campaign: key, event }
+    });
+    let on_durable = Box::new(move |result| sender.send(result).unwrap());
+    shared.try_reserve().unwrap().commit(records.collect(), Some(on_durable));
+    durable.recv().unwrap().unwrap();
+}
+
+fn own(shared: &SharedJournal, key: CampaignKey) {
+    let (sender, claimed) = std::sync::mpsc::channel();
+    let on_claimed = Box::new(move |result| sender.send(result).unwrap());
+    shared.claim(shared.partition_of(key), on_claimed).unwrap();
+    claimed.recv().unwrap().unwrap();
+}
+
+#[test]
+fn a_backup_of_one_of_several_nodes_comes_back_as_one_that_stands_alone() {
+    let (cluster, other) = (MemoryCluster::new(4), tempfile::tempdir().unwrap());
+    let (first, second) = (other.path().join("first"), other.path().join("second"));
+    let (one, two) = (one_of_several(&cluster, &first, 1), one_of_several(&cluster, &second, 2));
+    let others = (8..).map(CampaignKey).find(|key| one.partition_of(*key) != one.partition_of(KEY)).unwrap();
+    let mut expected = std::collections::HashMap::new();
+    for (node, key, id) in [(&one, KEY, "boots"), (&two, others, "lamps")] {
+        let mut books = Books::default();
+        own(node, key);
+        let billed = |number| Event::Billed {
+            bid: BidId { campaign: key, lease: 1, number },
+            reserved: Micros(200),
+            charged: Micros(100),
+            capped: false,
+            explored: false,
+        };
+        let begun = vec![
+            Event::Defined { id: id.to_owned() },
+            Event::BudgetOpened { day: 1, amount: Micros(10_000_000) },
+            Event::LeaseGranted {
+                lease: 1,
+                amount: Micros(5_000_000),
+                expires_at: at(100_000),
+                shared: true,
+            },
+            Event::TrancheGranted {
+                lease: 1,
+                holder: Holder(9),
+                amount: Micros(1_000_000),
+                first: 0,
+                count: 100,
+                explore: Micros(0),
+                closes_at: at(1_000),
+                expires_at: at(100_000),
+            },
+            billed(1),
+        ];
+        commit(node, key, begun, &mut books);
+        if key == KEY {
+            // What its owner does; of the other one this node's copy has nothing but records.
+            let bytes = minicbor::to_vec(&books).unwrap();
+            node.put_checkpoint_here(&checkpoint_name(key), bytes).unwrap();
+            node.put_checkpoint(COMPLETE, 0, Vec::new()).unwrap();
+        }
+        commit(node, key, vec![billed(2), billed(3)], &mut books);
+        expected.insert(key, books);
+    }
+    let late = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while one.durable_end() < 14 && std::time::Instant::now() < late {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    one.close().unwrap();
+    two.close().unwrap();
+    let (backup, again) = (other.path().join("backup"), other.path().join("again"));
+    let manifest = backed_up(&first, &backup, false);
+    assert_eq!((manifest.end, manifest.copy), (14, true));
+    let said = restored(&backup, &again).unwrap();
+    assert!(said.contains("stands alone") && said.contains("2 campaigns"), "{said}");
+    crate::ledger::verify(&again, |_, _| {}).unwrap();
+    assert!(!again.join("journal-shared").exists());
+    for (data, is_copy) in [(&first, true), (&again, false)] {
+        let journal = open_journal(data).unwrap();
+        let recovered =
+            if is_copy { recover_shared(&journal).unwrap().books } else { recover_all(&journal).unwrap() };
+        assert_eq!(recovered, expected);
+        // It would hold back `retention`.
+        assert_eq!(journal.checkpoint(COMPLETE).unwrap().is_some(), is_copy);
+        journal.close().unwrap();
+    }
 }

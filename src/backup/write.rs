@@ -12,6 +12,7 @@ use super::{CHECKPOINTS, KEYS, MODELS, PRIVACY, RECORDS};
 use crate::exit::ExitError;
 use crate::model::Progress;
 use crate::server::StartError;
+use crate::several::is_copy;
 
 /// Bytes of records that are read at once, and after which another file is begun.
 const PORTION: usize = 1 << 20;
@@ -52,7 +53,7 @@ pub(super) fn write(
     if keys {
         copy_keys(data, folder, &mut files)?;
     }
-    let manifest = Manifest::new(at, (start, end), keys, files);
+    let manifest = Manifest::new(at, (start, end), keys, is_copy(data), files);
     manifest.write(folder)?;
     Ok(manifest)
 }
@@ -114,6 +115,10 @@ fn copy_folder(
         progress.check()?;
         // Names that are no text are not the program's.
         let Ok(file) = entry.file_name().into_string() else { continue };
+        // Locks, and what is on its way and may be gone before it is read.
+        if file.starts_with('.') {
+            continue;
+        }
         let name = format!("{name}/{file}");
         if entry.path().is_dir() {
             copy_folder(data, &name, folder, files, progress)?;

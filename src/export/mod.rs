@@ -104,15 +104,19 @@ impl Wanted {
             })?;
             kinds.push(kind.number);
         }
+        let (from, to) = (args.from, args.to);
+        let is_empty = match (from, to) {
+            (Some(Bound::Offset(from)), Some(Bound::Offset(to))) => from >= to,
+            (Some(Bound::Time(from)), Some(Bound::Time(to))) => from >= to,
+            _ => false,
+        };
+        if is_empty {
+            return Err(ExitError::new(Exit::Usage, "--from is not before --to"));
+        }
         if kinds.is_empty() {
             kinds = KINDS.iter().map(|kind| kind.number).collect();
         }
-        Ok(Self {
-            from: args.from,
-            to: args.to,
-            kinds,
-            campaign: args.campaign.as_deref().map(CampaignKey::of),
-        })
+        Ok(Self { from, to, kinds, campaign: args.campaign.as_deref().map(CampaignKey::of) })
     }
 
     /// The offsets to read: those that are asked for, as far as they are there.
@@ -162,9 +166,27 @@ fn export(args: &ExportArgs, progress: &Progress) -> Result<String, ExitError> {
     let mut source = Source::open(data, progress)?;
     let half = beside(parquet, 0o777)?;
     let written = write(&mut source, &wanted, half.path(), args.by, progress)?;
+    if let Some(id) = &args.campaign {
+        known(&mut source, id)?;
+    }
     drop(source);
     publish(half, parquet)?;
     Ok(written)
+}
+
+/// Refuses a campaign of which the journal knows nothing: files without a row would say that nothing happened to it.
+fn known(source: &mut Source, id: &str) -> Result<(), ExitError> {
+    if source.knows(CampaignKey::of(id)) {
+        return Ok(());
+    }
+    // It may be defined before or after what was asked for.
+    let (start, end) = (source.start(), source.end());
+    source.each(start, end, &mut |_, _, _| Ok(()))?;
+    if source.knows(CampaignKey::of(id)) {
+        return Ok(());
+    }
+    let problem = format!("there is no campaign {id:?} in it; known are: {}", source.names().join(", "));
+    Err(ExitError::new(Exit::Usage, problem))
 }
 
 fn write(

@@ -59,6 +59,18 @@ impl Source {
         Ok(self)
     }
 
+    /// Whether a campaign was met, of those that are defined in what was read or of which a checkpoint tells.
+    pub(super) fn knows(&self, campaign: CampaignKey) -> bool {
+        self.ids.contains_key(&campaign)
+    }
+
+    /// The ids of those, in order; twenty at most.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<&str> = self.ids.values().map(|id| &**id).collect();
+        names.sort_unstable();
+        names.into_iter().take(20).map(str::to_owned).collect()
+    }
+
     pub(super) fn start(&self) -> u64 {
         match &self.of {
             Of::Journal(journal) => journal.durable_start(),

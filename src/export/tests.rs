@@ -368,7 +368,23 @@ fn what_is_not_asked_for_is_left_out() {
     assert_eq!(count("times", &|args| args.to = bound("2026-09-21T23:50:03Z")), 3);
     assert_eq!(count("kinds", &|args| args.events = vec!["won".to_owned(), "click".to_owned()]), 2);
     assert_eq!(count("campaign", &|args| args.campaign = Some(BOOTS.to_owned())), 219);
-    assert_eq!(count("nobody", &|args| args.campaign = Some("shoes".to_owned())), 0);
+    let complaint = |change: &dyn Fn(&mut ExportArgs)| {
+        let parquet = out.path().join("nothing");
+        let mut args = arguments(data.path(), &parquet);
+        change(&mut args);
+        let error = export(&args, &Progress::default()).unwrap_err();
+        assert!(error.exit == Exit::Usage && !parquet.exists());
+        error.message
+    };
+    let nobody = complaint(&|args| args.campaign = Some("shoes".to_owned()));
+    assert!(nobody.contains("no campaign \"shoes\"") && nobody.contains(BOOTS), "{nobody}");
+    // It is known though the records that define it are not asked for.
+    let later = |args: &mut ExportArgs| (args.from, args.campaign) = (bound("220"), Some(BOOTS.to_owned()));
+    assert!(count("later", &later) <= 3);
+    for (from, to) in [("12", "3"), ("3", "3"), ("2026-09-22", "2026-09-21")] {
+        let turned = complaint(&|args| (args.from, args.to) = (bound(from), bound(to)));
+        assert_eq!(turned, "--from is not before --to");
+    }
     let args =
         ExportArgs { events: vec!["sold".to_owned()], ..arguments(data.path(), &out.path().join("x")) };
     let error = export(&args, &Progress::default()).unwrap_err();

@@ -8,7 +8,8 @@ use haggle_actors::journal::{EmbeddedJournal, Journal};
 use serde_json::json;
 
 use super::queue::{Delivery, Queue};
-use crate::cli::print;
+use super::{PREFIX, checkpoint_name};
+use crate::cli::{print, printable};
 use crate::exit::{Exit, ExitError};
 use crate::ledger::open_journal;
 use crate::server::StartError;
@@ -20,6 +21,8 @@ pub enum PostbackCommand {
     List(ListArgs),
     /// Have what was given up sent again, from the next start on.
     Retry(RetryArgs),
+    /// Drop the queue of a postback that is configured no more, with all that waits in it: it holds back `retention`.
+    Forget(ForgetArgs),
 }
 
 /// Of which queues.
@@ -50,6 +53,17 @@ pub struct RetryArgs {
     delivery: Option<u64>,
 }
 
+/// Whose queue is dropped.
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The data folder of a node that is not running.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The postback.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+}
+
 fn number(text: &str) -> Result<u64, String> {
     u64::from_str_radix(text, 16)
         .map_err(|_| "a delivery has 16 hexadecimal digits, as `list` shows them".to_owned())
@@ -64,10 +78,9 @@ pub fn run(command: &PostbackCommand) -> Result<(), ExitError> {
     match command {
         PostbackCommand::List(args) => print(list(args)?),
         PostbackCommand::Retry(args) => print(retry(args)?),
+        PostbackCommand::Forget(args) => print(forget(args)?),
     }
 }
-
-const PREFIX: &str = "postback/";
 
 /// The queues of a journal, by their postbacks' names.
 fn queues(journal: &EmbeddedJournal, name: Option<&str>) -> Result<Vec<(String, Queue)>, ExitError> {
@@ -84,10 +97,7 @@ fn queues(journal: &EmbeddedJournal, name: Option<&str>) -> Result<Vec<(String, 
         queues.push((of, queue));
     }
     match name {
-        Some(name) if queues.is_empty() => Err(ExitError::new(
-            Exit::Usage,
-            format!("no node has run with a postback named {name:?} on this data"),
-        )),
+        Some(name) if queues.is_empty() => Err(none_named(name)),
         _ => Ok(queues),
     }
 }
@@ -117,13 +127,20 @@ fn list(args: &ListArgs) -> Result<String, ExitError> {
             .collect();
         return serde_json::to_string_pretty(&all).map_err(|error| ExitError::new(Exit::Internal, error));
     }
+    let out = listed(&queues);
+    Ok(if out.is_empty() { "no postback has a queue on this data\n".to_owned() } else { out })
+}
+
+/// Queues as people read them.
+fn listed(queues: &[(String, Queue)]) -> String {
     let mut out = String::new();
-    for (name, queue) in &queues {
+    for (name, queue) in queues {
         let counts = queue.counts();
         // To write into memory does not fail.
         let _ = writeln!(
             out,
-            "{name}: {} delivered, {} waiting, {} dead",
+            "{}: {} delivered, {} waiting, {} dead",
+            printable(name),
             counts.delivered,
             queue.waiting().len(),
             queue.dead().len()
@@ -131,7 +148,8 @@ fn list(args: &ListArgs) -> Result<String, ExitError> {
         let waiting = queue.waiting().iter().map(|delivery| ("waiting", delivery));
         for (state, delivery) in waiting.chain(queue.dead().map(|delivery| ("dead", delivery))) {
             let attribution = &delivery.attribution;
-            let id = attribution.id.clone().unwrap_or_else(|| format!("{:016x}", attribution.order.0));
+            let id = attribution.id.as_deref().map(printable);
+            let id = id.unwrap_or_else(|| format!("{:016x}", attribution.order.0));
             let _ = writeln!(
                 out,
                 "  {:016x} {state:<8} {:<10} {id:<20} {:>12}  {} tries since {}: {}",
@@ -140,11 +158,11 @@ fn list(args: &ListArgs) -> Result<String, ExitError> {
                 attribution.value.to_string(),
                 delivery.tries,
                 delivery.first_at,
-                if delivery.why.is_empty() { "not tried" } else { &delivery.why }
+                if delivery.why.is_empty() { "not tried".to_owned() } else { printable(&delivery.why) }
             );
         }
     }
-    Ok(if out.is_empty() { "no postback has a queue on this data\n".to_owned() } else { out })
+    out
 }
 
 fn retry(args: &RetryArgs) -> Result<String, ExitError> {
@@ -165,4 +183,87 @@ fn retry(args: &RetryArgs) -> Result<String, ExitError> {
         return Err(ExitError::new(Exit::Usage, format!("delivery {delivery:016x} was not given up")));
     }
     Ok(format!("ok: {count} to be sent again from the next start on"))
+}
+
+fn forget(args: &ForgetArgs) -> Result<String, ExitError> {
+    let journal = open_journal(&args.data)?;
+    let name = checkpoint_name(&args.name);
+    // Of one that is unreadable there is nothing to say; it goes, too.
+    let found = journal.readable_checkpoints(&name).map_err(StartError::from)?;
+    let Some((_, kept)) = found.into_iter().find(|(found, _)| *found == name) else {
+        journal.close().map_err(StartError::from)?;
+        return Err(none_named(&args.name));
+    };
+    let queue = kept.and_then(|kept| minicbor::decode::<Queue>(&kept.bytes).ok());
+    let dropped = queue.map_or_else(
+        || format!("{}: an unreadable queue\n", args.name),
+        |queue| listed(&[(args.name.clone(), queue)]),
+    );
+    journal.drop_checkpoint(&name).map_err(StartError::from)?;
+    journal.close().map_err(StartError::from)?;
+    Ok(format!(
+        "{dropped}ok: dropped, and nothing of it is sent; one of this name that is configured begins anew"
+    ))
+}
+
+fn none_named(name: &str) -> ExitError {
+    ExitError::new(Exit::Usage, format!("no node has run with a postback named {name:?} on this data"))
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_actors::journal::JournalOptions;
+    use haggle_domain::{Attribution, AttributionModel, Micros, Standing, Tag, Timestamp};
+
+    use super::super::queue::Told;
+    use super::*;
+
+    /// A folder in which two postbacks wait to tell of an order.
+    fn data() -> tempfile::TempDir {
+        let data = tempfile::tempdir().unwrap();
+        let journal =
+            EmbeddedJournal::open(&data.path().join("journal"), &JournalOptions::default()).unwrap();
+        for name in ["crm", "crm2"] {
+            let mut queue = Queue::new(0);
+            let attribution = Attribution {
+                order: Tag(1),
+                id: Some("A\u{1b}[2J\n1".to_owned()),
+                placed_at: Timestamp(0),
+                value: Micros(1),
+                standing: Standing::Credited,
+                model: AttributionModel::Last,
+                credits: Vec::new(),
+            };
+            queue.read([(0, Some(Told::Found(Timestamp(3), attribution)))], Timestamp(3));
+            journal.put_checkpoint(&checkpoint_name(name), 0, minicbor::to_vec(&queue).unwrap()).unwrap();
+        }
+        journal.close().unwrap();
+        data
+    }
+
+    fn left(data: &tempfile::TempDir) -> Vec<(String, u64)> {
+        let journal = open_journal(data.path()).unwrap();
+        let left = super::super::not_configured(&journal, &[]).unwrap();
+        journal.close().unwrap();
+        left
+    }
+
+    #[test]
+    fn the_queue_of_a_postback_that_is_no_more_is_dropped_by_its_name() {
+        let data = data();
+        assert_eq!(left(&data), [("crm".to_owned(), 0), ("crm2".to_owned(), 0)]);
+        let args = |name: &str| ForgetArgs { data: data.path().to_owned(), name: name.to_owned() };
+        let said = forget(&args("CRM")).unwrap();
+        assert!(said.contains("1 waiting") && said.contains("credited"), "{said}");
+        assert_eq!(left(&data), [("crm2".to_owned(), 0)]);
+        let error = forget(&args("crm")).unwrap_err();
+        assert!(error.exit == Exit::Usage && error.message.contains("\"crm\""), "{}", error.message);
+    }
+
+    #[test]
+    fn what_a_shop_calls_its_orders_moves_no_cursor() {
+        let data = data();
+        let said = list(&ListArgs { data: data.path().to_owned(), name: None, json: false }).unwrap();
+        assert!(said.contains("A\\u{1b}[2J\\n1") && !said.contains('\u{1b}'), "{said}");
+    }
 }

@@ -11,13 +11,51 @@ mod send;
 mod template;
 mod worker;
 
+use haggle_actors::journal::{EmbeddedJournal, JournalError};
+
+use crate::config::Postback;
+
 pub use command::{PostbackCommand, run};
 pub use message::{DELIVERY, SIGNATURE, TIMESTAMP, signature};
 pub use queue::{Counts, Limits, MOST_DEAD, MOST_WAITING, Queue};
 pub use template::Template;
 pub use worker::{PostbackDeps, PostbackReport, PostbackThread, Shown};
 
+/// Of which postbacks a journal keeps queues that are not configured. Each holds back `retention` from where it has come to.
+///
+/// # Errors
+///
+/// The journal cannot be read.
+pub fn not_configured(
+    journal: &EmbeddedJournal,
+    postbacks: &[Postback],
+) -> Result<Vec<(String, u64)>, JournalError> {
+    let configured = |name: &str| postbacks.iter().any(|postback| checkpoint_name(&postback.name) == name);
+    let left = journal.checkpoint_offsets()?.into_iter().filter(|(name, _)| !configured(name));
+    let named = left.filter_map(|(name, offset)| Some((name.strip_prefix(PREFIX)?.to_owned(), offset)));
+    let mut named: Vec<_> = named.collect();
+    named.sort_unstable();
+    Ok(named)
+}
+
+/// Says of each of those what to do. It is no reason not to start: somebody may have forgotten a line of the configuration.
+pub fn warn_of_not_configured(journal: &EmbeddedJournal, postbacks: &[Postback]) {
+    match not_configured(journal, postbacks) {
+        Ok(left) => left.iter().for_each(|(postback, offset)| {
+            tracing::warn!(
+                postback,
+                offset,
+                "a postback that is not configured keeps a queue, and no record from that offset on is dropped: configure it \
+                 again, or drop its queue with `haggle postback forget`"
+            );
+        }),
+        Err(error) => tracing::warn!(%error, "the queues of postbacks cannot be listed"),
+    }
+}
+
+const PREFIX: &str = "postback/";
+
 /// The name of a postback's checkpoint.
 pub fn checkpoint_name(postback: &str) -> String {
-    format!("postback/{}", postback.to_ascii_lowercase())
+    format!("{PREFIX}{}", postback.to_ascii_lowercase())
 }

@@ -3,7 +3,7 @@
 //! It is a fold over the journal. What is to be sent is read there, and so is what became of it, also by who sent it: so of several nodes
 //! that share a journal each knows what waits, and any can go on. Tries and pauses are the own node's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use haggle_domain::draw::mix;
@@ -220,9 +220,13 @@ impl Queue {
         self.waiting.iter_mut().for_each(|delivery| delivery.sending = false);
     }
 
-    /// Takes up to `most` that are due, in the order of the journal.
+    /// Takes up to `most` that are due, in the order of the journal. What is told of one order is told in order: a later word of it
+    /// waits until the one before has ended.
     pub fn due(&mut self, now: Timestamp, most: usize) -> Vec<Delivery> {
-        let due = self.waiting.iter_mut().filter(|delivery| !delivery.sending && delivery.next_at <= now);
+        let mut told = HashSet::new();
+        // Of each order the first alone.
+        let first = self.waiting.iter_mut().filter(|delivery| told.insert(delivery.attribution.order));
+        let due = first.filter(|delivery| !delivery.sending && delivery.next_at <= now);
         due.take(most)
             .map(|delivery| {
                 delivery.sending = true;
@@ -259,12 +263,14 @@ impl Queue {
             self.dead.drain(..).partition(|delivery| number.is_none_or(|number| delivery.number == number));
         self.dead = rest.into();
         let count = again.len();
-        self.waiting.extend(again.into_iter().map(|delivery| Delivery {
+        let again = again.into_iter().map(|delivery| Delivery {
             tries: 0,
             next_at: Timestamp::default(),
             sending: false,
             ..delivery
-        }));
+        });
+        // Before what waits, since it was told before that.
+        self.waiting.splice(..0, again);
         count
     }
 }
@@ -351,6 +357,33 @@ mod tests {
         assert_eq!(after.due(seconds(0.0), 9).len(), 1);
         queue.forget_sending();
         assert_eq!(queue.due(seconds(0.0), 9).len(), 1, "nor does another node's turn keep it");
+    }
+
+    #[test]
+    fn what_is_told_of_an_order_is_told_in_order() {
+        let corrected = Attribution { standing: Standing::Corrected, value: Micros(0), ..attribution(1) };
+        let (second, first) = (number(Timestamp(4), &corrected), number(Timestamp(3), &attribution(1)));
+        let told = [found(1), Told::Found(Timestamp(4), corrected), found(2)];
+        let mut queue = Queue::new(0);
+        queue.read((0..).zip(told.into_iter().map(Some)), seconds(0.0));
+        let due = |queue: &mut Queue, now| -> Vec<u64> {
+            queue.due(seconds(now), 9).iter().map(|delivery| delivery.number).collect()
+        };
+        assert_eq!(due(&mut queue, 0.0), [first, number(Timestamp(3), &attribution(2))]);
+        assert_eq!(due(&mut queue, 0.0), [0; 0], "while the first is under way");
+        assert!(!queue.failed(first, "is down", seconds(0.0), 0.0, &LIMITS));
+        assert_eq!(due(&mut queue, 0.5), [0; 0], "nor while it waits for another try");
+        assert_eq!(due(&mut queue, 1.0), [first]);
+        let once = Limits { tries: 1, ..LIMITS };
+        assert!(queue.failed(first, "is down", seconds(1.0), 0.0, &once));
+        assert_eq!(due(&mut queue, 9.0), [0; 0], "nor before it is written that it was given up");
+        queue.read([(3, Some(ended(1, false)))], seconds(9.0));
+        // On demand it is sent again, and before what still waits.
+        assert_eq!(queue.clone().retry(None), 1);
+        let mut again = queue.clone();
+        again.retry(None);
+        assert_eq!(due(&mut again, 9.0), [first]);
+        assert_eq!(due(&mut queue, 9.0), [second]);
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub struct ReconcileArgs {
     /// What one unit of the report's currency is worth in the account's.
     #[arg(long, value_name = "RATE", default_value = "1")]
     pub rate: Rate,
-    /// The share of the spend, in percent, that the report has added as fees.
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    /// The share of the spend, in percent, that the report has added as fees, or below 0 left out.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = fee, allow_hyphen_values = true)]
     pub fee: f64,
     /// By how many percent impressions and spend may differ.
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
@@ -78,6 +78,11 @@ fn offset(text: &str) -> Result<i32, String> {
 pub(super) fn shown(minutes: i32) -> String {
     let sign = if minutes < 0 { '-' } else { '+' };
     format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+}
+
+fn fee(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (-50.0..=1000.0).contains(number));
+    number.ok_or_else(|| "must be a number of percent, from -50 to 1000".to_owned())
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -36,7 +36,7 @@ pub(super) struct Sums {
 
 impl Sums {
     fn add(&mut self, impressions: u64, spend: Micros) {
-        self.impressions += impressions;
+        self.impressions = self.impressions.saturating_add(impressions);
         self.spend_micros = self.spend_micros.saturating_add(spend.0);
     }
 }
@@ -85,7 +85,7 @@ fn ours(kind: Subject, bid: BidId, told: &Told, books: &BidBooks) -> Group {
 /// What the report asks for a row without its fees.
 fn net(row: &Row, args: &ReconcileArgs) -> Micros {
     let spend = row.spend - row.fee;
-    if args.fee > 0.0 { Micros((spend.0 as f64 / (1.0 + args.fee / 100.0)).round() as i64) } else { spend }
+    if args.fee != 0.0 { Micros((spend.0 as f64 / (1.0 + args.fee / 100.0)).round() as i64) } else { spend }
 }
 
 /// Compares.
@@ -136,10 +136,10 @@ pub(super) fn compare(table: &Table, books: &BidBooks, args: &ReconcileArgs, spa
     let subjects: Vec<Line> = lines.into_values().collect();
     let mut explanations = of_bids(&rows, books, &within, args);
     explanations.extend(of_clock(table, books, args, span, kind));
-    let told: i64 = explanations.iter().map(|explanation| explanation.micros).sum();
+    let told = sum(&explanations);
     explanations.extend(of_fees(&subjects, report, booked, told));
-    let known: i64 = explanations.iter().map(|explanation| explanation.micros).sum();
-    let rest = report.spend_micros - booked.spend_micros - known;
+    let known = sum(&explanations);
+    let rest = report.spend_micros.saturating_sub(booked.spend_micros).saturating_sub(known);
     // Charges are rounded up to a millionth; the report's rows to their last digit.
     let most = table.half_digit * 1e6 * rows.len() as f64 + booked.impressions as f64;
     let rounding = Micros((rest.abs() as f64).min(most) as i64 * rest.signum());
@@ -169,6 +169,10 @@ pub(super) fn compare(table: &Table, books: &BidBooks, args: &ReconcileArgs, spa
     }
 }
 
+fn sum(explanations: &[Explanation]) -> i64 {
+    explanations.iter().fold(0, |sum, explanation| sum.saturating_add(explanation.micros))
+}
+
 /// What single bids tell.
 fn of_bids(
     rows: &[&Row],
@@ -180,7 +184,7 @@ fn of_bids(
     let mut note = |reason, micros: i64| {
         let (count, sum) = found.entry(reason).or_default();
         *count += 1;
-        *sum += micros;
+        *sum = sum.saturating_add(micros);
     };
     let by_bid = rows.iter().any(|row| matches!(row.subject, Subject::Bid(_)));
     let mut listed: HashSet<BidId> = HashSet::new();
@@ -291,7 +295,8 @@ fn of_clock(
 /// Whether all is dearer by the same share, with as many impressions.
 fn of_fees(subjects: &[Line], report: Sums, books: Sums, told: i64) -> Option<Explanation> {
     let (theirs, ours) = (report.spend_micros as f64, books.spend_micros as f64);
-    let same = report.impressions.abs_diff(books.impressions) * 500 <= report.impressions;
+    let same =
+        u128::from(report.impressions.abs_diff(books.impressions)) * 500 <= u128::from(report.impressions);
     if !same || ours <= 0.0 {
         return None;
     }
@@ -303,7 +308,7 @@ fn of_fees(subjects: &[Line], report: Sums, books: Sums, told: i64) -> Option<Ex
     ((ratio - 1.0).abs() > 0.002 && spread / theirs < 0.005).then(|| Explanation {
         reason: "fee",
         count: 0,
-        micros: report.spend_micros - books.spend_micros - told,
+        micros: report.spend_micros.saturating_sub(books.spend_micros).saturating_sub(told),
         text: format!(
             "as many impressions cost {:+.2} % everywhere: a fee or another rate; try --fee {:.2}",
             (ratio - 1.0) * 100.0,

@@ -1,16 +1,21 @@
 //! An exchange's report: CSV, read with the line and the column of whatever is wrong.
 
 use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use haggle_domain::{BidId, CampaignKey, CpmMicros, Micros, Tag, Timestamp};
 use haggle_learning::data::Records;
 
 use super::args::{FIELDS, ReconcileArgs};
+use crate::cli::printable;
 use crate::exit::{Exit, ExitError};
 
 /// Rows, at most.
 const MOST_ROWS: usize = 20_000_000;
+/// What impressions, and amounts in millionths, may sum to: several times that can still be counted.
+const MOST_SUM: u64 = 1 << 60;
 /// So far around the report's span the books are read, for other clocks and late notices.
 pub(super) const AROUND: Duration = Duration::from_secs(2 * 86_400);
 
@@ -83,8 +88,9 @@ struct Columns {
 
 impl Columns {
     fn fail(&self, line: u64, place: Option<usize>, problem: &str) -> ExitError {
-        let title = place.and_then(|place| self.titles.get(place)).map_or("", String::as_str);
-        ExitError::new(Exit::InputUnusable, format!("{}:{line}: column {title:?}: {problem}", self.file))
+        let title = place.and_then(|place| self.titles.get(place));
+        let column = title.map_or_else(String::new, |title| format!("column {title:?}: "));
+        ExitError::new(Exit::InputUnusable, format!("{}:{line}: {column}{problem}", self.file))
     }
 
     fn find(titles: Vec<String>, args: &ReconcileArgs) -> Result<Self, ExitError> {
@@ -98,7 +104,7 @@ impl Columns {
                 let problem = format!(
                     "{}:1: there is no column {title:?}; there are {}",
                     columns.file,
-                    columns.titles.join(", ")
+                    printable(&columns.titles.join(", "))
                 );
                 return Err(ExitError::new(Exit::InputUnusable, problem));
             }
@@ -108,12 +114,27 @@ impl Columns {
                 let problem = format!(
                     "{}:1: no column says {why}; name it with --map {field}=TITLE (there are {})",
                     columns.file,
-                    columns.titles.join(", ")
+                    printable(&columns.titles.join(", "))
                 );
                 return Err(ExitError::new(Exit::InputUnusable, problem));
             }
         }
         Ok(columns)
+    }
+
+    /// Refuses a row of another length than the titles: its cells may be under others' titles, and what it lacks is no zero.
+    fn count(&self, line: u64, fields: &[String]) -> Result<(), ExitError> {
+        let told =
+            |cells: &[String]| cells.iter().rposition(|cell| !cell.trim().is_empty()).map_or(0, |at| at + 1);
+        let (least, most) = (told(&self.titles), self.titles.len());
+        if fields.len() >= least && told(fields) <= most {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} cells in the row, {most} titles; was the report cut short, or is a comma not in quotes?",
+            fields.len()
+        );
+        Err(self.fail(line, None, &problem))
     }
 
     fn place(&self, field: &str) -> Option<usize> {
@@ -134,7 +155,7 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
     let mut table = Table::default();
     let mut columns = None;
     let mut currency: Option<String> = None;
-    let mut digits = 0;
+    let (mut digits, mut sums) = (0, [0; 2]);
     loop {
         let broken = |error| ExitError::new(Exit::InputUnusable, format!("{shown}: {error}"));
         let Some((text, ends)) = records.next().map_err(broken)? else { break };
@@ -165,8 +186,27 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
         }
         let spend = columns.place("spend").and_then(|place| fields.get(place)).map_or("", |text| text.trim());
         digits = digits.max(spend.split_once('.').map_or(0, |(_, fraction)| fraction.len()));
+        columns.count(line, &fields)?;
         let row = row(columns, line, &fields, args, &mut table.step)?;
+        let amounts = row.spend.0.unsigned_abs().saturating_add(row.fee.0.unsigned_abs());
+        for (sum, more) in sums.iter_mut().zip([amounts, row.impressions]) {
+            *sum = u64::saturating_add(*sum, more);
+            if *sum > MOST_SUM {
+                return Err(columns.fail(
+                    line,
+                    None,
+                    "the sums of the report are larger than can be counted",
+                ));
+            }
+        }
         table.rows.push(row);
+    }
+    if !ends_with_a_line(&args.report) {
+        // Nowhere is left to report that standard error cannot be written.
+        let _ = writeln!(
+            io::stderr().lock(),
+            "haggle: {shown} does not end with a line's end: if it was cut short, the last amount is wrong"
+        );
     }
     if table.rows.is_empty() {
         return Err(ExitError::new(Exit::InputUnusable, format!("{shown} has no rows")));
@@ -174,6 +214,19 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
     let digits = i32::try_from(digits).unwrap_or(i32::MAX);
     table.half_digit = 0.5 * 10f64.powi(-digits) * args.rate.billionths() as f64 / 1e9;
     Ok(table)
+}
+
+/// Whether the last line is whole, as far as can be seen.
+fn ends_with_a_line(path: &Path) -> bool {
+    let last = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        let mut byte = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    // A file that cannot be read from its end is a pipe or is empty: the rest tells.
+    last().map_or(true, |byte| matches!(byte, b'\n' | b'\r'))
 }
 
 fn row(

@@ -204,6 +204,24 @@ fn fees_rates_and_roundings_are_recognised() {
     assert!(reconcile(&with_fees, &books(1, Duration::ZERO, Vec::new()), &[]).within_tolerance);
 }
 
+/// What the report leaves out is told as it is advised.
+#[test]
+fn a_fee_that_was_left_out_is_recognised() {
+    let events = books(2, Duration::ZERO, Vec::new());
+    let cheaper = daily(2, (10, "0.018"), (10, "0.027"));
+    let outcome = reconcile(&cheaper, &events, &MAP);
+    let fee = outcome.explanations.iter().find(|found| found.reason == "fee").unwrap();
+    assert!(fee.text.ends_with("try --fee -10.00"), "{}", fee.text);
+    assert!(reconcile(&cheaper, &events, &[&MAP[..], &["--fee", "-10.00"]].concat()).within_tolerance);
+}
+
+#[test]
+fn what_a_report_calls_things_is_shown_without_moving_the_cursor() {
+    let csv = format!("time,campaign,impressions,spend,\n{},\"bo\u{1b}[31mots\n\",1,0.001\n", day(0));
+    let shown = text::write(&reconcile(&csv, &books(1, Duration::ZERO, Vec::new()), &[]));
+    assert!(shown.contains("bo\\u{1b}[31mots") && !shown.contains('\u{1b}'), "{shown}");
+}
+
 #[test]
 fn a_report_of_bids_names_those_that_are_unknown_or_come_twice() {
     let mut csv = "time,bid,spend\n".to_owned();
@@ -274,7 +292,15 @@ fn what_is_wrong_with_a_report_is_said_with_line_and_column() {
             "FILE:3: column \"time\": is a day where others are hours",
         ),
         ("2026-11-23,,1,1\n", "FILE:2: column \"campaign\": is empty"),
-        ("2026-11-23\n", "FILE:2: column \"campaign\": is empty"),
+        ("2026-11-23\n", "FILE:2: 1 cells in the row, 4 titles"),
+        ("2026-11-23,boots,1,1\n2026-11-24,boots,1\n", "FILE:3: 3 cells in the row"),
+        ("2026-11-23,boots,1,1\n2026-11-24,boots,1", "FILE:3: 3 cells in the row"),
+        ("2026-11-23,boots,1,234,1\n", "FILE:2: 5 cells in the row"),
+        (
+            "2026-11-23,boots,9,1\n2026-11-23,boots,18446744073709551615,1\n",
+            "FILE:3: the sums of the report are larger than can be counted",
+        ),
+        ("2026-11-23,boots,1,9000000000000\n", "FILE:2: the sums of the report are larger"),
         ("", "FILE has no rows"),
     ] {
         let found = complaint(&(head.to_owned() + rows), &[]);

@@ -5,13 +5,15 @@ use std::fmt::Write;
 use haggle_domain::Micros;
 
 use super::compare::{Outcome, Sums};
+use crate::cli::printable;
 
 /// Writes it. To write into memory does not fail.
 pub(super) fn write(outcome: &Outcome) -> String {
     let mut out = String::new();
     let money = |micros: i64| Micros(micros).to_f64();
     let _ = writeln!(out, "from {} to {}, {} rows\n", outcome.from, outcome.to, outcome.rows);
-    let longest = outcome.subjects.iter().map(|line| line.name.chars().count()).max().unwrap_or(0).max(8);
+    let names: Vec<String> = outcome.subjects.iter().map(|line| printable(&line.name)).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
     let _ = writeln!(
         out,
         "{:<longest$} {:>12} {:>12} {:>8} {:>14} {:>14} {:>8}",
@@ -32,7 +34,7 @@ pub(super) fn write(outcome: &Outcome) -> String {
             off(report.spend_micros as f64, books.spend_micros as f64)
         );
     };
-    outcome.subjects.iter().for_each(|subject| line(&subject.name, subject.report, subject.books));
+    outcome.subjects.iter().zip(&names).for_each(|(subject, name)| line(name, subject.report, subject.books));
     line("together", outcome.report, outcome.books);
     out.push('\n');
     for explanation in &outcome.explanations {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::body::{self, Coding};
 use super::events::{MOST, refuse_key};
 use super::notice::{self, PIXEL};
+use super::once::Once;
 use super::orders::{self, Reading, Told, Wrong};
 use super::privacy::durably;
 use super::state::State;
@@ -41,8 +42,8 @@ async fn conversions(state: web::Data<State>, request: HttpRequest, payload: web
             return malformed(HttpResponse::build(error.status()), json!({ "error": error.to_string() }));
         }
     };
-    let list: Vec<Value> = match serde_json::from_slice(&body) {
-        Ok(list) => list,
+    let list: Vec<Value> = match serde_json::from_slice::<Vec<Once>>(&body) {
+        Ok(list) => list.into_iter().map(|Once(value)| value).collect(),
         Err(error) => {
             let why = format!("not a JSON list of orders: {error}");
             return malformed(HttpResponse::BadRequest(), json!({ "error": why }));

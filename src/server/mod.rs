@@ -15,6 +15,7 @@ mod late;
 mod limit;
 mod node;
 mod notice;
+mod once;
 mod orders;
 pub(crate) mod privacy;
 mod state;

@@ -15,6 +15,7 @@ use actix_web::{App, HttpServer, web};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::audience::Audience;
+use haggle_actors::backbone::LogError;
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
     CampaignReport, Drain, InjectPanic, Others, RecoveryError, Retention, checkpoint_name, recover_all,
@@ -31,7 +32,7 @@ use tokio::sync::oneshot;
 
 use super::backbone::{Backbone, Joined};
 use super::backup::Backups;
-use super::guests::Follower;
+use super::guests::{Follower, share_registry};
 use super::notice::share;
 use super::state::State;
 use super::steps::Steps;
@@ -41,7 +42,7 @@ use crate::campaigns::{Changes, Roster, Starter, Starting};
 use crate::config::{Loaded, Nameable, Postback, Settings};
 use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
-use crate::postback::{PostbackDeps, PostbackThread};
+use crate::postback::{PostbackDeps, PostbackThread, warn_of_not_configured};
 use crate::safety::{Safety, SafetyError};
 use crate::several::{OnShown, Owner, SeedError, Several, SharedKeyError};
 use crate::surroundings::{Surroundings, SurroundingsError};
@@ -145,6 +146,7 @@ impl From<StartError> for ExitError {
             StartError::Journal(error) => journal_exit(error),
             StartError::Key(_) | StartError::NodeId { .. } | StartError::Definitions { .. } => Exit::IoFailed,
             StartError::SharedKey(SharedKeyError::Other { .. }) => Exit::Configuration,
+            StartError::SharedKey(SharedKeyError::Log(error)) => log_exit(error),
             StartError::SharedKey(_) => Exit::IoFailed,
             StartError::Seed(SeedError::Journal(error)) => journal_exit(error),
             StartError::Seed(SeedError::Io { .. } | SeedError::Publish(_)) => Exit::IoFailed,
@@ -171,6 +173,16 @@ pub fn journal_exit(error: &JournalError) -> Exit {
         | JournalError::Corrupt { .. }
         | JournalError::WrongFormat { .. } => Exit::JournalDamaged,
         JournalError::NotWritable { .. } => Exit::CannotCreate,
+        JournalError::Log(error) => log_exit(error),
+        _ => Exit::IoFailed,
+    }
+}
+
+/// The same of the log that several nodes share.
+fn log_exit(error: &LogError) -> Exit {
+    match error {
+        LogError::Settings { .. } | LogError::Partitions { .. } => Exit::Configuration,
+        LogError::Unreachable { .. } => Exit::EndpointUnreachable,
         _ => Exit::IoFailed,
     }
 }
@@ -469,6 +481,8 @@ impl Node {
         follower
             .follow(Arc::downgrade(&state.clone().into_inner()))
             .map_err(|error| StartError::Internal(format!("the registry is not followed: {error}")))?;
+        share_registry(&state.clone().into_inner())
+            .map_err(|error| StartError::Internal(format!("the registry is not shared: {error}")))?;
         if by_itself {
             actix_rt::spawn(follow_keys(Arc::downgrade(&state.clone().into_inner())));
         }
@@ -491,6 +505,7 @@ impl Node {
             join(&state, joined, roster, changes);
         }
         if let Some(keep) = state.settings.retention.0 {
+            warn_of_not_configured(&local, &postbacks);
             let Settings { click_expiry, conversion_window, .. } = state.settings;
             start_keeper(
                 &local,

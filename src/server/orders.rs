@@ -174,6 +174,8 @@ fn order(fields: &mut Fields, reading: &Reading<'_>) -> Read<Told> {
     let value = fields.need("value", value)?;
     let placed_at = match fields.text("at")?.map(|text| text.parse::<Timestamp>()) {
         None => reading.now,
+        // A clock that was never set; what reads the journal's tables may know no such time.
+        Some(Ok(at)) if at < Timestamp(0) => return fields.fail("at", "is before 1970"),
         Some(Ok(at)) => at.min(reading.now),
         Some(Err(error)) => return fields.fail("at", error.to_string()),
     };
@@ -299,6 +301,8 @@ mod tests {
             (with(json!({ "value": true })), "value", "must be an amount"),
             (with(json!({ "currency": "XXX" })), "currency", "has no rate"),
             (with(json!({ "at": "yesterday" })), "at", "yesterday"),
+            (with(json!({ "at": "0000-01-01T00:00:00Z" })), "at", "is before 1970"),
+            (with(json!({ "at": "1969-12-31T23:59:59Z" })), "at", "is before 1970"),
             (with(json!({ "clicks": ["genuine", "forged"] })), "clicks[1]", "not a genuine token"),
             (with(json!({ "clicks": "genuine" })), "clicks", "must be a list"),
             (with(json!({ "clicks": vec!["genuine"; 9] })), "clicks", "at most 8"),

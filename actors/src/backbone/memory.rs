@@ -21,9 +21,12 @@ const BATCH: usize = 100;
 #[derive(Default)]
 struct State {
     partitions: Vec<Partition>,
-    /// Names and their values in order, which are none where a name was forgotten; no entry where it was compacted away.
-    tables: BTreeMap<Table, Vec<Option<(String, Option<Vec<u8>>)>>>,
+    /// In order; no entry where one was compacted away.
+    tables: BTreeMap<Table, Vec<Option<Put>>>,
 }
+
+/// What was done to a name in a table; without a value it was forgotten.
+type Put = (String, Option<Vec<u8>>);
 
 #[derive(Default)]
 struct Partition {

@@ -157,8 +157,8 @@ where
     Ok(recovered.into_iter().map(|(key, (books, _))| (key, books)).collect())
 }
 
-/// Says, by its offset, below what every campaign that has records has a checkpoint.
-const COMPLETE: &str = "campaigns-complete";
+/// The name of what says, by its offset, below what every campaign that has records has a checkpoint; of several nodes alone.
+pub const COMPLETE: &str = "campaigns-complete";
 
 /// The books of every campaign, up to an offset.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ const CHUNK: usize = 3072;
 const NAME_END: u8 = 0xff;
 
 /// A checkpoint of nothing, written whenever others are removed.
-const DROPPED: &str = "dropped";
+pub(super) const DROPPED: &str = "dropped";
 
 /// A checkpoint's first entry.
 pub(super) struct Head {
@@ -102,6 +102,23 @@ impl Store {
             }
             Ok(())
         })?;
+        self.add_dropped(batch)
+    }
+
+    /// Removes the checkpoint of a name, if there is one, damaged or not.
+    pub(super) fn drop_checkpoint(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        name: &str,
+    ) -> Result<(), JournalError> {
+        let all = chunk_key(name, 0)..=chunk_key(name, u32::MAX);
+        for entry in self.db.snapshot().range(&self.checkpoints, all) {
+            batch.remove(&self.checkpoints, entry.key().map_err(|error| self.failed(&error))?);
+        }
+        self.add_dropped(batch)
+    }
+
+    fn add_dropped(&self, batch: &mut OwnedWriteBatch) -> Result<(), JournalError> {
         self.add_checkpoint(batch, &Checkpoint { name: DROPPED.to_owned(), offset: 0, bytes: Vec::new() })
     }
 

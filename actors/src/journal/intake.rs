@@ -97,6 +97,8 @@ pub(crate) enum Rewrite {
     Redact(Vec<u64>),
     /// Remove checkpoints whose names begin like that and which include no more than what is below or at an offset.
     DropCheckpoints { prefix: &'static str, up_to: u64 },
+    /// Remove the checkpoint of that name.
+    DropCheckpoint { name: String },
     /// Write about a MiB that means nothing, so that the store's log moves on.
     Fill,
     /// The log begins here from now on; these checkpoints say what was below.

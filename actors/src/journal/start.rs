@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use fjall::{AbstractTree, OwnedWriteBatch};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::checkpoints::DROPPED;
 use super::intake::Rewrite;
 use super::store::{FORMAT_KEY, FORMAT_WITH_START, Store};
 use super::{Checkpoint, EmbeddedJournal, Journal, JournalError};
@@ -59,10 +60,22 @@ impl EmbeddedJournal {
     pub fn checkpoint_offsets(&self) -> Result<Vec<(String, u64)>, JournalError> {
         let mut offsets = Vec::new();
         self.store()?.each_checkpoint("", |name, head| {
-            offsets.push((name.to_owned(), head.offset));
+            // What stands for those that were removed includes nothing and needs nothing.
+            if name != DROPPED {
+                offsets.push((name.to_owned(), head.offset));
+            }
             Ok(())
         })?;
         Ok(offsets)
+    }
+
+    /// Removes the checkpoint of a name: what it held is lost, and it holds back no records any more. Blocks until that is durable.
+    ///
+    /// # Errors
+    ///
+    /// The journal's failure.
+    pub fn drop_checkpoint(&self, name: &str) -> Result<(), JournalError> {
+        self.intake().rewrite(Rewrite::DropCheckpoint { name: name.to_owned() })
     }
 }
 

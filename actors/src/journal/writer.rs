@@ -200,6 +200,7 @@ impl Writer {
             Rewrite::DropCheckpoints { prefix, up_to } => {
                 self.store.drop_checkpoints(&mut group.batch, prefix, up_to)?;
             }
+            Rewrite::DropCheckpoint { name } => self.store.drop_checkpoint(&mut group.batch, &name)?,
             Rewrite::Begin { start, bases } => {
                 self.store.add_start(&mut group.batch, start);
                 for base in bases {

@@ -1,7 +1,7 @@
 //! What the clients of Kafka tell while they work.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,6 +12,7 @@ use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 use rdkafka::statistics::Statistics;
 
 use super::super::log::{LogError, OnKept};
+use super::trouble::Trouble;
 
 /// What all clients of a log tell.
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(super) struct Told {
     pub(super) kept: AtomicU64,
     pub(super) errors: AtomicU64,
     pub(super) connected: AtomicBool,
+    trouble: Mutex<Trouble>,
 }
 
 impl Told {
@@ -37,7 +39,24 @@ impl Told {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.connected.store(false, Ordering::Relaxed);
         }
-        tracing::warn!(%error, reason, "the broker cannot be reached or refuses; it is tried again");
+        match self.trouble().heard() {
+            Some(unsaid) => {
+                tracing::warn!(%error, reason, unsaid, "the broker cannot be reached or refuses; it is tried again");
+            }
+            None => tracing::debug!(%error, reason, "the broker cannot be reached or refuses"),
+        }
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A broker is reached, or none is; told in even steps.
+    fn connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+        if let Some(unsaid) = self.trouble().step(connected) {
+            tracing::info!(unsaid, "the brokers answer again");
+        }
     }
 }
 
@@ -52,14 +71,17 @@ impl ClientContext for Context {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => tracing::warn!(fac, message, "the client of the broker"),
+            | RDKafkaLogLevel::Warning => match self.0.trouble().heard() {
+                Some(unsaid) => tracing::warn!(fac, message, unsaid, "the client of the broker"),
+                None => tracing::debug!(fac, message, "the client of the broker"),
+            },
             _ => tracing::debug!(fac, message, "the client of the broker"),
         }
     }
 
     fn stats(&self, statistics: Statistics) {
         let connected = statistics.brokers.values().any(|broker| broker.state == "UP");
-        self.0.connected.store(connected, Ordering::Relaxed);
+        self.0.connected(connected);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

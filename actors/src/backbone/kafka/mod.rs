@@ -7,6 +7,7 @@
 mod client;
 mod settings;
 mod topics;
+mod trouble;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::types::RDKafkaConfRes;
 use rdkafka::{Offset, TopicPartitionList};
 
 use self::client::{Context, Told, Waiter};
@@ -36,8 +38,21 @@ pub struct KafkaLog {
     consumer: BaseConsumer<Context>,
 }
 
+/// What is wrong with a setting, without its value: under a name that was misspelt it may be a password.
 fn settings(error: &KafkaError) -> LogError {
-    LogError::Settings { why: error.to_string() }
+    let why = match error {
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, key, _) => {
+            format!("the client of Kafka knows no property {key:?}")
+        }
+        KafkaError::ClientConfig(_, said, key, _) => {
+            // It names the value, then the property, and then maybe why, such as what it was built without.
+            let why =
+                said.split_once(&format!("{key}\": ")).map_or("its value cannot be used", |(_, why)| why);
+            format!("the property {key:?}: {why}")
+        }
+        other => other.to_string(),
+    };
+    LogError::Settings { why }
 }
 
 impl KafkaLog {
@@ -204,6 +219,32 @@ impl LogReader for KafkaReader {
                     Ok(None)
                 }
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_property_is_named_without_its_value() {
+        const SECRET: &str = "TOPSECRET";
+        for (key, value, says) in [
+            ("sasl.pasword", SECRET, "knows no property"),
+            ("security.protocol", SECRET, "cannot be used"),
+            ("socket.timeout.ms", "-77", "cannot be used"),
+            ("socket.timeout.ms", SECRET, "cannot be used"),
+        ] {
+            let properties = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            let brokers = "127.0.0.1:1".to_owned();
+            let opened = KafkaLog::open(KafkaOptions { brokers, properties, ..KafkaOptions::default() });
+            let error = opened.err().unwrap();
+            let text = error.to_string();
+            assert!(matches!(error, LogError::Settings { .. }), "{error:?}");
+            assert!(text.contains(key) && text.contains(says) && !text.contains(value), "{text}");
         }
     }
 }

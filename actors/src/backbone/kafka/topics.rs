@@ -69,7 +69,8 @@ fn missing(options: &KafkaOptions, consumer: &BaseConsumer<Context>) -> Result<V
 fn create(options: &KafkaOptions, context: &Context, missing: &[(String, u32)]) -> Result<(), LogError> {
     let failed = |error: KafkaError| unreachable(options, &error);
     let config = options.consumer();
-    let admin = AdminClient::from_config_and_context(&config, context.clone()).map_err(failed)?;
+    let admin = AdminClient::from_config_and_context(&config, context.clone());
+    let admin = admin.map_err(|error| super::settings(&error))?;
     let events = options.events();
     let copies = options.replication.map_or(-1, i32::from);
     let topics: Vec<NewTopic<'_>> = missing
