@@ -290,6 +290,20 @@ fn three_nodes_share_a_budget_whoever_is_killed_or_halted() {
     for node in 0..NODES {
         assert_eq!(verified(folder.path(), &format!("data-{node}"), "eager"), owed);
     }
+    // One that comes new begins at what the others published when they stopped, and a bill that comes again is known to it.
+    let mut fresh = start(folder.path(), NODES);
+    wait("the new node to own the campaign", patience, || owns(&fresh) && spent(&fresh) == Some(owed));
+    let again = billed.lock().unwrap().keys().next().unwrap().clone();
+    assert_eq!(get(&fresh.address, &again).map(|(status, _)| status / 100), Some(2));
+    sleep(Duration::from_secs(1));
+    assert_eq!(spent(&fresh), Some(owed));
+    fresh.running.signal("-TERM");
+    assert_eq!(fresh.running.0.wait().unwrap().code(), Some(0));
+    let data = format!("data-{NODES}");
+    assert_eq!(verified(folder.path(), &data, "eager"), owed);
+    let table = haggle(folder.path(), &["ledger", "verify", "--data", &data]);
+    assert!(table.contains("the journal begins at offset"), "{table}");
+    haggle(folder.path(), &["export", "--data", &data, "--parquet", "exported"]);
 }
 
 fn haggle(folder: &Path, arguments: &[&str]) -> String {
