@@ -204,7 +204,7 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
     if !ends_with_a_line(&args.report) {
         // Nowhere is left to report that standard error cannot be written.
         let _ = writeln!(
-            std::io::stderr().lock(),
+            io::stderr().lock(),
             "haggle: {shown} does not end with a line's end: if it was cut short, the last amount is wrong"
         );
     }

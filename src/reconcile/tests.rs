@@ -204,6 +204,21 @@ fn fees_rates_and_roundings_are_recognised() {
     assert!(reconcile(&with_fees, &books(1, Duration::ZERO, Vec::new()), &[]).within_tolerance);
 }
 
+/// The largest report that is taken, with all that can make more of it.
+#[test]
+fn sums_at_the_bound_are_counted() {
+    let most = 1u64 << 60;
+    let units = format!("{}.{:06}", most / 1_000_000, most % 1_000_000);
+    for (spend, fee) in [(units.as_str(), "0"), ("0", units.as_str())] {
+        let csv = format!("time,campaign,impressions,spend,fee\n{},boots,{most},{spend},{fee}\n", day(0));
+        let outcome = reconcile(&csv, &books(1, Duration::ZERO, Vec::new()), &["--fee", "-50"]);
+        assert_eq!(outcome.report.impressions, most);
+        let net = 2 * i64::try_from(most).unwrap();
+        assert_eq!(outcome.report.spend_micros, if fee == "0" { net } else { -net });
+        assert!(!outcome.within_tolerance, "{outcome:?}");
+    }
+}
+
 /// What the report leaves out is told as it is advised.
 #[test]
 fn a_fee_that_was_left_out_is_recognised() {
