@@ -30,6 +30,7 @@ pub mod safety;
 pub mod server;
 pub mod several;
 pub mod simulate;
+mod small_file;
 pub mod supply;
 pub mod surroundings;
 pub mod token;

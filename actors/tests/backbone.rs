@@ -14,7 +14,7 @@ use haggle_actors::backbone::{KafkaLog, Log, LogError, Message, SharedJournal, S
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{checkpoint_name, recover_one, replay_all};
 use haggle_actors::journal::{Journal, JournalError};
-use haggle_domain::{CampaignKey, Event, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey};
+use haggle_domain::{CampaignKey, Event, Holder, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey};
 use journal_support::cluster::{
     Broker, Cluster, Memory, Mock, claim, claim_all, open, options, try_open, until,
 };
@@ -569,6 +569,39 @@ fn rivals_claim_a_partition_of_a_journal_one_after_the_other() {
 }
 
 #[test]
+fn two_processes_under_one_nodes_id_stop_each_other() {
+    let memory = Memory::default();
+    let site = Site::new(&memory);
+    let start = |folder: u64, holder: u64| {
+        let options = SharedOptions { holder: Holder(holder), ..options() };
+        let log = memory.connect(&site.name(), PARTITIONS);
+        SharedJournal::open(log, &site.folder(folder), NodeId(1), &options, Box::new(|_| ())).unwrap()
+    };
+    let heard = |journal: &SharedJournal, holder: u64| {
+        let event = Event::Heard { holder: Holder(holder) };
+        let record = Record { at: Timestamp(1), campaign: CampaignKey::default(), event };
+        journal.tell_partition(0, record, Box::new(|_| ())).unwrap();
+    };
+    let first = start(1, 8);
+    heard(&first, 8);
+    until("it is read back", || first.read()[0] == 1);
+    first.close().unwrap();
+    // The same node's next life minds nothing that its last one said.
+    let first = start(1, 9);
+    heard(&first, 9);
+    until("it is read back", || first.read()[0] == 2);
+    assert!(first.failure().is_none());
+    let second = start(2, 10);
+    heard(&first, 9);
+    heard(&second, 10);
+    until("both have noticed", || first.failure().is_some() && second.failure().is_some());
+    for journal in [first, second] {
+        assert_eq!(journal.failure(), Some(JournalError::Twin { node: NodeId(1) }));
+        assert!(journal.close().is_err());
+    }
+}
+
+#[test]
 fn a_full_spool_refuses_what_is_told_and_drops_samples_of_a_journal_before() {
     let memory = Memory::default();
     let site = Site::new(&memory);
@@ -591,6 +624,13 @@ fn a_full_spool_refuses_what_is_told_and_drops_samples_of_a_journal_before() {
         }
     };
     assert_eq!(refused, haggle_actors::journal::Refused::Full);
+    // What is of no campaign goes by the spool, too. Whoever waits for it is told soon, and nothing behind it waits longer.
+    let full = (0..1000).find_map(|user| {
+        let (sender, answered) = channel();
+        commit(&journal, vec![behaviour(user)], Some(Box::new(move |kept| sender.send(kept).unwrap())));
+        answered.recv_timeout(PATIENCE).unwrap().err()
+    });
+    assert!(matches!(full, Some(JournalError::Log(LogError::Full))), "{full:?}");
     memory.cut(false);
     until("it is shipped", || journal.spool().messages == 0);
     tell(&journal, fact(CampaignKey(1), told));

@@ -156,6 +156,7 @@ impl Changes {
 
     /// Adds a campaign, or changes it; whether it is new. Where there are other nodes, they are told.
     pub async fn put(&self, id: &str, text: String) -> Result<bool, ChangeError> {
+        let _alone = self.alone().await;
         let new = self.put_here(id, text.clone()).await?;
         self.tell_others(id, Some(&text)).await?;
         Ok(new)
@@ -169,6 +170,14 @@ impl Changes {
                 Err(ChangeError::Unknown) => Ok(()),
                 removed => removed,
             },
+        }
+    }
+
+    /// Nothing is taken over from other nodes meanwhile.
+    async fn alone(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        match &self.several {
+            Some(several) => Some(several.changing().await),
+            None => None,
         }
     }
 
@@ -204,6 +213,7 @@ impl Changes {
 
     /// Removes a campaign: it bids no more, and settles what is open. Where there are other nodes, they are told.
     pub async fn remove(&self, id: &str) -> Result<(), ChangeError> {
+        let _alone = self.alone().await;
         self.remove_here(id).await?;
         self.tell_others(id, None).await
     }

@@ -1,10 +1,11 @@
 //! The folder that a node's campaigns come from, as far as the node writes to it: one file a campaign, `ID.toml`.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Nameable};
+use crate::small_file::{self, sync_folder};
 
 /// What stands in the file that would be a campaign's own.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,13 +38,8 @@ pub fn held(path: &Path, id: &str, nameable: &Nameable) -> io::Result<Held> {
 
 /// Replaces a file as a whole: whoever reads it, even after a power cut, finds the old text or the new.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    // Not of the extension that is read at a start.
-    let new = path.with_extension("toml.new");
-    let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_folder(path)
+    // What lies beside it meanwhile has not the extension that is read at a start.
+    small_file::replace(path, text.as_bytes())
 }
 
 /// Removes a file, if it is there.
@@ -52,10 +48,6 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => sync_folder(path),
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Where a node's events go: into a journal of its own, or by way of a log that it shares with others.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use super::node::StartError;
 use crate::config::{Brokers, Settings};
 use crate::entropy;
-use crate::several::{Definitions, Seed, Several, Word, share_key};
+use crate::several::{Definitions, Seed, SeedError, Several, Word, is_copy, share_key};
+use crate::small_file;
 use crate::token::Sealer;
 
 /// Words of campaigns' owners that wait to be shown to bids; one more is dropped, and said again.
@@ -41,6 +42,9 @@ impl Backbone {
     pub(super) fn open(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Self, StartError> {
         let options = JournalOptions { capacity: settings.journal_queue, ..JournalOptions::default() };
         let Some(brokers) = &settings.kafka else {
+            if is_copy(&settings.data) {
+                return Err(SeedError::Several(settings.data.clone()).into());
+            }
             let local = Arc::new(EmbeddedJournal::open(&settings.data.join("journal"), &options)?);
             return Ok(Self { journal: Arc::clone(&local) as _, local, others: None });
         };
@@ -52,7 +56,9 @@ impl Backbone {
                 || Sealer::open_or_create(&path, clock.now()).map(drop).map_err(|error| error.to_string());
             share_key(&*log, &path, make)?;
         }
+        let holder = Holder(random()?);
         let options = SharedOptions {
+            holder,
             journal: options,
             spool_bytes: settings.spool_bytes as u64,
             ..SharedOptions::default()
@@ -74,7 +80,7 @@ impl Backbone {
         let path = settings.data.join("definitions-seen");
         let definitions = Definitions::open(path.clone())
             .map_err(|error| StartError::Definitions { path, why: error.to_string() })?;
-        let (holder, clock) = (Holder(random()?), Arc::clone(clock));
+        let clock = Arc::clone(clock);
         let several = Several::new(Arc::clone(&shared), holder, settings.node_grace, definitions, clock);
         let others = Joined { several: Arc::new(several), words, facts };
         Ok(Self { journal: shared, local, others: Some(others) })
@@ -122,16 +128,8 @@ fn node_id(path: &Path) -> Result<NodeId, StartError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let node = NodeId(random()?);
-            // Written aside, synced, then renamed: a crash leaves the whole id or none.
-            let aside = path.with_extension("new");
-            let write = || -> io::Result<()> {
-                let mut file = fs::File::create(&aside)?;
-                writeln!(file, "{node}")?;
-                file.sync_all()?;
-                fs::rename(&aside, path)?;
-                path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-            };
-            write().map_err(|error| failed(&error))?;
+            let text = format!("{node}\n");
+            small_file::replace(path, text.as_bytes()).map_err(|error| failed(&error))?;
             Ok(node)
         }
         Err(error) => Err(failed(&error)),

@@ -1,54 +1,71 @@
 //! Campaigns that are changed on one node are changed on all.
 //!
-//! A change lies in a table beside the log, with its time. Each node follows the table, and remembers up to which time it has taken
-//! changes over: so a node that was away makes up for them, and what an operator writes into files himself is left alone.
+//! A change lies in a table beside the log, whose order is the same for all: of two changes of one campaign the later one there holds. Each
+//! node follows the table, and remembers up to which place it has taken changes over: so a node that was away makes up for them, and
+//! what an operator writes into files himself is left alone.
 
+use std::collections::HashMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use haggle_actors::backbone::{LogError, Table};
+use haggle_actors::backbone::{Kept, LogError, Table};
 use haggle_actors::journal::Journal;
 use haggle_domain::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{MutexGuard, oneshot};
 
 use super::Several;
 use crate::campaigns::{ChangeError, Changes};
+use crate::small_file;
 
 /// How often the table is looked at.
 const TURN: Duration = Duration::from_secs(5);
+/// How long a change may take to be kept there.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What a removed campaign's definition is.
 const REMOVED: &str = "";
 
-/// Up to when changes were taken over.
+/// Up to which place of the table changes were taken over.
 pub struct Definitions {
     path: PathBuf,
-    seen: Mutex<Timestamp>,
+    next: Mutex<u64>,
+    /// What this node has told and not read yet, by campaigns' ids: it needs not be taken over.
+    told: Mutex<HashMap<String, Vec<u8>>>,
+    /// Held while a change is made here and told, and while others' are taken over.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Definitions {
     /// What a node remembers of them in its data folder.
     pub fn open(path: PathBuf) -> std::io::Result<Self> {
-        let seen = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().map(Timestamp).map_err(std::io::Error::other)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Timestamp::default(),
+        let next = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(std::io::Error::other)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { path, seen: Mutex::new(seen) })
+        Ok(Self { path, next: Mutex::new(next), told: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
-    fn seen(&self) -> Timestamp {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn next(&self) -> u64 {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything up to a time is taken over. Forgotten by a crash, it is taken over once more, which changes nothing.
-    fn see(&self, at: Timestamp) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = (*seen).max(at);
-        if let Err(error) = fs::write(&self.path, seen.0.to_string()) {
+    /// Everything below a place is taken over. Forgotten by a crash, it is taken over once more, which changes nothing.
+    fn go_on_from(&self, place: u64) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if *next == place {
+            return;
+        }
+        *next = place;
+        if let Err(error) = small_file::replace(&self.path, place.to_string().as_bytes()) {
             tracing::warn!(path = %self.path.display(), %error, "it cannot be noted which changes were taken over");
         }
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<u8>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,47 +80,81 @@ fn encode(at: Timestamp, text: &str) -> Vec<u8> {
 }
 
 impl Several {
-    /// Tells other nodes of a campaign's definition, or that it was removed. Returns once that is kept.
+    /// Keeps others' changes from being taken over until it is dropped: so what is done here and told is one.
+    pub async fn changing(&self) -> MutexGuard<'_, ()> {
+        self.definitions.turn.lock().await
+    }
+
+    /// Tells other nodes of a campaign's definition, or that it was removed. Returns once that is kept, or after some seconds: then
+    /// it may be kept later. By whoever holds [`Several::changing`].
     pub async fn define(&self, id: &str, text: Option<&str>) -> Result<(), LogError> {
-        // Later than all that is known, whatever the clocks say.
-        let at = self.clock.now().max(Timestamp(self.definitions.seen().0.saturating_add(1)));
         let (done, kept) = oneshot::channel();
         let on_kept = Box::new(move |result| {
             // Whoever waited has gone.
             let _ = done.send(result);
         });
-        self.journal.log().keep(Table::Campaigns, id, &encode(at, text.unwrap_or(REMOVED)), on_kept)?;
-        kept.await.unwrap_or(Err(LogError::Closed))?;
-        self.definitions.see(at);
-        Ok(())
+        let bytes = encode(self.clock.now(), text.unwrap_or(REMOVED));
+        self.definitions.told().insert(id.to_owned(), bytes.clone());
+        self.journal.log().keep(Table::Campaigns, id, &bytes, on_kept)?;
+        match tokio::time::timeout(PATIENCE, kept).await {
+            Ok(kept) => kept.unwrap_or(Err(LogError::Closed)),
+            Err(_) => Err(LogError::Full),
+        }
     }
 
     /// Takes over what other nodes were told, until the journal ends.
     pub async fn follow_definitions(self: Arc<Self>, changes: Arc<Changes>) {
         while self.journal.failure().is_none() {
-            let log = Arc::clone(self.journal.log());
-            match tokio::task::spawn_blocking(move || log.kept(Table::Campaigns)).await {
-                Ok(Ok(all)) => {
-                    let seen = self.definitions.seen();
-                    let read = all.iter().filter_map(|(id, bytes)| Some((decode(bytes)?, id)));
-                    let mut new: Vec<_> = read.filter(|((at, _), _)| *at > seen).collect();
-                    new.sort_unstable();
-                    for ((at, text), id) in new {
-                        match changes.take_over(id, Some(text).filter(|text| *text != REMOVED)).await {
-                            Ok(()) => tracing::info!(campaign = id, "changed as on another node"),
-                            Err(ChangeError::Busy) => break,
-                            Err(error) => {
-                                tracing::error!(campaign = id, %error, "cannot be changed as on another node");
-                            }
-                        }
-                        self.definitions.see(at);
+            let turn = self.changing().await;
+            let (log, from) = (Arc::clone(self.journal.log()), self.definitions.next());
+            let read = tokio::task::spawn_blocking(move || {
+                // Of each campaign the latest.
+                let mut latest: HashMap<String, (u64, Vec<u8>)> = HashMap::new();
+                let next = log.changes(Table::Campaigns, from, &mut |Kept { offset, name, bytes }| {
+                    if let Some(bytes) = bytes {
+                        latest.insert(name.to_owned(), (offset, bytes.to_vec()));
                     }
-                }
+                    ControlFlow::Continue(())
+                });
+                next.map(|next| (latest, next))
+            });
+            match read.await {
+                // It is another table, made anew.
+                Ok(Ok((_, next))) if next < from => self.definitions.go_on_from(0),
+                Ok(Ok((latest, next))) => self.take_over(&changes, latest, next).await,
                 Ok(Err(error)) => tracing::debug!(%error, "the table of campaigns cannot be read now"),
                 Err(_) => return,
             }
+            drop(turn);
             tokio::time::sleep(TURN).await;
         }
+    }
+
+    async fn take_over(&self, changes: &Changes, latest: HashMap<String, (u64, Vec<u8>)>, next: u64) {
+        let mut latest: Vec<_> = latest.into_iter().map(|(id, (place, bytes))| (place, id, bytes)).collect();
+        latest.sort_unstable();
+        for (place, id, bytes) in latest {
+            self.definitions.go_on_from(place);
+            let Some((_, text)) = decode(&bytes) else {
+                tracing::error!(
+                    campaign = id,
+                    place,
+                    "its definition in the table of campaigns cannot be read"
+                );
+                continue;
+            };
+            if self.definitions.told().get(&id) == Some(&bytes) {
+                self.definitions.told().remove(&id);
+                continue;
+            }
+            match changes.take_over(&id, Some(text).filter(|text| *text != REMOVED)).await {
+                Ok(()) => tracing::info!(campaign = id, "changed as on another node"),
+                // It is tried again.
+                Err(ChangeError::Busy) => return,
+                Err(error) => tracing::error!(campaign = id, %error, "cannot be changed as on another node"),
+            }
+        }
+        self.definitions.go_on_from(next);
     }
 }
 
@@ -112,14 +163,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_is_remembered_and_never_less() {
+    fn how_far_changes_were_taken_over_is_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("definitions-seen");
         let definitions = Definitions::open(path.clone()).unwrap();
-        assert_eq!(definitions.seen(), Timestamp(0));
-        definitions.see(Timestamp(7));
-        definitions.see(Timestamp(5));
-        assert_eq!(Definitions::open(path.clone()).unwrap().seen(), Timestamp(7));
+        assert_eq!(definitions.next(), 0);
+        definitions.go_on_from(7);
+        assert_eq!(Definitions::open(path.clone()).unwrap().next(), 7);
+        definitions.go_on_from(0);
+        assert_eq!(Definitions::open(path.clone()).unwrap().next(), 0, "a table that was made anew");
         fs::write(&path, "soon").unwrap();
         assert!(Definitions::open(path).is_err());
     }

@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use haggle_actors::backbone::{Heard, Presence, SeenFact};
+use haggle_actors::backbone::{Heard, Presence, SeenFact, Term};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{Disown, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared};
 use haggle_actors::journal::Journal;
-use haggle_domain::{CampaignKey, Event, Holder, Timestamp};
+use haggle_domain::{CampaignKey, Event, Holder, Record, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -30,6 +30,8 @@ const STAND_BY_RECORDS: u64 = 100_000;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long until a claim that did not count, or was lost, is made again: before that it is read who else is there.
 const CLAIM_AGAIN: Duration = Duration::from_secs(3);
+/// How long a campaign that nobody has heard of here is waited for: it may have been added on another node just now.
+const UNKNOWN: Duration = Duration::from_secs(15);
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
 
@@ -68,10 +70,13 @@ struct Handed {
     event: Event,
     /// Its place among all that is under way.
     place: Option<OwnedSemaphorePermit>,
-    handle: Arc<CampaignHandle>,
+    campaign: CampaignKey,
+    /// Under which claim this node is told.
+    term: Term,
 }
 
-type Settlings = Arc<Mutex<HashMap<u32, Settling>>>;
+/// By partition and claim: what was under way under an earlier one comes again.
+type Settlings = Arc<Mutex<BTreeMap<(u32, Term), Settling>>>;
 
 impl Owner {
     /// Claims what should be this node's and lets go of what others have claimed, until it leaves or the journal ends.
@@ -88,6 +93,8 @@ impl Owner {
         let mut tenures = journal.tenures();
         let started = monotonic();
         let mut claim_at = started;
+        // So many campaigns were there when it was last looked for new ones.
+        let mut known = self.roster.len();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -109,6 +116,7 @@ impl Owner {
                     if self.several.is_leaving() || journal.failure().is_some() {
                         return;
                     }
+                    known = self.begin_new(known).await;
                     presence.look(&journal.voices(), started.elapsed());
                     let mine = presence.mine(started.elapsed());
                     let wanted: Vec<u32> =
@@ -177,6 +185,37 @@ impl Owner {
         self.begun().extend(claimed);
     }
 
+    /// Gives their books to actors of campaigns that were added since there were `known`, where they are this node's; gives how many there
+    /// are now. Those that a take-over gave theirs meanwhile do not mind.
+    async fn begin_new(&self, known: usize) -> usize {
+        let all = self.roster.len();
+        if all <= known {
+            return all;
+        }
+        let journal = Arc::clone(&self.several.journal);
+        let new: Vec<Arc<CampaignHandle>> = self.roster.all().into_iter().skip(known).collect();
+        let is_begun =
+            |handle: &&Arc<CampaignHandle>| self.begun().contains(&journal.partition_of(handle.key));
+        if !new.iter().any(|handle| is_begun(&handle)) {
+            return known + new.len();
+        }
+        // The journal may know them from before.
+        let reading = Arc::clone(&journal);
+        let mut books = match tokio::task::spawn_blocking(move || recover_shared(&*reading)).await {
+            Ok(Ok(recovered)) => recovered.books,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the books of new campaigns cannot be recovered; it is tried again");
+                return known;
+            }
+            Err(_) => return known,
+        };
+        for handle in new.iter().filter(is_begun) {
+            let books = Box::new(books.remove(&handle.key).unwrap_or_default());
+            handle.address.do_send(Own { books });
+        }
+        known + new.len()
+    }
+
     fn begun(&self) -> MutexGuard<'_, HashSet<u32>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,9 +257,9 @@ impl Owner {
         let hand: Rc<dyn Fn(Handed) -> Pin<Box<dyn Future<Output = ()>>>> =
             Rc::new(move |handed| Box::pin(Arc::clone(&owner).hand(Arc::clone(&all), handed)));
         while let Some(fact) = facts.recv().await {
-            let SeenFact { partition, offset, node, at, record, .. } = fact;
+            let SeenFact { partition, offset, term, node, at, record } = fact;
             // Its campaigns' actors are there first, those of campaigns that are settled only, too.
-            while self.owns(partition) && !self.begun().contains(&partition) {
+            while self.owns(partition, term) && !self.begun().contains(&partition) {
                 tokio::time::sleep(PAUSE).await;
             }
             if let Event::Heard { holder } = record.event {
@@ -231,29 +270,35 @@ impl Owner {
                 if holders.insert(holder, ()).is_none() {
                     self.roster.all().iter().for_each(|handle| handle.address.do_send(Repost));
                 }
-                self.settled(&settlings, partition, offset, None);
+                self.settled(&settlings, (partition, term), offset, None);
                 continue;
             }
-            let Some(handle) = self.roster.get(record.campaign) else {
-                tracing::warn!(campaign = %record.campaign, "what was seen of it is of no campaign that is known");
-                self.settled(&settlings, partition, offset, None);
-                continue;
-            };
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-            self.open(&settlings, partition, offset);
-            let handed = Handed { partition, offset, at, event: record.event, place: Some(place), handle };
-            behind.pass(record.campaign, handed, &hand).await;
+            self.open(&settlings, (partition, term), offset);
+            let Record { campaign, event, .. } = record;
+            let handed = Handed { partition, offset, at, event, place: Some(place), campaign, term };
+            behind.pass(campaign, handed, &hand).await;
         }
     }
 
     /// Hands a fact to its campaign's actor, again and again until that takes it or it is another node's.
     async fn hand(self: Arc<Self>, settlings: Settlings, handed: Handed) {
-        let Handed { partition, offset, at, event, place, handle } = handed;
+        let Handed { partition, offset, at, event, place, campaign, term } = handed;
         let place = Arc::new(Mutex::new(place));
-        while self.owns(partition) {
+        let begun = monotonic();
+        while self.owns(partition, term) {
+            let Some(handle) = self.roster.get(campaign) else {
+                if begun.elapsed() < UNKNOWN {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                tracing::warn!(%campaign, "what was seen of it is of no campaign that is known");
+                self.settled(&settlings, (partition, term), offset, Some(()));
+                return;
+            };
             let (owner, settlings, place) = (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
             let durable = Box::new(move || {
-                owner.settled(&settlings, partition, offset, Some(()));
+                owner.settled(&settlings, (partition, term), offset, Some(()));
                 drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
             let settle = Settle { at, event: event.clone(), durable };
@@ -290,24 +335,29 @@ impl Owner {
         }
     }
 
-    fn owns(&self, partition: u32) -> bool {
-        self.several.journal.tenures().borrow().contains_key(&partition)
+    fn owns(&self, partition: u32, term: Term) -> bool {
+        self.several.journal.tenures().borrow().get(&partition).is_some_and(|tenure| tenure.term == term)
     }
 
-    fn open(&self, settlings: &Settlings, partition: u32, offset: u64) {
+    fn open(&self, settlings: &Settlings, of: (u32, Term), offset: u64) {
         let mut all = settlings.lock().unwrap_or_else(PoisonError::into_inner);
-        let settling = all.entry(partition).or_default();
+        all.retain(|(partition, term), _| *partition != of.0 || *term == of.1);
+        let settling = all.entry(of).or_default();
         settling.open.insert(offset);
         settling.next = settling.next.max(offset.saturating_add(1));
     }
 
-    fn settled(&self, settlings: &Settlings, partition: u32, offset: u64, opened: Option<()>) {
+    /// What was opened and is settled, or needs nothing done.
+    fn settled(&self, settlings: &Settlings, of: (u32, Term), offset: u64, opened: Option<()>) {
         let mut all = settlings.lock().unwrap_or_else(PoisonError::into_inner);
-        let settling = all.entry(partition).or_default();
+        if opened.is_some() && !all.contains_key(&of) {
+            return;
+        }
+        let settling = all.entry(of).or_default();
         settling.next = settling.next.max(offset.saturating_add(1));
         if opened.is_some() {
             settling.open.remove(&offset);
         }
-        self.several.journal.settled_below(partition, settling.below());
+        self.several.journal.settled_below(of.0, settling.below());
     }
 }

@@ -24,11 +24,19 @@ const SPOOL: &str = "spool";
 const MARKER: &str = "journal-shared";
 /// Records in one commit or note.
 const PORTION: usize = 200;
+/// Records that are put into the log at once. All of them are read back before the next: within, campaigns lose the order among them.
+const SLICE: usize = 5_000;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a node's own journal cannot become the log's beginning.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
+    /// It is one of several nodes', and starts as if it stood alone.
+    #[error(
+        "{0} holds what one of several nodes knows, and without their log nobody knows the rest: give `kafka` as before. If the log is lost, \
+         go on alone with a backup (`haggle backup`, `haggle restore`)"
+    )]
+    Several(PathBuf),
     /// There is a log already.
     #[error(
         "{0} has a journal of a node that stood alone, and the other nodes' log has begun already; move it aside and start again: what it \
@@ -147,27 +155,42 @@ fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, Journ
         claimed.recv().unwrap_or(Err(JournalError::Closed))?;
     }
     let (sender, durable) = channel();
-    let mut commits = 0;
     let mut planted = 0;
-    // By partition; none is of no campaign.
-    let mut portions: BTreeMap<Option<u32>, Vec<Record>> = BTreeMap::new();
-    for entry in replay(journal, 0) {
-        let (_, record) = entry?;
-        planted += 1;
-        let of = (record.campaign != CampaignKey::default()).then(|| shared.partition_of(record.campaign));
-        let portion = portions.entry(of).or_default();
-        portion.push(record);
-        if portion.len() >= PORTION {
-            commit(shared, of, std::mem::take(portion), &sender)?;
+    let mut entries = replay(journal, 0);
+    loop {
+        // By partition; none is of no campaign. What is told of different campaigns keeps its order from slice to slice.
+        let mut portions: BTreeMap<Option<u32>, Vec<Record>> = BTreeMap::new();
+        let (read, mut commits) = (shared.durable_end(), 0);
+        let mut count = 0;
+        for entry in entries.by_ref().take(SLICE) {
+            let (_, record) = entry?;
+            count += 1;
+            let is_note = record.campaign == CampaignKey::default() && !record.event.decides_on_order();
+            let portion =
+                portions.entry((!is_note).then(|| shared.partition_of_record(&record))).or_default();
+            portion.push(record);
+            if portion.len() >= PORTION {
+                commit(shared, is_note, std::mem::take(portion), &sender)?;
+                commits += 1;
+            }
+        }
+        if count == 0 {
+            break;
+        }
+        for (of, portion) in portions.into_iter().filter(|(_, portion)| !portion.is_empty()) {
+            commit(shared, of.is_none(), portion, &sender)?;
             commits += 1;
         }
-    }
-    for (of, portion) in portions.into_iter().filter(|(_, portion)| !portion.is_empty()) {
-        commit(shared, of, portion, &sender)?;
-        commits += 1;
-    }
-    for _ in 0..commits {
-        durable.recv().unwrap_or(Err(JournalError::Closed))?;
+        for _ in 0..commits {
+            durable.recv().unwrap_or(Err(JournalError::Closed))?;
+        }
+        while shared.durable_end() < read + count {
+            if let Some(error) = shared.failure() {
+                return Err(error);
+            }
+            sleep(PAUSE);
+        }
+        planted += count;
     }
     (0..shared.partitions()).for_each(|partition| shared.release(partition));
     Ok(planted)
@@ -176,7 +199,7 @@ fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, Journ
 /// Hands a portion over as soon as there is room.
 fn commit(
     shared: &SharedJournal,
-    of: Option<u32>,
+    is_note: bool,
     records: Vec<Record>,
     durable: &Sender<Result<(), JournalError>>,
 ) -> Result<(), JournalError> {
@@ -184,7 +207,7 @@ fn commit(
         let durable = durable.clone();
         Box::new(move |result| durable.send(result).unwrap_or(()))
     };
-    if of.is_none() {
+    if is_note {
         while !shared.note(records.clone()) {
             if let Some(error) = shared.failure() {
                 return Err(error);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use haggle_domain::{CampaignKey, Event, NodeId, Record};
+use haggle_domain::{CampaignKey, Event, Holder, NodeId, Record};
 use tokio::sync::watch;
 
 use super::lanes::{Lanes, Tenures};
@@ -34,6 +34,10 @@ pub(super) struct Core {
     pub(super) read: Vec<AtomicU64>,
     /// Per partition: where it ended when the journal was opened.
     pub(super) behind: Vec<u64>,
+    /// This process, as it says it lives.
+    pub(super) holder: Holder,
+    /// What this process tells has this number or one above.
+    pub(super) tells_from: AtomicU64,
     /// Messages that were missing between others.
     pub(super) lost: AtomicU64,
     pub(super) stop: AtomicBool,

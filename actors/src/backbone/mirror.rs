@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use haggle_domain::{CampaignKey, NodeId, Record};
+use haggle_domain::{CampaignKey, Event, NodeId, Record};
 
 use super::core::Core;
 use super::fence::{PartitionState, Verdict};
@@ -168,6 +168,9 @@ impl Mirror {
         let Entry { partition, offset, bytes } = entry;
         let message =
             Message::decode(&bytes).map_err(|why| JournalError::Message { partition, offset, why })?;
+        if self.is_anothers(&message) {
+            return Err(JournalError::Twin { node: self.core.node });
+        }
         let Some(state) = self.states.get_mut(partition as usize) else { return Ok(()) };
         let missing = offset.saturating_sub(state.next);
         if missing > 0 {
@@ -218,6 +221,17 @@ impl Mirror {
             read.store(state.next, Ordering::SeqCst);
         }
         Ok(())
+    }
+
+    /// Whether another process speaks under this node's id, at the same time as this one: then each of them loses some of what it
+    /// tells, because the numbers are the other's.
+    fn is_anothers(&self, message: &Message) -> bool {
+        let Message::Fact { node, seq, record: Record { event: Event::Heard { holder }, .. }, .. } = message
+        else {
+            return false;
+        };
+        let is_of_now = *seq >= self.core.tells_from.load(Ordering::SeqCst);
+        *node == self.core.node && is_of_now && *holder != self.core.holder
     }
 
     /// A place in the mirror, when there is one.

@@ -22,6 +22,8 @@ use crate::journal::{Journal, JournalError, Refused};
 pub(super) const NOTED: usize = 256;
 const TURN: Duration = Duration::from_millis(200);
 const SHORT: Duration = Duration::from_millis(1);
+/// How often room in the spool is looked for: what waits behind must not wait for the broker.
+const NOTE_TRIES: u32 = 500;
 /// Orders between two looks whether the owner has settled facts without committing anything.
 const BUSY: u32 = 2000;
 /// Names of campaigns' checkpoints begin like that.
@@ -113,19 +115,28 @@ impl Outbox {
             done.outstanding.done(number);
         });
         let mut last = Some(Ack::new(Some(on_durable)));
+        let mut tries = 0;
         while !records.is_empty() {
             let rest = records.split_off(records.len().min(NOTED));
             records.iter().for_each(|record| self.core.heed(record));
-            let told = Told::Note(std::mem::replace(&mut records, rest));
+            let portion = std::mem::replace(&mut records, rest);
+            let count = (portion.len() + records.len()) as u64;
+            let told = Told::Note(portion);
             // The spool keeps the order, so the last of them is durable after the others.
             let mut ack = last.take_if(|_| records.is_empty()).unwrap_or_else(|| Ack::new(None));
             while let Err((refused, back)) = self.spool.offer(partition, self.core.node.0, &told, ack) {
-                if refused != Refused::Full || self.core.is_stopped() {
-                    let error = self.core.progress.too_late();
-                    return last.unwrap_or(back).settle(Err(error));
-                }
-                ack = back;
-                thread::sleep(SHORT);
+                let error = if refused != Refused::Full || self.core.is_stopped() {
+                    self.core.progress.too_late()
+                } else if tries >= NOTE_TRIES {
+                    JournalError::Log(LogError::Full)
+                } else {
+                    tries += 1;
+                    ack = back;
+                    thread::sleep(SHORT);
+                    continue;
+                };
+                self.core.progress.dropped.fetch_add(count, Ordering::Relaxed);
+                return last.unwrap_or(back).settle(Err(error));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use haggle_domain::{CampaignKey, NodeId, Record};
+use haggle_domain::{CampaignKey, Holder, NodeId, Record};
 use tokio::sync::{mpsc, watch};
 
 use super::core::{Core, ORDERS};
@@ -34,6 +34,8 @@ const SPOOL: &str = "spool";
 /// How a shared journal works.
 #[derive(Clone, Debug)]
 pub struct SharedOptions {
+    /// This process among all that ever were, as it says it lives.
+    pub holder: Holder,
     /// Of this node's copy; its capacity also bounds the commits that wait to be read back.
     pub journal: JournalOptions,
     /// Bytes of facts and notes that may wait for the log on this node's disk.
@@ -47,6 +49,7 @@ pub struct SharedOptions {
 impl Default for SharedOptions {
     fn default() -> Self {
         Self {
+            holder: Holder::default(),
             journal: JournalOptions::default(),
             spool_bytes: 1024 * 1024 * 1024,
             facts: 1024,
@@ -103,6 +106,8 @@ impl SharedJournal {
             behind: ends.iter().map(|range| range.end).collect(),
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
             lost: AtomicU64::new(0),
+            holder: options.holder,
+            tells_from: AtomicU64::new(u64::MAX),
             stop: AtomicBool::new(false),
         });
         let mut reader = Mirror::new(Arc::clone(&core), states, on_post)?;
@@ -117,6 +122,7 @@ impl SharedJournal {
         let progress = Arc::clone(intake.progress());
         let failed = move |error: &JournalError| progress.fail(error);
         let spool = Arc::new(Spool::open(&folder, node, options.spool_bytes, first, failed)?);
+        core.tells_from.store(spool.told(), Ordering::SeqCst);
         let (sender, facts) = mpsc::channel(options.facts.max(1));
         let feeder = Feeder { tenures: core.tenures.subscribe(), core: Arc::clone(&core), facts: sender };
         let shipper = Shipper { core: Arc::clone(&core), spool: Arc::clone(&spool) };
@@ -171,6 +177,11 @@ impl SharedJournal {
     /// The partition that a campaign belongs to. What is of no campaign goes where its node's other such records go.
     pub fn partition_of(&self, campaign: CampaignKey) -> u32 {
         self.core.partition_of(campaign)
+    }
+
+    /// The partition that a record is written to.
+    pub fn partition_of_record(&self, record: &Record) -> u32 {
+        self.core.partition_of_record(record)
     }
 
     /// Takes a partition over. `on_claimed` is told the term once the claim was read back and counts: then everything

@@ -255,6 +255,11 @@ impl Spool {
         self.oldest
     }
 
+    /// The number that the next message gets.
+    pub(super) fn told(&self) -> u64 {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts something in, to be told in a partition. Does not wait.
     pub(super) fn put(
         &self,

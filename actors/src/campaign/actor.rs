@@ -419,6 +419,10 @@ impl Handler<Own> for CampaignActor {
     type Result = ();
 
     fn handle(&mut self, message: Own, _: &mut Self::Context) {
+        // What it knows is newer. Before it is told for another reason it was disowned.
+        if self.machine.is_some() {
+            return;
+        }
         self.owned = true;
         self.posted = None;
         self.recovered = self.begin(message.books).err();

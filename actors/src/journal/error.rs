@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use haggle_domain::NodeId;
+
 use crate::backbone::{LogError, MessageError};
 
 /// Why a journal does not open, does not answer, or has stopped. Cheap to clone: one failure answers every
@@ -104,6 +106,15 @@ pub enum JournalError {
     /// The campaign's partition is another node's. What was committed does not count.
     #[error("another node has taken this campaign over and goes on with it; nothing was committed")]
     Fenced,
+    /// Two processes are one node.
+    #[error(
+        "another process tells the log what it sees under this node's id {node}: its data folder is a copy of this one, or this one of that. \
+         What both tell would be lost in part; stop both, delete `node.id` and `spool` in the copy, and start them again"
+    )]
+    Twin {
+        /// Which.
+        node: NodeId,
+    },
     /// One commit's campaigns lie in several partitions of the log, which no message spans.
     #[error("a commit's campaigns lie in several partitions; commit each campaign's records on their own")]
     Scattered,
