@@ -35,8 +35,10 @@ pub(crate) fn note_start(journal: &dyn Journal) {
     // Whoever reads on meets the error, if there is one.
     if let Ok(Some(begins)) = begins(journal) {
         // Nowhere is left to report that standard error cannot be written.
-        let _ =
-            writeln!(std::io::stderr().lock(), "haggle: {begins}: older records were dropped (`retention`)");
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "haggle: {begins}: older records were dropped (`retention`), or a copy of several nodes' log began there"
+        );
     }
 }
 

@@ -191,6 +191,8 @@ metrics! {
     SpoolLimitBytes = Gauge "haggle_spool_limit_bytes" [];
     /// Whether a broker is connected, as far as is known: 1 or 0.
     LogConnected = Gauge "haggle_log_connected" [];
+    /// Seconds since this node last published what its partitions of the log came to, or since its start; 0 where it stands alone.
+    BasesAgeSeconds = Gauge "haggle_bases_age_seconds" [];
     /// Claims of partitions that counted, since the start.
     Claims = Counter "haggle_claims_total" [];
     /// The version of the model that bids are made with.

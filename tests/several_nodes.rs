@@ -1,21 +1,25 @@
 //! Three nodes and one budget, as processes on a broker: one is killed, one is halted, and every bill that was taken in counts once.
+//! And what is promoted in one node's registry of models serves on another.
 //!
 //! On the broker at `HAGGLE_TEST_KAFKA`, on `tansu` where that program is on the path, or else on the imitation of a broker that Kafka's
 //! client brings. `HAGGLE_SEVERAL_ROUNDS` makes it longer.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
+use cluster::{Running, get, send, tansu, verified, wait};
 use haggle::clock::monotonic;
 use rdkafka::mocking::MockCluster;
 use serde_json::Value;
@@ -61,27 +65,9 @@ impl Broker {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let tansu = Command::new("tansu")
-            .arg("broker")
-            .current_dir(folder.path())
-            .env("LISTENER_URL", format!("tcp://{address}"))
-            .env("ADVERTISED_LISTENER_URL", format!("tcp://{address}"))
-            .env("STORAGE_ENGINE", "sqlite://tansu.db")
-            .env("CLUSTER_ID", "several")
-            .env("RUST_LOG", "off")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match tansu {
-            Ok(child) => {
-                let running = Running(child);
-                while TcpStream::connect(&address).is_err() {
-                    sleep(Duration::from_millis(20));
-                }
-                Self::Tansu { address, _running: running, _folder: folder }
-            }
-            Err(_) => Self::Imitation(MockCluster::new(1).unwrap()),
+        match tansu(&address, folder.path()) {
+            Some(running) => Self::Tansu { address, _running: running, _folder: folder },
+            None => Self::Imitation(MockCluster::new(1).unwrap()),
         }
     }
 
@@ -95,28 +81,12 @@ impl Broker {
     /// The imitation makes topics itself, with as many partitions as it likes.
     fn make_topics(&self, prefix: &str, partitions: i32) {
         if let Self::Imitation(cluster) = self {
-            for (topic, partitions) in [("events", partitions), ("campaigns", 1), ("keys", 1)] {
+            for (topic, partitions) in
+                [("events", partitions), ("campaigns", 1), ("keys", 1), ("models", 1), ("checkpoints", 1)]
+            {
                 cluster.create_topic(&format!("{prefix}.{topic}"), partitions, 1).unwrap();
             }
         }
-    }
-}
-
-/// A child that does not outlive a test that fails.
-struct Running(Child);
-
-impl Running {
-    fn signal(&self, signal: &str) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Where a test failed; otherwise it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -155,29 +125,6 @@ fn start(folder: &Path, node: usize) -> Node {
     }
 }
 
-/// One HTTP exchange; none where the other side is gone. Gives status and body.
-fn exchange(address: &str, request: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_secs(1)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"))
-}
-
-fn send(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n"
-    );
-    exchange(address, &format!("{head}content-type: application/json\r\n\r\n{body}"))
-}
-
 /// Asks for a bid; gives the path of its billing notice.
 fn bid(address: &str, id: &str) -> Option<String> {
     let body = format!(
@@ -193,25 +140,12 @@ fn bid(address: &str, id: &str) -> Option<String> {
     Some(url[url.find("/n/bill/")?..].to_owned())
 }
 
-/// The campaign as a node shows it; none while it shows nothing of it.
 fn shown(node: &Node) -> Option<Value> {
-    let (status, body) = get(&node.admin, "/campaigns/eager")?;
-    let shown: Value = serde_json::from_str(&body).ok()?;
-    (status == 200 && shown["state"] != "starting").then_some(shown)
+    cluster::shown(&node.admin, "eager")
 }
 
 fn owns(node: &Node) -> bool {
-    shown(node).is_some_and(|shown| shown.get("owner").is_none())
-}
-
-/// Waits for something, and says how long it took.
-fn wait(what: &str, patience: Duration, mut until: impl FnMut() -> bool) -> Duration {
-    let begun = monotonic();
-    while !until() {
-        assert!(begun.elapsed() < patience, "waited {patience:?} for {what}");
-        sleep(Duration::from_millis(50));
-    }
-    begun.elapsed()
+    cluster::owns(&node.admin, "eager")
 }
 
 /// Bids everywhere, and bills what was bid: several times, anywhere.
@@ -254,8 +188,12 @@ fn traffic(
         .collect()
 }
 
+/// One after the other: each has processes enough of its own.
+static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn three_nodes_share_a_budget_whoever_is_killed_or_halted() {
+    let _turn = TURN.lock();
     let rounds = std::env::var("HAGGLE_SEVERAL_ROUNDS").map_or(2, |text| text.parse().unwrap());
     let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
     let prefix = format!("several-{}", std::process::id());
@@ -360,15 +298,66 @@ fn three_nodes_share_a_budget_whoever_is_killed_or_halted() {
     }
     // Each node's own copy holds the same.
     for node in 0..NODES {
-        let verified = Command::new(env!("CARGO_BIN_EXE_haggle"))
-            .current_dir(folder.path())
-            .args(["ledger", "verify", "--data", &format!("data-{node}")])
-            .output()
-            .unwrap();
-        let table = String::from_utf8(verified.stdout).unwrap();
-        assert_eq!(verified.status.code(), Some(0), "{table}");
-        let settled = table.lines().find(|line| line.starts_with("eager ")).unwrap();
-        let amount = settled.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap();
-        assert_eq!((amount * 1e6).round() as u64, owed, "{table}");
+        assert_eq!(verified(folder.path(), &format!("data-{node}"), "eager"), owed);
+    }
+}
+
+fn haggle(folder: &Path, arguments: &[&str]) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_haggle")).current_dir(folder).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_model_that_is_promoted_on_one_node_serves_on_another_until_it_is_taken_back_there() {
+    let _turn = TURN.lock();
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    // A model of what another node saw.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let own = fs::read_to_string(root.join("config/haggle.toml")).unwrap();
+    let own: Vec<&str> = own.lines().filter(|line| !line.starts_with("campaigns")).collect();
+    let campaigns = root.join("config/campaigns");
+    let text = format!("data = \"seen\"\ncampaigns = {campaigns:?}\n{}\n", own.join("\n"));
+    fs::write(folder.join("seen.toml"), text).unwrap();
+    haggle(folder, &["demo", "--seconds", "2", "--qps", "200", "--data", "seen", "--json"]);
+    let train = ["--data", "seen.toml", "--format", "haggle", "--model", "deep", "--out", "model"];
+    haggle(folder, &[&["model", "train"], &train[..]].concat());
+
+    let prefix = format!("models-{}", std::process::id());
+    broker.make_topics(&prefix, 1);
+    let settings = format!(
+        "kafka = \"{}\"\nkafka_prefix = \"{prefix}\"\nkafka_partitions = 1\ncampaigns = \"campaigns\"\n\
+         [[exchange]]\nname = \"demo\"\nbill_on = \"burl\"\n",
+        broker.address()
+    );
+    fs::write(folder.join("haggle.toml"), settings).unwrap();
+    fs::create_dir(folder.join("campaigns")).unwrap();
+    fs::write(folder.join("campaigns/eager.toml"), CAMPAIGN).unwrap();
+    let mut nodes = vec![start(folder, 0), start(folder, 1)];
+    let id = haggle(folder, &["model", "register", "model", "--registry", "data-0/models"]);
+    haggle(folder, &["model", "promote", &id, "--registry", "data-0/models"]);
+    let serves = |node: &Node| {
+        let (_, metrics) = get(&node.admin, "/metrics").unwrap_or_default();
+        metrics.contains(&format!("haggle_archive_model_weight{{model=\"{id}\",role=\"serving\"}}"))
+    };
+    let patience = Duration::from_secs(30);
+    let took = wait("the other node to let it serve", patience, || serves(&nodes[1]));
+    println!("it serves on the other node after {took:?}");
+    wait("its own node to let it serve", patience, || serves(&nodes[0]));
+    // One that comes later has it, too.
+    nodes.push(start(folder, 2));
+    let took = wait("a new node to let it serve", patience, || serves(&nodes[2]));
+    println!("and on a new one after {took:?}");
+    haggle(folder, &["model", "rollback", "--registry", "data-1/models", "--reason", "a try"]);
+    let took = wait("it to be taken back everywhere", patience, || !nodes.iter().any(serves));
+    println!("taken back everywhere after {took:?}");
+    let listed = haggle(folder, &["model", "list", "--registry", "data-0/models", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["state"]["history"][1]["reason"], "a try", "{listed}");
+    nodes.iter().for_each(|node| node.running.signal("-TERM"));
+    for mut node in nodes {
+        assert_eq!(node.running.0.wait().unwrap().code(), Some(0));
     }
 }

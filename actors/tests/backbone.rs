@@ -10,11 +10,16 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use haggle_actors::backbone::{KafkaLog, Log, LogError, Message, SharedJournal, SharedOptions, Table};
+use haggle_actors::attribution::AttributorSettings;
+use haggle_actors::backbone::{
+    Header, KafkaLog, Log, LogError, Message, Publisher, SharedJournal, SharedOptions, Table,
+};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{checkpoint_name, recover_one, replay_all};
 use haggle_actors::journal::{Journal, JournalError};
-use haggle_domain::{CampaignKey, Event, Holder, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey};
+use haggle_domain::{
+    AttributionModel, CampaignKey, Event, Holder, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey,
+};
 use journal_support::cluster::{
     Broker, Cluster, Memory, Mock, claim, claim_all, open, options, try_open, until,
 };
@@ -46,6 +51,7 @@ fn suite(cluster: &dyn Cluster) {
     a_campaigns_checkpoint_includes_what_was_committed_before_it(cluster);
     what_was_told_before_a_crash_counts_once(cluster);
     tables_keep_the_latest_value_of_each_name(cluster);
+    a_node_without_a_copy_begins_at_what_others_published(cluster);
 }
 
 fn both_engines_keep_the_same_ledgers(cluster: &dyn Cluster) {
@@ -306,6 +312,56 @@ fn tables_keep_the_latest_value_of_each_name(cluster: &dyn Cluster) {
     assert_eq!(names, ["a", "large", "stop", "ä/ö"]);
 }
 
+fn a_node_without_a_copy_begins_at_what_others_published(cluster: &dyn Cluster) {
+    let site = Site::new(cluster);
+    let (owner, teller) = (site.node(1), site.node(2));
+    let partitions: Vec<u32> = (0..PARTITIONS).collect();
+    claim_all(&owner);
+    let lives: Vec<_> = campaigns(7).into_iter().map(|campaign| life(campaign, 23)).collect();
+    let (before, after): (Vec<_>, Vec<_>) = lives
+        .into_iter()
+        .map(|mut life| {
+            let rest = life.split_off(11);
+            (life, rest)
+        })
+        .unzip();
+    let user = PrivacyKey::of(UserKey(7));
+    let event = Event::UserOptedOut { user };
+    teller.note(vec![Record { at: Timestamp(1), campaign: CampaignKey(0), event }]);
+    until("it is shipped", || teller.spool().messages == 0);
+    live(&*owner, &before);
+    wait(&*owner).unwrap();
+    until("everybody knows", || owner.suppressions().opted_out(UserKey(7)));
+    let mut publisher = Publisher::new(cluster.connect(&site.name(), PARTITIONS), NodeId(1));
+    let attribution = AttributorSettings {
+        model: AttributionModel::Last,
+        click_window: Duration::from_secs(86_400),
+        view_window: Duration::from_secs(86_400),
+        half_life: Duration::from_secs(86_400),
+        touches: 1_000,
+    };
+    let mut publish = || {
+        let bases = owner.bases(&partitions, attribution).unwrap();
+        publisher.publish(&bases, Timestamp(7), &|_| true).unwrap()
+    };
+    // Once more, so that both slots are used.
+    let (first, second) = (publish(), publish());
+    let generations =
+        |headers: &[(u32, Header)]| headers.iter().map(|(_, it)| it.generation).collect::<Vec<_>>();
+    assert_eq!((generations(&first), generations(&second)), (vec![1; 3], vec![2; 3]));
+    live(&*owner, &after);
+    wait(&*owner).unwrap();
+    let fresh = site.node(3);
+    let rest = after.iter().flatten().flatten().count() as u64;
+    until("it has the rest", || fresh.durable_end() == fresh.durable_start() + rest);
+    assert!(fresh.durable_start() > 0);
+    assert!(fresh.suppressions().opted_out(UserKey(7)));
+    assert_eq!(ledgers(&*fresh), ledgers(&*owner));
+    for journal in [owner, teller, fresh] {
+        journal.close().unwrap();
+    }
+}
+
 /// The broker is away for a while under load: nothing is lost, order is kept, and what waits is drained.
 fn an_outage_loses_nothing(cluster: &dyn Cluster, outage: Duration) {
     let site = Site::new(cluster);
@@ -452,7 +508,8 @@ fn a_log_that_does_not_go_on_where_a_journal_left_it_is_refused() {
     let cluster = memory.cluster(&site.name(), PARTITIONS);
     cluster.truncate(0, 1);
     let truncated = reopen(&memory, &site.name(), 2);
-    assert_eq!(truncated, Some(JournalError::Truncated { partition: 0, begin: 1, read: 0 }));
+    let why = "there is no base of it".to_owned();
+    assert_eq!(truncated, Some(JournalError::NoBase { partition: 0, begin: 1, why }));
     assert_eq!(reopen(&memory, &site.name(), 1), None, "who has read it needs it no more");
 }
 

@@ -115,6 +115,10 @@ fn copy_folder(
         progress.check()?;
         // Names that are no text are not the program's.
         let Ok(file) = entry.file_name().into_string() else { continue };
+        // Locks, and what is on its way and may be gone before it is read.
+        if file.starts_with('.') {
+            continue;
+        }
         let name = format!("{name}/{file}");
         if entry.path().is_dir() {
             copy_folder(data, &name, folder, files, progress)?;

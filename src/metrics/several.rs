@@ -1,5 +1,7 @@
 //! What is shown of a node among several.
 
+use std::time::Duration;
+
 use haggle_actors::backbone::{Fill, LogStats};
 use haggle_domain::Micros;
 use prometheus::IntGauge;
@@ -18,6 +20,8 @@ pub struct NodeShown {
     pub purse: Micros,
     /// How full its spool is.
     pub spool: Fill,
+    /// Since when it has published no bases.
+    pub bases_age: Duration,
     /// What the log has done.
     pub log: LogStats,
 }
@@ -31,6 +35,7 @@ pub(super) struct SeveralMetrics {
     spool: IntGauge,
     spool_limit: IntGauge,
     connected: IntGauge,
+    bases_age: IntGauge,
 }
 
 impl SeveralMetrics {
@@ -42,6 +47,7 @@ impl SeveralMetrics {
             spool: maker.gauge(Metric::SpoolBytes)?,
             spool_limit: maker.gauge(Metric::SpoolLimitBytes)?,
             connected: maker.gauge(Metric::LogConnected)?,
+            bases_age: maker.gauge(Metric::BasesAgeSeconds)?,
         })
     }
 
@@ -53,5 +59,6 @@ impl SeveralMetrics {
         self.spool.set(number(node.spool.bytes));
         self.spool_limit.set(number(node.spool.limit));
         self.connected.set(i64::from(node.log.connected));
+        self.bases_age.set(number(node.bases_age.as_secs()));
     }
 }

@@ -246,9 +246,9 @@ fn bytes(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, ExitError> {
     Ok(bytes)
 }
 
-/// Whether a folder is whole: what the manifest says holds for the model's file and for the schema's, and a model can be
-/// read from it. Gives the file's bytes.
-pub(super) fn verified(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> {
+/// Whether a folder is whole: what the manifest says holds for the model's file and for the schema's. Gives the file's bytes. Whether
+/// a model can be read from them is not looked at, since a model may be many times its file.
+pub(super) fn whole(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> {
     let manifest = manifest(folder)?;
     let bytes = bytes(folder, &manifest)?;
     let (found, expected) = (bytes.len() as u64, manifest.file_bytes);
@@ -256,6 +256,16 @@ pub(super) fn verified(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> 
         let problem = format!("has {found} bytes, its manifest says {expected}; train the model again");
         return Err(refuse(&folder.join(&manifest.file), problem));
     }
+    // Which index LIBSVM rows were learned with is known to who asks.
+    if manifest.origin.is_some() || manifest.rows != RowKind::LibSvm {
+        read_options(folder, &manifest, None)?;
+    }
+    Ok((manifest, bytes))
+}
+
+/// Whether a folder is whole, and a model can be read from it. Gives the file's bytes.
+pub(super) fn verified(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> {
+    let (manifest, bytes) = whole(folder)?;
     let Ok(hash) = u64::from_str_radix(&manifest.schema_hash, 16) else {
         return Err(refuse(&folder.join(MANIFEST), "its schema_hash is no hash; train the model again"));
     };
@@ -263,10 +273,6 @@ pub(super) fn verified(folder: &Path) -> Result<(Manifest, Vec<u8>), ExitError> 
         let (options, ..) = read_options(folder, &manifest, None)?;
         outside(folder, &manifest, &options, &bytes, origin)?;
         return Ok((manifest, bytes));
-    }
-    // Which index LIBSVM rows were learned with is known to who asks.
-    if manifest.rows != RowKind::LibSvm {
-        read_options(folder, &manifest, None)?;
     }
     verify(&bytes, hash).map_err(|error| refuse(&folder.join(&manifest.file), error))?;
     Ok((manifest, bytes))

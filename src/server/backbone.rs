@@ -69,7 +69,7 @@ impl Backbone {
             let _ = sender.try_send((post.campaign, post.bytes));
         });
         let node = node_id(&settings.data.join("node.id"))?;
-        let seed = Seed::find(&settings.data, &*log)?;
+        let seed = Seed::find(&settings.data, &log, node, clock.now())?;
         let shared = Arc::new(SharedJournal::open(log, &settings.data, node, &options, on_post)?);
         let planted = seed.plant(&shared)?;
         if planted > 0 {

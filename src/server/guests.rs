@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use haggle_learning::{Guest, GuestReport, Role};
 use super::state::State;
 use crate::exit::ExitError;
 use crate::model::registry::{self, Refusal, Registry};
+use crate::several::Models;
 
 /// How often the registry is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -183,6 +185,17 @@ impl Follower {
         };
         std::thread::Builder::new().name("models".into()).spawn(run).map(drop)
     }
+}
+
+/// Keeps the registry in step with those of other nodes, if there are any, for as long as the node lives.
+pub(super) fn share_registry(state: &Arc<State>) -> Result<(), String> {
+    let Some(several) = &state.several else { return Ok(()) };
+    let registry = Registry::open(state.settings.data.join(FOLDER)).map_err(|error| error.message)?;
+    let log = Arc::clone(several.journal().log());
+    let models = Models::open(registry, log, Arc::clone(&state.clock)).map_err(|error| error.message)?;
+    let node = Arc::downgrade(state);
+    let goes_on = move || node.upgrade().is_some_and(|node| !node.draining.load(Ordering::Relaxed));
+    models.follow(goes_on).map_err(|error| error.to_string())
 }
 
 /// How many answers there were, and how many took longer than a bound, of counts by upper limits. A bound between two limits counts

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 use super::backbone::{Backbone, Joined};
 use super::backup::Backups;
-use super::guests::Follower;
+use super::guests::{Follower, share_registry};
 use super::notice::share;
 use super::state::State;
 use super::steps::Steps;
@@ -55,6 +55,8 @@ const MOST_PENDING_LABELS: usize = 2_000_000;
 const LEARNER_TURN: Duration = Duration::from_millis(100);
 /// How often the token keys' file is looked at.
 const KEYS_EVERY: Duration = Duration::from_millis(500);
+/// How long what the log came to may take to be published when the node stops: others wait for its campaigns.
+const LAST_BASES: Duration = Duration::from_secs(3);
 /// How long actors are waited for when the node stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -147,7 +149,8 @@ impl From<StartError> for ExitError {
             StartError::SharedKey(SharedKeyError::Log(error)) => log_exit(error),
             StartError::SharedKey(_) => Exit::IoFailed,
             StartError::Seed(SeedError::Journal(error)) => journal_exit(error),
-            StartError::Seed(SeedError::Io { .. }) => Exit::IoFailed,
+            StartError::Seed(SeedError::Io { .. } | SeedError::Publish(_)) => Exit::IoFailed,
+            StartError::Seed(SeedError::Before(_)) => Exit::JournalDamaged,
             StartError::Seed(_) => Exit::Configuration,
             StartError::KafkaProperties { .. } => Exit::Configuration,
             StartError::Recovery(RecoveryError::Journal(error)) => journal_exit(error),
@@ -273,6 +276,7 @@ fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: 
         .users
         .is_some()
         .then(|| Box::new(move |decision: &Decision| share(&telling, decision)) as OnShown);
+    actix_rt::spawn(Arc::clone(&several).publish_bases(attribution_of(&state.settings)));
     actix_rt::spawn(several.follow(words, shown));
     actix_rt::spawn(Arc::clone(&owner).settle(facts));
     actix_rt::spawn(Arc::clone(&owner).stand_by());
@@ -287,17 +291,21 @@ fn decides(several: Option<&Arc<Several>>) -> Decides {
     }
 }
 
+fn attribution_of(settings: &Settings) -> AttributorSettings {
+    AttributorSettings {
+        model: settings.attribution,
+        click_window: settings.attribution_click_window,
+        view_window: settings.attribution_view_window,
+        half_life: settings.attribution_half_life,
+        touches: settings.attribution_touches,
+    }
+}
+
 /// Starts what credits orders.
 fn start_attribution(state: &State, decides: Decides) -> Result<AttributionThread, StartError> {
     let settings = &state.settings;
     let deps = AttributionDeps {
-        settings: AttributorSettings {
-            model: settings.attribution,
-            click_window: settings.attribution_click_window,
-            view_window: settings.attribution_view_window,
-            half_life: settings.attribution_half_life,
-            touches: settings.attribution_touches,
-        },
+        settings: attribution_of(settings),
         journal: Arc::clone(&state.journal),
         clock: Arc::clone(&state.clock),
         checkpoint_interval: settings.checkpoint_interval,
@@ -473,6 +481,8 @@ impl Node {
         follower
             .follow(Arc::downgrade(&state.clone().into_inner()))
             .map_err(|error| StartError::Internal(format!("the registry is not followed: {error}")))?;
+        share_registry(&state.clone().into_inner())
+            .map_err(|error| StartError::Internal(format!("the registry is not shared: {error}")))?;
         if by_itself {
             actix_rt::spawn(follow_keys(Arc::downgrade(&state.clone().into_inner())));
         }
@@ -623,6 +633,9 @@ impl Node {
                     "postbacks did not confirm the stop; some are sent again after the next start"
                 );
             }
+        }
+        if let Some(several) = &state.several {
+            several.publish_last(attribution_of(&state.settings), LAST_BASES).await;
         }
         // Others go on with its campaigns at once.
         let (journal, several) = (Arc::clone(&state.journal), state.several.clone());

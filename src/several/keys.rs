@@ -82,7 +82,7 @@ pub fn share_key(
 }
 
 /// Written aside, synced, then renamed: a crash leaves the whole key or none. For its owner's eyes alone.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

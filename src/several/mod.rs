@@ -2,9 +2,11 @@
 //!
 //! Nodes know nothing of one another but what stands in the log that they share (`actors/src/backbone`).
 
+mod bases;
 mod behind;
 mod definitions;
 mod keys;
+mod models;
 mod money;
 mod owner;
 mod seed;
@@ -23,8 +25,10 @@ use tokio::sync::oneshot;
 
 use crate::metrics::NodeShown;
 
+use self::bases::Bases;
 pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
+pub use models::Models;
 pub use money::{OnShown, Word};
 pub use owner::Owner;
 pub use seed::{Seed, SeedError, is_copy};
@@ -47,6 +51,7 @@ pub struct Several {
     /// Claims that counted.
     claims: AtomicU64,
     definitions: Definitions,
+    bases: Bases,
     /// It says no more that it lives.
     leaving: AtomicBool,
 }
@@ -60,6 +65,7 @@ impl Several {
         definitions: Definitions,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let bases = Bases::new(&journal);
         Self {
             journal,
             purses: Mutex::new(Purses::new(holder)),
@@ -68,6 +74,7 @@ impl Several {
             clock,
             claims: AtomicU64::new(0),
             definitions,
+            bases,
             leaving: AtomicBool::new(false),
         }
     }
@@ -94,6 +101,7 @@ impl Several {
             claims: self.claims.load(Ordering::Relaxed),
             purse: self.purses().left(),
             spool: self.journal.spool(),
+            bases_age: self.bases.age(),
             log: self.journal.log().stats(),
         }
     }

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::sleep;
 use std::time::Duration;
 
-use haggle_actors::backbone::{Log, SharedJournal};
+use haggle_actors::backbone::{Log, PublishError, Publisher, SharedJournal, bases_before};
+use haggle_actors::campaign::RecoveryError;
 use haggle_actors::journal::{
     EmbeddedJournal, Journal, JournalError, JournalOptions, Permit, Refused, replay,
 };
-use haggle_domain::{CampaignKey, Record};
+use haggle_domain::{CampaignKey, NodeId, Record, Timestamp};
 
 const JOURNAL: &str = "journal";
 const ALONE: &str = "journal-alone";
@@ -43,12 +45,12 @@ pub enum SeedError {
          holds is then in no books of theirs; or, if it was copied from one of them, copy its file journal-shared, too"
     )]
     LogBegun(PathBuf),
-    /// Records were dropped from it, and the log would begin without them.
-    #[error(
-        "{0} has a journal from which old records were dropped, so it cannot become the beginning of a log; begin with an empty folder when an \
-         advertiser's day begins"
-    )]
-    Trimmed(PathBuf),
+    /// What its dropped records came to cannot be told to the others.
+    #[error(transparent)]
+    Before(#[from] RecoveryError),
+    /// The same, because the log does not take it.
+    #[error("what the dropped records of this node's journal came to cannot be published: {0}")]
+    Publish(#[from] PublishError),
     /// It was begun, and is in the log in part.
     #[error(
         "putting the journal of {0} into the log was cut short; delete the topics of this prefix, and start this node again before any other"
@@ -85,7 +87,7 @@ impl Seed {
     /// # Errors
     ///
     /// It has one that cannot become the log's beginning; then nothing was changed.
-    pub fn find(data: &Path, log: &dyn Log) -> Result<Self, SeedError> {
+    pub fn find(data: &Path, log: &Arc<dyn Log>, node: NodeId, now: Timestamp) -> Result<Self, SeedError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |error| SeedError::Io { path, error }
@@ -103,6 +105,9 @@ impl Seed {
             if !is_empty()? {
                 return Err(SeedError::CutShort(alone));
             }
+            let journal = EmbeddedJournal::open(&alone, &JournalOptions::default())?;
+            say_before(&journal, log, node, now)?;
+            journal.close()?;
             // A copy of a log that is no more.
             for folder in [&own, &data.join(SPOOL)] {
                 match fs::remove_dir_all(folder) {
@@ -116,17 +121,16 @@ impl Seed {
             return nothing();
         }
         let journal = EmbeddedJournal::open(&own, &JournalOptions::default())?;
-        let (start, end) = (journal.durable_start(), journal.durable_end());
-        journal.close()?;
-        if end == 0 {
+        if journal.durable_end() == 0 {
+            journal.close()?;
             return nothing();
         }
         if !is_empty()? {
+            journal.close()?;
             return Err(SeedError::LogBegun(own));
         }
-        if start > 0 {
-            return Err(SeedError::Trimmed(own));
-        }
+        say_before(&journal, log, node, now)?;
+        journal.close()?;
         fs::rename(&own, &alone).map_err(io(&own))?;
         Ok(Self { data: data.to_owned(), alone: Some(alone) })
     }
@@ -147,6 +151,18 @@ impl Seed {
     }
 }
 
+/// Has the log begin at what the records came to that were dropped from a journal.
+fn say_before(
+    journal: &EmbeddedJournal,
+    log: &Arc<dyn Log>,
+    node: NodeId,
+    now: Timestamp,
+) -> Result<(), SeedError> {
+    let bases = bases_before(journal, log.partitions())?;
+    Publisher::new(Arc::clone(log), node).publish(&bases, now, &|_| true)?;
+    Ok(())
+}
+
 fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, JournalError> {
     for partition in 0..shared.partitions() {
         let (sender, claimed) = channel();
@@ -156,7 +172,7 @@ fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, Journ
     }
     let (sender, durable) = channel();
     let mut planted = 0;
-    let mut entries = replay(journal, 0);
+    let mut entries = replay(journal, journal.durable_start());
     loop {
         // By partition; none is of no campaign. What is told of different campaigns keeps its order from slice to slice.
         let mut portions: BTreeMap<Option<u32>, Vec<Record>> = BTreeMap::new();
@@ -231,8 +247,8 @@ fn commit(
 #[cfg(test)]
 mod tests {
     use haggle_actors::backbone::{MemoryCluster, SharedOptions};
-    use haggle_actors::campaign::recover_shared;
-    use haggle_domain::{Event, Micros, NodeId, Timestamp};
+    use haggle_actors::campaign::{Retention, recover_shared, trim};
+    use haggle_domain::{Event, Micros, PrivacyKey, UserKey};
 
     use super::*;
 
@@ -251,8 +267,8 @@ mod tests {
     }
 
     fn open(cluster: &MemoryCluster, data: &Path, node: u64) -> Result<(SharedJournal, u64), SeedError> {
-        let log = std::sync::Arc::new(cluster.connect());
-        let seed = Seed::find(data, &*log)?;
+        let log: Arc<dyn Log> = Arc::new(cluster.connect());
+        let seed = Seed::find(data, &log, NodeId(node), Timestamp(1))?;
         let shared =
             SharedJournal::open(log, data, NodeId(node), &SharedOptions::default(), Box::new(|_| ()))?;
         let planted = seed.plant(&shared)?;
@@ -277,6 +293,37 @@ mod tests {
         assert_eq!((planted, books(&other).ledger.budget()), (0, expected));
         shared.close().unwrap();
         other.close().unwrap();
+    }
+
+    #[test]
+    fn what_dropped_records_came_to_is_in_the_log_too() {
+        let (cluster, first, second) =
+            (MemoryCluster::new(3), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        alone(first.path(), 1_000);
+        let journal = EmbeddedJournal::open(&first.path().join(JOURNAL), &JournalOptions::default()).unwrap();
+        let record = |at, campaign, event| Record { at: Timestamp(at), campaign, event };
+        let user = PrivacyKey::of(UserKey(7));
+        let old = record(2, CampaignKey::default(), Event::UserOptedOut { user });
+        journal.try_reserve().unwrap().commit(vec![old], None);
+        let young = record(90_000_000, BOOTS, Event::BudgetOpened { day: 2, amount: Micros(7) });
+        journal.try_reserve().unwrap().commit(vec![young], None);
+        let (sender, durable) = channel();
+        journal.barrier(Box::new(move |result| sender.send(result).unwrap())).unwrap();
+        durable.recv().unwrap().unwrap();
+        let keep = Duration::from_secs(60);
+        let retention = Retention { keep, click_expiry: keep, conversion_window: keep };
+        assert_eq!(trim(&journal, &retention, Timestamp(100_000_000)).unwrap(), 1_001);
+        journal.close().unwrap();
+        let (shared, planted) = open(&cluster, first.path(), 1).unwrap();
+        let (other, _) = open(&cluster, second.path(), 2).unwrap();
+        assert_eq!(planted, 1);
+        for shared in [shared, other] {
+            let books = recover_shared(&shared).unwrap().books;
+            assert_eq!(books[&BOOTS].ledger.budget(), Micros(999 * 1_000 / 2 + 7));
+            assert_eq!(books[&BOOTS].id.as_deref(), Some("boots"));
+            assert!(shared.suppressions().opted_out(UserKey(7)));
+            shared.close().unwrap();
+        }
     }
 
     #[test]

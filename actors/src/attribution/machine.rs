@@ -137,6 +137,12 @@ impl Attributor {
         minicbor::to_vec(&self.state).unwrap_or_default()
     }
 
+    /// The state without what users did: which orders are known, what became of them, and what is awaited.
+    pub fn save_orders(&mut self) -> Vec<u8> {
+        self.state.touches = Touches::default();
+        self.save()
+    }
+
     /// Records below are taken in.
     pub fn cursor(&self) -> u64 {
         self.cursor

@@ -43,12 +43,17 @@ pub(super) struct Core {
     pub(super) stop: AtomicBool,
 }
 
+/// The partition of a campaign, where there are so many.
+pub(super) fn partition_of(campaign: CampaignKey, partitions: u32) -> u32 {
+    u32::try_from(campaign.0 % u64::from(partitions.max(1))).unwrap_or_default()
+}
+
 impl Core {
     /// The partition that a campaign's records lie in.
     pub(super) fn partition_of(&self, campaign: CampaignKey) -> u32 {
         // What is of no campaign keeps the order of its node.
-        let key = if campaign == CampaignKey::default() { self.node.0 } else { campaign.0 };
-        u32::try_from(key % u64::from(self.partitions.max(1))).unwrap_or_default()
+        let of_none = campaign == CampaignKey::default();
+        partition_of(if of_none { CampaignKey(self.node.0) } else { campaign }, self.partitions)
     }
 
     pub(super) fn voices(&self) -> MutexGuard<'_, Vec<Voices>> {

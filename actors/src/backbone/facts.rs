@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 
 use super::core::Core;
 use super::lanes::Tenures;
-use super::log::{Entry, LogReader};
+use super::log::{Entry, LogError, LogReader};
 use super::message::{Message, Term};
 use crate::journal::JournalError;
 
@@ -64,22 +65,34 @@ impl Feeder {
     fn work(&mut self) -> Result<(), JournalError> {
         let mut cursors: BTreeMap<u32, Cursor> = BTreeMap::new();
         let mut reader: Option<Box<dyn LogReader>> = None;
+        // Whether what it was to read is kept no more, and whether it has to be made anew.
+        let (mut gone, mut again) = (false, false);
         while !self.core.is_stopped() && !self.facts.is_closed() {
             if self.tenures.has_changed().unwrap_or(false) {
                 // Partitions come and go several at once, and a reader of each change would be one for nothing.
                 thread::sleep(TURN);
-                if self.follow(&mut cursors) {
-                    reader = self.reader(&cursors)?;
-                }
+                again |= self.follow(&mut cursors);
+            }
+            if gone {
+                gone = !self.pass_over(&mut cursors)?;
+                again |= !gone;
+            }
+            if std::mem::take(&mut again) {
+                reader = self.reader(&cursors)?;
             }
             let Some(reader) = &mut reader else {
                 thread::sleep(TURN);
                 continue;
             };
-            if let Some(entry) = reader.next(TURN)?
-                && let Some(fact) = judge(&mut cursors, &entry)?
-            {
-                self.tell(fact);
+            match reader.next(TURN) {
+                Ok(Some(entry)) => {
+                    if let Some(fact) = judge(&mut cursors, &entry)? {
+                        self.tell(fact);
+                    }
+                }
+                Ok(None) => {}
+                Err(LogError::Gone { .. }) => gone = true,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -96,6 +109,29 @@ impl Feeder {
             cursors.insert(*partition, kept.unwrap_or_else(anew));
         }
         !cursors.iter().map(|(partition, cursor)| (*partition, cursor.term)).eq(before)
+    }
+
+    /// Goes on where the log begins now: facts that were not settled are gone, which is counted. Says whether that could be learned.
+    fn pass_over(&self, cursors: &mut BTreeMap<u32, Cursor>) -> Result<bool, JournalError> {
+        let ends = match self.core.log.ends() {
+            Err(LogError::Unreachable { .. }) => return Ok(false),
+            ends => ends?,
+        };
+        for (partition, cursor) in cursors {
+            let begin = ends.get(*partition as usize).map_or(0, |range| range.start);
+            let missed = begin.saturating_sub(cursor.next);
+            if missed > 0 {
+                tracing::error!(
+                    partition,
+                    from = cursor.next,
+                    to = begin,
+                    "the log no longer has what was not settled: what nodes saw is lost; keep it for longer (`retention.ms`)"
+                );
+                self.core.lost.fetch_add(missed, Ordering::Relaxed);
+                cursor.next = begin;
+            }
+        }
+        Ok(true)
     }
 
     /// A reader of them, each from where its facts were told.

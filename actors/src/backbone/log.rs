@@ -59,6 +59,15 @@ pub enum LogError {
         /// What the client said.
         why: String,
     },
+    /// What is to be read is no longer kept.
+    #[error(
+        "the log is kept for less long than this node was behind, and no longer has what it was to read next ({why}); \
+         start again, which says what to do"
+    )]
+    Gone {
+        /// What the client said.
+        why: String,
+    },
     /// It was closed.
     #[error("the log is closed")]
     Closed,
@@ -84,6 +93,8 @@ pub enum Table {
     Keys,
     /// Models of archives, in parts, and who of them serves.
     Models,
+    /// What each partition came to; see [`super::Base`].
+    Checkpoints,
 }
 
 /// What was done to a name in a table.
@@ -99,7 +110,7 @@ pub struct Kept<'a> {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Campaigns, Self::Keys, Self::Models];
+    pub const ALL: [Self; 4] = [Self::Campaigns, Self::Keys, Self::Models, Self::Checkpoints];
 
     /// The end of its topic's name.
     pub fn name(self) -> &'static str {
@@ -107,6 +118,7 @@ impl Table {
             Self::Campaigns => "campaigns",
             Self::Keys => "keys",
             Self::Models => "models",
+            Self::Checkpoints => "checkpoints",
         }
     }
 }

@@ -21,9 +21,12 @@ const BATCH: usize = 100;
 #[derive(Default)]
 struct State {
     partitions: Vec<Partition>,
-    /// Names and their values in order, which are none where a name was forgotten; no entry where it was compacted away.
-    tables: BTreeMap<Table, Vec<Option<(String, Option<Vec<u8>>)>>>,
+    /// In order; no entry where one was compacted away.
+    tables: BTreeMap<Table, Vec<Option<Put>>>,
 }
+
+/// What was done to a name in a table; without a value it was forgotten.
+type Put = (String, Option<Vec<u8>>);
 
 #[derive(Default)]
 struct Partition {
@@ -337,7 +340,7 @@ impl MemoryReader {
             let Some(messages) = state.partitions.get(*partition as usize) else { continue };
             if *next < messages.begin {
                 let why = format!("offset {next} of partition {partition} is gone");
-                return Err(LogError::Failed { why });
+                return Err(LogError::Gone { why });
             }
             if let Some((offset, bytes)) = messages.from(*next) {
                 let entry = Entry { partition: *partition, offset, bytes: bytes.clone() };

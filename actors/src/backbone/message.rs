@@ -139,30 +139,40 @@ impl Message {
 
     /// As it lies in the log.
     pub fn encode(&self) -> Result<Vec<u8>, MessageError> {
-        let mut bytes = Vec::with_capacity(256);
-        bytes.push(VERSION);
-        minicbor::encode(self, &mut bytes).map_err(|error| MessageError::Unknown(error.to_string()))?;
-        bytes.extend_from_slice(&checksum(&bytes));
-        Ok(bytes)
+        seal(self)
     }
 
     /// From the log.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        let (bytes, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(MessageError::Checksum)?;
-        if *sum != checksum(bytes) {
-            return Err(MessageError::Checksum);
-        }
-        let (&version, cbor) = bytes.split_first().ok_or(MessageError::Checksum)?;
-        if version != VERSION {
-            return Err(MessageError::Version(version));
-        }
-        let mut decoder = minicbor::Decoder::new(cbor);
-        let message = decoder.decode().map_err(|error| MessageError::Unknown(error.to_string()))?;
-        if decoder.position() == cbor.len() {
-            Ok(message)
-        } else {
-            Err(MessageError::Unknown("bytes follow it".to_owned()))
-        }
+        unseal(bytes)
+    }
+}
+
+/// A version byte, the value in CBOR, and a checksum over both.
+pub(super) fn seal<T: Encode<()>>(value: &T) -> Result<Vec<u8>, MessageError> {
+    let mut bytes = Vec::with_capacity(256);
+    bytes.push(VERSION);
+    minicbor::encode(value, &mut bytes).map_err(|error| MessageError::Unknown(error.to_string()))?;
+    bytes.extend_from_slice(&checksum(&bytes));
+    Ok(bytes)
+}
+
+/// What was sealed.
+pub(super) fn unseal<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, MessageError> {
+    let (bytes, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(MessageError::Checksum)?;
+    if *sum != checksum(bytes) {
+        return Err(MessageError::Checksum);
+    }
+    let (&version, cbor) = bytes.split_first().ok_or(MessageError::Checksum)?;
+    if version != VERSION {
+        return Err(MessageError::Version(version));
+    }
+    let mut decoder = minicbor::Decoder::new(cbor);
+    let value = decoder.decode().map_err(|error| MessageError::Unknown(error.to_string()))?;
+    if decoder.position() == cbor.len() {
+        Ok(value)
+    } else {
+        Err(MessageError::Unknown("bytes follow it".to_owned()))
     }
 }
 

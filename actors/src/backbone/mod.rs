@@ -4,6 +4,9 @@
 //! each judges every message alike ([`PartitionState`]): so all agree on what counts, whoever sleeps, wakes or
 //! comes late.
 
+mod base;
+mod bases;
+mod begin;
 mod core;
 mod facts;
 mod fence;
@@ -21,6 +24,8 @@ mod shared;
 mod ship;
 mod spool;
 
+pub use base::{Base, Header, bases_before};
+pub use bases::{PublishError, Publisher};
 pub use facts::SeenFact;
 pub use fence::{PartitionState, Verdict};
 pub use heard::Heard;

@@ -11,6 +11,8 @@ use std::time::Duration;
 use haggle_domain::{CampaignKey, Holder, NodeId, Record};
 use tokio::sync::{mpsc, watch};
 
+use super::base::{Base, cut};
+use super::begin::open_copy;
 use super::core::{Core, ORDERS};
 use super::facts::{Feeder, SeenFact};
 use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
@@ -22,13 +24,15 @@ use super::outstanding::Outstanding;
 use super::presence::Voices;
 use super::ship::Shipper;
 use super::spool::{Fill, Spool, Told};
+use crate::attribution::AttributorSettings;
+use crate::campaign::RecoveryError;
 use crate::journal::{
     Checkpoint, EmbeddedJournal, Intake, Journal, JournalError, JournalOptions, JournalStats, OnDurable,
     Refused,
 };
 use crate::suppression::Suppressions;
 
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 const SPOOL: &str = "spool";
 
 /// How a shared journal works.
@@ -77,6 +81,8 @@ impl SharedJournal {
     /// Opens the journal of a node in `dir`, where its copy lies in `journal` and what it has to tell in `spool`. No two
     /// nodes may have one id, nor the same folder.
     ///
+    /// A folder without a copy begins at the newest bases that were published, or at the log's beginning where there are none.
+    ///
     /// Waits for the log's ends, and in a folder without a spool until everything is read: what this node told in an
     /// earlier life says which numbers it may give.
     pub fn open(
@@ -86,11 +92,17 @@ impl SharedJournal {
         options: &SharedOptions,
         on_post: OnPost,
     ) -> Result<Self, JournalError> {
-        let mirror = Arc::new(EmbeddedJournal::open(&dir.join(JOURNAL), &options.journal)?);
+        let mirror = Arc::new(open_copy(&log, dir, &options.journal)?);
         let partitions = log.partitions();
-        let states = states(&mirror, &dir.join(JOURNAL), partitions)?;
-        let ends = log.ends()?;
-        check(&states, &ends)?;
+        let looked = states(&mirror, &dir.join(JOURNAL), partitions).and_then(|states| {
+            let ends = log.ends()?;
+            check(&states, &ends)?;
+            Ok((states, ends))
+        });
+        let (states, ends) = looked.inspect_err(|_| {
+            // So that the folder is free once it is known that this fails; why it fails is known already.
+            let _ = mirror.close();
+        })?;
         let (intake, orders) = Intake::new(options.journal.capacity, mirror.durable_end());
         let core = Arc::new(Core {
             node,
@@ -338,6 +350,22 @@ impl SharedJournal {
     /// looked at: facts among them are gone, and money that they meant has to be found by reconciliation.
     pub fn lost(&self) -> u64 {
         self.core.lost.load(Ordering::Relaxed)
+    }
+
+    /// What some partitions came to, as of one moment in this node's copy; none of one of which nothing was read. Blocks for as long as it
+    /// takes to read what checkpoints do not have.
+    pub fn bases(
+        &self,
+        partitions: &[u32],
+        attribution: AttributorSettings,
+    ) -> Result<Vec<Base>, RecoveryError> {
+        cut(&self.core.mirror, |campaign| self.core.partition_of(campaign), partitions, attribution)
+    }
+
+    /// Whether a partition is this node's under a claim, and the journal is open.
+    pub fn owns(&self, partition: u32, term: Term) -> bool {
+        let is_own = self.core.tenures.borrow().get(&partition).is_some_and(|tenure| tenure.term == term);
+        is_own && !self.intake.is_closed()
     }
 
     /// Whose each partition is, and who was heard in it.

@@ -24,6 +24,7 @@ pub use recovery::{
     COMPLETE, Recovered, RecoveryError, bases, checkpoint_name, checkpoint_of, checkpoints, keep_shared,
     passed_over, recover_all, recover_from, recover_one, recover_shared, replay_all,
 };
+pub(crate) use recovery::{base_name, recover_view};
 pub use report::CampaignReport;
 pub use retention::{Retention, start_keeper, trim};
 pub use several::{Disown, Others, Own, Repost, Settle};

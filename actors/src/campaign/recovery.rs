@@ -7,7 +7,7 @@ use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{CampaignKey, Record};
 
 use crate::books::Books;
-use crate::journal::{Checkpoint, Journal, JournalError, Refused, replay};
+use crate::journal::{Checkpoint, EmbeddedJournal, Journal, JournalError, Refused, View, replay};
 use crate::ledger::Violation;
 
 pub(super) const PREFIX: &str = "campaign/";
@@ -44,7 +44,7 @@ pub fn checkpoint_name(key: CampaignKey) -> String {
 }
 
 /// The name of what says what a campaign's dropped records came to.
-pub(super) fn base_name(key: CampaignKey) -> String {
+pub(crate) fn base_name(key: CampaignKey) -> String {
     format!("{BASES}{key}")
 }
 
@@ -173,20 +173,57 @@ pub struct Recovered {
 /// never had a checkpoint.
 pub fn recover_shared(journal: &dyn Journal) -> Result<Recovered, RecoveryError> {
     let start = journal.durable_start();
-    let complete = journal.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset).max(start);
-    let mut known: HashMap<CampaignKey, (Books, u64)> = HashMap::new();
-    for (key, books) in bases(journal)? {
-        known.insert(key, (books, start));
+    let complete = journal.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset);
+    complete_books(start, complete, bases(journal)?, checkpoints(journal)?, |from| replay(journal, from))
+}
+
+/// The same as of the moment of a view, whatever is written meanwhile.
+pub(crate) fn recover_view(journal: &EmbeddedJournal, view: &View) -> Result<Recovered, RecoveryError> {
+    let (mut bases, mut checkpoints) = (HashMap::new(), Vec::new());
+    for name in view.checkpoint_names()? {
+        if let Some(key) = key_of(&name, BASES) {
+            let base = view.checkpoint(&name)?.and_then(|base| minicbor::decode(&base.bytes).ok());
+            bases.insert(key, base.ok_or(RecoveryError::Base(key))?);
+        } else if let Some(key) = key_of(&name, PREFIX) {
+            match view.checkpoint(&name) {
+                Ok(found) => checkpoints.push((key, found)),
+                Err(JournalError::Corrupt { .. }) => checkpoints.push((key, None)),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
-    for (key, found) in checkpoints(journal)? {
+    let complete = view.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset);
+    let below = |entry: &Result<(u64, Record), JournalError>| match entry {
+        Ok((offset, _)) => *offset < view.end(),
+        Err(_) => true,
+    };
+    complete_books(view.start(), complete, bases, checkpoints, |from| replay(journal, from).take_while(below))
+}
+
+/// The books that follow from what the records before `start` came to, from checkpoints, and from the records. Below `complete`
+/// every campaign that has records has a checkpoint.
+fn complete_books<R>(
+    start: u64,
+    complete: u64,
+    bases: HashMap<CampaignKey, Books>,
+    checkpoints: Vec<(CampaignKey, Option<Checkpoint>)>,
+    records: impl FnOnce(u64) -> R,
+) -> Result<Recovered, RecoveryError>
+where
+    R: Iterator<Item = Result<(u64, Record), JournalError>>,
+{
+    let mut known: HashMap<CampaignKey, (Books, u64)> =
+        bases.into_iter().map(|(key, books)| (key, (books, start))).collect();
+    for (key, found) in checkpoints {
         match found.and_then(|checkpoint| decode(&checkpoint, start)) {
-            Some(decoded) => known.insert(key, decoded),
-            None => known.insert(key, (base_of(journal, key)?, start)),
-        };
+            Some(decoded) => drop(known.insert(key, decoded)),
+            // From its base, if it has one.
+            None => drop(known.entry(key).or_insert_with(|| (Books::default(), start))),
+        }
     }
-    let from = known.values().map(|(_, offset)| *offset).fold(complete, u64::min);
+    let from = known.values().map(|(_, offset)| *offset).fold(complete.max(start), u64::min);
     let mut end = from;
-    for entry in replay(journal, from) {
+    for entry in records(from) {
         let (offset, record) = entry?;
         end = offset.saturating_add(1);
         if record.campaign == CampaignKey::default() {

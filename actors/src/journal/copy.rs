@@ -13,7 +13,7 @@ use super::frame;
 use super::mark::Mark;
 use super::start::stored_start;
 use super::store::Store;
-use super::{Checkpoint, EmbeddedJournal, JournalError, JournalOptions};
+use super::{Checkpoint, EmbeddedJournal, JournalError, JournalOptions, Position};
 
 /// Bytes that are written with one sync.
 const BATCH: usize = 1024 * 1024;
@@ -139,6 +139,16 @@ impl View {
         });
         entries.collect()
     }
+
+    /// The journal's folder.
+    pub(crate) fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// How far the log was read that the records are from.
+    pub(crate) fn positions(&self) -> Result<Vec<Position>, JournalError> {
+        self.store.positions_in(&self.snapshot)
+    }
 }
 
 /// The record of a frame from a [`View`]; `None` where its loss was accepted.
@@ -212,6 +222,13 @@ impl Remaking {
     pub fn privacy(&mut self, key: &[u8], value: &[u8]) -> Result<(), JournalError> {
         self.batch.insert(&self.store.privacy, key, value);
         self.wrote(key.len() + value.len())
+    }
+
+    /// Adds how far a partition was read of the log that its records are from.
+    pub(crate) fn position(&mut self, position: Position) -> Result<(), JournalError> {
+        let bytes = position.state.len();
+        self.store.add_positions(&mut self.batch, &[(position.partition, position.state)].into());
+        self.wrote(bytes)
     }
 
     fn wrote(&mut self, bytes: usize) -> Result<(), JournalError> {

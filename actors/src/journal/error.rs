@@ -59,7 +59,8 @@ pub enum JournalError {
     },
     /// What was asked for is older than what is kept.
     #[error(
-        "the journal in {dir} begins at offset {start}: record {offset} was dropped, because it is older than `retention`"
+        "the journal in {dir} begins at offset {start}: record {offset} was dropped, because it is older than `retention`, \
+         or than what this copy of several nodes' log began at"
     )]
     Dropped {
         /// The first record that was asked for.
@@ -136,7 +137,8 @@ pub enum JournalError {
     /// The log no longer holds what this node has not read yet.
     #[error(
         "partition {partition} of the nodes' log begins at offset {begin}, but this node has read only what is below \
-         {read}; copy the data folder of a node that has read it, or restore one from a backup"
+         {read}: it was away for longer than the log is kept; move `journal` out of its data folder and leave `spool`, which may hold \
+         what the others were not told, then start it again: it begins at what the others have published"
     )]
     Truncated {
         /// Which partition.
@@ -145,6 +147,31 @@ pub enum JournalError {
         begin: u64,
         /// Up to where this node has read it.
         read: u64,
+    },
+    /// The node has no copy of the log, whose beginning is gone, and nothing says what that came to.
+    #[error(
+        "partition {partition} of the nodes' log begins at offset {begin}, and {why}, so a node without a copy cannot begin; \
+         start it again when its owner has published one, which each does every ten minutes and when it stops, or give it \
+         the folder `journal` of a node that is stopped"
+    )]
+    NoBase {
+        /// Which partition.
+        partition: u32,
+        /// Its first offset.
+        begin: u64,
+        /// Why there is no base to begin at.
+        why: String,
+    },
+    /// A base says more than the log ever had.
+    #[error(
+        "a base of partition {partition} of the nodes' log goes to offset {next}, beyond the log's end: it is of another log; \
+         when the topics of a prefix are deleted, delete the one that ends in .checkpoints with them"
+    )]
+    OtherBase {
+        /// Which partition.
+        partition: u32,
+        /// Where the base ends.
+        next: u64,
     },
     /// The log holds less than this node has read of it.
     #[error(

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{
+    AbstractTree, Database, Iter, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable,
+    Snapshot,
+};
 use haggle_domain::Record;
 
 use super::frame::{self, FrameError};
@@ -249,8 +252,17 @@ impl Store {
 
     /// How far readers had come when what is in the store was written.
     pub(super) fn positions(&self) -> Result<Vec<Position>, JournalError> {
+        self.positions_of(self.positions.iter())
+    }
+
+    /// The same as of a moment.
+    pub(super) fn positions_in(&self, view: &Snapshot) -> Result<Vec<Position>, JournalError> {
+        self.positions_of(view.iter(&self.positions))
+    }
+
+    fn positions_of(&self, entries: Iter) -> Result<Vec<Position>, JournalError> {
         let mut positions = Vec::new();
-        for entry in self.positions.iter() {
+        for entry in entries {
             let (key, value) = entry.into_inner().map_err(|error| self.failed(&error))?;
             let key = key.as_ref().try_into().map(u32::from_be_bytes);
             let partition = key.map_err(|_| self.corrupt(None, "the key of a position is no partition"))?;

@@ -69,22 +69,61 @@ pub(super) fn read(folder: &Path) -> Result<State, ExitError> {
             format!("has more than {LARGEST} bytes, so it is no registry's state; {REMEDY}"),
         ));
     }
-    let damaged = |error: serde_json::Error| refuse(&path, format!("is damaged: {error}; {REMEDY}"));
-    let Layout { format } = serde_json::from_slice(&text).map_err(damaged)?;
-    if format != FORMAT {
-        let problem =
-            format!("is of format {format}, this program reads {FORMAT}; use the program that wrote it");
-        return Err(refuse(&path, problem));
+    State::unseal(&text).map_err(|unreadable| match unreadable {
+        Unreadable::Format(_) => refuse(&path, format!("{unreadable}; use the program that wrote it")),
+        Unreadable::Damaged(_) => refuse(&path, format!("{unreadable}; {REMEDY}")),
+    })
+}
+
+/// Why a state cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Another program wrote it, probably a newer one.
+    #[error("is of format {0}, this program reads {FORMAT}")]
+    Format(u32),
+    /// It is no state, or not what was written.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl State {
+    /// The state as it lies on disk, with its layout and checksum.
+    ///
+    /// # Errors
+    ///
+    /// None that a state could be the cause of.
+    pub fn seal(&self) -> Result<Vec<u8>, ExitError> {
+        let internal = |error: serde_json::Error| {
+            ExitError::new(Exit::Internal, format!("cannot write the state: {error}"))
+        };
+        let state = serde_json::value::to_raw_value(self).map_err(internal)?;
+        let seal = Seal { format: FORMAT, checksum: checksum(state.get().as_bytes()), state: &state };
+        let mut text = serde_json::to_vec(&seal).map_err(internal)?;
+        text.push(b'\n');
+        Ok(text)
     }
-    let sealed: Sealed<'_> = serde_json::from_slice(&text).map_err(damaged)?;
-    let found = checksum(sealed.state.get().as_bytes());
-    if found != sealed.checksum {
-        let expected = &sealed.checksum;
-        return Err(refuse(&path, format!("its checksum is {found}, it says {expected}; {REMEDY}")));
+
+    /// What [`Self::seal`] wrote, wherever it comes from.
+    ///
+    /// # Errors
+    ///
+    /// It is of another layout, was changed, or says what no state can.
+    pub fn unseal(text: &[u8]) -> Result<Self, Unreadable> {
+        let damaged = |error: serde_json::Error| Unreadable::Damaged(format!("is damaged: {error}"));
+        let Layout { format } = serde_json::from_slice(text).map_err(damaged)?;
+        if format != FORMAT {
+            return Err(Unreadable::Format(format));
+        }
+        let sealed: Sealed<'_> = serde_json::from_slice(text).map_err(damaged)?;
+        let found = checksum(sealed.state.get().as_bytes());
+        if found != sealed.checksum {
+            let expected = &sealed.checksum;
+            return Err(Unreadable::Damaged(format!("its checksum is {found}, it says {expected}")));
+        }
+        let state: Self = serde_json::from_str(sealed.state.get()).map_err(damaged)?;
+        state.check().map_err(Unreadable::Damaged)?;
+        Ok(state)
     }
-    let state: State = serde_json::from_str(sealed.state.get()).map_err(damaged)?;
-    state.check().map_err(|problem| refuse(&path, format!("{problem}; {REMEDY}")))?;
-    Ok(state)
 }
 
 const REMEDY: &str = "restore it from a backup, or remove it and promote again";
@@ -110,12 +149,7 @@ pub(super) fn write_in_steps(
     state: &State,
     mut before: impl FnMut(Step) -> io::Result<()>,
 ) -> Result<(), ExitError> {
-    let internal =
-        |error: serde_json::Error| ExitError::new(Exit::Internal, format!("cannot write the state: {error}"));
-    let state = serde_json::value::to_raw_value(state).map_err(internal)?;
-    let seal = Seal { format: FORMAT, checksum: checksum(state.get().as_bytes()), state: &state };
-    let mut text = serde_json::to_vec(&seal).map_err(internal)?;
-    text.push(b'\n');
+    let text = state.seal()?;
     let next = folder.join(NEXT);
     let written = (|| {
         before(Step::Create)?;

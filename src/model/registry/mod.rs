@@ -7,6 +7,7 @@
 
 mod commands;
 mod disk;
+mod others;
 mod state;
 
 use std::fs::{self, File};
@@ -17,12 +18,14 @@ use haggle_domain::Timestamp;
 use haggle_learning::Guest;
 use serde::{Deserialize, Serialize};
 
+pub use self::disk::Unreadable;
 pub use self::state::{Canary, Change, Refusal, Roles, SHADOWS, State};
 
 pub(super) use self::commands::{list, promote, register, remove, rollback, shadow};
+pub(crate) use self::state::is_id;
 
 use self::disk::{cannot_write, lock, sync_folder};
-use self::state::{is_id, rfc3339};
+use self::state::rfc3339;
 use super::folder::{self, Manifest};
 use crate::exit::{Exit, ExitError};
 
@@ -161,25 +164,7 @@ impl Registry {
             );
             return Err(ExitError::new(Exit::Usage, problem));
         }
-        let manifest = folder::manifest(&path)?;
-        if !manifest.checksum.get(..SHORT).is_some_and(|short| id.ends_with(&format!("-{short}"))) {
-            let expected = &manifest.checksum;
-            let problem = format!(
-                "holds a model with checksum {expected}, which is not what it is called by; remove it"
-            );
-            return Err(folder::refuse(&path, problem));
-        }
-        let path = path.join(REGISTERED);
-        let registered: Registered = serde_json::from_slice(&folder::read(&path)?).map_err(|error| {
-            folder::refuse(&path, format!("is damaged: {error}; register the model again"))
-        })?;
-        match registered.format {
-            FORMAT => Ok((manifest, registered)),
-            found => Err(folder::refuse(
-                &path,
-                format!("is of format {found}, this program reads {FORMAT}; register the model again"),
-            )),
-        }
+        described(id, &path)
     }
 
     /// All models, by their ids in order.
@@ -375,6 +360,27 @@ impl Registry {
         names.retain(|name| wanted(name) && name != disk::STATE);
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// What the manifest in a folder says that is to be a model of this id, and where that comes from.
+fn described(id: &str, path: &Path) -> Result<(Manifest, Registered), ExitError> {
+    let manifest = folder::manifest(path)?;
+    if !manifest.checksum.get(..SHORT).is_some_and(|short| id.ends_with(&format!("-{short}"))) {
+        let expected = &manifest.checksum;
+        let problem =
+            format!("holds a model with checksum {expected}, which is not what it is called by; remove it");
+        return Err(folder::refuse(path, problem));
+    }
+    let path = path.join(REGISTERED);
+    let registered: Registered = serde_json::from_slice(&folder::read(&path)?)
+        .map_err(|error| folder::refuse(&path, format!("is damaged: {error}; register the model again")))?;
+    match registered.format {
+        FORMAT => Ok((manifest, registered)),
+        found => Err(folder::refuse(
+            &path,
+            format!("is of format {found}, this program reads {FORMAT}; register the model again"),
+        )),
     }
 }
 

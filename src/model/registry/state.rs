@@ -80,7 +80,7 @@ fn refuse<T>(problem: impl fmt::Display) -> Result<T, Refusal> {
 }
 
 /// Whether this can be a model's id: a name of a folder that leads nowhere else and is not hidden.
-pub(super) fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     let plain = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
     let first = text.bytes().next().is_some_and(|it| it.is_ascii_alphanumeric());
     first && text.len() <= ID && text.bytes().all(plain)

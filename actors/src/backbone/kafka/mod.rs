@@ -206,10 +206,11 @@ impl LogReader for KafkaReader {
                 bytes: message.payload().unwrap_or_default().to_vec(),
             })),
             Some(Err(error)) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                    Err(LogError::Gone { why: error.to_string() })
+                }
                 Some(
-                    RDKafkaErrorCode::AutoOffsetReset
-                    | RDKafkaErrorCode::OffsetOutOfRange
-                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    RDKafkaErrorCode::TopicAuthorizationFailed
                     | RDKafkaErrorCode::GroupAuthorizationFailed
                     | RDKafkaErrorCode::Fatal,
                 ) => Err(LogError::Failed { why: error.to_string() }),

@@ -42,8 +42,10 @@ impl Default for KafkaOptions {
 }
 
 /// What the log rests on.
-const SHARED: [(&str, &str); 3] = [
-    ("socket.timeout.ms", "20000"),
+const SHARED: [(&str, &str); 4] = [
+    // A router that has forgotten a connection tells nobody: it ends by these, and no sooner.
+    ("socket.timeout.ms", "6000"),
+    ("socket.connection.setup.timeout.ms", "4000"),
     ("allow.auto.create.topics", "false"),
     ("socket.keepalive.enable", "true"),
 ];
@@ -55,7 +57,7 @@ const PRODUCER: [(&str, &str); 10] = [
     ("enable.gapless.guarantee", "true"),
     // Order is kept also by a broker that does not look at the numbers of batches.
     ("max.in.flight.requests.per.connection", "1"),
-    ("request.timeout.ms", "10000"),
+    ("request.timeout.ms", "5000"),
     ("retry.backoff.ms", "100"),
     ("retry.backoff.max.ms", "1000"),
     ("linger.ms", "5"),
@@ -79,8 +81,9 @@ const CONSUMER: [(&str, &str); 9] = [
 const OURS: [&str; 5] =
     ["bootstrap.servers", "metadata.broker.list", "group.id", "client.id", "queue.buffering.max.messages"];
 /// Settings of ours that may be set otherwise: they trade one speed for another.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "socket.timeout.ms",
+    "socket.connection.setup.timeout.ms",
     "request.timeout.ms",
     "linger.ms",
     "queue.buffering.max.kbytes",

@@ -18,9 +18,10 @@ use super::settings::KafkaOptions;
 
 /// How long a broker may take to answer at a start.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// A hundred years: a node that comes new reads the events from their beginning. Not -1, which is "for ever" to
+/// A hundred years: for how long the events are needed is the operator's to say. Not -1, which is "for ever" to
 /// Apache Kafka but "nothing older than now" to a broker that takes it for a number.
 const KEPT_MS: &str = "3153600000000";
+const SEGMENT_BYTES: &str = "67108864";
 /// How often it is looked whether topics that were made have come to be.
 const LOOKS: u32 = 100;
 const LOOK: Duration = Duration::from_millis(100);
@@ -79,7 +80,8 @@ fn create(options: &KafkaOptions, context: &Context, missing: &[(String, u32)]) 
             if *name == events {
                 topic.set("retention.ms", KEPT_MS).set("cleanup.policy", "delete")
             } else {
-                topic.set("cleanup.policy", "compact")
+                // What was replaced goes when its segment is full, so a short one keeps the topic small.
+                topic.set("cleanup.policy", "compact").set("segment.bytes", SEGMENT_BYTES)
             }
         })
         .collect();
