@@ -1,6 +1,6 @@
 use std::fs;
 
-use haggle_actors::backbone::{MemoryCluster, SharedJournal, SharedOptions};
+use haggle_actors::backbone::{Log, MemoryCluster, SharedJournal, SharedOptions};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{COMPLETE, Retention, checkpoint_name, recover_all, recover_shared, trim};
 use haggle_actors::journal::{JournalOptions, replay};
@@ -209,8 +209,8 @@ fn a_backup_of_pipes_is_refused_before_it_is_opened() {
 
 /// A node that has a copy of a log that others write, too.
 fn one_of_several(cluster: &MemoryCluster, data: &Path, node: u64) -> SharedJournal {
-    let log = std::sync::Arc::new(cluster.connect());
-    let seed = Seed::find(data, &*log).unwrap();
+    let log: std::sync::Arc<dyn Log> = std::sync::Arc::new(cluster.connect());
+    let seed = Seed::find(data, &log, NodeId(node), at(0)).unwrap();
     let options = SharedOptions::default();
     let shared = SharedJournal::open(log, data, NodeId(node), &options, Box::new(|_| ())).unwrap();
     seed.plant(&shared).unwrap();
