@@ -225,6 +225,8 @@ impl LogReader for KafkaReader {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
