@@ -157,7 +157,7 @@ impl Changes {
     /// Adds a campaign, or changes it; whether it is new. Where there are other nodes, they are told.
     pub async fn put(&self, id: &str, text: String) -> Result<bool, ChangeError> {
         let _alone = self.alone().await;
-        let new = self.put_here(id, text.clone()).await?;
+        let new = self.put_here(id, text.clone(), false).await?;
         self.tell_others(id, Some(&text)).await?;
         Ok(new)
     }
@@ -165,8 +165,8 @@ impl Changes {
     /// Does what was done on another node.
     pub async fn take_over(&self, id: &str, text: Option<&str>) -> Result<(), ChangeError> {
         match text {
-            Some(text) => self.put_here(id, text.to_owned()).await.map(|_| ()),
-            None => match self.remove_here(id).await {
+            Some(text) => self.put_here(id, text.to_owned(), true).await.map(|_| ()),
+            None => match self.remove_here(id, true).await {
                 Err(ChangeError::Unknown) => Ok(()),
                 removed => removed,
             },
@@ -186,7 +186,8 @@ impl Changes {
         several.define(id, text).await.map_err(|error| ChangeError::OthersUntold { why: error.to_string() })
     }
 
-    async fn put_here(&self, id: &str, text: String) -> Result<bool, ChangeError> {
+    /// `follows`: it was done on another node, whose folder may be this one's, too.
+    async fn put_here(&self, id: &str, text: String, follows: bool) -> Result<bool, ChangeError> {
         let mut read = config::campaigns_of(&format!("{id}.toml"), &text, &self.nameable)
             .map_err(ChangeError::Invalid)?;
         let campaign = match (read.pop(), read.len()) {
@@ -203,7 +204,7 @@ impl Changes {
         let bids = self.snapshot.load().catalog.get(campaign.key).is_some();
         self.with_file(id, move |path, held| match held {
             Held::Alone => file::write(path, &text).map(Ok),
-            Held::Nothing if !is_known || !bids => file::write(path, &text).map(Ok),
+            Held::Nothing if follows || !is_known || !bids => file::write(path, &text).map(Ok),
             Held::Nothing | Held::Others => Ok(Err(())),
         })
         .await?;
@@ -214,11 +215,11 @@ impl Changes {
     /// Removes a campaign: it bids no more, and settles what is open. Where there are other nodes, they are told.
     pub async fn remove(&self, id: &str) -> Result<(), ChangeError> {
         let _alone = self.alone().await;
-        self.remove_here(id).await?;
+        self.remove_here(id, false).await?;
         self.tell_others(id, None).await
     }
 
-    async fn remove_here(&self, id: &str) -> Result<(), ChangeError> {
+    async fn remove_here(&self, id: &str, follows: bool) -> Result<(), ChangeError> {
         let _turn = self.one_at_a_time.lock().await;
         let handle = self.roster.named(id).filter(|handle| !handle.is_retired() && *handle.id == *id);
         let handle = handle.ok_or(ChangeError::Unknown)?;
@@ -226,7 +227,7 @@ impl Changes {
         self.with_file(id, move |path, held| match held {
             Held::Alone => file::remove(path).map(Ok),
             // Its actor had no room when it was removed before.
-            Held::Nothing if !bids => Ok(Ok(())),
+            Held::Nothing if follows || !bids => Ok(Ok(())),
             Held::Nothing | Held::Others => Ok(Err(())),
         })
         .await?;

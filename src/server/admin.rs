@@ -208,8 +208,10 @@ fn elsewhere(handle: &CampaignHandle, seen: &Seen, funnel: &Value) -> Value {
         return json!({ "id": handle.id, "state": "starting", "funnel": funnel });
     };
     let sums = &posted.sums;
+    let state =
+        if handle.is_retired() { "retired" } else { CampaignState::from(handle.live.state()).as_str() };
     json!({
-        "id": handle.id, "state": CampaignState::from(handle.live.state()).as_str(), "owner": "elsewhere",
+        "id": handle.id, "state": state, "owner": "elsewhere",
         "multiplier": handle.live.multiplier(), "budget_micros": sums.budget, "spend_micros": sums.settled,
         "reserved_micros": sums.reserved, "bids": sums.bids, "wins": sums.wins,
         "impressions": sums.impressions, "clicks": sums.clicks, "orders": sums.orders,
