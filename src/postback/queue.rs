@@ -439,7 +439,7 @@ mod tests {
                 }
             }
             let delivered =
-                |number| journal.iter().any(|told| *told == Told::Ended { number, delivered: true });
+                |number| journal.contains(&Told::Ended { number, delivered: true });
             for queue in &mut nodes {
                 read(queue, &journal, usize::MAX, now);
                 for order in 0..orders {
