@@ -272,16 +272,23 @@ fn three_nodes_share_a_budget_whoever_is_killed_or_halted() {
     assert_eq!(send(&nodes[1].admin, "POST", "/campaigns/fresh/pause", "").unwrap().0, 200);
     let other = CAMPAIGN.replace("eager", "other").replace("Eager", "Other");
     assert_eq!(send(&nodes[2].admin, "PUT", "/campaigns/other", &other).unwrap().0, 201);
-    for (id, state) in [("fresh", "paused"), ("other", "active")] {
-        let is_so = |node: &Node| {
+    let all_say = |id: &str, states: &[&str]| {
+        let state = |node: &Node| {
             let (_, body) = get(&node.admin, &format!("/campaigns/{id}"))?;
             let shown: Value = serde_json::from_str(&body).ok()?;
-            (shown["state"] == state).then_some(())
+            shown["state"].as_str().map(str::to_owned)
         };
-        wait("everybody to have the new campaigns", patience, || {
-            nodes.iter().all(|node| is_so(node).is_some())
+        wait(&format!("{id} to be {states:?} everywhere"), patience, || {
+            nodes.iter().all(|node| state(node).is_some_and(|state| states.contains(&&*state)))
         });
+    };
+    all_say("fresh", &["paused"]);
+    all_say("other", &["active"]);
+    for (node, id) in [(0, "fresh"), (1, "other")] {
+        assert_eq!(send(&nodes[node].admin, "DELETE", &format!("/campaigns/{id}"), "").unwrap().0, 200);
     }
+    all_say("fresh", &["retired"]);
+    all_say("other", &["retired"]);
     for mut node in nodes {
         node.running.signal("-TERM");
         assert_eq!(node.running.0.wait().unwrap().code(), Some(0));

@@ -15,6 +15,8 @@ use crate::campaign::Posted;
 /// How long an answer is waited for: an owner that has just come does not know who asked the one before. Each time without one
 /// makes it twice as long.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// Owners' words of campaigns that are not known yet; more are not kept.
+const MOST_EARLY: usize = 10_000;
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// See the module's text.
@@ -22,6 +24,8 @@ pub struct Purses {
     holder: Holder,
     slots: Vec<Slot>,
     numbers: HashMap<CampaignKey, usize>,
+    /// What owners said of campaigns that are not known yet.
+    early: HashMap<CampaignKey, Posted>,
     boards: Vec<Arc<Board>>,
     /// When tranches end, by this process's monotonic time.
     ends: BTreeSet<(Duration, usize)>,
@@ -112,6 +116,7 @@ impl Purses {
             holder,
             slots: Vec::new(),
             numbers: HashMap::new(),
+            early: HashMap::new(),
             boards: Vec::new(),
             ends: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -146,13 +151,18 @@ impl Purses {
             asked_until: None,
             patience: ASK_AGAIN,
         });
+        if let Some(posted) = self.early.remove(&campaign.key) {
+            self.posted(campaign.key, posted);
+        }
     }
 
-    /// A campaign's owner says how to bid for it.
+    /// A campaign's owner says how to bid for it. Of one that is not known yet it is kept until it is: the owner may say no more.
     pub fn posted(&mut self, campaign: CampaignKey, posted: Posted) {
         if let Some(slot) = self.numbers.get(&campaign).and_then(|number| self.slots.get_mut(*number)) {
             posted.show(slot.posted.as_ref(), &slot.campaign, &slot.live);
             slot.posted = Some(posted);
+        } else if self.early.len() < MOST_EARLY || self.early.contains_key(&campaign) {
+            self.early.insert(campaign, posted);
         }
     }
 

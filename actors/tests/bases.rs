@@ -136,8 +136,11 @@ fn books(journal: &SharedJournal) -> HashMap<CampaignKey, Books> {
     recovered
 }
 
+/// Books, and of users whether they opted out and are to be forgotten.
+type Known = (HashMap<CampaignKey, Books>, Vec<(UserKey, bool, bool)>);
+
 /// What a node knows that others could be wronged by.
-fn knows(journal: &SharedJournal) -> (HashMap<CampaignKey, Books>, Vec<(UserKey, bool, bool)>) {
+fn knows(journal: &SharedJournal) -> Known {
     let users = (0..40).map(UserKey).map(|user| {
         let suppressions = journal.suppressions();
         let forgets = suppressions.forgets(PrivacyKey::of(user), Timestamp(1_000));

@@ -16,6 +16,9 @@ const MOST: usize = 1024;
 
 type Doing = Pin<Box<dyn Future<Output = ()>>>;
 
+/// What is done with an item.
+pub(super) type Act<T> = dyn Fn(T) -> Doing;
+
 /// Campaigns that were left behind, each with what waits for it. For one thread.
 pub(super) struct Behind<T>(Rc<RefCell<HashMap<CampaignKey, mpsc::Sender<T>>>>);
 
@@ -25,7 +28,7 @@ impl<T: 'static> Behind<T> {
     }
 
     /// Does something for a campaign, after all that was passed for it before. Returns when it is done, or waits its turn.
-    pub(super) async fn pass(&self, key: CampaignKey, item: T, act: &Rc<dyn Fn(T) -> Doing>) {
+    pub(super) async fn pass(&self, key: CampaignKey, item: T, act: &Rc<Act<T>>) {
         let mut item = item;
         loop {
             let lane = self.0.borrow().get(&key).cloned();
@@ -65,7 +68,7 @@ mod tests {
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let done: Rc<RefCell<Vec<(u64, u32)>>> = Rc::default();
             let kept = Rc::clone(&done);
-            let act: Rc<dyn Fn((u64, u32)) -> Doing> = Rc::new(move |(campaign, number)| {
+            let act: Rc<Act<(u64, u32)>> = Rc::new(move |(campaign, number)| {
                 let kept = Rc::clone(&kept);
                 Box::pin(async move {
                     // The first campaign takes two seconds for the first, and no time once that is over.
@@ -95,7 +98,7 @@ mod tests {
     fn what_waits_is_bounded() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            let act: Rc<dyn Fn(usize) -> Doing> = Rc::new(|_| Box::pin(std::future::pending()));
+            let act: Rc<Act<usize>> = Rc::new(|_| Box::pin(std::future::pending()));
             let behind = Behind::new();
             let most = Duration::from_secs(2);
             for number in 0..=MOST {

@@ -2,13 +2,12 @@
 //! nodes saw.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use haggle_actors::backbone::{Heard, Presence, SeenFact, Term};
+use haggle_actors::backbone::{Heard, Presence, SILENCE, SeenFact, Term};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{Disown, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared};
 use haggle_actors::journal::Journal;
@@ -17,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Several;
-use super::behind::Behind;
+use super::behind::{Act, Behind};
 use crate::campaigns::{CampaignHandle, Changes, Roster};
 use crate::clock::monotonic;
 
@@ -93,6 +92,7 @@ impl Owner {
         let mut tenures = journal.tenures();
         let started = monotonic();
         let mut claim_at = started;
+        let mut deaf = None;
         // So many campaigns were there when it was last looked for new ones.
         let mut known = self.roster.len();
         let mut look = interval(LOOK);
@@ -118,6 +118,7 @@ impl Owner {
                     }
                     known = self.begin_new(known).await;
                     presence.look(&journal.voices(), started.elapsed());
+                    self.give_up_unheard(&mut deaf, &presence, started.elapsed());
                     let mine = presence.mine(started.elapsed());
                     let wanted: Vec<u32> =
                         mine.into_iter().filter(|partition| !self.begun().contains(partition)).collect();
@@ -183,6 +184,26 @@ impl Owner {
         }
         self.begin(books, &claimed).await;
         self.begun().extend(claimed);
+    }
+
+    /// A node whose words the log takes, and that cannot read them, is heard by the others and settles nothing: so it gives up what it owns.
+    /// `deaf` is since when it has not read its own, and how many the log had taken by then.
+    fn give_up_unheard(&self, deaf: &mut Option<(Duration, u64)>, presence: &Presence, now: Duration) {
+        let journal = &self.several.journal;
+        if presence.hears_itself(now) {
+            *deaf = None;
+            return;
+        }
+        let kept = journal.log().stats().kept;
+        let (since, kept_then) = *deaf.get_or_insert((now, kept));
+        let begun: Vec<u32> = self.begun().iter().copied().collect();
+        if !begun.is_empty() && now.saturating_sub(since) >= SILENCE && kept > kept_then {
+            tracing::warn!(
+                "the log takes what this node says, but cannot be read; others go on with its campaigns"
+            );
+            journal.hand_over(Duration::ZERO);
+            self.give_up(&begun);
+        }
     }
 
     /// Gives their books to actors of campaigns that were added since there were `known`, where they are this node's; gives how many there
@@ -254,7 +275,7 @@ impl Owner {
         let mut holders: BTreeMap<Holder, ()> = BTreeMap::new();
         let behind = Behind::new();
         let (owner, all) = (Arc::clone(&self), Arc::clone(&settlings));
-        let hand: Rc<dyn Fn(Handed) -> Pin<Box<dyn Future<Output = ()>>>> =
+        let hand: Rc<Act<Handed>> =
             Rc::new(move |handed| Box::pin(Arc::clone(&owner).hand(Arc::clone(&all), handed)));
         while let Some(fact) = facts.recv().await {
             let SeenFact { partition, offset, term, node, at, record } = fact;

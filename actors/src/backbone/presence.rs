@@ -103,6 +103,11 @@ impl Presence {
         }
     }
 
+    /// Whether this node has lately read its own words, anywhere.
+    pub fn hears_itself(&self, now: Duration) -> bool {
+        self.partitions.iter().any(|partition| partition.hears(self.me, now))
+    }
+
     /// The partitions that should be this node's, whether they are or not.
     pub fn mine(&self, now: Duration) -> BTreeSet<u32> {
         let mut loads: BTreeMap<NodeId, usize> = BTreeMap::new();

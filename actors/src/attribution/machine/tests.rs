@@ -354,8 +354,7 @@ proptest::proptest! {
                 _ => decides = usize::from(other),
             }
         }
-        for decides in 0..2 {
-            let reader = &mut readers[decides];
+        for reader in &mut readers {
             reader.read_all(&parts);
             for attribution in reader.attributor.awaited() {
                 let event = Event::Attributed { attribution: Box::new(attribution.clone()) };
