@@ -67,6 +67,10 @@ pub(super) struct Context(pub(super) Arc<Told>);
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         match level {
+            // Of settings, at a start: no trouble with a broker.
+            RDKafkaLogLevel::Warning if fac == "CONFWARN" => {
+                tracing::warn!(fac, message, "the client of the broker");
+            }
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
