@@ -111,6 +111,7 @@ fn every_acknowledged_record_survives_every_power_cut() {
     let mut root = folder();
     let mut records = Vec::new();
     let mut failures = Vec::new();
+    let mut made = 0;
     for life in 0..LIVES {
         let watch = Watch::new(root.path());
         let disk = Arc::clone(&watch.0);
@@ -143,14 +144,16 @@ fn every_acknowledged_record_survives_every_power_cut() {
             }
             seen += 1;
         });
-        println!("life {life}: {} records, {end} changes", log.records.len());
+        println!("life {life}: {} records, {end} changes, {seen} power cuts", log.records.len());
+        made += seen;
         if let Some((position, draw, left)) = next {
             let folder = folder();
             disk.at(position).write_out(folder.path(), &mut Draw::new(draw));
             (root, records) = (folder, left);
         }
     }
-    assert!(failures.is_empty(), "{} of {cuts}:\n{}", failures.len(), failures.join("\n"));
+    println!("{made} power cuts, {} of them lost something", failures.len());
+    assert!(failures.is_empty(), "{} of {made}:\n{}", failures.len(), failures.join("\n"));
 }
 
 /// A short life on a disk on which something goes wrong. Gives how it ended, having checked what a disk could hold then.
