@@ -13,6 +13,8 @@ use haggle_domain::{Holder, Micros, Timestamp};
 const HELD: i64 = 200;
 /// With what is left of the tranches that they had before, they hold this share at most.
 const MOST_HELD: i64 = 100;
+/// For what all took so much is added, spread evenly.
+const UNSEEN: f64 = 0.5;
 /// Near the budget's end they hold this share of what is left, so that it is not stuck where nobody asks for it.
 const OF_THE_REST: i64 = 4;
 /// Over which time it is counted who takes how much.
@@ -89,8 +91,10 @@ impl Tranches {
         now: Timestamp,
     ) -> Micros {
         let together = Micros((budget.0 / HELD).min(rest.0 / OF_THE_REST));
-        // As if each had taken a little, so that the first to ask is given no more than its part.
-        let prior = budget.to_f64() * 1e6 * 1e-4 + 1.0;
+        // As if each had taken a little, so that the first to ask is given no more than its part, and as if bids had been made elsewhere,
+        // too: who has just started, or had no money, could not take any.
+        let taken: f64 = self.askers.values().map(|asker| asker.taken_by(now)).sum();
+        let prior = budget.to_f64() * 1e6 * 1e-4 + 1.0 + taken * UNSEEN / self.askers.len().max(1) as f64;
         let weight = |asker: &Asker| asker.taken_by(now) + prior;
         let all: f64 = self.askers.values().map(weight).sum();
         let share = self.askers.get(&holder).map_or(0.0, |asker| weight(asker) / all);
@@ -128,7 +132,8 @@ mod tests {
         tranches.ask(Holder(1), Micros::from_units(3), later);
         tranches.ask(Holder(2), Micros::from_units(1), later);
         let sizes: Vec<i64> = (1..=3).map(|holder| size(&tranches, holder, later).0).collect();
-        assert!(sizes[0] > 2 * sizes[1] && sizes[1] > 10 * sizes[2], "{sizes:?}");
+        // A ninth at least, however much the others take.
+        assert!(sizes[0] > 2 * sizes[1] && sizes[1] > 2 * sizes[2] && sizes[2] > 750_000 / 9, "{sizes:?}");
         let much_later = later + FORGOTTEN;
         tranches.ask(Holder(3), Micros::ZERO, much_later);
         assert_eq!(size(&tranches, 3, much_later), Micros(750_000), "the others are gone");
