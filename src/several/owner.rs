@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use haggle_actors::backbone::{Heard, Presence, SILENCE, SeenFact, Term};
+use haggle_actors::backbone::{Deafness, Heard, Presence, SeenFact, Term};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{Disown, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared};
 use haggle_actors::journal::Journal;
@@ -92,7 +92,7 @@ impl Owner {
         let mut tenures = journal.tenures();
         let started = monotonic();
         let mut claim_at = started;
-        let mut deaf = None;
+        let mut deafness = Deafness::default();
         // So many campaigns were there when it was last looked for new ones.
         let mut known = self.roster.len();
         let mut look = interval(LOOK);
@@ -118,7 +118,7 @@ impl Owner {
                     }
                     known = self.begin_new(known).await;
                     presence.look(&journal.voices(), started.elapsed());
-                    self.give_up_unheard(&mut deaf, &presence, started.elapsed());
+                    self.give_up_unheard(&mut deafness, &presence, started.elapsed());
                     let mine = presence.mine(started.elapsed());
                     let wanted: Vec<u32> =
                         mine.into_iter().filter(|partition| !self.begun().contains(partition)).collect();
@@ -186,18 +186,12 @@ impl Owner {
         self.begun().extend(claimed);
     }
 
-    /// A node whose words the log takes, and that cannot read them, is heard by the others and settles nothing: so it gives up what it owns.
-    /// `deaf` is since when it has not read its own, and how many the log had taken by then.
-    fn give_up_unheard(&self, deaf: &mut Option<(Duration, u64)>, presence: &Presence, now: Duration) {
+    /// Gives up what this node owns if others hear it and it cannot read the log: they would not take over, and it settles nothing.
+    fn give_up_unheard(&self, deafness: &mut Deafness, presence: &Presence, now: Duration) {
         let journal = &self.several.journal;
-        if presence.hears_itself(now) {
-            *deaf = None;
-            return;
-        }
-        let kept = journal.log().stats().kept;
-        let (since, kept_then) = *deaf.get_or_insert((now, kept));
+        let unheard = deafness.look(presence.hears_itself(now), journal.log().stats().kept, now);
         let begun: Vec<u32> = self.begun().iter().copied().collect();
-        if !begun.is_empty() && now.saturating_sub(since) >= SILENCE && kept > kept_then {
+        if unheard && !begun.is_empty() {
             tracing::warn!(
                 "the log takes what this node says, but cannot be read; others go on with its campaigns"
             );

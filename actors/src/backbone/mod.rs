@@ -35,6 +35,6 @@ pub use log::{Entry, Kept, Log, LogError, LogReader, LogStats, OnKept, Table};
 pub use memory::{Faults, MemoryCluster, MemoryLog};
 pub use message::{Message, MessageError, Term};
 pub use mirror::{OnPost, Post};
-pub use presence::{Presence, SILENCE, Voices};
+pub use presence::{Deafness, Presence, Voices};
 pub use shared::{SharedJournal, SharedOptions};
 pub use spool::Fill;

@@ -16,7 +16,7 @@ use super::fence::{PartitionState, Verdict};
 use super::message::Message;
 
 /// After this time without a word a node's partitions go to others.
-pub const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(5);
 /// Who has not read a word of his own for this long does not know what others say.
 const DEAF: Duration = Duration::from_secs(3);
 /// How long all who are there must have been, before any gives up what it has for another's sake.
@@ -169,6 +169,23 @@ impl Presence {
                     .values()
                     .all(|voice| !voice.is_heard(now, SILENCE) || now.saturating_sub(voice.since) >= STEADY)
         })
+    }
+}
+
+/// Since when a node does not read its own words, and how many the log had taken by then.
+#[derive(Debug, Default)]
+pub struct Deafness(Option<(Duration, u64)>);
+
+impl Deafness {
+    /// Whether the node is heard by others and cannot follow them: for as long as a silence the log takes what it says, `kept` messages
+    /// so far, and it reads none of it. Then nobody takes over what it owns unless it gives that up.
+    pub fn look(&mut self, hears: bool, kept: u64, now: Duration) -> bool {
+        if hears {
+            self.0 = None;
+            return false;
+        }
+        let (since, before) = *self.0.get_or_insert((now, kept));
+        now.saturating_sub(since) >= SILENCE && kept > before
     }
 }
 
@@ -355,6 +372,18 @@ mod tests {
         let presence = log.nodes.get_mut(&NodeId(1)).unwrap();
         presence.look(&log.voices, log.now);
         assert!(presence.mine(log.now).is_empty(), "it has yet to hear itself");
+    }
+
+    #[test]
+    fn who_is_heard_and_cannot_read_knows_it_and_who_is_cut_off_does_not() {
+        let second = Duration::from_secs;
+        let mut deaf = Deafness::default();
+        assert!(!deaf.look(true, 10, second(1)));
+        assert!(!deaf.look(false, 11, second(2)) && !deaf.look(false, 15, second(6)), "it may be slow");
+        assert!(deaf.look(false, 16, second(7)));
+        assert!(!deaf.look(true, 20, second(8)) && !deaf.look(false, 21, second(9)), "it begins anew");
+        let mut cut = Deafness::default();
+        assert!((0..60).all(|at| !cut.look(false, 10, second(at))), "the log takes nothing");
     }
 
     #[test]

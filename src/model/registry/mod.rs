@@ -383,6 +383,3 @@ fn described(id: &str, path: &Path) -> Result<(Manifest, Registered), ExitError>
         )),
     }
 }
-
-#[cfg(test)]
-mod tests;
