@@ -10,7 +10,7 @@ use haggle_domain::{
 use haggle_learning::attribution::{Fitted, Journeys, Touch, shares, split};
 use minicbor::{Decode, Encode};
 
-use super::orders::{Early, Known, ORDER_MEMORY, Orders};
+use super::orders::{Known, ORDER_MEMORY, Orders};
 use super::touches::{Kept, Touches, Windows};
 
 /// The checkpoint's name. It holds what users did, so it is among those that an erasure replaces.
@@ -109,9 +109,6 @@ struct State {
     /// What the fitted models were fitted to last, and when.
     #[n(5)]
     fitted_to: Option<(Timestamp, Journeys)>,
-    /// Credits whose orders are still to be read.
-    #[cbor(n(6), default)]
-    early: Early,
 }
 
 impl Attributor {
@@ -217,7 +214,7 @@ impl Attributor {
 
     /// An order that was told of with a click's token alone.
     fn clicked(&mut self, decision: &Decision, revenue: Micros, order: Tag, now: Timestamp) -> Option<Found> {
-        if let Some(known) = self.state.orders.get_mut(order) {
+        if let Some(known) = self.state.orders.get_mut(order).filter(|known| known.is_told()) {
             // The same order may be told of both ways; only what is told twice in one is repeated.
             let repeated = std::mem::replace(&mut known.by_click, true);
             self.state.counts.duplicates += u64::from(repeated);
@@ -228,7 +225,7 @@ impl Attributor {
     }
 
     fn ordered(&mut self, order: &Order, now: Timestamp) -> Option<Found> {
-        if let Some(known) = self.state.orders.get_mut(order.tag) {
+        if let Some(known) = self.state.orders.get_mut(order.tag).filter(|known| known.is_told()) {
             let repeated = std::mem::replace(&mut known.by_shop, true);
             known.attribution.id.get_or_insert_with(|| order.id.clone());
             self.state.counts.duplicates += u64::from(repeated);
@@ -284,13 +281,14 @@ impl Attributor {
         if let Some(user) = user {
             self.state.touches.ordered(user);
         }
-        let attribution = Attribution { order, id, placed_at, value, standing, model, credits };
-        let mut known = Known::new(attribution.clone(), by_shop);
-        match self.state.early.take(order) {
-            Some(said) => known.settle(&said),
-            None => self.state.awaited.push_back(attribution),
+        if let Some(decided) = self.state.orders.get_mut(order) {
+            (decided.by_shop, decided.by_click) = (by_shop, !by_shop);
+            decided.attribution.id = decided.attribution.id.take().or(id);
+        } else {
+            let attribution = Attribution { order, id, placed_at, value, standing, model, credits };
+            self.state.awaited.push_back(attribution.clone());
+            self.state.orders.add(now, Known::new(attribution, by_shop));
         }
-        self.state.orders.add(now, known);
         Some(Found { order, placed_at, value, standing, path })
     }
 
@@ -349,7 +347,7 @@ impl Attributor {
         }
         match self.state.orders.get_mut(attribution.order) {
             Some(known) => known.settle(attribution),
-            None => self.state.early.add(now, attribution.clone()),
+            None => self.state.orders.add(now, Known::credited(attribution.clone())),
         }
     }
 }

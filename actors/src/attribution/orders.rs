@@ -35,6 +35,18 @@ impl Known {
         Self { attribution, by_shop, by_click: !by_shop, weights }
     }
 
+    /// One that is known by its credit alone, since that was read before the order itself: where several nodes share a log, a click's
+    /// order and its credit lie in different parts of it, and whoever catches up may be days further in the one than in the other.
+    pub fn credited(attribution: Attribution) -> Self {
+        let weights = weights(&attribution);
+        Self { attribution, by_shop: false, by_click: false, weights }
+    }
+
+    /// It was told of, in whichever way.
+    pub fn is_told(&self) -> bool {
+        self.by_shop || self.by_click
+    }
+
     /// How it was credited says the journal.
     pub fn settle(&mut self, attribution: &Attribution) {
         if attribution.standing != Standing::Corrected {
@@ -42,44 +54,6 @@ impl Known {
         }
         let id = self.attribution.id.take().or_else(|| attribution.id.clone());
         self.attribution = Attribution { id, ..attribution.clone() };
-    }
-}
-
-/// How long a credit waits for its order, and how many do.
-const EARLY_MEMORY: Duration = Duration::from_secs(86_400);
-const MOST_EARLY: usize = 10_000;
-
-/// Credits that were read before their orders: where several nodes share a log, a click's order and its credit lie in different parts of
-/// it, and each node reads those as they come.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct Early {
-    #[n(0)]
-    of: BTreeMap<Tag, Attribution>,
-    #[n(1)]
-    by_age: VecDeque<(Timestamp, Tag)>,
-}
-
-impl Early {
-    /// A credit of an order that is not known.
-    pub fn add(&mut self, now: Timestamp, attribution: Attribution) {
-        let order = attribution.order;
-        if self.of.insert(order, attribution).is_none() {
-            self.by_age.push_back((now, order));
-        }
-        let is_old = |at: Timestamp| now.since(at) > EARLY_MEMORY;
-        while let Some((_, order)) = self.by_age.pop_front_if(|(at, _)| is_old(*at)) {
-            self.of.remove(&order);
-        }
-        while self.by_age.len() > MOST_EARLY {
-            let Some((_, order)) = self.by_age.pop_front() else { break };
-            self.of.remove(&order);
-        }
-    }
-
-    /// The credit of an order that has come.
-    pub fn take(&mut self, order: Tag) -> Option<Attribution> {
-        // Its place in the queue is passed over in its time.
-        self.of.remove(&order)
     }
 }
 

@@ -276,6 +276,34 @@ fn what_was_found_but_not_written_is_found_again_and_what_was_written_counts() {
     assert_eq!(awaited, [vec![(1, 0), (2, 40)]], "the last view was credited, so its correction is, too");
 }
 
+/// Whoever catches up may be days further in what is decided than in what campaigns' owners wrote.
+#[test]
+fn a_credit_waits_for_its_order_however_far_the_reader_is_behind() {
+    let mut world = World::new(AttributionModel::Linear);
+    let decision = world.decision(1, 1);
+    let ordered = |order: &str| {
+        let (decision, revenue, order) = (decision.clone(), Micros(9), Tag::of(order));
+        Event::Conversion { decision, revenue, order }
+    };
+    world.tell(HOUR, ordered("A"));
+    world.settle();
+    world.tell(HOUR, Event::OrderCorrected { order: Tag::of("A"), value: Micros(4), lines: Vec::new() });
+    world.settle();
+    world.tell(40 * DAY, ordered("B"));
+    world.settle();
+    let (campaigns, orders): (Vec<_>, Vec<_>) =
+        world.records.iter().partition(|record| matches!(record.event, Event::Conversion { .. }));
+    let mut behind = Attributor::new(settings(AttributionModel::Linear));
+    for record in orders.into_iter().chain(campaigns) {
+        behind.consume(behind.cursor(), record);
+    }
+    assert_eq!(behind.awaited().count(), 0, "decided on already");
+    assert_eq!(behind.orders(), 2);
+    assert_eq!(behind.counts().duplicates, 0);
+    let known = &behind.state.orders.get_mut(Tag::of("A")).unwrap().attribution;
+    assert_eq!((known.value, known.standing), (Micros(4), Standing::Corrected));
+}
+
 /// Two parts of a log: what is told of orders and decided about them, in one order, and what campaigns' owners wrote. Whoever reads
 /// takes from either as it comes.
 #[derive(Default)]
