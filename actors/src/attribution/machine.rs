@@ -1,6 +1,6 @@
 //! From the journal's records to credits, without threads or clocks.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use haggle_domain::{
@@ -109,6 +109,19 @@ struct State {
     /// What the fitted models were fitted to last, and when.
     #[n(5)]
     fitted_to: Option<(Timestamp, Journeys)>,
+}
+
+/// A checkpoint's bytes as of the same records, without what some users did. Orders stay as they are: they name no user.
+///
+/// # Errors
+///
+/// The bytes are no state.
+pub fn without_users(bytes: &[u8], users: &[PrivacyKey]) -> Result<Vec<u8>, minicbor::decode::Error> {
+    let mut state: State = minicbor::decode(bytes)?;
+    let users: HashSet<PrivacyKey> = users.iter().copied().collect();
+    state.touches.erase_all(&users);
+    // Encoding into memory cannot fail.
+    Ok(minicbor::to_vec(&state).unwrap_or_default())
 }
 
 impl Attributor {

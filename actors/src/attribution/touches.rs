@@ -3,7 +3,7 @@
 //! A user's journey is what they met since their last order. It ends with the next one, or without one when the first of its
 //! touches is forgotten: then it counts among the [`Journeys`] that fitted models go by.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use haggle_domain::{BidId, PrivacyKey, Timestamp};
@@ -205,6 +205,15 @@ impl Touches {
         }
         self.views.retain(|(_, _, of)| *of != user);
         self.clicks.retain(|(_, _, of)| *of != user);
+    }
+
+    /// The same of many, looking through everything once.
+    pub fn erase_all(&mut self, users: &HashSet<PrivacyKey>) {
+        for person in users.iter().filter_map(|user| self.people.remove(user)) {
+            self.count -= person.touches.len();
+        }
+        self.views.retain(|(_, _, of)| !users.contains(of));
+        self.clicks.retain(|(_, _, of)| !users.contains(of));
     }
 
     /// Queues hold little more than there is.

@@ -19,7 +19,8 @@ use haggle_domain::PrivacyKey;
 
 use super::intake::{Intake, Rewrite};
 use super::store::Store;
-use super::{EmbeddedJournal, Journal, JournalError};
+use super::{Checkpoint, EmbeddedJournal, Journal, JournalError};
+use crate::attribution;
 
 /// Records read at once.
 const SEARCHED: usize = 2048;
@@ -46,7 +47,7 @@ pub(super) const CHECKPOINTS: &str = "learner/";
 impl EmbeddedJournal {
     /// Starts the thread that erases what is asked for, and what an earlier life has left undone. [`Journal::close`]
     /// ends it. `patience` is how long the learner may take to replace checkpoints from before an erasure; then they
-    /// are removed, and the learner's next start replays the journal.
+    /// are removed, and the learner's next start replays the journal. Attribution's stays, without the users.
     ///
     /// What is known of the users elsewhere is erased by `elsewhere`: first, so that nothing else is begun while that cannot be
     /// done, and once more at the end, when whatever was on its way there has arrived. It may block for some seconds. An erasure is
@@ -95,7 +96,7 @@ impl EmbeddedJournal {
         elsewhere(&keys).map_err(Unfinished::Elsewhere)?;
         let eraser = Eraser { store: self.store()?, intake: self.intake() };
         let records = eraser.redact(below)?;
-        eraser.replace_checkpoints(below, patience)?;
+        eraser.replace_checkpoints(below, &keys, patience)?;
         eraser.purge()?;
         elsewhere(&keys).map_err(Unfinished::Elsewhere)?;
         let count = users.len();
@@ -166,9 +167,14 @@ impl Eraser<'_> {
         }
     }
 
-    /// Waits until the learner has replaced its checkpoints from before the erasure at `erasure`; removes those that
-    /// it has not.
-    fn replace_checkpoints(&self, erasure: u64, patience: Duration) -> Result<(), JournalError> {
+    /// Waits until the learner has replaced its checkpoints from before the erasure of `users` at `erasure`; removes those that
+    /// it has not, but takes the users out of attribution's.
+    fn replace_checkpoints(
+        &self,
+        erasure: u64,
+        users: &[PrivacyKey],
+        patience: Duration,
+    ) -> Result<(), JournalError> {
         let mut waited = Duration::ZERO;
         loop {
             let mut older = false;
@@ -180,7 +186,12 @@ impl Eraser<'_> {
                 return Ok(());
             }
             if waited >= patience {
-                return self.rewrite(Rewrite::DropCheckpoints { prefix: CHECKPOINTS, up_to: erasure });
+                let instead = self.attribution_without(users)?;
+                return self.rewrite(Rewrite::DropCheckpoints {
+                    prefix: CHECKPOINTS,
+                    up_to: erasure,
+                    instead: instead.filter(|kept| kept.offset <= erasure),
+                });
             }
             if self.intake.is_closed() {
                 return Err(JournalError::Closed);
@@ -188,6 +199,25 @@ impl Eraser<'_> {
             thread::sleep(STEP);
             waited += STEP;
         }
+    }
+
+    /// Attribution's checkpoint without what the users did; none where there is none that can be read.
+    ///
+    /// Unlike a model it cannot be made again of the records: it knows orders and touches for longer than `retention` may keep those,
+    /// and an order that it has forgotten counts once more. What it holds of a user it holds under their key, so it can be taken out.
+    fn attribution_without(&self, users: &[PrivacyKey]) -> Result<Option<Checkpoint>, JournalError> {
+        let kept = match self.store.checkpoint(attribution::CHECKPOINT) {
+            Err(JournalError::Corrupt { .. }) | Ok(None) => return Ok(None),
+            kept => kept?,
+        };
+        let rest = kept.map(|kept| {
+            let bytes = attribution::without_users(&kept.bytes, users)?;
+            Ok::<_, minicbor::decode::Error>(Checkpoint { bytes, ..kept })
+        });
+        rest.transpose().or_else(|error| {
+            tracing::warn!(%error, "attribution's checkpoint is unreadable; it goes with the erasure");
+            Ok(None)
+        })
     }
 
     /// Replaces every file of the store that may hold bytes that were overwritten.
