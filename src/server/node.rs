@@ -498,7 +498,9 @@ impl Node {
         let erasing = state.clone();
         local
             .start_eraser(state.settings.checkpoint_interval.saturating_mul(6), move |users| {
-                erasing.users.as_ref().map_or(Ok(()), |shared| shared.forget(users))
+                erasing.users.as_ref().map_or(Ok(()), |shared| shared.forget(users))?;
+                // What this node told the others of them.
+                erasing.several.as_ref().map_or(Ok(()), |several| several.journal().purge_spool())
             })
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         if let Some(joined) = others {

@@ -6,18 +6,15 @@
 //! them. Offsets, money and counts stay. An erasure that is cut short stands as not done in the store, and is done from
 //! its beginning by the next eraser.
 
-use std::collections::HashSet;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fjall::Keyspace;
 use haggle_domain::PrivacyKey;
 
 use super::intake::{Intake, Rewrite};
+use super::purge::Files;
 use super::store::Store;
 use super::{Checkpoint, EmbeddedJournal, Journal, JournalError};
 use crate::attribution;
@@ -28,18 +25,12 @@ const SEARCHED: usize = 2048;
 const PORTION: usize = 256;
 /// Between two looks at something that is waited for.
 const STEP: Duration = Duration::from_millis(20);
-/// Looks whether files that nothing needs any more are gone, at most; they go within a few.
-const LOOKS: u32 = 250;
 /// How often a running eraser looks for work.
 const TURN: Duration = Duration::from_millis(200);
 /// Turns until a failed erasure is tried again.
 const REST: u32 = 300;
 /// The same where only others have failed, before or after everything that takes long.
 const SHORT_REST: u32 = 25;
-/// Portions of a MiB that fill the store's log, at most: it takes 64 before it goes on in another file.
-const FILLS: u32 = 160;
-/// Portions between two looks whether it has.
-const FILLS_A_LOOK: u32 = 8;
 
 /// Checkpoints with data of users begin like this.
 pub(super) const CHECKPOINTS: &str = "learner/";
@@ -221,82 +212,19 @@ impl Eraser<'_> {
     }
 
     /// Replaces every file of the store that may hold bytes that were overwritten.
-    ///
-    /// Those are the store's log, which goes on in a new file only once it has grown enough and everything in it has
-    /// been sorted into tables; and the tables, which a compaction replaces.
     fn purge(&self) -> Result<(), JournalError> {
         self.remove_leftovers()?;
         let store = &*self.store;
-        let logs = self.files(store.folder(), "jnl")?;
-        let newest = |files: &HashSet<PathBuf>| files.iter().filter_map(|file| log_number(file)).max();
-        let mut fills = 0;
-        while newest(&self.files(store.folder(), "jnl")?) == newest(&logs) {
-            if fills >= FILLS {
-                return Err(self.lingering("log"));
-            }
-            for _ in 0..FILLS_A_LOOK {
-                self.rewrite(Rewrite::Fill)?;
-            }
-            fills += FILLS_A_LOOK;
-            self.flush(&store.filler)?;
+        Files {
+            dir: store.dir(),
+            folder: store.folder(),
+            keyspaces: &store.keyspaces(),
+            emptied: &[&store.records, &store.checkpoints],
+            filler: &store.filler,
+            fill: &|| self.rewrite(Rewrite::Fill),
+            check: &|| store.check(),
+            failed: &|error| store.failed(error),
         }
-        let tables = || -> Result<HashSet<PathBuf>, JournalError> {
-            let mut tables = self.files(&store.records.path().join("tables"), "")?;
-            tables.extend(self.files(&store.checkpoints.path().join("tables"), "")?);
-            Ok(tables)
-        };
-        for keyspace in store.keyspaces() {
-            self.flush(keyspace)?;
-        }
-        let old = tables()?;
-        for keyspace in [&store.records, &store.checkpoints] {
-            keyspace.major_compact().map_err(|error| store.failed(&error))?;
-        }
-        // Files that nothing needs any more are removed when something is written after.
-        for _ in 0..LOOKS {
-            if self.files(store.folder(), "jnl")?.is_disjoint(&logs) && tables()?.is_disjoint(&old) {
-                return Ok(());
-            }
-            self.rewrite(Rewrite::Fill)?;
-            for keyspace in store.keyspaces() {
-                self.flush(keyspace)?;
-            }
-            thread::sleep(STEP);
-        }
-        Err(self.lingering("files"))
+        .replace()
     }
-
-    fn lingering(&self, what: &str) -> JournalError {
-        let why = format!("the store's {what} from before an erasure stay");
-        JournalError::Io { dir: self.store.dir().to_owned(), why }
-    }
-
-    /// Has a keyspace's newest entries sorted into a table, and waits for it.
-    fn flush(&self, keyspace: &Keyspace) -> Result<(), JournalError> {
-        let store = &*self.store;
-        keyspace.rotate_memtable().map_err(|error| store.failed(&error))?;
-        while keyspace.sealed_memtable_count() > 0 {
-            // The store's threads may have failed.
-            store.check()?;
-            thread::sleep(STEP);
-        }
-        Ok(())
-    }
-
-    /// The files in a folder whose names have an extension, or any name if that is empty.
-    fn files(&self, folder: &Path, extension: &str) -> Result<HashSet<PathBuf>, JournalError> {
-        let io = |error: io::Error| JournalError::io(self.store.dir(), &error);
-        let mut files = HashSet::new();
-        for entry in fs::read_dir(folder).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            if extension.is_empty() || path.extension().is_some_and(|found| found == extension) {
-                files.insert(path);
-            }
-        }
-        Ok(files)
-    }
-}
-
-fn log_number(file: &Path) -> Option<u64> {
-    file.file_stem()?.to_str()?.parse().ok()
 }
