@@ -92,7 +92,10 @@ fn queues(journal: &EmbeddedJournal, name: Option<&str>) -> Result<Vec<(String, 
             continue;
         }
         let queue = minicbor::decode(&checkpoint.bytes).map_err(|error| {
-            ExitError::new(Exit::JournalDamaged, format!("the queue of {of} is unreadable: {error}"))
+            ExitError::new(Exit::JournalDamaged, format!(
+                    "the queue of {of} is unreadable: {error}; the next start of the node makes it again of the journal, and what has not \
+                     ended is sent"
+                ))
         })?;
         queues.push((of, queue));
     }
