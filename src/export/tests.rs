@@ -351,6 +351,29 @@ fn days_have_folders_and_late_records_go_to_theirs() {
     assert_eq!(fs::read_dir(&parquet).unwrap().count(), 1);
 }
 
+/// A copy of several partitions may have caught up with one by days more than with another.
+#[test]
+fn days_that_alternate_have_a_file_each() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let journal = EmbeddedJournal::open(&data.path().join("journal"), &JournalOptions::default()).unwrap();
+    let records = (0..40i64).map(|number| {
+        let event = Event::BudgetLapsed { amount: Micros(number) };
+        Record { at: at(number % 10 * 86_400), campaign: CampaignKey::of(BOOTS), event }
+    });
+    let defined = Event::Defined { id: BOOTS.to_owned() };
+    let first = Record { at: at(0), campaign: CampaignKey::of(BOOTS), event: defined };
+    journal.try_reserve().unwrap().commit(std::iter::once(first).chain(records).collect(), None);
+    journal.close().unwrap();
+    let parquet = out.path().join("days");
+    exported(&ExportArgs { by: Some(By::Day), ..arguments(data.path(), &parquet) });
+    let days: Vec<_> = fs::read_dir(parquet.join("budget_lapsed")).unwrap().map(Result::unwrap).collect();
+    assert_eq!(days.len(), 10);
+    for day in days {
+        let files: Vec<_> = fs::read_dir(day.path()).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!((files.len(), rows(&files[0]).len()), (1, 4), "{}", day.path().display());
+    }
+}
+
 #[test]
 fn what_is_not_asked_for_is_left_out() {
     let (data, out) = (data(), tempfile::tempdir().unwrap());
