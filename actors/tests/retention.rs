@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    Retention, checkpoint_name, recover_all, recover_one, replay_all, start_keeper, trim,
+    Retention, checkpoint_name, keep_shared, recover_all, recover_one, recover_shared, replay_all,
+    start_keeper, trim,
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
 use haggle_domain::{BidId, CampaignKey, Clock, Event, Micros, Record, Timestamp};
@@ -29,6 +30,30 @@ fn at(second: i64) -> Timestamp {
 
 fn key(campaign: usize) -> CampaignKey {
     CampaignKey(campaign as u64 + 1)
+}
+
+/// Of a copy of what several nodes share: a campaign of a partition that is this node's may have no checkpoint, since no actor of it was ever
+/// begun here.
+#[test]
+fn a_campaign_without_an_actor_has_its_books_once_checkpoints_were_kept_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).unwrap();
+    let (mut with, mut without) = (Spender::new(0), Spender::new(1));
+    with.begin(&journal, 0);
+    let events = [
+        Event::Defined { id: without.key.to_string() },
+        Event::BudgetOpened { day: 1, amount: Micros(1_000_000) },
+    ];
+    commit_durably(&journal, events.map(|event| without.happens(1, event)).to_vec()).unwrap();
+    for round in 0..2 {
+        with.keep(&journal);
+        keep_shared(&journal, &recover_shared(&journal).unwrap(), |_| true).unwrap();
+        wait(&journal).unwrap();
+        let mut recovered = recover_shared(&journal).unwrap().books;
+        assert_eq!(recovered.remove(&without.key), Some(without.books.clone()), "round {round}");
+        assert_eq!(recovered.remove(&with.key), Some(with.books.clone()), "round {round}");
+        with.spend(&journal, 2..4);
+    }
 }
 
 /// A campaign that spends: its books, as its actor has them.

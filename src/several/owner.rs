@@ -324,7 +324,7 @@ impl Owner {
         }
     }
 
-    /// Keeps checkpoints of others' campaigns, so that there is little to replay when one becomes this node's.
+    /// Keeps checkpoints of campaigns that no actor of this node has, so that there is little to replay when one becomes this node's.
     pub async fn stand_by(self: Arc<Self>) {
         let mut kept = 0;
         loop {
@@ -336,11 +336,12 @@ impl Owner {
             if journal.durable_end() < STAND_BY_RECORDS + kept {
                 continue;
             }
-            let owned: HashSet<u32> = journal.tenures().borrow().keys().copied().collect();
+            // Of this node's campaigns that are not configured here nobody else keeps any.
+            let (owned, roster) = (self.begun().clone(), Arc::clone(&self.roster));
             let refreshed = tokio::task::spawn_blocking(move || {
                 let recovered = recover_shared(&*journal)?;
-                let is_own = |key| owned.contains(&journal.partition_of(key));
-                Ok::<_, RecoveryError>((keep_shared(&*journal, &recovered, is_own).is_ok(), recovered.end))
+                let has_actor = |key| owned.contains(&journal.partition_of(key)) && roster.get(key).is_some();
+                Ok::<_, RecoveryError>((keep_shared(&*journal, &recovered, has_actor).is_ok(), recovered.end))
             });
             match refreshed.await {
                 Ok(Ok((true, end))) => kept = end,

@@ -1,6 +1,6 @@
 //! From checkpoint and journal to books.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::planted::{Bug, planted};
@@ -167,6 +167,8 @@ pub struct Recovered {
     pub books: HashMap<CampaignKey, Books>,
     /// Everything below is in them.
     pub end: u64,
+    /// Those of which the journal has a checkpoint that can be read.
+    kept: HashSet<CampaignKey>,
 }
 
 /// The books of every campaign that a journal of several nodes knows, also of those that other nodes began and of which this one
@@ -214,9 +216,13 @@ where
 {
     let mut known: HashMap<CampaignKey, (Books, u64)> =
         bases.into_iter().map(|(key, books)| (key, (books, start))).collect();
+    let mut kept = HashSet::new();
     for (key, found) in checkpoints {
         match found.and_then(|checkpoint| decode(&checkpoint, start)) {
-            Some(decoded) => drop(known.insert(key, decoded)),
+            Some(decoded) => {
+                known.insert(key, decoded);
+                kept.insert(key);
+            }
             // From its base, if it has one.
             None => drop(known.entry(key).or_insert_with(|| (Books::default(), start))),
         }
@@ -234,17 +240,23 @@ where
             apply(books, &record, offset)?;
         }
     }
-    Ok(Recovered { books: known.into_iter().map(|(key, (books, _))| (key, books)).collect(), end })
+    Ok(Recovered { books: known.into_iter().map(|(key, (books, _))| (key, books)).collect(), end, kept })
 }
 
-/// Keeps checkpoints of the campaigns that are others', so that this node has little to replay should one become its own. Refused
-/// where the journal has no room; then it is for another time.
+/// Keeps checkpoints of the campaigns that no actor keeps them of, so that this node has little to replay should one become its own.
+/// Where the journal has no room it is for another time.
+///
+/// # Errors
+///
+/// The journal has no room.
 pub fn keep_shared(
     journal: &dyn Journal,
     recovered: &Recovered,
-    is_own: impl Fn(CampaignKey) -> bool,
+    has_actor: impl Fn(CampaignKey) -> bool,
 ) -> Result<(), Refused> {
-    for (key, books) in recovered.books.iter().filter(|(key, _)| !is_own(**key)) {
+    // An actor's first checkpoint may not have come yet, and without one the campaign would be taken for new.
+    let is_kept = |key: &CampaignKey| has_actor(*key) && recovered.kept.contains(key);
+    for (key, books) in recovered.books.iter().filter(|(key, _)| !is_kept(key)) {
         journal.try_reserve_spare()?;
         let Checkpoint { name, offset, bytes } = checkpoint_of(*key, books, recovered.end);
         journal.put_checkpoint(&name, offset, bytes)?;
