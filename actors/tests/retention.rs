@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    Retention, checkpoint_name, keep_shared, recover_all, recover_one, recover_shared, replay_all,
-    start_keeper, trim,
+    RecoveryError, Retention, checkpoint_name, keep_shared, recover_all, recover_one, recover_shared,
+    recover_sound, replay_all, start_keeper, trim,
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
 use haggle_domain::{BidId, CampaignKey, Clock, Event, Micros, Record, Timestamp};
@@ -53,6 +53,30 @@ fn a_campaign_without_an_actor_has_its_books_once_checkpoints_were_kept_too() {
         assert_eq!(recovered.remove(&without.key), Some(without.books.clone()), "round {round}");
         assert_eq!(recovered.remove(&with.key), Some(with.books.clone()), "round {round}");
         with.spend(&journal, 2..4);
+    }
+}
+
+/// One campaign's record that breaks a rule takes no other's books, and is not forgotten.
+#[test]
+fn a_campaign_that_does_not_add_up_stands_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).unwrap();
+    let (mut sound, broken) = (Spender::new(0), key(1));
+    sound.begin(&journal, 0);
+    let bid = BidId { campaign: broken, lease: 9, number: 1 };
+    let event =
+        Event::Billed { bid, reserved: Micros(9), charged: Micros(9), capped: false, explored: false };
+    commit_durably(&journal, vec![Record { at: at(1), campaign: broken, event }]).unwrap();
+    sound.spend(&journal, 2..4);
+    assert!(
+        matches!(recover_shared(&journal), Err(RecoveryError::Violation { campaign, .. }) if campaign == broken)
+    );
+    for _ in 0..2 {
+        let recovered = recover_sound(&journal).unwrap();
+        assert_eq!(recovered.books, HashMap::from([(sound.key, sound.books.clone())]));
+        assert_eq!(recovered.broken.keys().collect::<Vec<_>>(), [&broken]);
+        keep_shared(&journal, &recovered, |_| false).unwrap();
+        wait(&journal).unwrap();
     }
 }
 

@@ -268,8 +268,8 @@ async fn start_learner(
 /// Has the node hear of the others, and own its share of the campaigns.
 fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: Arc<Changes>) {
     let Joined { several, words, facts } = joined;
-    let (of, begun) = (Arc::clone(&several), Mutex::default());
-    let owner = Arc::new(Owner { several: of, roster, changes: Arc::clone(&changes), begun });
+    let (of, begun, broken) = (Arc::clone(&several), Mutex::default(), Mutex::default());
+    let owner = Arc::new(Owner { several: of, roster, changes: Arc::clone(&changes), begun, broken });
     actix_rt::spawn(Arc::clone(&several).follow_definitions(changes));
     let telling = state.clone();
     let shown = state
