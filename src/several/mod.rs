@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use crate::metrics::NodeShown;
 
 use self::bases::Bases;
+pub use self::bases::Orders;
 use self::behind::Lagging;
 pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use haggle_domain::{CampaignKey, Holder, NodeId, Record};
 use tokio::sync::{mpsc, watch};
 
-use super::base::{Base, cut};
+use super::base::{Base, Besides, cut};
 use super::begin::open_copy;
 use super::core::{Core, ORDERS};
 use super::facts::{Feeder, SeenFact};
@@ -360,7 +360,18 @@ impl SharedJournal {
         partitions: &[u32],
         attribution: AttributorSettings,
     ) -> Result<Vec<Base>, RecoveryError> {
-        cut(&self.core.mirror, |campaign| self.core.partition_of(campaign), partitions, attribution)
+        self.bases_with(partitions, attribution, &|_| Ok(Vec::new()))
+    }
+
+    /// The same with what else follows from what is told of orders.
+    pub fn bases_with(
+        &self,
+        partitions: &[u32],
+        attribution: AttributorSettings,
+        besides: &Besides<'_>,
+    ) -> Result<Vec<Base>, RecoveryError> {
+        let partition_of = |campaign| self.core.partition_of(campaign);
+        cut(&self.core.mirror, partition_of, partitions, attribution, besides)
     }
 
     /// Whether a partition is this node's under a claim, and the journal is open.
