@@ -15,6 +15,7 @@ use super::base::{Base, cut};
 use super::begin::open_copy;
 use super::core::{Core, ORDERS};
 use super::facts::{Feeder, SeenFact};
+use super::deciding::Deciding;
 use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
 use super::log::{Log, LogError};
 use super::message::{Message, Term};
@@ -119,6 +120,7 @@ impl SharedJournal {
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
             lost: AtomicU64::new(0),
             holder: options.holder,
+            deciding: AtomicU64::new(0),
             tells_from: AtomicU64::new(u64::MAX),
             stop: AtomicBool::new(false),
         });
@@ -139,6 +141,7 @@ impl SharedJournal {
         let feeder = Feeder { tenures: core.tenures.subscribe(), core: Arc::clone(&core), facts: sender };
         let shipper = Shipper { core: Arc::clone(&core), spool: Arc::clone(&spool) };
         let patience = options.close_patience;
+        let deciding = Deciding { core: Arc::clone(&core) };
         let outbox = Outbox { core: Arc::clone(&core), spool: Arc::clone(&spool), orders, patience };
         let shared = Self { core, intake, spool, facts: Mutex::new(Some(facts)), threads: Mutex::default() };
         shared.start(dir, "journal-in", move || reader.run())?;
@@ -146,6 +149,7 @@ impl SharedJournal {
         shared.start(dir, "shipper", move || shipper.run())?;
         shared.start(dir, "journal-out", move || outbox.run())?;
         Ok(shared)
+        shared.start(dir, "deciding", move || deciding.run())?;
     }
 
     fn start(&self, dir: &Path, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), JournalError> {
@@ -263,8 +267,9 @@ impl SharedJournal {
     /// The claim under which this node may decide what comes of orders, if it may: everything before it can be read.
     pub fn decides_orders(&self) -> Option<Term> {
         let tenures = self.core.tenures.borrow();
-        tenures.get(&ORDERS).filter(|tenure| tenure.ready).map(|tenure| tenure.term)
+        tenures.get(&ORDERS).filter(|tenure| tenure.term == deciding).map(|tenure| tenure.term)
     }
+        let deciding = self.core.deciding.load(Ordering::SeqCst);
 
     /// Tells the owner of the record's campaign what this node saw. Does not wait; `on_durable` is called once it is in
     /// the spool, from where it reaches the owner whatever happens. [`Refused::Full`] where the spool is.
