@@ -18,8 +18,9 @@ use super::spool::{Spool, Told};
 use crate::journal::intake::{Ack, Order, Queued};
 use crate::journal::{Journal, JournalError, Refused};
 
-/// Records in one note at most, so that no message is too large for the log.
-pub(super) const NOTED: usize = 256;
+/// Records in one note at most, and their bytes, so that no message is too large for the log.
+const NOTED: usize = 256;
+const NOTED_BYTES: usize = 256 * 1024;
 const TURN: Duration = Duration::from_millis(200);
 const SHORT: Duration = Duration::from_millis(1);
 /// How often room in the spool is looked for: what waits behind must not wait for the broker.
@@ -32,6 +33,26 @@ const CAMPAIGN: &str = "campaign/";
 type Place = Option<OwnedSemaphorePermit>;
 
 pub(super) struct Outbox {
+/// Cuts records into what goes into one note each, in their order.
+pub(super) fn portions(records: Vec<Record>) -> Vec<Vec<Record>> {
+    let (mut portions, mut bytes) = (Vec::<Vec<Record>>::new(), 0);
+    for record in records {
+        // Encoding into memory cannot fail.
+        let size = minicbor::to_vec(&record).map_or(0, |bytes| bytes.len());
+        match portions.last_mut() {
+            Some(portion) if portion.len() < NOTED && bytes + size <= NOTED_BYTES => {
+                portion.push(record);
+                bytes += size;
+            }
+            _ => {
+                portions.push(vec![record]);
+                bytes = size;
+            }
+        }
+    }
+    portions
+}
+
     pub(super) core: Arc<Core>,
     pub(super) spool: Arc<Spool>,
     pub(super) orders: Receiver<Queued>,
@@ -103,7 +124,7 @@ impl Outbox {
     }
 
     /// Notes of this node, durable once they are in its spool.
-    fn note(&self, mut records: Vec<Record>, ack: Ack) {
+    fn note(&self, records: Vec<Record>, ack: Ack) {
         let number = self.core.outstanding.begin();
         // They may lie anywhere, so with orders among them all lie with those.
         let of_orders = records.iter().any(|record| record.event.tells_of_order());
@@ -116,16 +137,19 @@ impl Outbox {
         });
         let mut last = Some(Ack::new(Some(on_durable)));
         let mut tries = 0;
-        while !records.is_empty() {
-            let rest = records.split_off(records.len().min(NOTED));
-            records.iter().for_each(|record| self.core.heed(record));
-            let portion = std::mem::replace(&mut records, rest);
-            let count = (portion.len() + records.len()) as u64;
+        let mut left = records.len();
+        let mut portions = portions(records).into_iter().peekable();
+        while let Some(portion) = portions.next() {
+            portion.iter().for_each(|record| self.core.heed(record));
+            let count = left as u64;
+            left = left.saturating_sub(portion.len());
             let told = Told::Note(portion);
             // The spool keeps the order, so the last of them is durable after the others.
-            let mut ack = last.take_if(|_| records.is_empty()).unwrap_or_else(|| Ack::new(None));
+            let mut ack = last.take_if(|_| portions.peek().is_none()).unwrap_or_else(|| Ack::new(None));
             while let Err((refused, back)) = self.spool.offer(partition, self.core.node.0, &told, ack) {
-                let error = if refused != Refused::Full || self.core.is_stopped() {
+                let error = if let Refused::TooMuch { bytes, most } = refused {
+                    JournalError::Log(LogError::TooMuch { bytes, most })
+                } else if refused != Refused::Full || self.core.is_stopped() {
                     self.core.progress.too_late()
                 } else if tries >= NOTE_TRIES {
                     JournalError::Log(LogError::Full)

@@ -20,7 +20,7 @@ use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
 use super::log::{Log, LogError};
 use super::message::{Message, Term};
 use super::mirror::{Mirror, OnPost, check, states};
-use super::outbox::{NOTED, Outbox};
+use super::outbox::{Outbox, portions};
 use super::outstanding::Outstanding;
 use super::presence::Voices;
 use super::ship::Shipper;
@@ -305,9 +305,10 @@ impl SharedJournal {
         let mut all = true;
         for (partition, records) in parts {
             let key = records.first().map_or(0, |record| record.campaign.0);
-            for records in records.chunks(NOTED) {
-                if self.spool.put(partition, key, &Told::Note(records.to_vec()), None).is_err() {
-                    self.core.progress.dropped.fetch_add(records.len() as u64, Ordering::Relaxed);
+            for records in portions(records) {
+                let count = records.len() as u64;
+                if self.spool.put(partition, key, &Told::Note(records), None).is_err() {
+                    self.core.progress.dropped.fetch_add(count, Ordering::Relaxed);
                     all = false;
                 }
             }

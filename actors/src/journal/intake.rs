@@ -32,6 +32,14 @@ pub enum Refused {
     /// It failed or was closed.
     #[error("the journal has stopped")]
     Stopped,
+    /// It is more than others are told at once.
+    #[error("a message of {bytes} bytes is more than the {most} that are told at once; tell less at a time")]
+    TooMuch {
+        /// Its size.
+        bytes: usize,
+        /// What would be told.
+        most: usize,
+    },
     /// The name of the checkpoint is empty or too long.
     #[error("a checkpoint's name has 1 to 512 bytes")]
     BadName,
