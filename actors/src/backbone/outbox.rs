@@ -1,6 +1,7 @@
 //! The thread that takes what is committed to a shared journal and sends it on its way: commits of campaigns to the
 //! log, records of no campaign to the spool, checkpoints behind the commits that they include.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -32,7 +33,6 @@ const CAMPAIGN: &str = "campaign/";
 
 type Place = Option<OwnedSemaphorePermit>;
 
-pub(super) struct Outbox {
 /// Cuts records into what goes into one note each, in their order.
 pub(super) fn portions(records: Vec<Record>) -> Vec<Vec<Record>> {
     let (mut portions, mut bytes) = (Vec::<Vec<Record>>::new(), 0);
@@ -53,11 +53,14 @@ pub(super) fn portions(records: Vec<Record>) -> Vec<Vec<Record>> {
     portions
 }
 
+pub(super) struct Outbox {
     pub(super) core: Arc<Core>,
     pub(super) spool: Arc<Spool>,
     pub(super) orders: Receiver<Queued>,
     /// How long what is under way may take when it closes.
     pub(super) patience: Duration,
+    /// How long it has waited for the log since it was to close.
+    pub(super) late: Cell<Duration>,
 }
 
 impl Outbox {
@@ -123,6 +126,15 @@ impl Outbox {
         self.commit_to(partition, records, ack, place);
     }
 
+    /// Whether nothing is waited for any more: the journal has failed, or it was to close and has waited for so long, `waited` the last
+    /// time. What says that it is to close may lie behind what waits.
+    fn gives_up(&self, waited: Duration) -> bool {
+        if self.core.progress.is_closed() {
+            self.late.set(self.late.get().saturating_add(waited));
+        }
+        self.core.is_stopped() || self.late.get() > self.patience
+    }
+
     /// Notes of this node, durable once they are in its spool.
     fn note(&self, records: Vec<Record>, ack: Ack) {
         let number = self.core.outstanding.begin();
@@ -181,10 +193,17 @@ impl Outbox {
                     lane.waiting.push_back(Waiting { term, seq, number, ack, place, checkpoints });
                     return;
                 }
-                Err((JournalError::Log(LogError::Full), back)) if !self.core.is_stopped() => {
+                Err((JournalError::Log(LogError::Full), back)) => {
+                    if self.gives_up(SHORT) {
+                        break Err(self.core.progress.too_late());
+                    }
                     records = Some(back);
                 }
-                Err((error, _)) => break Err(error),
+                Err((error, _)) => {
+                    // Whoever made it goes on from what nobody else will ever know.
+                    self.core.fail(&error);
+                    break Err(error);
+                }
             }
             drop(lanes);
             thread::sleep(SHORT);
@@ -278,8 +297,10 @@ impl Outbox {
         let core = &self.core;
         if offset.is_none_or(|offset| offset > core.mirror.durable_end()) {
             while !core.outstanding.wait_for(number, TURN) {
-                if core.is_stopped() {
-                    return Err(core.progress.too_late());
+                if self.gives_up(TURN) {
+                    // The next start replays a little more.
+                    core.outstanding.done(number);
+                    return Ok(());
                 }
             }
         }

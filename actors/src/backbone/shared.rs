@@ -1,5 +1,6 @@
 //! A journal that several nodes share: commits go through their log, and each node keeps a copy of all of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -14,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use super::base::{Base, cut};
 use super::begin::open_copy;
 use super::core::{Core, ORDERS};
-use super::facts::{Feeder, SeenFact};
 use super::deciding::Deciding;
+use super::facts::{Feeder, SeenFact};
 use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
 use super::log::{Log, LogError};
 use super::message::{Message, Term};
@@ -119,8 +120,8 @@ impl SharedJournal {
             behind: ends.iter().map(|range| range.end).collect(),
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
             lost: AtomicU64::new(0),
-            holder: options.holder,
             deciding: AtomicU64::new(0),
+            holder: options.holder,
             tells_from: AtomicU64::new(u64::MAX),
             stop: AtomicBool::new(false),
         });
@@ -140,16 +141,17 @@ impl SharedJournal {
         let (sender, facts) = mpsc::channel(options.facts.max(1));
         let feeder = Feeder { tenures: core.tenures.subscribe(), core: Arc::clone(&core), facts: sender };
         let shipper = Shipper { core: Arc::clone(&core), spool: Arc::clone(&spool) };
-        let patience = options.close_patience;
         let deciding = Deciding { core: Arc::clone(&core) };
-        let outbox = Outbox { core: Arc::clone(&core), spool: Arc::clone(&spool), orders, patience };
+        let patience = options.close_patience;
+        let late = Cell::default();
+        let outbox = Outbox { core: Arc::clone(&core), spool: Arc::clone(&spool), orders, patience, late };
         let shared = Self { core, intake, spool, facts: Mutex::new(Some(facts)), threads: Mutex::default() };
         shared.start(dir, "journal-in", move || reader.run())?;
         shared.start(dir, "facts", move || feeder.run())?;
         shared.start(dir, "shipper", move || shipper.run())?;
+        shared.start(dir, "deciding", move || deciding.run())?;
         shared.start(dir, "journal-out", move || outbox.run())?;
         Ok(shared)
-        shared.start(dir, "deciding", move || deciding.run())?;
     }
 
     fn start(&self, dir: &Path, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), JournalError> {
@@ -264,12 +266,13 @@ impl SharedJournal {
         self.core.tenures.subscribe()
     }
 
-    /// The claim under which this node may decide what comes of orders, if it may: everything before it can be read.
+    /// The claim under which this node may decide what comes of orders, if it may: everything that any partition had by then can be
+    /// read, since what led to an order may lie elsewhere than the order.
     pub fn decides_orders(&self) -> Option<Term> {
+        let deciding = self.core.deciding.load(Ordering::SeqCst);
         let tenures = self.core.tenures.borrow();
         tenures.get(&ORDERS).filter(|tenure| tenure.term == deciding).map(|tenure| tenure.term)
     }
-        let deciding = self.core.deciding.load(Ordering::SeqCst);
 
     /// Tells the owner of the record's campaign what this node saw. Does not wait; `on_durable` is called once it is in
     /// the spool, from where it reaches the owner whatever happens. [`Refused::Full`] where the spool is.

@@ -168,6 +168,11 @@ impl Progress {
         }
     }
 
+    /// Whether nothing more is taken in.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.room.is_closed()
+    }
+
     /// What a commit gets that comes too late.
     pub(crate) fn too_late(&self) -> JournalError {
         self.failure.borrow().clone().unwrap_or(JournalError::Closed)
@@ -273,7 +278,7 @@ impl Intake {
 
     /// Whether it takes nothing more in: it was closed, or the journal has failed.
     pub(crate) fn is_closed(&self) -> bool {
-        self.progress.room.is_closed()
+        self.progress.is_closed()
     }
 
     /// Takes nothing more in; what waits is still written.
