@@ -183,7 +183,7 @@ fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, Journ
     }
     let (sender, durable) = channel();
     let (start, mut planted) = (journal.durable_start(), 0);
-    let queues = postback::queues(journal)?;
+    let queues = postback::kept(journal)?;
     // What is below one of these comes before what is not; by now that is below the offset beside it.
     let mut marks: BTreeSet<u64> =
         queues.iter().flat_map(|(_, queue)| [queue.cursor(), queue.ended_below()]).collect();
