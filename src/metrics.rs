@@ -193,6 +193,8 @@ metrics! {
     LogConnected = Gauge "haggle_log_connected" [];
     /// Seconds since this node last published what its partitions of the log came to, or since its start; 0 where it stands alone.
     BasesAgeSeconds = Gauge "haggle_bases_age_seconds" [];
+    /// Messages that were missing in the log when this node read it, since the start; with them went what nodes saw.
+    LogLost = Counter "haggle_log_lost_messages_total" [];
     /// Claims of partitions that counted, since the start.
     Claims = Counter "haggle_claims_total" [];
     /// The version of the model that bids are made with.

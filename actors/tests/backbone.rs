@@ -16,7 +16,7 @@ use haggle_actors::backbone::{
 };
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{checkpoint_name, recover_one, replay_all};
-use haggle_actors::journal::{Journal, JournalError};
+use haggle_actors::journal::{Journal, JournalError, JournalOptions};
 use haggle_domain::{
     AttributionModel, CampaignKey, Event, Holder, Micros, NodeId, PrivacyKey, Record, Timestamp, UserKey,
 };
@@ -480,15 +480,102 @@ fn what_kafka_refuses_of_a_journal_is_told() {
     let error = KafkaLog::open(wanted).err().unwrap();
     assert!(matches!(error, LogError::Partitions { found: 3, wanted: 4, .. }), "{error}");
     assert!(error.to_string().contains("configure 3"), "{error}");
-    // A commit that is too large is refused alone; what follows counts.
+    // Whoever made a commit that is too large goes on from it, so the node ends and begins anew from what all know.
     let campaign = CampaignKey::of("large");
+    commit_durably(&*journal, vec![fact(campaign, 1)]).unwrap();
     let large = Event::Defined { id: "x".repeat(2_000_000) };
     let large = Record { at: Timestamp(0), campaign, event: large };
     let error = commit_durably(&*journal, vec![large]).unwrap_err();
     assert!(matches!(error, JournalError::Log(LogError::TooLarge { bytes: 2_000_000.. })), "{error}");
-    commit_durably(&*journal, vec![fact(campaign, 1)]).unwrap();
-    assert_eq!((streams(&*journal)[&campaign].len(), journal.failure()), (1, None));
-    journal.close().unwrap();
+    assert_eq!((journal.failure(), journal.try_reserve().is_err()), (Some(error.clone()), true));
+    assert_eq!(journal.close(), Err(error));
+    drop(journal);
+    assert_eq!(streams(&*site.node(1))[&campaign], [fact(campaign, 1)]);
+}
+
+/// What led to an order may lie in another partition than the order.
+#[test]
+fn orders_are_decided_on_once_all_that_led_to_them_is_read_in_a_journal() {
+    const TOLD: u64 = 1_500;
+    let memory = Memory::default();
+    let site = Site::new(&memory);
+    let log = memory.cluster(&site.name(), PARTITIONS).connect();
+    let faults = Arc::clone(log.faults());
+    // It writes little at once, so that it is behind for a while.
+    let journal = JournalOptions { capacity: 16, ..JournalOptions::default() };
+    let options = SharedOptions { journal, ..options() };
+    let behind =
+        SharedJournal::open(Arc::new(log), &site.folder(1), NodeId(1), &options, Box::new(|_| ())).unwrap();
+    let other = site.node(2);
+    faults.cut(true);
+    for number in 0..TOLD {
+        until("there is room", || other.note(vec![behaviour(number)]));
+    }
+    until("all is in the log", || other.spool().messages == 0 && other.durable_end() == TOLD);
+    faults.cut(false);
+    let term = claim(&behind, 0).unwrap();
+    let mut decides = None;
+    until("it decides", || {
+        decides = behind.decides_orders();
+        decides.is_some()
+    });
+    assert_eq!((decides, behind.durable_end()), (Some(term), TOLD), "others' touches are read");
+    // A new claim is decided under once all before that is read.
+    let term = claim(&other, 0).unwrap();
+    until("the other decides", || other.decides_orders() == Some(term));
+    until("the one before does not", || behind.decides_orders().is_none());
+    behind.close().unwrap();
+    other.close().unwrap();
+}
+
+/// Both a commit for which the client has no room and a checkpoint behind one wait for the broker.
+#[test]
+fn a_journal_is_closed_though_the_broker_stays_away() {
+    let memory = Memory::default();
+    for commits in [1, 6_000] {
+        let site = Site::new(&memory);
+        let journal = JournalOptions { capacity: 8_000, ..JournalOptions::default() };
+        let (log, options) =
+            (memory.connect(&site.name(), PARTITIONS), SharedOptions { journal, ..options() });
+        let journal =
+            SharedJournal::open(log, &site.folder(1), NodeId(1), &options, Box::new(|_| ())).unwrap();
+        claim_all(&journal);
+        memory.cut(true);
+        for number in 0..commits {
+            commit(&journal, vec![fact(CampaignKey(3), number)], None);
+        }
+        journal.put_checkpoint_here("learner/any", vec![1]).unwrap();
+        let (sender, closed) = channel();
+        std::thread::spawn(move || sender.send(journal.close()).unwrap());
+        assert_eq!(closed.recv_timeout(PATIENCE), Ok(Ok(())), "{commits}");
+        memory.cut(false);
+    }
+}
+
+/// A few large records are as much as many small ones.
+#[test]
+fn notes_of_a_journal_fit_into_messages_whatever_their_records_take() {
+    let memory = Memory::default();
+    let site = Site::new(&memory);
+    let (teller, other) = (site.node(1), site.node(2));
+    let large = |number: u64| {
+        let id = format!("{number:>10000}");
+        Record { at: Timestamp(1), campaign: CampaignKey(0), event: Event::Defined { id } }
+    };
+    let records: Vec<_> = (0..200).map(large).collect();
+    assert!(teller.note(records.clone()));
+    commit_durably(&*teller, records.clone()).unwrap();
+    until("the other has all", || other.durable_end() == 400);
+    assert_eq!(streams(&*other)[&CampaignKey(0)], [records.clone(), records].concat());
+    let log = memory.connect(&site.name(), PARTITIONS);
+    let mut reader = log.read(&[(1, 0)]).unwrap();
+    let mut largest = 0;
+    while let Some(entry) = reader.next(Duration::from_millis(50)).unwrap() {
+        largest = largest.max(entry.bytes.len());
+    }
+    assert!((200_000..300_000).contains(&largest), "{largest}");
+    teller.close().unwrap();
+    other.close().unwrap();
 }
 
 /// A broker that keeps something twice because its answer was lost.

@@ -447,6 +447,31 @@ fn without_a_base_that_fits_a_node_without_a_copy_says_what_to_do() {
     owner.close().unwrap();
 }
 
+/// It may say what was before the log began, of a node that stood alone.
+#[test]
+fn a_base_that_is_torn_is_not_taken_for_none() {
+    let memory = Memory::default();
+    let site = Site::new(&memory);
+    let cluster = memory.cluster(&site.name(), PARTITIONS);
+    let owner = site.node(1);
+    claim_all(&owner);
+    commit_durably(&*owner, vec![fact(CampaignKey(3), 1)]).unwrap();
+    publish(&cluster, &owner, u64::MAX).unwrap();
+    let log = cluster.connect();
+    for slot in ["a", "b"] {
+        log.keep(Table::Checkpoints, &format!("0/{slot}/0"), b"torn", Box::new(|_| ())).unwrap();
+    }
+    until("it is torn", || log.stats().kept == 2);
+    let torn = reopened(&cluster, &site.folder(2), 2).err().unwrap();
+    assert!(matches!(torn, JournalError::NoBase { partition: 0, begin: 0, .. }), "{torn}");
+    assert!(torn.to_string().contains("no base of it is whole"), "{torn}");
+    publish(&cluster, &owner, u64::MAX).unwrap();
+    let fresh = reopened(&cluster, &site.folder(2), 2).unwrap();
+    assert_eq!(books(&fresh), books(&owner));
+    fresh.close().unwrap();
+    owner.close().unwrap();
+}
+
 /// What it has to tell is in its spool, and that is all that nobody else has.
 #[test]
 fn a_node_that_was_away_for_too_long_begins_anew_and_tells_what_it_has_to() {
@@ -557,6 +582,22 @@ fn orders_from_before_a_base_are_known() {
     assert_eq!(attributor.consume(end, &ordered("A-1")), None);
     assert!(attributor.consume(end + 1, &ordered("A-3")).is_some());
     assert_eq!((attributor.counts().duplicates, attributor.orders()), (1, 3));
+    // Damaged, what it had from the base is not passed on as nothing.
+    heir.mirror().put_checkpoint(CHECKPOINT, end, b"damaged".to_vec()).unwrap();
+    wait(&**heir.mirror()).unwrap();
+    let damaged = heir.bases(&[0], attribution()).unwrap_err().to_string();
+    assert!(damaged.contains("which orders are known"), "{damaged}");
+    // Whoever has all the records reads them again.
+    owner.mirror().put_checkpoint(CHECKPOINT, 1, b"damaged".to_vec()).unwrap();
+    wait(&**owner.mirror()).unwrap();
+    let whole = owner.bases(&[0], attribution()).unwrap();
+    Publisher::new(Arc::new(cluster.connect()), NodeId(1)).publish(&whole, Timestamp(9), &|_| true).unwrap();
+    let third = site.node(3);
+    let kept = third.checkpoint(CHECKPOINT).unwrap().unwrap();
+    let mut attributor = Attributor::new(attribution());
+    attributor.restore(&kept.bytes, kept.offset).unwrap();
+    assert_eq!(attributor.orders(), 2);
+    third.close().unwrap();
     heir.close().unwrap();
     owner.close().unwrap();
 }

@@ -24,6 +24,8 @@ pub struct NodeShown {
     pub bases_age: Duration,
     /// What the log has done.
     pub log: LogStats,
+    /// Messages that it has lost.
+    pub lost: u64,
 }
 
 /// The series.
@@ -36,6 +38,7 @@ pub(super) struct SeveralMetrics {
     spool_limit: IntGauge,
     connected: IntGauge,
     bases_age: IntGauge,
+    lost: Counter,
 }
 
 impl SeveralMetrics {
@@ -48,6 +51,7 @@ impl SeveralMetrics {
             spool_limit: maker.gauge(Metric::SpoolLimitBytes)?,
             connected: maker.gauge(Metric::LogConnected)?,
             bases_age: maker.gauge(Metric::BasesAgeSeconds)?,
+            lost: maker.counter(Metric::LogLost)?,
         })
     }
 
@@ -60,5 +64,6 @@ impl SeveralMetrics {
         self.spool_limit.set(number(node.spool.limit));
         self.connected.set(i64::from(node.log.connected));
         self.bases_age.set(number(node.bases_age.as_secs()));
+        self.lost.raise_to(node.lost);
     }
 }

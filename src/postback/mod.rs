@@ -12,13 +12,13 @@ mod template;
 mod worker;
 
 use haggle_actors::backbone::{Beside, Moment};
-use haggle_actors::journal::{EmbeddedJournal, JournalError};
+use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError};
 
 use crate::config::Postback;
 
 pub use command::{PostbackCommand, run};
 pub use message::{DELIVERY, SIGNATURE, TIMESTAMP, signature};
-pub use queue::{Counts, Limits, MOST_DEAD, MOST_WAITING, Queue};
+pub use queue::{Counts, Limits, MOST_DEAD, MOST_WAITING, Queue, Told};
 pub use template::Template;
 use worker::told;
 pub use worker::{PostbackDeps, PostbackReport, PostbackThread, Shown};
@@ -89,6 +89,23 @@ pub fn queues(postbacks: &[Postback], moment: &Moment<'_>) -> Result<Vec<Beside>
 }
 
 const PREFIX: &str = "postback/";
+
+/// The queues that a journal keeps, whether they are configured or not, with their checkpoints' names. What is unreadable is said and
+/// left out: a start begins it anew.
+///
+/// # Errors
+///
+/// The journal cannot be read.
+pub fn kept(journal: &dyn Journal) -> Result<Vec<(String, Queue)>, JournalError> {
+    let mut queues = Vec::new();
+    for (name, checkpoint) in journal.readable_checkpoints(PREFIX)? {
+        match checkpoint.and_then(|checkpoint| Queue::kept(&checkpoint.bytes, checkpoint.offset).ok()) {
+            Some(queue) => queues.push((name, queue)),
+            None => tracing::error!(name, "a queue of postbacks is unreadable; it begins anew"),
+        }
+    }
+    Ok(queues)
+}
 
 /// The name of a postback's checkpoint.
 pub fn checkpoint_name(postback: &str) -> String {

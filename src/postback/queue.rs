@@ -147,6 +147,17 @@ impl Queue {
         self.cursor
     }
 
+    /// Up to where what became of deliveries was taken in.
+    pub fn ended_below(&self) -> u64 {
+        self.ended_below
+    }
+
+    /// The same queue for a journal in which the records that were below an offset of this one's are below `place` of it.
+    #[must_use]
+    pub fn moved(self, place: impl Fn(u64) -> u64) -> Self {
+        Self { cursor: place(self.cursor), ended_below: place(self.ended_below), ..self }
+    }
+
     /// From where the journal is to be read now: without room only for what makes some.
     pub fn next(&self) -> u64 {
         if self.has_room() { self.cursor } else { self.ended_below }

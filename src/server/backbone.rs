@@ -12,7 +12,7 @@ use haggle_actors::journal::{EmbeddedJournal, Journal, JournalError, JournalOpti
 use haggle_domain::{Clock, Holder, NodeId};
 use tokio::sync::mpsc;
 
-use super::node::StartError;
+use super::node::{StartError, attribution_of};
 use crate::config::{Brokers, Settings};
 use crate::entropy;
 use crate::several::{Definitions, Seed, SeedError, Several, Word, is_copy, share_key};
@@ -69,7 +69,7 @@ impl Backbone {
             let _ = sender.try_send((post.campaign, post.bytes));
         });
         let node = node_id(&settings.data.join("node.id"))?;
-        let seed = Seed::find(&settings.data, &log, node, clock.now())?;
+        let seed = Seed::find(&settings.data, &log, node, attribution_of(settings), clock.now())?;
         let shared = Arc::new(SharedJournal::open(log, &settings.data, node, &options, on_post)?);
         let planted = seed.plant(&shared)?;
         if planted > 0 {

@@ -300,7 +300,7 @@ fn decides(several: Option<&Arc<Several>>) -> Decides {
     }
 }
 
-fn attribution_of(settings: &Settings) -> AttributorSettings {
+pub(super) fn attribution_of(settings: &Settings) -> AttributorSettings {
     AttributorSettings {
         model: settings.attribution,
         click_window: settings.attribution_click_window,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub(super) const MOST_REVENUE: Micros = Micros::from_units(10_000_000);
 /// Click tokens of one order, at most.
 const MOST_CLICKS: usize = 8;
-/// Bytes of one order in the journal, at most: what is written lies within a page of the disk.
+/// Bytes of one order in the journal, or of what it was changed to, at most: what is written lies within a page of the disk.
 const MOST_BYTES: usize = 3_000;
 /// The longest name, in bytes.
 const LONGEST: usize = 128;
@@ -160,6 +160,7 @@ fn order(fields: &mut Fields, reading: &Reading<'_>) -> Read<Told> {
         Some("changed") => {
             let value = fields.need("value", value)?;
             fields.finish()?;
+            kept(fields, &lines)?;
             return Ok(Told::Corrected { order: tag, value, lines });
         }
         Some("cancelled") => {
@@ -194,12 +195,17 @@ fn order(fields: &mut Fields, reading: &Reading<'_>) -> Read<Told> {
     let user = user.map(|user| UserKey::of(&user)).or(clicked);
     let clicks = decisions.iter().map(|decision| ProvenClick { bid: decision.bid, bid_at: decision.at });
     let order = Order { tag, id, user, clicks: clicks.collect(), placed_at, value, lines, kind };
-    let bytes = minicbor::to_vec(&order).map_or(usize::MAX, |bytes| bytes.len());
-    if bytes > MOST_BYTES {
-        return fields
-            .fail("lines", format!("make the order {bytes} bytes long; at most {MOST_BYTES} are kept"));
-    }
+    kept(fields, &order)?;
     Ok(Told::Placed(Box::new(order), decisions))
+}
+
+/// Whether what is to be written is not too long.
+fn kept(fields: &Fields, written: &impl minicbor::Encode<()>) -> Read<()> {
+    let bytes = minicbor::to_vec(written).map_or(usize::MAX, |bytes| bytes.len());
+    if bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    fields.fail("lines", format!("make the order {bytes} bytes long; at most {MOST_BYTES} are kept"))
 }
 
 fn lines(fields: &mut Fields, currency: Option<&str>, rates: &Rates) -> Read<Vec<OrderLine>> {
@@ -318,6 +324,7 @@ mod tests {
                 "is not known",
             ),
             (with(json!({ "lines": many })), "lines", "at most 3000"),
+            (with(json!({ "lines": many, "status": "changed" })), "lines", "at most 3000"),
             (with(json!({ "status": "returned" })), "status", "is none of"),
             (with(json!({ "status": "cancelled" })), "value", "cancelled order"),
             (with(json!({ "status": "changed", "user": "u" })), "user", "is not known"),

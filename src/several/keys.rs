@@ -1,20 +1,24 @@
 //! One key of notices' tokens for all nodes: the first node's, which those that come later find in a table beside the log.
 //!
+//! Of two nodes that are the first at once, the one whose key the table has at a lower place was. The other takes that key and puts it
+//! back, since in the end the broker keeps the latest alone.
+//!
 //! Whoever can write that log can settle money as he likes, so it is no worse a place for the key than for what the key guards. Who
 //! would rather keep it elsewhere sets `token_key_file`.
 
 use std::fs;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::Duration;
 
-use haggle_actors::backbone::{Log, LogError, Table};
+use haggle_actors::backbone::{Kept, Log, LogError, Table};
 
 /// The key's name in the table.
 const NAME: &str = "token.key";
-/// How long a first key is left to whoever came first at the same time.
+/// How long it is waited for a key that another node puts there at the same time.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Why nodes have no key in common.
@@ -49,13 +53,12 @@ pub fn share_key(
     make: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), SharedKeyError> {
     let failed = |error: io::Error| SharedKeyError::File { path: path.display().to_string(), error };
-    let common = || Ok::<_, SharedKeyError>(log.kept(Table::Keys)?.remove(NAME));
     let own = match fs::read(path) {
         Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed(error)),
     };
-    match (common()?, own) {
+    match (common(log)?, own) {
         (Some(common), Some(own)) if common == own => Ok(()),
         (Some(_), Some(_)) => Err(SharedKeyError::Other { path: path.display().to_string() }),
         (Some(common), None) => write(path, &common).map_err(failed),
@@ -65,12 +68,9 @@ pub fn share_key(
                 make().map_err(|why| failed(io::Error::other(why)))?;
             }
             let own = fs::read(path).map_err(failed)?;
-            let (sender, kept) = channel();
-            // The receiver waits.
-            log.keep(Table::Keys, NAME, &own, Box::new(move |result| sender.send(result).unwrap_or(())))?;
-            kept.recv().unwrap_or(Err(LogError::Closed))?;
+            put(log, &own)?;
             sleep(SETTLE);
-            match common()? {
+            match common(log)? {
                 Some(common) if common != own && had_one => {
                     Err(SharedKeyError::Other { path: path.display().to_string() })
                 }
@@ -79,6 +79,30 @@ pub fn share_key(
             }
         }
     }
+}
+
+/// The key that all nodes have, if there is one. Where another was put after it, it is put there again.
+fn common(log: &dyn Log) -> Result<Option<Vec<u8>>, LogError> {
+    let (mut first, mut latest) = (None, None);
+    log.changes(Table::Keys, 0, &mut |Kept { name, bytes, .. }| {
+        if name == NAME {
+            latest = bytes.map(<[u8]>::to_vec);
+            // One that was forgotten is nobody's.
+            first = latest.clone().and_then(|latest| first.take().or(Some(latest)));
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(first) = first.as_ref().filter(|_| first != latest) {
+        put(log, first)?;
+    }
+    Ok(first)
+}
+
+fn put(log: &dyn Log, key: &[u8]) -> Result<(), LogError> {
+    let (sender, kept) = channel();
+    // The receiver waits.
+    log.keep(Table::Keys, NAME, key, Box::new(move |result| sender.send(result).unwrap_or(())))?;
+    kept.recv().unwrap_or(Err(LogError::Closed))
 }
 
 /// Written aside, synced, then renamed: a crash leaves the whole key or none. For its owner's eyes alone.
@@ -100,6 +124,32 @@ mod tests {
     use haggle_actors::backbone::MemoryCluster;
 
     use super::*;
+
+    /// The second looks before the first's key is there, and puts its own after it.
+    #[test]
+    fn of_two_first_nodes_at_once_both_have_the_key_that_was_first() {
+        let cluster = MemoryCluster::new(1);
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let start = |path: &Path, key: &'static str, meanwhile: &dyn Fn()| {
+            let make = || {
+                meanwhile();
+                fs::write(path, key).map_err(|error| error.to_string())
+            };
+            share_key(&cluster.connect(), path, make).unwrap();
+        };
+        start(&second, "late", &|| start(&first, "early", &|| ()));
+        assert_eq!(
+            (fs::read(&first).unwrap(), fs::read(&second).unwrap()),
+            (b"early".into(), b"early".into())
+        );
+        // And it is what remains, also if the other died before it could put it back.
+        let latest = || cluster.connect().kept(Table::Keys).unwrap()[NAME].clone();
+        assert_eq!(latest(), b"early");
+        put(&cluster.connect(), b"late").unwrap();
+        start(&first, "another", &|| ());
+        assert_eq!(latest(), b"early");
+    }
 
     #[test]
     fn whoever_comes_later_has_the_first_ones_key() {

@@ -108,6 +108,7 @@ impl Several {
             spool: self.journal.spool(),
             bases_age: self.bases.age(),
             log: self.journal.log().stats(),
+            lost: self.journal.lost(),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Its journal is put aside, and goes record by record into the log, from where this node's copy of it comes back as every other node's
 //! does. That is done once, by the first node, on a log in which there is nothing. Then what was put aside goes: nobody erases users from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,15 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::sleep;
 use std::time::Duration;
 
+use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::backbone::{Log, PublishError, Publisher, SharedJournal, bases_before};
 use haggle_actors::campaign::RecoveryError;
 use haggle_actors::journal::{
     EmbeddedJournal, Journal, JournalError, JournalOptions, Permit, Refused, replay,
 };
 use haggle_domain::{CampaignKey, NodeId, Record, Timestamp};
+
+use crate::{postback, small_file};
 
 const JOURNAL: &str = "journal";
 const ALONE: &str = "journal-alone";
@@ -27,7 +30,7 @@ const MARKER: &str = "journal-shared";
 /// Records in one commit or note.
 const PORTION: usize = 200;
 /// Records that are put into the log at once. All of them are read back before the next: within, campaigns lose the order among them.
-const SLICE: usize = 5_000;
+const SLICE: u64 = 5_000;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a node's own journal cannot become the log's beginning.
@@ -87,7 +90,13 @@ impl Seed {
     /// # Errors
     ///
     /// It has one that cannot become the log's beginning; then nothing was changed.
-    pub fn find(data: &Path, log: &Arc<dyn Log>, node: NodeId, now: Timestamp) -> Result<Self, SeedError> {
+    pub fn find(
+        data: &Path,
+        log: &Arc<dyn Log>,
+        node: NodeId,
+        attribution: AttributorSettings,
+        now: Timestamp,
+    ) -> Result<Self, SeedError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |error| SeedError::Io { path, error }
@@ -107,7 +116,7 @@ impl Seed {
                 return Err(SeedError::CutShort(alone));
             }
             let journal = EmbeddedJournal::open(&alone, &JournalOptions::default())?;
-            say_before(&journal, log, node, now)?;
+            say_before(&journal, log, node, attribution, now)?;
             journal.close()?;
             // A copy of a log that is no more.
             for folder in [&own, &data.join(SPOOL)] {
@@ -130,9 +139,9 @@ impl Seed {
             journal.close()?;
             return Err(SeedError::LogBegun(own));
         }
-        say_before(&journal, log, node, now)?;
+        say_before(&journal, log, node, attribution, now)?;
         journal.close()?;
-        fs::rename(&own, &alone).map_err(io(&own))?;
+        fs::rename(&own, &alone).and_then(|()| small_file::sync_folder(&alone)).map_err(io(&own))?;
         Ok(Self { data: data.to_owned(), alone: Some(alone) })
     }
 
@@ -146,10 +155,8 @@ impl Seed {
         }
         let marker = self.data.join(MARKER);
         if !marker.exists() {
-            // Durable before what was put aside goes.
-            let made = fs::File::create(&marker).and_then(|file| file.sync_all());
-            let made = made.and_then(|()| fs::File::open(&self.data)?.sync_all());
-            made.map_err(|error| SeedError::Io { path: marker, error })?;
+            // Lost in a power cut, it would say that the log has but a part. Durable before what was put aside goes.
+            small_file::replace(&marker, b"").map_err(|error| SeedError::Io { path: marker, error })?;
         }
         if let Some(alone) = &self.alone {
             remove(alone);
@@ -174,9 +181,10 @@ fn say_before(
     journal: &EmbeddedJournal,
     log: &Arc<dyn Log>,
     node: NodeId,
+    attribution: AttributorSettings,
     now: Timestamp,
 ) -> Result<(), SeedError> {
-    let bases = bases_before(journal, log.partitions())?;
+    let bases = bases_before(journal, log.partitions(), attribution)?;
     Publisher::new(Arc::clone(log), node).publish(&bases, now, &|_| true)?;
     Ok(())
 }
@@ -189,14 +197,23 @@ fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, Journ
         claimed.recv().unwrap_or(Err(JournalError::Closed))?;
     }
     let (sender, durable) = channel();
-    let mut planted = 0;
-    let mut entries = replay(journal, journal.durable_start());
+    let (start, mut planted) = (journal.durable_start(), 0);
+    let queues = postback::kept(journal)?;
+    // What is below one of these comes before what is not; by now that is below the offset beside it.
+    let mut marks: BTreeSet<u64> =
+        queues.iter().flat_map(|(_, queue)| [queue.cursor(), queue.ended_below()]).collect();
+    let mut places: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut entries = replay(journal, start);
     loop {
+        while marks.first().is_some_and(|mark| *mark <= start + planted) {
+            places.extend(marks.pop_first().map(|mark| (mark, shared.durable_end())));
+        }
+        let slice = marks.first().map_or(SLICE, |mark| SLICE.min(mark - start - planted));
         // By partition; none is of no campaign. What is told of different campaigns keeps its order from slice to slice.
         let mut portions: BTreeMap<Option<u32>, Vec<Record>> = BTreeMap::new();
         let (read, mut commits) = (shared.durable_end(), 0);
         let mut count = 0;
-        for entry in entries.by_ref().take(SLICE) {
+        for entry in entries.by_ref().take(slice as usize) {
             let (_, record) = entry?;
             count += 1;
             let is_note = record.campaign == CampaignKey::default() && !record.event.decides_on_order();
@@ -226,8 +243,45 @@ fn plant(journal: &EmbeddedJournal, shared: &SharedJournal) -> Result<u64, Journ
         }
         planted += count;
     }
+    let end = shared.durable_end();
+    let queues = queues
+        .into_iter()
+        .map(|(name, queue)| (name, queue.moved(|offset| places.get(&offset).copied().unwrap_or(end))));
+    keep(shared, queues)?;
     (0..shared.partitions()).for_each(|partition| shared.release(partition));
     Ok(planted)
+}
+
+/// Keeps queues of postbacks in this node's copy: what waits in them and what was given up is in no record.
+fn keep(
+    shared: &SharedJournal,
+    queues: impl Iterator<Item = (String, postback::Queue)>,
+) -> Result<(), JournalError> {
+    for (name, queue) in queues {
+        // Encoding into memory cannot fail.
+        let bytes = minicbor::to_vec(&queue).unwrap_or_default();
+        patiently(shared, || shared.put_checkpoint(&name, queue.cursor(), bytes.clone()))?;
+    }
+    let (sender, durable) = channel();
+    patiently(shared, || {
+        let sender = sender.clone();
+        shared.barrier(Box::new(move |result| sender.send(result).unwrap_or(())))
+    })?;
+    durable.recv().unwrap_or(Err(JournalError::Closed))
+}
+
+/// Does it as soon as there is room.
+fn patiently<T>(
+    shared: &SharedJournal,
+    mut attempt: impl FnMut() -> Result<T, Refused>,
+) -> Result<T, JournalError> {
+    loop {
+        match attempt() {
+            Ok(done) => return Ok(done),
+            Err(Refused::Full) => sleep(PAUSE),
+            Err(_) => return Err(shared.failure().unwrap_or(JournalError::Closed)),
+        }
+    }
 }
 
 /// Hands a portion over as soon as there is room.
@@ -251,26 +305,82 @@ fn commit(
         told(durable)(Ok(()));
         return Ok(());
     }
-    let permit: Permit = loop {
-        match shared.try_reserve() {
-            Ok(permit) => break permit,
-            Err(Refused::Full) => sleep(PAUSE),
-            Err(_) => return Err(shared.failure().unwrap_or(JournalError::Closed)),
-        }
-    };
+    let permit: Permit = patiently(shared, || shared.try_reserve())?;
     permit.commit(records, Some(told(durable)));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use haggle_actors::attribution::{Attributor, CHECKPOINT};
     use haggle_actors::backbone::{MemoryCluster, SharedOptions};
     use haggle_actors::campaign::{Retention, recover_shared, trim};
-    use haggle_domain::{Event, Micros, PrivacyKey, UserKey};
+    use haggle_domain::{
+        Attribution, AttributionModel, Event, Micros, Order, PrivacyKey, Standing, Tag, UserKey,
+    };
 
     use super::*;
+    use crate::postback::{Limits, Queue, Told, checkpoint_name};
 
     const BOOTS: CampaignKey = CampaignKey(7);
+
+    const ATTRIBUTION: AttributorSettings = AttributorSettings {
+        model: AttributionModel::Last,
+        click_window: Duration::from_secs(100),
+        view_window: Duration::from_secs(100),
+        half_life: Duration::from_secs(100),
+        touches: 1_000,
+    };
+
+    fn record(at: i64, event: Event) -> Record {
+        Record { at: Timestamp(at * 1_000_000), campaign: CampaignKey::default(), event }
+    }
+
+    fn ordered(at: i64, id: &str) -> Record {
+        let (tag, id, value) = (Tag::of(id), id.to_owned(), Micros(7));
+        record(at, Event::Ordered { order: Box::new(Order { tag, id, value, ..Order::default() }) })
+    }
+
+    fn attribution(order: &str, value: i64, standing: Standing) -> Attribution {
+        Attribution {
+            order: Tag::of(order),
+            id: Some(order.to_owned()),
+            placed_at: Timestamp(0),
+            value: Micros(value),
+            standing,
+            model: AttributionModel::Last,
+            credits: Vec::new(),
+        }
+    }
+
+    fn attributed(at: i64, order: &str, value: i64, standing: Standing) -> Record {
+        record(at, Event::Attributed { attribution: Box::new(attribution(order, value, standing)) })
+    }
+
+    fn corrected(at: i64, order: &str, value: i64) -> Record {
+        record(at, Event::OrderCorrected { order: Tag::of(order), value: Micros(value), lines: Vec::new() })
+    }
+
+    /// Commits records, and waits for them.
+    fn write(journal: &EmbeddedJournal, records: Vec<Record>) {
+        let (sender, durable) = channel();
+        let told = Box::new(move |result| sender.send(result).unwrap());
+        journal.try_reserve().unwrap().commit(records, Some(told));
+        durable.recv().unwrap().unwrap();
+    }
+
+    /// What a journal's checkpoint and its records say of orders.
+    fn orders(journal: &dyn Journal) -> Attributor {
+        let mut attributor = Attributor::new(ATTRIBUTION);
+        if let Some(kept) = journal.checkpoint(CHECKPOINT).unwrap() {
+            attributor.restore(&kept.bytes, kept.offset).unwrap();
+        }
+        for entry in replay(journal, attributor.cursor().max(journal.durable_start())) {
+            let (offset, record) = entry.unwrap();
+            attributor.consume(offset, &record);
+        }
+        attributor
+    }
 
     /// A folder as a node that stood alone leaves it.
     fn alone(data: &Path, records: u64) {
@@ -286,7 +396,7 @@ mod tests {
 
     fn open(cluster: &MemoryCluster, data: &Path, node: u64) -> Result<(SharedJournal, u64), SeedError> {
         let log: Arc<dyn Log> = Arc::new(cluster.connect());
-        let seed = Seed::find(data, &log, NodeId(node), Timestamp(1))?;
+        let seed = Seed::find(data, &log, NodeId(node), ATTRIBUTION, Timestamp(1))?;
         let shared =
             SharedJournal::open(log, data, NodeId(node), &SharedOptions::default(), Box::new(|_| ()))?;
         let planted = seed.plant(&shared)?;
@@ -346,6 +456,128 @@ mod tests {
             assert!(shared.suppressions().opted_out(UserKey(7)));
             shared.close().unwrap();
         }
+    }
+
+    /// Orders are known for longer than their records are kept.
+    #[test]
+    fn orders_from_before_a_journals_records_are_known_to_all() {
+        let (cluster, first, second) =
+            (MemoryCluster::new(3), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        alone(first.path(), 10);
+        let journal = EmbeddedJournal::open(&first.path().join(JOURNAL), &JournalOptions::default()).unwrap();
+        let orphan = Standing::Orphan;
+        let old = ["old", "changed", "again", "late"];
+        write(&journal, old.map(|order| ordered(2, order)).to_vec());
+        write(&journal, old.map(|order| attributed(2, order, 7, orphan)).to_vec());
+        // Of what is told later, some is decided about, and some is not.
+        let changed = [corrected(90, "changed", 3), attributed(90, "changed", 3, Standing::Corrected)];
+        write(&journal, changed.to_vec());
+        write(&journal, vec![ordered(91, "young"), ordered(91, "again"), corrected(91, "late", 2)]);
+        write(&journal, vec![ordered(92, "done"), attributed(92, "done", 7, orphan)]);
+        let expected = orders(&journal);
+        journal.put_checkpoint(CHECKPOINT, expected.cursor(), expected.save()).unwrap();
+        write(&journal, Vec::new());
+        let keep = Duration::from_secs(60);
+        let retention = Retention { keep, click_expiry: keep, conversion_window: keep };
+        assert_eq!(trim(&journal, &retention, Timestamp(100_000_000)).unwrap(), 18);
+        journal.close().unwrap();
+        let (shared, planted) = open(&cluster, first.path(), 1).unwrap();
+        let (other, _) = open(&cluster, second.path(), 2).unwrap();
+        assert_eq!(planted, 7);
+        let awaited = |attributor: &Attributor| {
+            let mut awaited: Vec<_> = attributor.awaited().cloned().collect();
+            awaited.sort_by_key(|found| found.order);
+            awaited
+        };
+        let end = shared.durable_end();
+        for shared in [shared, other] {
+            while shared.durable_end() < end {
+                sleep(PAUSE);
+            }
+            let mut found = orders(&shared);
+            assert_eq!((found.orders(), awaited(&found)), (expected.orders(), awaited(&expected)));
+            for (order, is_new) in [("old", false), ("changed", false), ("young", false), ("new", true)] {
+                assert_eq!(found.consume(1_000, &ordered(95, order)).is_some(), is_new, "{order}");
+                found = orders(&shared);
+            }
+            shared.close().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_of_orders_is_not_taken_for_none() {
+        let (cluster, data) = (MemoryCluster::new(3), tempfile::tempdir().unwrap());
+        alone(data.path(), 10);
+        let journal = EmbeddedJournal::open(&data.path().join(JOURNAL), &JournalOptions::default()).unwrap();
+        write(&journal, vec![ordered(90, "young")]);
+        journal.put_checkpoint(CHECKPOINT, 11, b"damaged".to_vec()).unwrap();
+        write(&journal, Vec::new());
+        let keep = Duration::from_secs(60);
+        let retention = Retention { keep, click_expiry: keep, conversion_window: keep };
+        assert_eq!(trim(&journal, &retention, Timestamp(100_000_000)).unwrap(), 10);
+        journal.close().unwrap();
+        let refused = open(&cluster, data.path(), 1).err().unwrap().to_string();
+        assert!(refused.contains("which orders are known"), "{refused}");
+        assert!(data.path().join(JOURNAL).exists() && !data.path().join(ALONE).exists());
+    }
+
+    /// What waits in a queue of postbacks, and what was given up, is in no record.
+    #[test]
+    fn queues_of_postbacks_go_on_where_they_were() {
+        let (cluster, data) = (MemoryCluster::new(3), tempfile::tempdir().unwrap());
+        alone(data.path(), 300);
+        let journal = EmbeddedJournal::open(&data.path().join(JOURNAL), &JournalOptions::default()).unwrap();
+        let names: Vec<String> = (0..400).map(|number| format!("order-{number}")).collect();
+        let credited = |name: &String| attributed(2, name, 7, Standing::Credited);
+        write(&journal, names.iter().map(credited).collect());
+        // It has come to the third order: one is delivered, one waits, one is given up.
+        let mut queue = Queue::new(300);
+        let told = |record: Record| match record.event {
+            Event::Attributed { attribution } => Told::Found(record.at, *attribution),
+            _ => unreachable!("orders alone"),
+        };
+        let taken = (300..).zip(&names[..3]).map(|(offset, name)| (offset, Some(told(credited(name)))));
+        queue.read(taken, Timestamp(0));
+        let [delivered, waiting, dead] = [0, 1, 2].map(|at| queue.waiting()[at].number);
+        let limits = Limits { tries: 3, give_up_after: Duration::from_secs(100) };
+        queue.failed(waiting, "no answer", Timestamp(0), 0.0, &limits);
+        let ended = [(delivered, true), (dead, false)];
+        let posted = ended.map(|(delivery, delivered)| {
+            record(3, Event::PostedBack { postback: "CRM".to_owned(), delivery, delivered })
+        });
+        write(&journal, posted.to_vec());
+        let bytes = minicbor::to_vec(&queue).unwrap();
+        journal.put_checkpoint(&checkpoint_name("CRM"), queue.cursor(), bytes).unwrap();
+        journal.put_checkpoint(&checkpoint_name("broken"), 303, b"no queue".to_vec()).unwrap();
+        write(&journal, Vec::new());
+        journal.close().unwrap();
+        let (shared, planted) = open(&cluster, data.path(), 1).unwrap();
+        assert_eq!(planted, 702);
+        let moved = shared.checkpoint("postback/crm").unwrap().unwrap();
+        let mut found: Queue = minicbor::decode(&moved.bytes).unwrap();
+        assert_eq!((found.waiting(), found.counts()), (queue.waiting(), queue.counts()));
+        assert_eq!((found.cursor(), found.ended_below()), (moved.offset, moved.offset));
+        assert_eq!(shared.checkpoint("postback/broken").unwrap(), None);
+        // From there on it is told of what it has not taken in, and of nothing else.
+        let rest: Vec<(u64, Option<Told>)> = replay(&shared, moved.offset)
+            .map(|entry| {
+                let (offset, record) = entry.unwrap();
+                let told = match record.event {
+                    Event::Attributed { attribution } => Told::Found(record.at, *attribution),
+                    Event::PostedBack { delivery: number, delivered, .. } => {
+                        Told::Ended { number, delivered }
+                    }
+                    other => unreachable!("{other:?}"),
+                };
+                (offset, Some(told))
+            })
+            .collect();
+        assert_eq!(rest.len(), 397 + 2);
+        found.read(rest, Timestamp(0));
+        let orders: BTreeSet<u64> = found.waiting().iter().map(|delivery| delivery.number).collect();
+        assert_eq!((found.waiting().len(), orders.len(), found.dead().len()), (398, 398, 1));
+        assert_eq!((found.waiting()[0].tries, found.counts().delivered), (1, 1));
+        shared.close().unwrap();
     }
 
     #[test]

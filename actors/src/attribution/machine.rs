@@ -387,5 +387,9 @@ fn nothing(campaign: CampaignKey) -> Credit {
     Credit { campaign, amount: Micros::ZERO, touches: 0, clicks: 0 }
 }
 
+mod before;
+
+pub use before::Before;
+
 #[cfg(test)]
 mod tests;

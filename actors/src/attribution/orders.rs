@@ -93,6 +93,18 @@ impl Orders {
         }
     }
 
+    /// Keeps those alone of which that is so; told when each was told of.
+    pub fn retain(&mut self, keep: impl Fn(Timestamp, Tag) -> bool) {
+        let known = &mut self.known;
+        self.by_age.retain(|(at, order)| {
+            let kept = keep(*at, *order);
+            if !kept {
+                known.remove(order);
+            }
+            kept
+        });
+    }
+
     /// Forgets those that were told of before.
     pub fn expire(&mut self, before: Timestamp) {
         while let Some((_, order)) = self.by_age.pop_front_if(|(at, _)| *at < before) {

@@ -4,6 +4,7 @@
 //! for nothing but how much there is left to read.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use haggle_domain::{CampaignKey, NodeId, PrivacyKey, Record, Timestamp};
 use minicbor::{Decode, Encode};
@@ -11,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::core::{ORDERS, partition_of};
 use super::fence::PartitionState;
-use crate::attribution::{Attributor, AttributorSettings, CHECKPOINT};
+use crate::attribution::{Attributor, AttributorSettings, Before, CHECKPOINT};
 use crate::books;
 use crate::campaign::{self, RecoveryError, recover_view};
 use crate::journal::{Checkpoint, EmbeddedJournal, Journal, JournalError, Position, View, replay};
@@ -162,7 +163,11 @@ pub(super) fn merge(all: &mut Forgotten, user: PrivacyKey, known: Suppression) {
 
 /// What came before the records of a journal that becomes the beginning of a log, by partitions of which there are so many; nothing where all
 /// its records are there.
-pub fn bases_before(journal: &EmbeddedJournal, partitions: u32) -> Result<Vec<Base>, RecoveryError> {
+pub fn bases_before(
+    journal: &EmbeddedJournal,
+    partitions: u32,
+    attribution: AttributorSettings,
+) -> Result<Vec<Base>, RecoveryError> {
     if journal.durable_start() == 0 {
         return Ok(Vec::new());
     }
@@ -173,7 +178,30 @@ pub fn bases_before(journal: &EmbeddedJournal, partitions: u32) -> Result<Vec<Ba
     }
     let (forgotten, state) = (forgotten(journal), PartitionState::default());
     let base = |partition| of(partition, state.clone(), books.remove(&partition), &forgotten);
-    Ok((0..partitions).map(base).collect())
+    let mut bases: Vec<Base> = (0..partitions).map(base).collect();
+    if let Some(base) = bases.iter_mut().find(|base| base.partition == ORDERS) {
+        base.content.orders = Some(orders_before(journal, attribution)?);
+    }
+    Ok(bases)
+}
+
+/// Which orders were known before a journal's first record: whoever tells of them again tells nothing new.
+fn orders_before(
+    journal: &EmbeddedJournal,
+    attribution: AttributorSettings,
+) -> Result<Vec<u8>, JournalError> {
+    let mut known = Attributor::new(attribution);
+    restore(&mut known, journal.checkpoint(CHECKPOINT)?, journal.view()?.dir())?;
+    let start = journal.durable_start();
+    for entry in replay(journal, known.cursor().max(start)) {
+        let (offset, record) = entry?;
+        known.consume(offset, &record);
+    }
+    let mut before = Before::new(known);
+    for entry in replay(journal, start) {
+        before.tell(&entry?.1);
+    }
+    Ok(before.save())
 }
 
 /// How often a cut is made anew because old records were dropped under its feet.
@@ -238,10 +266,10 @@ fn orders(
     attribution: AttributorSettings,
 ) -> Result<Vec<u8>, JournalError> {
     let mut attributor = Attributor::new(attribution);
-    if let Ok(Some(kept)) = view.checkpoint(CHECKPOINT)
-        && attributor.restore(&kept.bytes, kept.offset).is_err()
-    {
-        attributor = Attributor::new(attribution);
+    match view.checkpoint(CHECKPOINT).and_then(|kept| restore(&mut attributor, kept, view.dir())) {
+        // Of a journal that has all its records they say the same.
+        Err(JournalError::Corrupt { .. }) if view.start() == 0 => attributor = Attributor::new(attribution),
+        restored => restored?,
     }
     for entry in replay(mirror, attributor.cursor().max(view.start())) {
         let (offset, record) = entry?;
@@ -251,6 +279,15 @@ fn orders(
         attributor.consume(offset, &record);
     }
     Ok(attributor.save_orders())
+}
+
+/// Has it go on from its checkpoint, if there is one.
+fn restore(attributor: &mut Attributor, kept: Option<Checkpoint>, dir: &Path) -> Result<(), JournalError> {
+    let Some(Checkpoint { bytes, offset, .. }) = kept else { return Ok(()) };
+    attributor.restore(&bytes, offset).map_err(|_| {
+        let what = "which orders are known is not what was written".to_owned();
+        JournalError::Corrupt { dir: dir.to_owned(), offset: None, what }
+    })
 }
 
 fn encoded(campaign: CampaignKey, books: &books::Books) -> Books {

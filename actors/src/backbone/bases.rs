@@ -200,7 +200,7 @@ pub(super) enum Found {
 
 const NONE: &str = "there is no base of it";
 const OLD: &str = "its newest base is from before that";
-const TORN: &str = "no base of it is whole";
+pub(super) const TORN: &str = "no base of it is whole";
 
 /// The newest whole base of each partition from which the log still has everything, and where the log begins. Waits for the broker.
 pub(super) fn newest(log: &Arc<dyn Log>) -> Result<Vec<(u64, Found)>, LogError> {

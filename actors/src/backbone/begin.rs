@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::base::{self, Base, Beside, Forgotten, merge};
-use super::bases::{Found, newest};
+use super::bases::{Found, TORN, newest};
 use super::log::Log;
 use super::shared::JOURNAL;
 use crate::attribution::CHECKPOINT;
@@ -62,7 +62,8 @@ fn usable(log: &Arc<dyn Log>) -> Result<Vec<Base>, JournalError> {
     for (partition, (begin, found)) in (0..).zip(newest(log)?) {
         match found {
             Found::Whole(base) => bases.push(*base),
-            Found::Nothing(_) if begin == 0 => {}
+            // One that is torn may say what was before the log began.
+            Found::Nothing(why) if begin == 0 && why != TORN => {}
             Found::Nothing(why) => {
                 return Err(JournalError::NoBase { partition, begin, why: why.to_owned() });
             }

@@ -38,6 +38,8 @@ pub(super) struct Core {
     pub(super) tells_from: AtomicU64,
     /// Messages that were missing between others.
     pub(super) lost: AtomicU64,
+    /// The claim under which this node may decide what comes of orders; 0 where it may not. See [`super::deciding`].
+    pub(super) deciding: AtomicU64,
     pub(super) stop: AtomicBool,
 }
 

@@ -23,6 +23,14 @@ pub enum LogError {
         /// Its size.
         bytes: usize,
     },
+    /// This node tells the others nothing that large at once.
+    #[error("a message of {bytes} bytes is more than the {most} that are told at once; tell less at a time")]
+    TooMuch {
+        /// Its size.
+        bytes: usize,
+        /// What would be told.
+        most: usize,
+    },
     /// No broker answers.
     #[error("no broker answers at {brokers} ({why}); check the address, the network and whether it runs")]
     Unreachable {

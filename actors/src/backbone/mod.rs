@@ -8,6 +8,7 @@ mod base;
 mod bases;
 mod begin;
 mod core;
+mod deciding;
 mod facts;
 mod fence;
 mod heard;

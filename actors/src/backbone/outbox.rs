@@ -1,6 +1,7 @@
 //! The thread that takes what is committed to a shared journal and sends it on its way: commits of campaigns to the
 //! log, records of no campaign to the spool, checkpoints behind the commits that they include.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -18,8 +19,9 @@ use super::spool::{Spool, Told};
 use crate::journal::intake::{Ack, Order, Queued};
 use crate::journal::{Journal, JournalError, Refused};
 
-/// Records in one note at most, so that no message is too large for the log.
-pub(super) const NOTED: usize = 256;
+/// Records in one note at most, and their bytes, so that no message is too large for the log.
+const NOTED: usize = 256;
+const NOTED_BYTES: usize = 256 * 1024;
 const TURN: Duration = Duration::from_millis(200);
 const SHORT: Duration = Duration::from_millis(1);
 /// How often room in the spool is looked for: what waits behind must not wait for the broker.
@@ -31,12 +33,34 @@ const CAMPAIGN: &str = "campaign/";
 
 type Place = Option<OwnedSemaphorePermit>;
 
+/// Cuts records into what goes into one note each, in their order.
+pub(super) fn portions(records: Vec<Record>) -> Vec<Vec<Record>> {
+    let (mut portions, mut bytes) = (Vec::<Vec<Record>>::new(), 0);
+    for record in records {
+        // Encoding into memory cannot fail.
+        let size = minicbor::to_vec(&record).map_or(0, |bytes| bytes.len());
+        match portions.last_mut() {
+            Some(portion) if portion.len() < NOTED && bytes + size <= NOTED_BYTES => {
+                portion.push(record);
+                bytes += size;
+            }
+            _ => {
+                portions.push(vec![record]);
+                bytes = size;
+            }
+        }
+    }
+    portions
+}
+
 pub(super) struct Outbox {
     pub(super) core: Arc<Core>,
     pub(super) spool: Arc<Spool>,
     pub(super) orders: Receiver<Queued>,
     /// How long what is under way may take when it closes.
     pub(super) patience: Duration,
+    /// How long it has waited for the log since it was to close.
+    pub(super) late: Cell<Duration>,
 }
 
 impl Outbox {
@@ -102,8 +126,17 @@ impl Outbox {
         self.commit_to(partition, (records, under), ack, place);
     }
 
+    /// Whether nothing is waited for any more: the journal has failed, or it was to close and has waited for so long, `waited` the last
+    /// time. What says that it is to close may lie behind what waits.
+    fn gives_up(&self, waited: Duration) -> bool {
+        if self.core.progress.is_closed() {
+            self.late.set(self.late.get().saturating_add(waited));
+        }
+        self.core.is_stopped() || self.late.get() > self.patience
+    }
+
     /// Notes of this node, durable once they are in its spool.
-    fn note(&self, mut records: Vec<Record>, ack: Ack) {
+    fn note(&self, records: Vec<Record>, ack: Ack) {
         let number = self.core.outstanding.begin();
         // They may lie anywhere, so with orders among them all lie with those.
         let of_orders = records.iter().any(|record| record.event.tells_of_order());
@@ -116,16 +149,19 @@ impl Outbox {
         });
         let mut last = Some(Ack::new(Some(on_durable)));
         let mut tries = 0;
-        while !records.is_empty() {
-            let rest = records.split_off(records.len().min(NOTED));
-            records.iter().for_each(|record| self.core.heed(record));
-            let portion = std::mem::replace(&mut records, rest);
-            let count = (portion.len() + records.len()) as u64;
+        let mut left = records.len();
+        let mut portions = portions(records).into_iter().peekable();
+        while let Some(portion) = portions.next() {
+            portion.iter().for_each(|record| self.core.heed(record));
+            let count = left as u64;
+            left = left.saturating_sub(portion.len());
             let told = Told::Note(portion);
             // The spool keeps the order, so the last of them is durable after the others.
-            let mut ack = last.take_if(|_| records.is_empty()).unwrap_or_else(|| Ack::new(None));
+            let mut ack = last.take_if(|_| portions.peek().is_none()).unwrap_or_else(|| Ack::new(None));
             while let Err((refused, back)) = self.spool.offer(partition, self.core.node.0, &told, ack) {
-                let error = if refused != Refused::Full || self.core.is_stopped() {
+                let error = if let Refused::TooMuch { bytes, most } = refused {
+                    JournalError::Log(LogError::TooMuch { bytes, most })
+                } else if refused != Refused::Full || self.core.is_stopped() {
                     self.core.progress.too_late()
                 } else if tries >= NOTE_TRIES {
                     JournalError::Log(LogError::Full)
@@ -159,10 +195,17 @@ impl Outbox {
                     lane.waiting.push_back(Waiting { term, seq, number, ack, place, checkpoints });
                     return;
                 }
-                Err((JournalError::Log(LogError::Full), back)) if !self.core.is_stopped() => {
+                Err((JournalError::Log(LogError::Full), back)) => {
+                    if self.gives_up(SHORT) {
+                        break Err(self.core.progress.too_late());
+                    }
                     records = Some(back);
                 }
-                Err((error, _)) => break Err(error),
+                Err((error, _)) => {
+                    // Whoever made it goes on from what nobody else will ever know.
+                    self.core.fail(&error);
+                    break Err(error);
+                }
             }
             drop(lanes);
             thread::sleep(SHORT);
@@ -254,8 +297,10 @@ impl Outbox {
         let core = &self.core;
         if offset.is_none_or(|offset| offset > core.mirror.durable_end()) {
             while !core.outstanding.wait_for(number, TURN) {
-                if core.is_stopped() {
-                    return Err(core.progress.too_late());
+                if self.gives_up(TURN) {
+                    // The next start replays a little more.
+                    core.outstanding.done(number);
+                    return Ok(());
                 }
             }
         }

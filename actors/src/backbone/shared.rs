@@ -1,5 +1,6 @@
 //! A journal that several nodes share: commits go through their log, and each node keeps a copy of all of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -14,12 +15,13 @@ use tokio::sync::{mpsc, watch};
 use super::base::{Base, Besides, cut};
 use super::begin::open_copy;
 use super::core::{Core, ORDERS};
+use super::deciding::Deciding;
 use super::facts::{Feeder, SeenFact};
 use super::lanes::{Claiming, Lanes, OnClaimed, Owned, Tenures};
 use super::log::{Log, LogError};
 use super::message::{Message, Term};
 use super::mirror::{Mirror, OnPost, check, states};
-use super::outbox::{NOTED, Outbox};
+use super::outbox::{Outbox, portions};
 use super::outstanding::Outstanding;
 use super::presence::Voices;
 use super::ship::Shipper;
@@ -119,6 +121,7 @@ impl SharedJournal {
             behind: ends.iter().map(|range| range.end).collect(),
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
             lost: AtomicU64::new(0),
+            deciding: AtomicU64::new(0),
             holder: options.holder,
             tells_from: AtomicU64::new(u64::MAX),
             stop: AtomicBool::new(false),
@@ -139,12 +142,15 @@ impl SharedJournal {
         let (sender, facts) = mpsc::channel(options.facts.max(1));
         let feeder = Feeder { tenures: core.tenures.subscribe(), core: Arc::clone(&core), facts: sender };
         let shipper = Shipper { core: Arc::clone(&core), spool: Arc::clone(&spool) };
+        let deciding = Deciding { core: Arc::clone(&core) };
         let patience = options.close_patience;
-        let outbox = Outbox { core: Arc::clone(&core), spool: Arc::clone(&spool), orders, patience };
+        let late = Cell::default();
+        let outbox = Outbox { core: Arc::clone(&core), spool: Arc::clone(&spool), orders, patience, late };
         let shared = Self { core, intake, spool, facts: Mutex::new(Some(facts)), threads: Mutex::default() };
         shared.start(dir, "journal-in", move || reader.run())?;
         shared.start(dir, "facts", move || feeder.run())?;
         shared.start(dir, "shipper", move || shipper.run())?;
+        shared.start(dir, "deciding", move || deciding.run())?;
         shared.start(dir, "journal-out", move || outbox.run())?;
         Ok(shared)
     }
@@ -261,10 +267,12 @@ impl SharedJournal {
         self.core.tenures.subscribe()
     }
 
-    /// The claim under which this node may decide what comes of orders, if it may: everything before it can be read.
+    /// The claim under which this node may decide what comes of orders, if it may: everything that any partition had by then can be
+    /// read, since what led to an order may lie elsewhere than the order.
     pub fn decides_orders(&self) -> Option<Term> {
+        let deciding = self.core.deciding.load(Ordering::SeqCst);
         let tenures = self.core.tenures.borrow();
-        tenures.get(&ORDERS).filter(|tenure| tenure.ready).map(|tenure| tenure.term)
+        tenures.get(&ORDERS).filter(|tenure| tenure.term == deciding).map(|tenure| tenure.term)
     }
 
     /// Tells the owner of the record's campaign what this node saw. Does not wait; `on_durable` is called once it is in
@@ -301,9 +309,10 @@ impl SharedJournal {
         let mut all = true;
         for (partition, records) in parts {
             let key = records.first().map_or(0, |record| record.campaign.0);
-            for records in records.chunks(NOTED) {
-                if self.spool.put(partition, key, &Told::Note(records.to_vec()), None).is_err() {
-                    self.core.progress.dropped.fetch_add(records.len() as u64, Ordering::Relaxed);
+            for records in portions(records) {
+                let count = records.len() as u64;
+                if self.spool.put(partition, key, &Told::Note(records), None).is_err() {
+                    self.core.progress.dropped.fetch_add(count, Ordering::Relaxed);
                     all = false;
                 }
             }

@@ -29,6 +29,9 @@ use crate::journal::{JournalError, JournalOptions, OnDurable, Refused};
 const WAITING: usize = 8192;
 /// Between two looks whether the log has everything.
 const STEP: Duration = Duration::from_millis(20);
+/// Bytes of one message, at most: half of what brokers take by default. One that they do not take would stop the node at every start,
+/// because what was put in was answered for and is not given up.
+pub(super) const MOST_BYTES: usize = 512 * 1024;
 /// Bytes that are gathered for one sync.
 const GROUP_BYTES: usize = 1024 * 1024;
 /// No entry of the store's log may span a page; see the journal's checkpoints.
@@ -323,6 +326,9 @@ impl Spool {
         };
         // Encoding into memory cannot fail.
         let Ok(bytes) = message.encode() else { return Err((Refused::Stopped, ack)) };
+        if bytes.len() > MOST_BYTES {
+            return Err((Refused::TooMuch { bytes: bytes.len(), most: MOST_BYTES }, ack));
+        }
         let mut value = Vec::with_capacity(ADDRESS + bytes.len());
         value.extend_from_slice(&partition.to_le_bytes());
         value.extend_from_slice(&key.to_le_bytes());
@@ -671,6 +677,18 @@ mod tests {
         let spool = open(dir.path(), 1 << 20, 0);
         assert_eq!((spool.oldest(), spool.fill().messages, spool.told()), (25, 1, 26));
         assert_eq!(all(&spool, 25).len(), 1);
+        spool.close();
+    }
+
+    #[test]
+    fn what_no_broker_might_take_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = open(dir.path(), 1 << 30, 0);
+        let records: Vec<_> = (0..60_000).map(record).collect();
+        let refused = spool.put(1, 9, &Told::Note(records), None).unwrap_err();
+        assert!(matches!(refused, Refused::TooMuch { bytes: MOST_BYTES.., most: MOST_BYTES }), "{refused}");
+        put(&spool, 1).unwrap();
+        assert_eq!(all(&spool, 0).len(), 1);
         spool.close();
     }
 

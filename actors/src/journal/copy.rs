@@ -2,9 +2,14 @@
 //!
 //! A [`View`] is one snapshot of the store: records, checkpoints and who is to be forgotten belong together, while the
 //! node goes on. Records are handed out as the frames that were written, checksums and all.
+//!
+//! The store shows what is being written a moment before it is acknowledged, and readers of the journal see what is acknowledged alone.
+//! So a view is handed out once all that it shows was: whoever reads the journal up to its end has every record of it.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use fjall::{Iter, OwnedWriteBatch, Readable, Snapshot};
 use haggle_domain::Record;
@@ -13,12 +18,14 @@ use super::frame;
 use super::mark::Mark;
 use super::start::stored_start;
 use super::store::Store;
-use super::{Checkpoint, EmbeddedJournal, JournalError, JournalOptions, Position};
+use super::{Checkpoint, EmbeddedJournal, Journal, JournalError, JournalOptions, Position};
 
 /// Bytes that are written with one sync.
 const BATCH: usize = 1024 * 1024;
 /// How often a view is begun anew because files were dropped between its parts.
 const TRIES: u32 = 10;
+/// How often it is looked whether what a view shows was acknowledged.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A key and its value, as they are stored.
 pub type Raw = (Vec<u8>, Vec<u8>);
@@ -35,19 +42,30 @@ pub struct View {
 }
 
 impl EmbeddedJournal {
-    /// What is in it now.
+    /// What is in it now, all of it acknowledged. Waits for the writer where that is about to say so.
     ///
     /// # Errors
     ///
-    /// The journal is closed, damaged, or cannot be read.
+    /// The journal is closed, damaged, or cannot be read, or it failed at what the view would show.
     pub fn view(&self) -> Result<View, JournalError> {
         let store = self.store()?;
         for _ in 0..TRIES {
             if let Some(view) = View::open(&store)? {
-                return Ok(view);
+                return self.acknowledged(view);
             }
         }
         Err(store.corrupt(Some(store.start()), "the record is missing"))
+    }
+
+    fn acknowledged(&self, view: View) -> Result<View, JournalError> {
+        while self.durable_end() < view.end {
+            if let Some(error) = self.failure() {
+                return Err(error);
+            }
+            // A journal that is being closed acknowledges all that it writes, too.
+            thread::sleep(LOOK);
+        }
+        Ok(view)
     }
 }
 
@@ -253,5 +271,50 @@ impl Remaking {
         let io = |error| JournalError::io(self.store.dir(), &error);
         self.mark.advance(end).and_then(|()| self.mark.advance(end)).map_err(io)?;
         self.mark.sync().map_err(io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_domain::{CampaignKey, Event, Timestamp};
+
+    use super::super::replay;
+    use super::*;
+
+    /// A journal as it is between a group's being written and its being acknowledged.
+    fn between(dir: &Path) -> EmbeddedJournal {
+        let journal = EmbeddedJournal::open(dir, &JournalOptions::default()).unwrap();
+        let store = journal.store().unwrap();
+        let mut batch = store.batch();
+        let record =
+            Record { at: Timestamp(1), campaign: CampaignKey(7), event: Event::Paused { paused: true } };
+        store.add_record(&mut batch, 0, &record).unwrap();
+        store.add_positions(&mut batch, &[(0, vec![1])].into());
+        store.commit(batch).unwrap();
+        journal
+    }
+
+    #[test]
+    fn whatever_a_view_shows_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = between(dir.path());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                journal.intake().progress().durable.send_replace(1);
+            });
+            let view = journal.view().unwrap();
+            let read = replay(&journal, view.start()).count() as u64;
+            assert_eq!((view.positions().unwrap().len(), view.end(), read), (1, 1, 1));
+        });
+        journal.close().unwrap();
+    }
+
+    #[test]
+    fn there_is_no_view_of_what_a_journal_failed_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = between(dir.path());
+        journal.intake().progress().fail(&JournalError::Closed);
+        assert_eq!(journal.view().err(), Some(JournalError::Closed));
     }
 }

@@ -32,6 +32,14 @@ pub enum Refused {
     /// It failed or was closed.
     #[error("the journal has stopped")]
     Stopped,
+    /// It is more than others are told at once.
+    #[error("a message of {bytes} bytes is more than the {most} that are told at once; tell less at a time")]
+    TooMuch {
+        /// Its size.
+        bytes: usize,
+        /// What would be told.
+        most: usize,
+    },
     /// The name of the checkpoint is empty or too long.
     #[error("a checkpoint's name has 1 to 512 bytes")]
     BadName,
@@ -163,6 +171,11 @@ impl Progress {
         }
     }
 
+    /// Whether nothing more is taken in.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.room.is_closed()
+    }
+
     /// What a commit gets that comes too late.
     pub(crate) fn too_late(&self) -> JournalError {
         self.failure.borrow().clone().unwrap_or(JournalError::Closed)
@@ -271,7 +284,7 @@ impl Intake {
 
     /// Whether it takes nothing more in: it was closed, or the journal has failed.
     pub(crate) fn is_closed(&self) -> bool {
-        self.progress.room.is_closed()
+        self.progress.is_closed()
     }
 
     /// Takes nothing more in; what waits is still written.

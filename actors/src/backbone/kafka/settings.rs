@@ -80,6 +80,16 @@ const CONSUMER: [(&str, &str); 9] = [
 /// Settings that follow from others of ours.
 const OURS: [&str; 5] =
     ["bootstrap.servers", "metadata.broker.list", "group.id", "client.id", "queue.buffering.max.messages"];
+/// Other names that librdkafka has for some of those, and what its defaults are right in.
+const ALSO: [&str; 7] = [
+    "max.in.flight",
+    "request.required.acks",
+    "delivery.timeout.ms",
+    "auto.commit.enable",
+    "transactional.id",
+    "message.send.max.retries",
+    "retries",
+];
 /// Settings of ours that may be set otherwise: they trade one speed for another.
 const FREE: [&str; 11] = [
     "socket.timeout.ms",
@@ -118,7 +128,8 @@ impl KafkaOptions {
         if self.partitions == 0 || self.partitions > 1024 {
             return wrong(format!("{} partitions are not 1 to 1024", self.partitions));
         }
-        let fixed = SHARED.iter().chain(&PRODUCER).chain(&CONSUMER).map(|(key, _)| *key).chain(OURS);
+        let fixed = SHARED.iter().chain(&PRODUCER).chain(&CONSUMER).map(|(key, _)| *key);
+        let fixed = fixed.chain(OURS).chain(ALSO);
         let mut fixed = fixed.filter(|key| !FREE.contains(key));
         match fixed.find(|key| self.properties.contains_key(*key)) {
             Some(key) => {
@@ -171,7 +182,9 @@ mod tests {
 
     #[test]
     fn what_the_log_rests_on_cannot_be_set() {
-        for key in ["acks", "enable.idempotence", "auto.offset.reset", "bootstrap.servers", "group.id"] {
+        let others = ["acks", "enable.idempotence", "auto.offset.reset", "bootstrap.servers", "group.id"];
+        let aliases = ["max.in.flight", "request.required.acks", "delivery.timeout.ms", "retries"];
+        for key in others.into_iter().chain(aliases) {
             let error = with(key, "1").check().unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
         }

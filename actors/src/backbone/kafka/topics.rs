@@ -21,6 +21,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// A hundred years: for how long the events are needed is the operator's to say. Not -1, which is "for ever" to
 /// Apache Kafka but "nothing older than now" to a broker that takes it for a number.
 const KEPT_MS: &str = "3153600000000";
+/// An exabyte, whatever the broker is set to for other topics: facts that are not settled must not go because there are many. Not -1
+/// for the same reason.
+const KEPT_BYTES: &str = "1000000000000000000";
 const SEGMENT_BYTES: &str = "67108864";
 /// How often it is looked whether topics that were made have come to be.
 const LOOKS: u32 = 100;
@@ -78,7 +81,8 @@ fn create(options: &KafkaOptions, context: &Context, missing: &[(String, u32)]) 
         .map(|(name, partitions)| {
             let topic = NewTopic::new(name, *partitions as i32, TopicReplication::Fixed(copies));
             if *name == events {
-                topic.set("retention.ms", KEPT_MS).set("cleanup.policy", "delete")
+                let topic = topic.set("retention.ms", KEPT_MS).set("retention.bytes", KEPT_BYTES);
+                topic.set("cleanup.policy", "delete")
             } else {
                 // What was replaced goes when its segment is full, so a short one keeps the topic small.
                 topic.set("cleanup.policy", "compact").set("segment.bytes", SEGMENT_BYTES)
