@@ -133,6 +133,26 @@ red boots                     2       320.00       200.00       145.45       145
     assert_eq!(shown, expected, "{shown}");
 }
 
+fn pixel(hour: u32, campaign: &str, (user, number): (u64, u32), id: &str, units: i64) -> (u32, Event) {
+    let decision = Decision { bid: bid(campaign, number), user: Some(UserKey(user)), ..Decision::default() };
+    (hour, Event::Conversion { decision, revenue: Micros::from_units(units), order: Tag::of(id) })
+}
+
+fn sold(report: &Report) -> Vec<(&str, i64)> {
+    report.products.iter().map(|row| (row.id.as_str(), row.by_model[0].value_micros / 1_000_000)).collect()
+}
+
+#[test]
+fn a_browsers_word_gives_way_to_the_shops_lines_and_value() {
+    let mut events = met(1, "boots", (1, 1), 40, true);
+    events.push(pixel(2, "boots", (1, 1), "A", 0));
+    events.push(order(3, "A", 1, &[("red boots", 30), ("laces", 10)]));
+    events.push(order(4, "A", 1, &[("red boots", 99)]));
+    let report = report(events, &[AttributionModel::Last]);
+    assert_eq!(sold(&report), [("laces", 10), ("red boots", 30)]);
+    assert_eq!(report.campaigns[0].by_model[0].value_micros, 40_000_000);
+}
+
 #[test]
 fn fitted_models_credit_once_there_is_enough_and_every_model_credits_all_of_the_value() {
     let mut events = journal();

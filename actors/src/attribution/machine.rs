@@ -160,6 +160,11 @@ impl Attributor {
         self.state.orders.len()
     }
 
+    /// What an order brings as far as is known: as the shop says, or else as it was credited. None if the order is not known.
+    pub fn value(&self, order: Tag) -> Option<Micros> {
+        self.state.orders.get(order).map(|known| known.shop.unwrap_or(known.attribution.value))
+    }
+
     /// Users forgotten since the start.
     pub fn forgotten(&self) -> u64 {
         self.forgotten
@@ -225,11 +230,17 @@ impl Attributor {
     }
 
     fn ordered(&mut self, order: &Order, now: Timestamp) -> Option<Found> {
-        if let Some(known) = self.state.orders.get_mut(order.tag).filter(|known| known.is_told()) {
+        if let Some(known) = self.state.orders.get_mut(order.tag) {
+            let is_told = known.is_told();
             let repeated = std::mem::replace(&mut known.by_shop, true);
             known.attribution.id.get_or_insert_with(|| order.id.clone());
             self.state.counts.duplicates += u64::from(repeated);
-            return None;
+            // What a browser said, or whoever had its word, is corrected by what the shop's server says.
+            known.shop.get_or_insert(order.value);
+            self.correct(order.tag);
+            if is_told {
+                return None;
+            }
         }
         let clicks: Vec<Kept> =
             order.clicks.iter().map(|click| Kept::proven(click.bid, click.bid_at)).collect();
@@ -317,23 +328,23 @@ impl Attributor {
         (model, by_campaign(&touches, &split(value, &shares.unwrap_or_default())))
     }
 
-    /// The credits keep their proportions.
     fn corrected(&mut self, order: Tag, value: Micros) {
         let Some(known) = self.state.orders.get_mut(order) else {
             self.state.counts.unknown += 1;
             return;
         };
-        let attribution = &mut known.attribution;
-        if attribution.value == value && attribution.standing == Standing::Corrected {
-            self.state.counts.duplicates += 1;
-            return;
-        }
-        for (credit, amount) in attribution.credits.iter_mut().zip(split(value, &known.weights)) {
-            credit.amount = amount;
-        }
-        (attribution.value, attribution.standing) = (value, Standing::Corrected);
-        self.state.awaited.push_back(attribution.clone());
-        self.state.counts.corrected += 1;
+        known.shop = Some(value);
+        let changes = self.correct(order);
+        self.state.counts.duplicates += u64::from(!changes);
+    }
+
+    /// Awaits the correction of an order that the shop says to bring something else; false where it does not.
+    fn correct(&mut self, order: Tag) -> bool {
+        let corrected = self.state.orders.get_mut(order).and_then(Known::correct);
+        let changes = corrected.is_some();
+        self.state.counts.corrected += u64::from(changes);
+        self.state.awaited.extend(corrected);
+        changes
     }
 
     /// What is in the journal counts, whatever would be found today.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use haggle_domain::{Attribution, Standing, Tag, Timestamp};
+use haggle_domain::{Attribution, Micros, Standing, Tag, Timestamp};
+use haggle_learning::attribution::split;
 use minicbor::{Decode, Encode};
 
 /// How long an order is known after it was told of.
@@ -26,25 +27,40 @@ pub struct Known {
     /// The campaigns' credits before anything was corrected: corrections keep their proportions.
     #[n(3)]
     pub weights: Vec<f64>,
+    /// What it brings now as the shop's server says, whose word counts for more than a browser's; none where that said nothing.
+    #[n(4)]
+    pub shop: Option<Micros>,
 }
 
 impl Known {
     /// One that was told of for the first time.
     pub fn new(attribution: Attribution, by_shop: bool) -> Self {
         let weights = weights(&attribution);
-        Self { attribution, by_shop, by_click: !by_shop, weights }
+        let shop = by_shop.then_some(attribution.value);
+        Self { attribution, by_shop, by_click: !by_shop, weights, shop }
     }
 
     /// One that is known by its credit alone, since that was read before the order itself: where several nodes share a log, a click's
     /// order and its credit lie in different parts of it, and whoever catches up may be days further in the one than in the other.
     pub fn credited(attribution: Attribution) -> Self {
         let weights = weights(&attribution);
-        Self { attribution, by_shop: false, by_click: false, weights }
+        Self { attribution, by_shop: false, by_click: false, weights, shop: None }
     }
 
     /// It was told of, in whichever way.
     pub fn is_told(&self) -> bool {
         self.by_shop || self.by_click
+    }
+
+    /// Has its credits follow what the shop says that it brings, in their proportions. None where they do already.
+    pub fn correct(&mut self) -> Option<Attribution> {
+        let attribution = &mut self.attribution;
+        let value = self.shop.filter(|value| *value != attribution.value)?;
+        for (credit, amount) in attribution.credits.iter_mut().zip(split(value, &self.weights)) {
+            credit.amount = amount;
+        }
+        (attribution.value, attribution.standing) = (value, Standing::Corrected);
+        Some(attribution.clone())
     }
 
     /// How it was credited says the journal.
@@ -74,6 +90,11 @@ impl Orders {
     /// How many are known.
     pub fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// An order that is known.
+    pub fn get(&self, order: Tag) -> Option<&Known> {
+        self.known.get(&order)
     }
 
     /// An order that is known.

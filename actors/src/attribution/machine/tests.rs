@@ -115,6 +115,45 @@ fn orders_too_late_unheard_of_and_told_twice_are_told_apart() {
     assert_eq!(world.attributor.counts().duplicates, 2);
 }
 
+/// A pixel is read by the user's browser, which may say anything, and comes first.
+#[test]
+fn what_the_shop_says_of_an_order_corrects_what_a_browser_said() {
+    let ordered = |world: &World| {
+        let (decision, revenue, order) = (world.decision(1, 1), Micros(7), Tag::of("A-1"));
+        Event::Conversion { decision, revenue, order }
+    };
+    let mut world = World::new(AttributionModel::Linear);
+    world.view(HOUR, 2, 1);
+    world.click(HOUR, 1, 1);
+    let pixel = ordered(&world);
+    world.tell(HOUR, pixel.clone());
+    let credited = world.settle();
+    assert_eq!(amounts(&credited[0]), [(1, 3), (2, 4)]);
+    // Twice by the shop, too.
+    for _ in 0..2 {
+        assert_eq!(world.order(HOUR, "A-1", |order| order.value = Micros(70)), None);
+    }
+    assert_eq!(world.attributor.value(Tag::of("A-1")), Some(Micros(70)));
+    let told = world.settle();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].standing, told[0].id.as_deref()), (Standing::Corrected, Some("A-1")));
+    assert_eq!(amounts(&told[0]).iter().map(|(_, amount)| amount).sum::<i64>(), 70);
+    // A browser that comes last corrects nothing, and neither does a shop that says the same.
+    world.tell(HOUR, pixel);
+    world.order(HOUR, "A-2", |order| order.value = Micros(7)).unwrap();
+    let (decision, order) = (world.decision(1, 1), Tag::of("A-2"));
+    world.tell(HOUR, Event::Conversion { decision, revenue: Micros(9_999), order });
+    assert_eq!(world.settle().len(), 1);
+
+    // Another node has credited it, and its pixel is not read yet.
+    let mut behind = World::new(AttributionModel::Linear);
+    behind.tell(HOUR, Event::Attributed { attribution: Box::new(credited[0].clone()) });
+    assert!(behind.order(HOUR, "A-1", |order| order.value = Micros(70)).is_some());
+    assert_eq!(behind.tell(HOUR, ordered(&world)), None);
+    let corrected: Vec<_> = behind.settle().iter().map(|found| (found.standing, found.value)).collect();
+    assert_eq!(corrected, [(Standing::Corrected, Micros(70))]);
+}
+
 #[test]
 fn a_token_proves_a_click_of_somebody_whom_nobody_may_know() {
     let mut world = World::new(AttributionModel::Last);
