@@ -155,13 +155,13 @@ impl Reading {
             Event::OrderCorrected { order, value, .. } => (*order, Some(*value)),
             Event::Ordered { order } => (order.tag, self.attributor.value(order.tag)),
             Event::Conversion { order, .. } => (*order, self.attributor.value(*order)),
-            Event::Attributed { attribution } => (attribution.order, self.attributor.value(attribution.order)),
+            Event::Attributed { attribution } => {
+                (attribution.order, self.attributor.value(attribution.order))
+            }
             _ => return,
         };
         let place = self.places.get(&order);
-        if let (Some(sale), Some(value)) =
-            (place.and_then(|place| self.found.sales.get_mut(*place)), value)
-        {
+        if let (Some(sale), Some(value)) = (place.and_then(|place| self.found.sales.get_mut(*place)), value) {
             sale.value = value;
         }
     }
