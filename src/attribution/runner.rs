@@ -105,8 +105,6 @@ struct Runner {
     attributor: Attributor,
     /// Under which number this node decides.
     term: Option<u64>,
-    /// Of what is awaited from the journal so many were handed to it under that number, the first ones.
-    sent: usize,
     saved: u64,
     saved_forgotten: u64,
 }
@@ -138,7 +136,7 @@ impl Runner {
             let _ = durable.recv();
         }
         let saved = attributor.cursor();
-        Self { deps, attributor, term: None, sent: 0, saved, saved_forgotten: 0 }
+        Self { deps, attributor, term: None, saved, saved_forgotten: 0 }
     }
 
     fn run(&mut self, stop: &AtomicBool) {
@@ -150,7 +148,8 @@ impl Runner {
             let term = (self.deps.decides)();
             if term != self.term {
                 // What was handed over before counts if it is in the journal by now, and else never.
-                (self.term, self.sent) = (term, 0);
+                self.term = term;
+                self.attributor.hand_over_again();
             }
             if self.catch_up() && self.term.is_some() {
                 self.write();
@@ -179,12 +178,7 @@ impl Runner {
             {
                 Ok(records) => {
                     for (offset, record) in &records {
-                        let is_ours = matches!(record.event, Event::Attributed { .. });
-                        let before = if is_ours { self.attributor.awaited().count() } else { 0 };
                         self.attributor.consume(*offset, record);
-                        if is_ours && self.attributor.awaited().count() < before {
-                            self.sent = self.sent.saturating_sub(1);
-                        }
                     }
                     if records.len() < CHUNK {
                         return true;
@@ -202,7 +196,7 @@ impl Runner {
     /// Hands what was found to the journal, as far as that has room.
     fn write(&mut self) {
         loop {
-            let new: Vec<_> = self.attributor.awaited().skip(self.sent).take(PORTION).cloned().collect();
+            let new: Vec<_> = self.attributor.to_write().take(PORTION).cloned().collect();
             if new.is_empty() {
                 return;
             }
@@ -215,7 +209,7 @@ impl Runner {
             });
             // It is read back once it is durable.
             permit.commit(records.collect(), None);
-            self.sent += count;
+            self.attributor.handed_over(count);
         }
     }
 

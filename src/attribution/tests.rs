@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haggle_actors::attribution::AttributorSettings;
+use haggle_actors::attribution::{Attributor, AttributorSettings};
 use haggle_domain::{
     AttributionModel, BidId, CampaignKey, Decision, Event, Micros, Order, OrderLine, Record, Tag, Timestamp,
     UserKey,
@@ -14,16 +14,19 @@ use super::text;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn report(events: Vec<(u32, Event)>, models: &[AttributionModel]) -> Report {
-    let settings = AttributorSettings {
+fn settings() -> AttributorSettings {
+    AttributorSettings {
         model: AttributionModel::Last,
         click_window: DAY * 30,
         view_window: DAY,
         half_life: DAY * 7,
         touches: 1000,
-    };
+    }
+}
+
+fn report(events: Vec<(u32, Event)>, models: &[AttributionModel]) -> Report {
     let period = Period { from: Timestamp(0), to: Timestamp::MAX };
-    let mut reading = Reading::new(settings, period);
+    let mut reading = Reading::new(settings(), period);
     for (offset, (hour, event)) in (0..).zip(events) {
         let at = Timestamp(0) + Duration::from_secs(3600) * (1000 + hour);
         let campaign = match &event {
@@ -151,6 +154,40 @@ fn a_browsers_word_gives_way_to_the_shops_lines_and_value() {
     let report = report(events, &[AttributionModel::Last]);
     assert_eq!(sold(&report), [("laces", 10), ("red boots", 30)]);
     assert_eq!(report.campaigns[0].by_model[0].value_micros, 40_000_000);
+}
+
+/// Of several nodes' log one part may be read before another: the credit, what was changed of it, and then the order itself.
+#[test]
+fn what_was_changed_of_an_order_counts_wherever_it_lies() {
+    let changed = |id, units, lines: &[(&str, i64)]| {
+        let (_, Event::Ordered { order }) = order(0, id, 1, lines) else { panic!("no order") };
+        (
+            3,
+            Event::OrderCorrected {
+                order: Tag::of(id),
+                value: Micros::from_units(units),
+                lines: order.lines,
+            },
+        )
+    };
+    let mut events = met(1, "boots", (1, 1), 40, true);
+    let credited = {
+        let (settings, now) = (settings(), Timestamp(0) + Duration::from_secs(3600) * 1_000);
+        let mut attributor = Attributor::new(settings);
+        let (_, event) = pixel(2, "boots", (1, 1), "A", 40);
+        attributor.consume(0, &Record { at: now, campaign: CampaignKey::default(), event });
+        attributor.awaited().next().unwrap().clone()
+    };
+    events.push((2, Event::Attributed { attribution: Box::new(credited) }));
+    events.push(changed("A", 10, &[]));
+    events.push(pixel(4, "boots", (1, 1), "A", 40));
+    events.push(changed("B", 5, &[("laces", 5)]));
+    events.push(order(4, "B", 1, &[("red boots", 30), ("laces", 10)]));
+    events.push(changed("C", 0, &[]));
+    events.push(order(4, "C", 1, &[("lamp", 30)]));
+    let report = report(events, &[AttributionModel::Last]);
+    assert_eq!(sold(&report), [("(no lines)", 10), ("laces", 5)]);
+    assert_eq!(report.campaigns[0].by_model[0].value_micros, 15_000_000);
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub struct Counts {
     /// Changed or cancelled after they were placed.
     #[n(4)]
     pub corrected: u64,
-    /// Changed, but not known.
+    /// Changed, but not known then.
     #[n(5)]
     pub unknown: u64,
     /// Credited by the last click or view, because the configured model was not fitted yet.
@@ -91,6 +91,8 @@ pub struct Attributor {
     fitted: Option<Fitted>,
     /// Users forgotten since the start: checkpoints from before still hold what they did.
     forgotten: u64,
+    /// Of what is awaited so many were handed over to the journal, the first ones.
+    handed: usize,
 }
 
 #[derive(Default, Encode, Decode)]
@@ -114,7 +116,7 @@ struct State {
 impl Attributor {
     /// One that knows nothing yet.
     pub fn new(settings: AttributorSettings) -> Self {
-        Self { settings, cursor: 0, state: State::default(), fitted: None, forgotten: 0 }
+        Self { settings, cursor: 0, state: State::default(), fitted: None, forgotten: 0, handed: 0 }
     }
 
     /// Goes on from a checkpoint that includes all records below `offset`.
@@ -125,7 +127,7 @@ impl Attributor {
     pub fn restore(&mut self, bytes: &[u8], offset: u64) -> Result<(), minicbor::decode::Error> {
         self.state = minicbor::decode(bytes)?;
         self.fitted = self.state.fitted_to.as_ref().and_then(|(_, journeys)| Fitted::of(journeys));
-        self.cursor = offset;
+        (self.cursor, self.handed) = (offset, 0);
         Ok(())
     }
 
@@ -180,6 +182,21 @@ impl Attributor {
         self.state.awaited.iter()
     }
 
+    /// What of that was not handed over to the journal yet.
+    pub fn to_write(&self) -> impl Iterator<Item = &Attribution> {
+        self.state.awaited.iter().skip(self.handed)
+    }
+
+    /// So many of those were handed over, the first ones.
+    pub fn handed_over(&mut self, count: usize) {
+        self.handed = (self.handed + count).min(self.state.awaited.len());
+    }
+
+    /// What was handed over and is not read yet will not come: another decides, or did meanwhile.
+    pub fn hand_over_again(&mut self) {
+        self.handed = 0;
+    }
+
     /// Takes in one record. Records come in order; those that are known are passed over. Gives the order that it tells of, if
     /// it is a new one.
     pub fn consume(&mut self, offset: u64, record: &Record) -> Option<Found> {
@@ -199,7 +216,7 @@ impl Attributor {
                 return self.clicked(decision, *revenue, *order, now);
             }
             Event::Ordered { order } => return self.ordered(order, now),
-            Event::OrderCorrected { order, value, .. } => self.corrected(*order, *value),
+            Event::OrderCorrected { order, value, .. } => self.corrected(*order, *value, now),
             Event::Attributed { attribution } => self.settled(attribution, now),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.state.touches.erase(*user);
@@ -237,7 +254,8 @@ impl Attributor {
             self.state.counts.duplicates += u64::from(repeated);
             // What a browser said, or whoever had its word, is corrected by what the shop's server says.
             known.shop.get_or_insert(order.value);
-            self.correct(order.tag);
+            let changes = self.correct(order.tag);
+            self.state.counts.corrected += u64::from(changes);
             if is_told {
                 return None;
             }
@@ -299,7 +317,11 @@ impl Attributor {
             let attribution = Attribution { order, id, placed_at, value, standing, model, credits };
             self.state.awaited.push_back(attribution.clone());
             self.state.orders.add(now, Known::new(attribution, by_shop));
+            // It may have been changed before it was told of.
+            let changes = self.correct(order);
+            self.state.counts.corrected += u64::from(changes);
         }
+        let value = self.value(order).unwrap_or(value);
         Some(Found { order, placed_at, value, standing, path })
     }
 
@@ -328,13 +350,15 @@ impl Attributor {
         (model, by_campaign(&touches, &split(value, &shares.unwrap_or_default())))
     }
 
-    fn corrected(&mut self, order: Tag, value: Micros) {
+    fn corrected(&mut self, order: Tag, value: Micros, now: Timestamp) {
         let Some(known) = self.state.orders.get_mut(order) else {
+            self.state.orders.add_early(now, order, value);
             self.state.counts.unknown += 1;
             return;
         };
         known.shop = Some(value);
         let changes = self.correct(order);
+        self.state.counts.corrected += u64::from(changes);
         self.state.counts.duplicates += u64::from(!changes);
     }
 
@@ -342,24 +366,37 @@ impl Attributor {
     fn correct(&mut self, order: Tag) -> bool {
         let corrected = self.state.orders.get_mut(order).and_then(Known::correct);
         let changes = corrected.is_some();
-        self.state.counts.corrected += u64::from(changes);
         self.state.awaited.extend(corrected);
         changes
     }
 
-    /// What is in the journal counts, whatever would be found today.
+    /// What is in the journal counts, whatever would be found today. Where it is not what was expected next, all that was expected
+    /// of the order begins anew from there.
     fn settled(&mut self, attribution: &Attribution, now: Timestamp) {
-        let same = |awaited: &Attribution| awaited.order == attribution.order;
-        if let Some(place) = self.state.awaited.iter().position(same) {
+        let order = attribution.order;
+        let next = self.state.awaited.iter().position(|awaited| awaited.order == order);
+        let expected = next.is_some_and(|place| self.state.awaited.get(place) == Some(attribution));
+        let mut was_corrected = false;
+        let mut place = next.unwrap_or(usize::MAX);
+        while let Some(awaited) = self.state.awaited.get(place) {
+            if awaited.order != order {
+                place += 1;
+                continue;
+            }
+            was_corrected |= awaited.standing == Standing::Corrected;
             self.state.awaited.remove(place);
+            self.handed -= usize::from(place < self.handed);
+            if expected {
+                break;
+            }
         }
-        if self.state.awaited.iter().any(same) {
-            return;
-        }
-        match self.state.orders.get_mut(attribution.order) {
+        match self.state.orders.get_mut(order) {
+            Some(_) if expected => return,
             Some(known) => known.settle(attribution),
             None => self.state.orders.add(now, Known::credited(attribution.clone())),
         }
+        let changes = self.correct(order);
+        self.state.counts.corrected += u64::from(changes && !was_corrected);
     }
 }
 

@@ -9,5 +9,5 @@ mod orders;
 mod touches;
 
 pub use machine::{Attributor, AttributorSettings, CHECKPOINT, Counts, Found};
-pub use orders::{MOST_ORDERS, ORDER_MEMORY};
+pub use orders::{MOST_EARLY, MOST_ORDERS, ORDER_MEMORY};
 pub use touches::{Kept, MOST_OF_USER};

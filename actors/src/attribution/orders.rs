@@ -1,4 +1,7 @@
 //! Which orders are known, so that each counts once and can be corrected. In bounded memory.
+//!
+//! An order and what the shop changes of it may be read in either order: the one may wait in a node's spool while another node is
+//! told of the other, and a click's order lies in another part of the log. So a correction waits for its order as long as an order is known.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,6 +14,8 @@ use minicbor::{Decode, Encode};
 pub const ORDER_MEMORY: Duration = Duration::from_secs(90 * 86_400);
 /// Orders that are known, at most; the one told of first makes room.
 pub const MOST_ORDERS: usize = 500_000;
+/// Corrections that wait for their orders, at most; the one told of first makes room.
+pub const MOST_EARLY: usize = 100_000;
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -65,7 +70,8 @@ impl Known {
 
     /// How it was credited says the journal.
     pub fn settle(&mut self, attribution: &Attribution) {
-        if attribution.standing != Standing::Corrected {
+        // Of one that was corrected the journal's beginning may be gone.
+        if attribution.standing != Standing::Corrected || self.weights.len() != attribution.credits.len() {
             self.weights = weights(attribution);
         }
         let id = self.attribution.id.take().or_else(|| attribution.id.clone());
@@ -84,6 +90,14 @@ pub struct Orders {
     known: BTreeMap<Tag, Known>,
     #[n(1)]
     by_age: VecDeque<(Timestamp, Tag)>,
+    /// What the shop says that orders bring now that are not known yet.
+    #[n(2)]
+    #[cbor(default)]
+    early: BTreeMap<Tag, Micros>,
+    /// Some are gone already.
+    #[n(3)]
+    #[cbor(default)]
+    early_by_age: VecDeque<(Timestamp, Tag)>,
 }
 
 impl Orders {
@@ -102,9 +116,10 @@ impl Orders {
         self.known.get_mut(&order)
     }
 
-    /// A new one, told of now.
-    pub fn add(&mut self, now: Timestamp, known: Known) {
+    /// A new one, told of now. What was changed of it before is known then, too.
+    pub fn add(&mut self, now: Timestamp, mut known: Known) {
         let order = known.attribution.order;
+        known.shop = self.early.remove(&order).or(known.shop);
         if self.known.insert(order, known).is_none() {
             self.by_age.push_back((now, order));
         }
@@ -114,8 +129,22 @@ impl Orders {
         }
     }
 
+    /// What the shop says now that one brings that is not known yet.
+    pub fn add_early(&mut self, now: Timestamp, order: Tag, value: Micros) {
+        if self.early.insert(order, value).is_none() {
+            self.early_by_age.push_back((now, order));
+        }
+        while self.early_by_age.len() > MOST_EARLY {
+            let Some((_, oldest)) = self.early_by_age.pop_front() else { break };
+            self.early.remove(&oldest);
+        }
+    }
+
     /// Forgets those that were told of before.
     pub fn expire(&mut self, before: Timestamp) {
+        while let Some((_, order)) = self.early_by_age.pop_front_if(|(at, _)| *at < before) {
+            self.early.remove(&order);
+        }
         while let Some((_, order)) = self.by_age.pop_front_if(|(at, _)| *at < before) {
             self.known.remove(&order);
         }
