@@ -80,7 +80,12 @@ const fn optional(name: &'static str, number: &'static str, of: Type, says: &'st
 /// What every table begins with.
 pub(crate) const COMMON: [Column; 4] = [
     column("offset", "", Type::Long, "the record's place in the journal"),
-    column("at", "0", Type::Time, "when it happened"),
+    column(
+        "at",
+        "0",
+        Type::Time,
+        "when it was written; of what is told of a bid, where several nodes share a log, when its campaign's owner was told",
+    ),
     column("campaign", "1", Type::Text, "the campaign's key; zeros for events of no campaign"),
     optional("campaign_id", "", Type::Text, "its configured id, where the journal tells it"),
 ];

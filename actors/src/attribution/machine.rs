@@ -282,9 +282,14 @@ impl Attributor {
         let user = user.map(PrivacyKey::of);
         let mut met: Vec<Kept> = user.map_or_else(Vec::new, |user| self.state.touches.of(user).to_vec());
         for click in clicks {
-            if !met.iter().any(|kept| kept.bid == click.bid && kept.clicked) {
-                met.retain(|kept| kept.bid != click.bid);
-                met.push(*click);
+            match met.iter_mut().find(|kept| kept.bid == click.bid && kept.clicked) {
+                // Its time is that of its record, which a click that waited for its campaign's owner got after the order was placed.
+                Some(kept) if kept.at > placed_at => kept.at = kept.at.min(click.at),
+                Some(_) => {}
+                None => {
+                    met.retain(|kept| kept.bid != click.bid);
+                    met.push(*click);
+                }
             }
         }
         met.retain(|kept| kept.at <= placed_at);

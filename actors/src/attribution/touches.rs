@@ -105,7 +105,7 @@ impl Touches {
         self.people.get(&user).map_or(&[], |person| &person.touches)
     }
 
-    /// A user met an ad. A click takes the place of the view of the same ad.
+    /// A user met an ad. A click takes the place of the view of the same ad, also of one that is told of later.
     pub fn note(
         &mut self,
         user: PrivacyKey,
@@ -114,6 +114,9 @@ impl Touches {
         windows: &Windows,
         journeys: &mut Journeys,
     ) {
+        if !clicked && self.of(user).iter().any(|kept| kept.clicked && kept.bid == bid) {
+            return;
+        }
         self.next += 1;
         let number = self.next;
         let person = self.people.entry(user).or_insert_with(|| Person { touches: Vec::new(), from: number });
@@ -243,7 +246,7 @@ mod tests {
     fn a_click_takes_the_place_of_its_view_and_an_erased_user_leaves_nothing() {
         let (mut touches, mut journeys) = (Touches::default(), Journeys::default());
         let user = PrivacyKey(1);
-        for (at, clicked) in [(1, false), (2, true)] {
+        for (at, clicked) in [(1, false), (2, true), (3, false)] {
             touches.note(user, (bid(7, 1), hour(at), clicked), 10, &WINDOWS, &mut journeys);
         }
         assert_eq!(

@@ -168,6 +168,22 @@ fn a_token_proves_a_click_of_somebody_whom_nobody_may_know() {
     assert_eq!(amounts(&world.settle()[0]), [(4, 10_000_001)]);
 }
 
+/// A click may be an hour in a spool before its campaign's owner writes it.
+#[test]
+fn a_proven_click_counts_also_where_it_is_written_after_the_order() {
+    let mut world = World::new(AttributionModel::Last);
+    let decision = world.decision(1, 1);
+    let click = ProvenClick { bid: decision.bid, bid_at: decision.at };
+    let placed_at = world.now + HOUR / 2;
+    world.tell(HOUR, Event::Click { decision });
+    let tell = |order: &mut Order| (order.placed_at, order.clicks) = (placed_at, vec![click]);
+    let found = world.order(HOUR, "A", tell).unwrap();
+    assert_eq!((found.standing, found.path.len(), found.path[0].at), (Standing::Credited, 1, click.bid_at));
+    // Without a token it cannot be known that the click came before.
+    let found = world.order(HOUR, "B", |order| order.placed_at = placed_at).unwrap();
+    assert_eq!(found.standing, Standing::Orphan);
+}
+
 #[test]
 fn corrections_keep_proportions_even_after_a_cancellation() {
     let mut world = World::new(AttributionModel::Position);
