@@ -352,7 +352,8 @@ impl Attributor {
         }
         let touches: Vec<Touch> = path.iter().map(Kept::touch).collect();
         let shares = shares(model, &touches, placed_at, self.settings.half_life, self.fitted.as_ref());
-        (model, by_campaign(&touches, &split(value, &shares.unwrap_or_default())))
+        let shares = shares.unwrap_or_default();
+        (model, by_campaign(&touches, &shares, &split(value, &shares)))
     }
 
     fn corrected(&mut self, order: Tag, value: Micros, now: Timestamp) {
@@ -405,10 +406,10 @@ impl Attributor {
     }
 }
 
-/// Sums parts of touches by campaigns, by rising keys.
-fn by_campaign(touches: &[Touch], parts: &[Micros]) -> Vec<Credit> {
+/// Sums shares and parts of touches by campaigns, by rising keys.
+fn by_campaign(touches: &[Touch], shares: &[f64], parts: &[Micros]) -> Vec<Credit> {
     let mut credits: Vec<Credit> = Vec::new();
-    for (touch, part) in touches.iter().zip(parts) {
+    for ((touch, share), part) in touches.iter().zip(shares).zip(parts) {
         let place = credits.binary_search_by_key(&touch.campaign, |credit| credit.campaign);
         let place = place.unwrap_or_else(|place| {
             credits.insert(place, nothing(touch.campaign));
@@ -416,6 +417,7 @@ fn by_campaign(touches: &[Touch], parts: &[Micros]) -> Vec<Credit> {
         });
         if let Some(credit) = credits.get_mut(place) {
             credit.amount += *part;
+            credit.share = credit.share.map(|sum| sum + share);
             credit.touches += 1;
             credit.clicks += u32::from(touch.clicked);
         }
@@ -424,7 +426,7 @@ fn by_campaign(touches: &[Touch], parts: &[Micros]) -> Vec<Credit> {
 }
 
 fn nothing(campaign: CampaignKey) -> Credit {
-    Credit { campaign, amount: Micros::ZERO, touches: 0, clicks: 0 }
+    Credit { campaign, amount: Micros::ZERO, touches: 0, clicks: 0, share: Some(0.0) }
 }
 
 #[cfg(test)]

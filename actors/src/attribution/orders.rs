@@ -29,7 +29,7 @@ pub struct Known {
     /// It was told of with the click's token alone.
     #[n(2)]
     pub by_click: bool,
-    /// The campaigns' credits before anything was corrected: corrections keep their proportions.
+    /// The campaigns' shares, or where an old record does not tell them, what they were credited with before anything was corrected.
     #[n(3)]
     pub weights: Vec<f64>,
     /// What it brings now as the shop's server says, whose word counts for more than a browser's; none where that said nothing.
@@ -70,8 +70,10 @@ impl Known {
 
     /// How it was credited says the journal.
     pub fn settle(&mut self, attribution: &Attribution) {
-        // Of one that was corrected the journal's beginning may be gone.
-        if attribution.standing != Standing::Corrected || self.weights.len() != attribution.credits.len() {
+        let shares = attribution.credits.iter().all(|credit| credit.share.is_some());
+        // Of one that was corrected the first credit may be in the journal no more.
+        let unlike = self.weights.len() != attribution.credits.len();
+        if attribution.standing != Standing::Corrected || shares || unlike {
             self.weights = weights(attribution);
         }
         let id = self.attribution.id.take().or_else(|| attribution.id.clone());
@@ -80,7 +82,7 @@ impl Known {
 }
 
 fn weights(attribution: &Attribution) -> Vec<f64> {
-    attribution.credits.iter().map(|credit| credit.amount.to_f64()).collect()
+    attribution.credits.iter().map(|credit| credit.share.unwrap_or_else(|| credit.amount.to_f64())).collect()
 }
 
 /// See the module's text.

@@ -265,6 +265,29 @@ fn what_was_changed_before_the_order_was_read_is_changed() {
 }
 
 #[test]
+fn an_order_that_brings_nothing_at_first_keeps_its_shares() {
+    let corrected =
+        |value| Event::OrderCorrected { order: Tag::of("A"), value: Micros(value), lines: Vec::new() };
+    let mut world = World::new(AttributionModel::Last);
+    world.click(HOUR, 1, 1);
+    world.click(HOUR, 2, 1);
+    world.order(HOUR, "A", |order| order.value = Micros::ZERO).unwrap();
+    world.tell(HOUR, corrected(100));
+    let told = world.settle();
+    assert_eq!(told.iter().map(amounts).collect::<Vec<_>>(), [[(1, 0), (2, 0)], [(1, 0), (2, 100)]]);
+    // So does whoever has nothing but one record of it, also where that was cancelled.
+    for credited in [told[0].clone(), {
+        world.tell(HOUR, corrected(0));
+        world.settle().remove(0)
+    }] {
+        let mut reader = World::new(AttributionModel::Last);
+        reader.tell(HOUR, Event::Attributed { attribution: Box::new(credited) });
+        reader.tell(HOUR, corrected(70));
+        assert_eq!(amounts(&reader.settle()[0]), [(1, 0), (2, 70)]);
+    }
+}
+
+#[test]
 fn whoever_opts_out_or_is_erased_leaves_no_touch() {
     for event in
         [Event::UserOptedOut { user: PrivacyKey::of(USER) }, Event::UserErased { user: PrivacyKey::of(USER) }]
