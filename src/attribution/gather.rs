@@ -114,6 +114,11 @@ impl Reading {
 
     pub(super) fn take(&mut self, offset: u64, record: &Record) {
         self.found.records += 1;
+        let before = self.attributor.counts();
+        let sale = self.attributor.consume(offset, record);
+        if self.period.has(record.at) {
+            add(&mut self.found.counts, &before, &self.attributor.counts());
+        }
         match &record.event {
             Event::Defined { id } => drop(self.found.names.insert(record.campaign, id.clone())),
             Event::Billed { bid, charged, .. } => {
@@ -121,8 +126,10 @@ impl Reading {
                     *self.found.costs.entry(record.campaign).or_default() += *charged;
                 }
                 self.charged.insert(*bid, *charged);
-                self.by_age.push_back((record.at, *bid));
-                while let Some((_, old)) = self.by_age.pop_front_if(|(at, _)| *at < record.at - self.memory) {
+                // No record with a wrong time makes all others old.
+                let now = self.attributor.now();
+                self.by_age.push_back((record.at.min(now), *bid));
+                while let Some((_, old)) = self.by_age.pop_front_if(|(at, _)| *at < now - self.memory) {
                     self.charged.remove(&old);
                 }
             }
@@ -134,11 +141,6 @@ impl Reading {
                 self.lines.insert(*order, Lines::of(*value, lines));
             }
             _ => {}
-        }
-        let before = self.attributor.counts();
-        let sale = self.attributor.consume(offset, record);
-        if self.period.has(record.at) {
-            add(&mut self.found.counts, &before, &self.attributor.counts());
         }
         if let Some(sale) = sale.filter(|sale| self.period.has(sale.placed_at)) {
             let cost = |kept: &Kept| self.charged.get(&kept.bid).copied().unwrap_or_default();

@@ -191,6 +191,16 @@ fn what_was_changed_of_an_order_counts_wherever_it_lies() {
 }
 
 #[test]
+fn a_record_with_a_wrong_time_makes_no_touch_free() {
+    let mut events = met(1, "boots", (1, 1), 40, true);
+    let (_, billed) = met(1, "lamps", (9, 9), 20, false).swap_remove(0);
+    events.push((50_000, billed));
+    events.push(order(3, "A", 1, &[("red boots", 30)]));
+    let report = report(events, &[AttributionModel::Last]);
+    assert_eq!(report.products[0].by_model[0].cost_micros, 400_000);
+}
+
+#[test]
 fn fitted_models_credit_once_there_is_enough_and_every_model_credits_all_of_the_value() {
     let mut events = journal();
     for user in 100..300u64 {
@@ -204,7 +214,7 @@ fn fitted_models_credit_once_there_is_enough_and_every_model_credits_all_of_the_
         }
     }
     // Long after, journeys without an order have ended.
-    events.push((50_000, Event::Redacted));
+    events.extend(vec![(50_000, Event::Redacted); 200]);
     let report = report(events, &AttributionModel::ALL);
     assert_eq!((report.models.len(), report.not_fitted.as_deref()), (7, None));
     for at in 0..7 {

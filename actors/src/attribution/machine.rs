@@ -11,7 +11,7 @@ use haggle_learning::attribution::{Fitted, Journeys, Touch, shares, split};
 use minicbor::{Decode, Encode};
 
 use super::orders::{Known, ORDER_MEMORY, Orders};
-use super::touches::{Kept, Touches, Windows};
+use super::touches::{Kept, Met, Touches, Windows};
 
 /// The checkpoint's name. It holds what users did, so it is among those that an erasure replaces.
 pub const CHECKPOINT: &str = "learner/attribution";
@@ -20,6 +20,10 @@ pub const CHECKPOINT: &str = "learner/attribution";
 const LATENESS: Duration = Duration::from_secs(7 * 86_400);
 /// How often fitted models are fitted again, by the journal's time.
 const REFIT: Duration = Duration::from_secs(3600);
+/// One record moves the time by which things are forgotten by at most so much, onwards or back. So a node whose clock is months ahead
+/// has nobody forget what others still need: it would take 28 of its records in a row to use up [`LATENESS`], and those of nodes with
+/// a right clock take it back as fast. Four records a day keep up with time.
+const STEP: Duration = Duration::from_secs(6 * 3600);
 
 /// How orders are credited.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,6 +115,9 @@ struct State {
     /// What the fitted models were fitted to last, and when.
     #[n(5)]
     fitted_to: Option<(Timestamp, Journeys)>,
+    /// What time it is by the records so far: see [`STEP`].
+    #[n(6)]
+    clock: Option<Timestamp>,
 }
 
 impl Attributor {
@@ -132,7 +139,9 @@ impl Attributor {
     }
 
     /// The state, for a checkpoint at [`Attributor::cursor`].
-    pub fn save(&self) -> Vec<u8> {
+    pub fn save(&mut self) -> Vec<u8> {
+        // It names nobody who was erased.
+        self.state.touches.sweep();
         minicbor::to_vec(&self.state).unwrap_or_default()
     }
 
@@ -165,6 +174,11 @@ impl Attributor {
     /// What an order brings as far as is known: as the shop says, or else as it was credited. None if the order is not known.
     pub fn value(&self, order: Tag) -> Option<Micros> {
         self.state.orders.get(order).map(|known| known.shop.unwrap_or(known.attribution.value))
+    }
+
+    /// What time it is by the records so far. No single one moves it far.
+    pub fn now(&self) -> Timestamp {
+        self.state.clock.unwrap_or_default()
     }
 
     /// Users forgotten since the start.
@@ -204,20 +218,23 @@ impl Attributor {
             return None;
         }
         self.cursor = offset + 1;
-        let (now, windows) = (record.at, self.settings.windows());
+        let (at, windows) = (record.at, self.settings.windows());
         let kept = LATENESS + windows.click.max(windows.view);
+        let clock = self.state.clock.unwrap_or(at);
+        let now = at.clamp(clock - STEP, clock + STEP);
+        self.state.clock = Some(now);
         let State { touches, orders, journeys, .. } = &mut self.state;
         touches.expire(now - (LATENESS + windows.view), now - (LATENESS + windows.click), &windows, journeys);
         orders.expire(now - ORDER_MEMORY.max(kept));
         match &record.event {
-            Event::Impression { decision } => self.met(decision, now, false),
-            Event::Click { decision } => self.met(decision, now, true),
+            Event::Impression { decision } => self.met(decision, at, false),
+            Event::Click { decision } => self.met(decision, at, true),
             Event::Conversion { decision, revenue, order } => {
-                return self.clicked(decision, *revenue, *order, now);
+                return self.clicked(decision, *revenue, *order, at);
             }
-            Event::Ordered { order } => return self.ordered(order, now),
-            Event::OrderCorrected { order, value, .. } => self.corrected(*order, *value, now),
-            Event::Attributed { attribution } => self.settled(attribution, now),
+            Event::Ordered { order } => return self.ordered(order, at),
+            Event::OrderCorrected { order, value, .. } => self.corrected(*order, *value),
+            Event::Attributed { attribution } => self.settled(attribution),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.state.touches.erase(*user);
                 self.forgotten += 1;
@@ -227,15 +244,16 @@ impl Attributor {
         None
     }
 
-    fn met(&mut self, decision: &Decision, now: Timestamp, clicked: bool) {
+    fn met(&mut self, decision: &Decision, at: Timestamp, clicked: bool) {
         let Some(user) = decision.user.map(PrivacyKey::of) else { return };
+        let met = Met { bid: decision.bid, at, clicked, noted_at: at.min(self.now()) };
         let State { touches, journeys, .. } = &mut self.state;
         let (windows, capacity) = (self.settings.windows(), self.settings.touches);
-        touches.note(user, (decision.bid, now, clicked), capacity, &windows, journeys);
+        touches.note(user, met, capacity, &windows, journeys);
     }
 
     /// An order that was told of with a click's token alone.
-    fn clicked(&mut self, decision: &Decision, revenue: Micros, order: Tag, now: Timestamp) -> Option<Found> {
+    fn clicked(&mut self, decision: &Decision, revenue: Micros, order: Tag, at: Timestamp) -> Option<Found> {
         if let Some(known) = self.state.orders.get_mut(order).filter(|known| known.is_told()) {
             // The same order may be told of both ways; only what is told twice in one is repeated.
             let repeated = std::mem::replace(&mut known.by_click, true);
@@ -243,17 +261,20 @@ impl Attributor {
             return None;
         }
         let click = Kept::proven(decision.bid, decision.at);
-        self.credit(order, None, decision.user, &[click], now, revenue, now, false)
+        self.credit(order, None, decision.user, &[click], at, revenue, false)
     }
 
-    fn ordered(&mut self, order: &Order, now: Timestamp) -> Option<Found> {
+    fn ordered(&mut self, order: &Order, at: Timestamp) -> Option<Found> {
         if let Some(known) = self.state.orders.get_mut(order.tag) {
-            let is_told = known.is_told();
-            let repeated = std::mem::replace(&mut known.by_shop, true);
             known.attribution.id.get_or_insert_with(|| order.id.clone());
-            self.state.counts.duplicates += u64::from(repeated);
+            if known.by_shop {
+                self.state.counts.duplicates += 1;
+                return None;
+            }
+            known.by_shop = true;
             // What a browser said, or whoever had its word, is corrected by what the shop's server says.
             known.shop.get_or_insert(order.value);
+            let is_told = known.by_click;
             let changes = self.correct(order.tag);
             self.state.counts.corrected += u64::from(changes);
             if is_told {
@@ -263,7 +284,7 @@ impl Attributor {
         let clicks: Vec<Kept> =
             order.clicks.iter().map(|click| Kept::proven(click.bid, click.bid_at)).collect();
         let id = Some(order.id.clone());
-        self.credit(order.tag, id, order.user, &clicks, order.placed_at.min(now), order.value, now, true)
+        self.credit(order.tag, id, order.user, &clicks, order.placed_at.min(at), order.value, true)
     }
 
     #[allow(clippy::too_many_arguments, reason = "what the two ways to tell of an order have in common")]
@@ -275,7 +296,6 @@ impl Attributor {
         clicks: &[Kept],
         placed_at: Timestamp,
         value: Micros,
-        now: Timestamp,
         by_shop: bool,
     ) -> Option<Found> {
         let windows = self.settings.windows();
@@ -309,7 +329,7 @@ impl Attributor {
             Standing::Orphan => counts.orphans += 1,
             Standing::Credited | Standing::Corrected => counts.credited += 1,
         }
-        let (model, credits) = self.credits(&path, placed_at, value, now);
+        let (model, credits) = self.credits(&path, placed_at, value);
         let touched: Vec<Touch> = path.iter().map(Kept::touch).collect();
         self.state.journeys.note(&touched, true);
         if let Some(user) = user {
@@ -321,7 +341,7 @@ impl Attributor {
         } else {
             let attribution = Attribution { order, id, placed_at, value, standing, model, credits };
             self.state.awaited.push_back(attribution.clone());
-            self.state.orders.add(now, Known::new(attribution, by_shop));
+            self.state.orders.add(self.now(), Known::new(attribution, by_shop));
             // It may have been changed before it was told of.
             let changes = self.correct(order);
             self.state.counts.corrected += u64::from(changes);
@@ -336,9 +356,8 @@ impl Attributor {
         path: &[Kept],
         placed_at: Timestamp,
         value: Micros,
-        now: Timestamp,
     ) -> (AttributionModel, Vec<Credit>) {
-        let mut model = self.settings.model;
+        let (mut model, now) = (self.settings.model, self.now());
         if model.is_fitted() {
             let stale = self.state.fitted_to.as_ref().is_none_or(|(at, _)| now.since(*at) >= REFIT);
             if stale && let Some(fitted) = Fitted::of(&self.state.journeys) {
@@ -356,7 +375,8 @@ impl Attributor {
         (model, by_campaign(&touches, &shares, &split(value, &shares)))
     }
 
-    fn corrected(&mut self, order: Tag, value: Micros, now: Timestamp) {
+    fn corrected(&mut self, order: Tag, value: Micros) {
+        let now = self.now();
         let Some(known) = self.state.orders.get_mut(order) else {
             self.state.orders.add_early(now, order, value);
             self.state.counts.unknown += 1;
@@ -378,8 +398,8 @@ impl Attributor {
 
     /// What is in the journal counts, whatever would be found today. Where it is not what was expected next, all that was expected
     /// of the order begins anew from there.
-    fn settled(&mut self, attribution: &Attribution, now: Timestamp) {
-        let order = attribution.order;
+    fn settled(&mut self, attribution: &Attribution) {
+        let (order, now) = (attribution.order, self.now());
         let next = self.state.awaited.iter().position(|awaited| awaited.order == order);
         let expected = next.is_some_and(|place| self.state.awaited.get(place) == Some(attribution));
         let mut was_corrected = false;

@@ -46,6 +46,13 @@ impl World {
         awaited
     }
 
+    /// Time passes, of which records without a meaning here tell.
+    fn pass(&mut self, span: Duration) {
+        for _ in 0..span.as_secs().div_ceil(STEP.as_secs()) {
+            self.tell(STEP, Event::Redacted);
+        }
+    }
+
     fn decision(&self, campaign: u64, number: u32) -> Decision {
         let bid = BidId { campaign: CampaignKey(campaign), lease: 1, number };
         Decision { bid, at: self.now, user: Some(USER), ..Decision::default() }
@@ -259,7 +266,7 @@ fn what_was_changed_before_the_order_was_read_is_changed() {
     assert_eq!(reader.attributor.value(Tag::of("A")), Some(Micros::ZERO));
     // As long as orders are known, and no longer.
     reader.tell(HOUR, Event::OrderCorrected { order: Tag::of("B"), value: Micros(1), lines: Vec::new() });
-    reader.tell(ORDER_MEMORY + DAY, Event::Redacted);
+    reader.pass(ORDER_MEMORY + DAY);
     assert_eq!(reader.order(HOUR, "B", |_| {}).unwrap().value, Micros(10_000_001));
     assert_eq!(reader.settle().len(), 1);
 }
@@ -304,6 +311,35 @@ fn whoever_opts_out_or_is_erased_leaves_no_touch() {
     }
 }
 
+/// A node may start with its clock months ahead, or write some records before its clock is set.
+#[test]
+fn records_with_a_wrong_time_have_nobody_forgotten() {
+    let mut world = World::new(AttributionModel::Last);
+    world.click(HOUR, 1, 1);
+    world.order(HOUR, "A", |_| {}).unwrap();
+    world.settle();
+    let right = world.now + DAY * 28;
+    world.pass(DAY * 28);
+    world.now = right + DAY * 100;
+    world.click(Duration::ZERO, 2, 1);
+    for _ in 0..1_000 {
+        for now in [right, right + DAY * 100] {
+            world.now = now;
+            world.tell(Duration::ZERO, Event::Redacted);
+        }
+    }
+    for _ in 0..20 {
+        world.tell(Duration::ZERO, Event::Redacted);
+    }
+    world.now = right;
+    assert_eq!(world.order(HOUR, "A", |_| {}), None, "it is known");
+    let found = world.order(HOUR, "B", |_| {}).unwrap();
+    assert_eq!((found.standing, found.path.len()), (Standing::Credited, 1));
+    // Time goes on: what is too old is forgotten, and what claims to be of the future with it.
+    world.pass(DAY * 38);
+    assert_eq!(world.attributor.touches().0, 0);
+}
+
 #[test]
 fn nobody_is_known_without_a_basis() {
     let mut world = World::new(AttributionModel::Last);
@@ -333,7 +369,7 @@ fn fitted_models_say_by_what_they_credited_until_they_are_fitted() {
         }
         assert_eq!(models[0].0, AttributionModel::Last);
         // A journey ends when its window is over: by then there are enough without an order, too.
-        world.now = world.now + DAY * 60;
+        world.pass(DAY * 60);
         for round in 0..5u32 {
             let user = UserKey(5_000 + u64::from(round));
             for campaign in [1, 2] {
