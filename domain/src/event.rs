@@ -410,7 +410,7 @@ pub enum Event {
         #[n(2)]
         exchange: ExchangeKey,
     },
-    /// Campaigns were credited with an order, or it was found that none is to be. Follows each order and each correction once.
+    /// Campaigns were credited with an order, or it was found that none is to be. Follows each order and each change of its value once.
     #[n(47)]
     Attributed {
         /// How.

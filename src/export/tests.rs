@@ -127,6 +127,7 @@ fn events() -> Vec<Event> {
                     amount: Micros(30_000_000),
                     touches: 3,
                     clicks: 1,
+                    share: Some(1.0),
                 }],
             }),
         },

@@ -126,7 +126,7 @@ struct Sent {
 /// What a record tells a postback.
 pub(super) fn told(postback: &Postback, record: Record) -> Option<Told> {
     match record.event {
-        Event::Attributed { attribution } if postback.events.contains(&attribution.standing) => {
+        Event::Attributed { attribution } if postback.wants(&attribution) => {
             Some(Told::Found(record.at, *attribution))
         }
         Event::PostedBack { postback: of, delivery, delivered }

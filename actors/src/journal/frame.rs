@@ -254,8 +254,14 @@ mod tests {
                 lines: Vec::new()
             }),
             (any::<[u64; 2]>(), amount(), any::<bool>()).prop_map(|([order, campaign], value, late)| {
-                let credits =
-                    vec![Credit { campaign: CampaignKey(campaign), amount: value, touches: 3, clicks: 1 }];
+                let share = late.then_some(campaign as f64);
+                let credits = vec![Credit {
+                    campaign: CampaignKey(campaign),
+                    amount: value,
+                    touches: 3,
+                    clicks: 1,
+                    share,
+                }];
                 let standing = if late { Standing::Late } else { Standing::Credited };
                 let attribution = Attribution {
                     order: Tag(order),
