@@ -148,7 +148,7 @@ impl Several {
 
     /// Has a campaign stop bidding, or begin again, whoever owns it.
     pub async fn pause(&self, campaign: CampaignKey, paused: bool) -> Option<()> {
-        self.tell(campaign, Event::Paused { paused }).await
+        self.tell(campaign, Event::Paused { paused, told_at: None }).await
     }
 
     /// The same without waiting. What there is no room for is lost: it is told again, or is made good by time.
