@@ -10,6 +10,7 @@ mod models;
 mod money;
 mod owner;
 mod seed;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,9 +30,10 @@ use self::bases::Bases;
 pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
 pub use models::Models;
-pub use money::{OnShown, Word};
+pub use money::OnShown;
 pub use owner::Owner;
 pub use seed::{Seed, SeedError, is_copy};
+pub use words::Words;
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
@@ -166,8 +168,8 @@ impl Several {
 }
 
 impl Others for Several {
-    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) {
-        self.journal.post(campaign, bytes);
+    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) -> bool {
+        self.journal.post(campaign, bytes)
     }
 
     fn known_until(&self, campaign: CampaignKey, now: Timestamp) -> Timestamp {

@@ -7,10 +7,9 @@ use haggle_actors::campaign::Posted;
 use haggle_actors::journal::{Journal, JournalError};
 use haggle_actors::purses::Granted;
 use haggle_domain::{CampaignKey, Decision, Event, Record};
-use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{BEAT, SURE, Several};
+use super::{BEAT, SURE, Several, Words};
 use crate::clock::monotonic;
 
 /// How often purses are looked after.
@@ -18,15 +17,12 @@ const TURN: Duration = Duration::from_millis(100);
 /// Records read at once.
 const CHUNK: usize = 1024;
 
-/// An owner's word, as it was read.
-pub type Word = (CampaignKey, Vec<u8>);
-
 /// Told of each impression of campaigns that this node owns, once.
 pub type OnShown = Box<dyn Fn(&Decision)>;
 
 impl Several {
     /// Follows what is granted and said, until the journal ends.
-    pub async fn follow(self: Arc<Self>, mut words: mpsc::Receiver<Word>, shown: Option<OnShown>) {
+    pub async fn follow(self: Arc<Self>, words: Arc<Words>, shown: Option<OnShown>) {
         let started = monotonic();
         // What was granted before this process began is nobody's: it was another's.
         let mut next = self.journal.durable_end();
@@ -37,9 +33,11 @@ impl Several {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some((campaign, bytes)) = words.recv() => match minicbor::decode::<Posted>(&bytes) {
-                    Ok(posted) => self.purses().posted(campaign, posted),
-                    Err(error) => tracing::warn!(%campaign, %error, "what its owner says is not understood"),
+                heard = words.heard() => for (campaign, bytes) in heard {
+                    match minicbor::decode::<Posted>(&bytes) {
+                        Ok(posted) => self.purses().posted(campaign, posted),
+                        Err(error) => tracing::warn!(%campaign, %error, "what its owner says is not understood"),
+                    }
                 },
                 changed = durable.changed() => {
                     if changed.is_err() {

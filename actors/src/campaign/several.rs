@@ -8,8 +8,8 @@ use crate::books::Books;
 
 /// The other nodes, as a campaign's actor knows them.
 pub trait Others: Send + Sync {
-    /// Tells every node how to bid for a campaign from now on. May be lost: it is said again.
-    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>);
+    /// Tells every node how to bid for a campaign from now on. Says whether there was room for that.
+    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) -> bool;
 
     /// Everything that any node saw of a campaign before that time was told to its owner.
     fn known_until(&self, campaign: CampaignKey, now: Timestamp) -> Timestamp;
