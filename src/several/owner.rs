@@ -29,8 +29,12 @@ const STAND_BY_RECORDS: u64 = 100_000;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long until a claim that did not count, or was lost, is made again: before that it is read who else is there.
 const CLAIM_AGAIN: Duration = Duration::from_secs(3);
-/// How long a campaign that nobody has heard of here is waited for: it may have been added on another node just now.
-const UNKNOWN: Duration = Duration::from_secs(15);
+/// How long until books that could not be recovered are read again.
+const BEGIN_AGAIN: Duration = Duration::from_secs(10);
+/// How long a campaign that is not configured here is waited for: it may have been added on another node just now.
+pub const UNKNOWN: Duration = Duration::from_secs(15);
+/// Campaigns of which it is remembered that nobody has ever heard of them.
+const STRANGERS: usize = 4096;
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
 
@@ -91,7 +95,7 @@ impl Owner {
         let mut presence = Presence::new(journal.node());
         let mut tenures = journal.tenures();
         let started = monotonic();
-        let mut claim_at = started;
+        let (mut claim_at, mut begin_at) = (started, started);
         let mut deafness = Deafness::default();
         // So many campaigns were there when it was last looked for new ones.
         let mut known = self.roster.len();
@@ -116,7 +120,13 @@ impl Owner {
                     if self.several.is_leaving() || journal.failure().is_some() {
                         return;
                     }
-                    known = self.begin_new(known).await;
+                    if monotonic() >= begin_at {
+                        match self.begin_new(known).await {
+                            Some(all) => known = all,
+                            // To read the books takes its time, and what is wrong with them is rarely over at once.
+                            None => begin_at = monotonic() + BEGIN_AGAIN,
+                        }
+                    }
                     presence.look(&journal.voices(), started.elapsed());
                     self.give_up_unheard(&mut deafness, &presence, started.elapsed());
                     let mine = presence.mine(started.elapsed());
@@ -201,18 +211,18 @@ impl Owner {
     }
 
     /// Gives their books to actors of campaigns that were added since there were `known`, where they are this node's; gives how many there
-    /// are now. Those that a take-over gave theirs meanwhile do not mind.
-    async fn begin_new(&self, known: usize) -> usize {
+    /// are now, or `None` where their books cannot be recovered. Those that a take-over gave theirs meanwhile do not mind.
+    async fn begin_new(&self, known: usize) -> Option<usize> {
         let all = self.roster.len();
         if all <= known {
-            return all;
+            return Some(all);
         }
         let journal = Arc::clone(&self.several.journal);
         let new: Vec<Arc<CampaignHandle>> = self.roster.all().into_iter().skip(known).collect();
         let is_begun =
             |handle: &&Arc<CampaignHandle>| self.begun().contains(&journal.partition_of(handle.key));
         if !new.iter().any(|handle| is_begun(&handle)) {
-            return known + new.len();
+            return Some(known + new.len());
         }
         // The journal may know them from before.
         let reading = Arc::clone(&journal);
@@ -220,15 +230,15 @@ impl Owner {
             Ok(Ok(recovered)) => recovered.books,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the books of new campaigns cannot be recovered; it is tried again");
-                return known;
+                return None;
             }
-            Err(_) => return known,
+            Err(_) => return None,
         };
         for handle in new.iter().filter(is_begun) {
             let books = Box::new(books.remove(&handle.key).unwrap_or_default());
             handle.address.do_send(Own { books });
         }
-        known + new.len()
+        Some(known + new.len())
     }
 
     fn begun(&self) -> MutexGuard<'_, HashSet<u32>> {
