@@ -92,6 +92,8 @@ metrics! {
     BidDuration = Histogram "haggle_bid_duration_seconds" [];
     /// Notices, by kind and what became of them.
     Notices = Counter "haggle_notices_total" ["kind", "outcome"];
+    /// Notices that any node had taken in, by kind and what became of them at their campaign's owner; 0 where this node stands alone.
+    Settled = Counter "haggle_settled_total" ["kind", "outcome"];
     /// Auctions won, by win notices.
     Wins = Counter "haggle_wins_total" ["campaign"];
     /// Ads shown.

@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 use super::backbone::{Backbone, Joined};
 use super::backup::Backups;
 use super::guests::{Follower, share_registry};
-use super::notice::share;
+use super::notice::{settled, share};
 use super::state::State;
 use super::steps::Steps;
 use super::{admin, front};
@@ -44,7 +44,7 @@ use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::postback::{PostbackDeps, PostbackThread, warn_of_not_configured};
 use crate::safety::{Safety, SafetyError};
-use crate::several::{OnShown, Owner, SeedError, Several, SharedKeyError};
+use crate::several::{OnSettled, OnShown, Owner, SeedError, Several, SharedKeyError, UNKNOWN};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 use crate::users::UserStore;
@@ -269,7 +269,18 @@ async fn start_learner(
 fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: Arc<Changes>) {
     let Joined { several, words, facts } = joined;
     let (of, begun) = (Arc::clone(&several), Mutex::default());
-    let owner = Arc::new(Owner { several: of, roster, changes: Arc::clone(&changes), begun });
+    let settling = state.clone();
+    let on_settled: OnSettled = Box::new(move |notice, outcome| settled(&settling, notice, outcome));
+    let owner = Owner {
+        several: of,
+        roster,
+        changes: Arc::clone(&changes),
+        begun,
+        on_settled,
+        patience: UNKNOWN,
+        strangers: Mutex::default(),
+    };
+    let owner = Arc::new(owner);
     actix_rt::spawn(Arc::clone(&several).follow_definitions(changes));
     let telling = state.clone();
     let shown = state

@@ -10,6 +10,8 @@ mod models;
 mod money;
 mod owner;
 mod seed;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
 pub use models::Models;
 pub use money::OnShown;
-pub use owner::Owner;
+pub use owner::{OnSettled, Owner, UNKNOWN};
 pub use seed::{Seed, SeedError, is_copy};
 pub use words::Words;
 

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haggle_actors::backbone::{Deafness, Heard, Presence, SeenFact, Term};
 use haggle_actors::books::Books;
-use haggle_actors::campaign::{Disown, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared};
+use haggle_actors::campaign::{
+    Disown, Outcome, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared,
+};
 use haggle_actors::journal::Journal;
-use haggle_domain::{CampaignKey, Event, Holder, Record, Timestamp};
+use haggle_domain::{CampaignKey, Event, Holder, Notice, Record, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,6 +40,9 @@ const STRANGERS: usize = 4096;
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
 
+/// Told what became of a notice that a node passed on, once that is durable.
+pub type OnSettled = Box<dyn Fn(&Notice, Outcome) + Send + Sync>;
+
 /// What it takes to own campaigns.
 pub struct Owner {
     /// What the node knows of others.
@@ -48,6 +53,12 @@ pub struct Owner {
     pub changes: Arc<Changes>,
     /// The partitions whose campaigns' actors have their books, or will before anything else.
     pub begun: Mutex<HashSet<u32>>,
+    /// Who is told what became of notices.
+    pub on_settled: OnSettled,
+    /// How long a campaign that is not configured here is waited for, see [`UNKNOWN`].
+    pub patience: Duration,
+    /// Campaigns that the journal did not know under a claim, where nobody else can make it know them.
+    pub strangers: Mutex<HashSet<(CampaignKey, Term)>>,
 }
 
 /// How far the facts of one partition are settled.
@@ -76,6 +87,8 @@ struct Handed {
     campaign: CampaignKey,
     /// Under which claim this node is told.
     term: Term,
+    /// When it was.
+    since: Instant,
 }
 
 /// By partition and claim: what was under way under an earlier one comes again.
@@ -146,7 +159,7 @@ impl Owner {
     }
 
     /// Claims partitions, and once that counts begins with their campaigns.
-    async fn take_over(&self, partitions: &[u32]) {
+    pub(super) async fn take_over(&self, partitions: &[u32]) {
         let mut claims = Vec::new();
         for partition in partitions {
             let (done, claimed) = oneshot::channel();
@@ -301,20 +314,23 @@ impl Owner {
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             self.open(&settlings, (partition, term), offset);
             let Record { campaign, event, .. } = record;
-            let handed = Handed { partition, offset, at, event, place: Some(place), campaign, term };
+            let (place, since) = (Some(place), monotonic());
+            let handed = Handed { partition, offset, at, event, place, campaign, term, since };
             behind.pass(campaign, handed, &hand).await;
         }
     }
 
     /// Hands a fact to its campaign's actor, again and again until that takes it or it is another node's.
     async fn hand(self: Arc<Self>, settlings: Settlings, handed: Handed) {
-        let Handed { partition, offset, at, event, place, campaign, term } = handed;
-        let place = Arc::new(Mutex::new(place));
-        let begun = monotonic();
+        let Handed { partition, offset, at, event, place, campaign, term, since } = handed;
+        let (place, event) = (Arc::new(Mutex::new(place)), Arc::new(event));
         while self.owns(partition, term) {
             let Some(handle) = self.roster.get(campaign) else {
-                if begun.elapsed() < UNKNOWN {
+                if since.elapsed() < self.patience {
                     tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                if self.settle_only(campaign, (partition, term)).await {
                     continue;
                 }
                 tracing::warn!(%campaign, "what was seen of it is of no campaign that is known");
@@ -322,16 +338,60 @@ impl Owner {
                 return;
             };
             let (owner, settlings, place) = (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
-            let durable = Box::new(move || {
+            let settled = Arc::clone(&event);
+            let durable = Box::new(move |outcome: Option<Outcome>| {
+                if let (Event::Noticed { notice }, Some(outcome)) = (&*settled, outcome) {
+                    (owner.on_settled)(notice, outcome);
+                }
                 owner.settled(&settlings, (partition, term), offset, Some(()));
                 drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
-            let settle = Settle { at, event: event.clone(), durable };
+            let settle = Settle { at, event: Event::clone(&event), durable };
             if handle.address.send(settle).await.unwrap_or(false) {
                 return;
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Starts an actor for a campaign that is not configured here, but that the journal knows: clicks and orders come long after its
+    /// last lease. Whether it is to be looked for again; if not, nobody has ever heard of it.
+    async fn settle_only(&self, campaign: CampaignKey, of: (u32, Term)) -> bool {
+        if self.strangers().contains(&(campaign, of.1)) {
+            return false;
+        }
+        let journal = Arc::clone(&self.several.journal);
+        let mut books = match tokio::task::spawn_blocking(move || recover_shared(&*journal)).await {
+            Ok(Ok(recovered)) => recovered.books,
+            Ok(Err(error)) => {
+                tracing::error!(%campaign, %error, "its books cannot be recovered; it is tried again");
+                tokio::time::sleep(CLAIM_AGAIN).await;
+                return true;
+            }
+            Err(_) => return true,
+        };
+        let books = books.remove(&campaign);
+        let Some((id, books)) = books.and_then(|books| Some((books.id.as_deref()?.to_owned(), books))) else {
+            let mut strangers = self.strangers();
+            if strangers.len() >= STRANGERS {
+                strangers.clear();
+            }
+            strangers.insert((campaign, of.1));
+            return false;
+        };
+        if let Err(error) = self.changes.settle_only(&[id]).await {
+            tracing::error!(%campaign, %error, "it has no actor; it is tried again");
+            tokio::time::sleep(CLAIM_AGAIN).await;
+            return true;
+        }
+        if let Some(handle) = self.roster.get(campaign).filter(|_| self.owns(of.0, of.1)) {
+            handle.address.do_send(Own { books: Box::new(books) });
+        }
+        true
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, HashSet<(CampaignKey, Term)>> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps checkpoints of others' campaigns, so that there is little to replay when one becomes this node's.

@@ -469,8 +469,8 @@ impl Handler<Settle> for CampaignActor {
         };
         let mut effects = Effects::default();
         let now = self.deps.shared.clock.now();
-        machine.fact(at, event, now, &mut effects);
-        self.carry_out(permit, effects, durable);
+        let outcome = machine.fact(at, event, now, &mut effects);
+        self.carry_out(permit, effects, move || durable(outcome));
         self.due_now();
         true
     }

@@ -4,6 +4,7 @@
 use actix::Message;
 use haggle_domain::{CampaignKey, Event, Timestamp};
 
+use super::outcome::Outcome;
 use crate::books::Books;
 
 /// The other nodes, as a campaign's actor knows them.
@@ -41,6 +42,6 @@ pub struct Settle {
     pub at: Timestamp,
     /// What.
     pub event: Event,
-    /// Called once what follows from it is durable; dropped, it may not be.
-    pub durable: Box<dyn FnOnce() + Send>,
+    /// Called once what follows from it is durable, with what became of it if it is a notice; dropped, it may not be.
+    pub durable: Box<dyn FnOnce(Option<Outcome>) + Send>,
 }
