@@ -195,6 +195,10 @@ metrics! {
     LogConnected = Gauge "haggle_log_connected" [];
     /// Seconds since this node last published what its partitions of the log came to, or since its start; 0 where it stands alone.
     BasesAgeSeconds = Gauge "haggle_bases_age_seconds" [];
+    /// Seconds by which another node's clock differs from this one's at most; 0 where it stands alone.
+    NodesClockDifference = Gauge "haggle_nodes_clock_difference_seconds" [];
+    /// Seconds by which the system's clock is ahead of the one that this node goes by; less than 0 where it was set back.
+    ClockDifference = Gauge "haggle_clock_difference_seconds" [];
     /// Claims of partitions that counted, since the start.
     Claims = Counter "haggle_claims_total" [];
     /// The version of the model that bids are made with.

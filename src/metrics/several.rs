@@ -22,6 +22,8 @@ pub struct NodeShown {
     pub spool: Fill,
     /// Since when it has published no bases.
     pub bases_age: Duration,
+    /// By how much another node's clock differs from this one's at most.
+    pub clocks: Duration,
     /// What the log has done.
     pub log: LogStats,
 }
@@ -36,6 +38,7 @@ pub(super) struct SeveralMetrics {
     spool_limit: IntGauge,
     connected: IntGauge,
     bases_age: IntGauge,
+    clocks: IntGauge,
 }
 
 impl SeveralMetrics {
@@ -48,6 +51,7 @@ impl SeveralMetrics {
             spool_limit: maker.gauge(Metric::SpoolLimitBytes)?,
             connected: maker.gauge(Metric::LogConnected)?,
             bases_age: maker.gauge(Metric::BasesAgeSeconds)?,
+            clocks: maker.gauge(Metric::NodesClockDifference)?,
         })
     }
 
@@ -60,5 +64,6 @@ impl SeveralMetrics {
         self.spool_limit.set(number(node.spool.limit));
         self.connected.set(i64::from(node.log.connected));
         self.bases_age.set(number(node.bases_age.as_secs()));
+        self.clocks.set(number(node.clocks.as_secs()));
     }
 }

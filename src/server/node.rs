@@ -36,7 +36,7 @@ use super::guests::{Follower, share_registry};
 use super::notice::{settled, share};
 use super::state::State;
 use super::steps::Steps;
-use super::{admin, front};
+use super::{admin, clocks, front};
 use crate::attribution::{AttributionDeps, AttributionThread, Decides};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
 use crate::config::{Loaded, Nameable, Postback, Settings};
@@ -392,6 +392,9 @@ impl Node {
         let Backbone { journal, local, others } =
             opened.map_err(|error| StartError::Internal(error.to_string()))??;
         let key_file = settings.token_key_file.clone().unwrap_or_else(|| settings.data.join("token.key"));
+        if by_itself {
+            clocks::compare_with(&*local, clock.now())?;
+        }
         let sealer = Sealer::open_or_create(&key_file, clock.now())?;
         // Of one of several nodes a campaign's books are recovered when it becomes its own.
         let mut books = if others.is_none() { recover_all(&*journal)? } else { HashMap::new() };

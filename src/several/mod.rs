@@ -4,6 +4,7 @@
 
 mod bases;
 mod behind;
+mod clocks;
 mod definitions;
 mod keys;
 mod models;
@@ -23,12 +24,13 @@ use haggle_actors::backbone::{Heard, SharedJournal};
 use haggle_actors::campaign::{Others, Posted};
 use haggle_actors::journal::Refused;
 use haggle_actors::purses::Purses;
-use haggle_domain::{CampaignKey, Clock, Event, Holder, Record, Timestamp};
+use haggle_domain::{CampaignKey, Clock, Event, Holder, NodeId, Record, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::metrics::NodeShown;
 
 use self::bases::Bases;
+use self::clocks::Clocks;
 pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
 pub use models::Models;
@@ -58,6 +60,7 @@ pub struct Several {
     bases: Bases,
     /// It says no more that it lives.
     leaving: AtomicBool,
+    clocks: Mutex<Clocks>,
 }
 
 impl Several {
@@ -70,7 +73,9 @@ impl Several {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bases = Bases::new(&journal);
+        let clocks = Mutex::new(Clocks::new(journal.node()));
         Self {
+            clocks,
             journal,
             purses: Mutex::new(Purses::new(holder)),
             heard: Mutex::default(),
@@ -106,6 +111,7 @@ impl Several {
             purse: self.purses().left(),
             spool: self.journal.spool(),
             bases_age: self.bases.age(),
+            clocks: self.clocks().greatest(),
             log: self.journal.log().stats(),
         }
     }
@@ -127,6 +133,20 @@ impl Several {
 
     fn heard(&self) -> MutexGuard<'_, BTreeMap<u32, Heard>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clocks(&self) -> MutexGuard<'_, Clocks> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node says what time it is, [`SURE`] after the time up to which it has told all that it saw.
+    fn compare_clocks(&self, node: NodeId, sure: Timestamp, now: Timestamp) {
+        for (node, seconds) in self.clocks().hear(node, sure + SURE, now) {
+            tracing::error!(
+                %node, seconds,
+                "a node's clock is ahead of this one's by so many seconds, or behind; keep clocks in step, or money is given and taken at wrong times"
+            );
+        }
     }
 
     /// Whether the node may take on new money: not while what it has to tell fills half of the spool.

@@ -302,6 +302,7 @@ impl Owner {
             }
             if let Event::Heard { holder } = record.event {
                 let now = self.several.clock.now();
+                self.several.compare_clocks(node, at, now);
                 if let Some(heard) = self.several.heard().get_mut(&partition) {
                     heard.hear(node, at, now);
                 }

@@ -8,7 +8,7 @@ use haggle_actors::backbone::{Log, MemoryCluster, SharedOptions};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{Outcome, Own};
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions, replay};
-use haggle_domain::{BidId, Campaign, CpmMicros, Decision, NodeId, Notice};
+use haggle_domain::{BidId, Campaign, CpmMicros, Decision, Notice};
 use haggle_learning::Trainer;
 use haggle_strategies::{Catalog, Entry, Market, Scorer, Snapshot};
 use tempfile::TempDir;
