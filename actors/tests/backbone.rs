@@ -46,6 +46,7 @@ fn suite(cluster: &dyn Cluster) {
     both_engines_keep_the_same_ledgers(cluster);
     a_second_claimant_fences_the_first(cluster);
     nobody_commits_what_is_not_theirs(cluster);
+    what_follows_from_an_earlier_claim_does_not_count(cluster);
     facts_reach_the_owner_until_they_are_settled(cluster);
     notes_reach_everybody_once(cluster);
     a_campaigns_checkpoint_includes_what_was_committed_before_it(cluster);
@@ -139,6 +140,42 @@ fn nobody_commits_what_is_not_theirs(cluster: &dyn Cluster) {
     journal.close().unwrap();
 }
 
+/// A node that lost a partition and has it again may still have something to say that it thought of before.
+fn what_follows_from_an_earlier_claim_does_not_count(cluster: &dyn Cluster) {
+    let site = Site::new(cluster);
+    let (owner, other) = (site.node(1), site.node(2));
+    let campaign = CampaignKey::of("again");
+    let partition = owner.partition_of(campaign);
+    let commit_under = |claim, number| {
+        let (on_durable, answered) = answer();
+        let permit = owner.try_reserve().unwrap().under(Some(claim));
+        permit.commit(vec![fact(campaign, number)], Some(on_durable));
+        answered.recv_timeout(PATIENCE).unwrap()
+    };
+    let name = format!("campaign/{campaign}");
+    let kept = || owner.checkpoint(&name).unwrap().map(|checkpoint| checkpoint.bytes);
+    assert_eq!(claim(&owner, partition), Ok(1));
+    tell(&other, fact(campaign, 0));
+    let offset = next(&mut owner.facts().unwrap()).offset;
+    assert_eq!(commit_under(1, 1), Ok(()));
+    assert_eq!(claim(&other, partition), Ok(2));
+    assert_eq!(claim(&owner, partition), Ok(3));
+    assert_eq!(commit_under(1, 2), Err(JournalError::Fenced));
+    owner.put_checkpoint_under(Some(1), &name, b"earlier".to_vec()).unwrap();
+    owner.settled_below(partition, 1, offset + 1);
+    assert_eq!(commit_under(3, 3), Ok(()));
+    assert_eq!(kept(), None, "books from before others' commits are nobody's");
+    owner.put_checkpoint_under(Some(3), &name, b"now".to_vec()).unwrap();
+    wait(&*owner).unwrap();
+    assert_eq!(kept(), Some(b"now".to_vec()));
+    assert_eq!(streams(&*owner)[&campaign], [fact(campaign, 1), fact(campaign, 3)]);
+    // What was settled under the first claim was not: it comes to whoever has it next.
+    assert_eq!(claim(&other, partition), Ok(4));
+    assert_eq!(next(&mut other.facts().unwrap()).record, fact(campaign, 0));
+    owner.close().unwrap();
+    other.close().unwrap();
+}
+
 fn facts_reach_the_owner_until_they_are_settled(cluster: &dyn Cluster) {
     let site = Site::new(cluster);
     let (owner, other) = (site.node(1), site.node(2));
@@ -162,9 +199,9 @@ fn facts_reach_the_owner_until_they_are_settled(cluster: &dyn Cluster) {
     }
     assert!(streams(&*owner).is_empty(), "a fact is no record until its owner makes one of it");
     // The first six are settled with a commit, the seventh by itself.
-    owner.settled_below(partition, offsets[6]);
+    owner.settled_below(partition, 1, offsets[6]);
     commit_durably(&*owner, vec![fact(campaign, 100)]).unwrap();
-    owner.settled_below(partition, offsets[7]);
+    owner.settled_below(partition, 1, offsets[7]);
     // Whoever takes over gets the rest. How far it was settled may be on its way.
     let mut theirs = other.facts().unwrap();
     std::thread::sleep(Duration::from_millis(600));
@@ -648,14 +685,18 @@ fn two_processes_under_one_nodes_id_stop_each_other() {
     heard(&first, 9);
     until("it is read back", || first.read()[0] == 2);
     assert!(first.failure().is_none());
+    // Who notices first says nothing more, so each is to notice by itself.
     let second = start(2, 10);
     heard(&first, 9);
-    heard(&second, 10);
-    until("both have noticed", || first.failure().is_some() && second.failure().is_some());
+    until("the second has noticed", || second.failure().is_some());
+    let third = start(3, 11);
+    heard(&third, 11);
+    until("the first has noticed", || first.failure().is_some());
     for journal in [first, second] {
         assert_eq!(journal.failure(), Some(JournalError::Twin { node: NodeId(1) }));
         assert!(journal.close().is_err());
     }
+    assert!(third.failure().is_none());
 }
 
 #[test]

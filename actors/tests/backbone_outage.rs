@@ -43,7 +43,7 @@ fn a_long_outage_of_a_broker_loses_nothing_of_a_journal() {
                 let settled = Arc::downgrade(&owner);
                 let on_durable = move |result: Result<(), JournalError>| {
                     result.unwrap();
-                    settled.upgrade().unwrap().settled_below(seen.partition, seen.offset + 1);
+                    settled.upgrade().unwrap().settled_below(seen.partition, seen.term, seen.offset + 1);
                 };
                 commit(&*owner, vec![seen.record], Some(Box::new(on_durable)));
             }

@@ -151,7 +151,7 @@ fn knows(journal: &SharedJournal) -> Known {
 
 fn settle_all(owner: &SharedJournal, facts: &mut Receiver<SeenFact>) {
     while let Ok(seen) = facts.try_recv() {
-        owner.settled_below(seen.partition, seen.offset + 1);
+        owner.settled_below(seen.partition, seen.term, seen.offset + 1);
     }
 }
 
@@ -458,7 +458,8 @@ fn a_node_that_was_away_for_too_long_begins_anew_and_tells_what_it_has_to() {
     claim_all(&owner);
     let campaign = CampaignKey::of("away");
     tell(&away, fact(campaign, 0));
-    owner.settled_below(owner.partition_of(campaign), next(&mut facts).offset + 1);
+    let seen = next(&mut facts);
+    owner.settled_below(seen.partition, seen.term, seen.offset + 1);
     commit_durably(&*owner, vec![fact(campaign, 100)]).unwrap();
     caught_up(&cluster, &away);
     // Cut off, it takes some in, and stops.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    Retention, checkpoint_name, recover_all, recover_one, replay_all, start_keeper, trim,
+    RecoveryError, Retention, checkpoint_name, keep_shared, recover_all, recover_one, recover_shared,
+    recover_sound, replay_all, start_keeper, trim,
 };
 use haggle_actors::journal::{EmbeddedJournal, Journal, JournalOptions};
 use haggle_domain::{BidId, CampaignKey, Clock, Event, Micros, Record, Timestamp};
@@ -29,6 +30,54 @@ fn at(second: i64) -> Timestamp {
 
 fn key(campaign: usize) -> CampaignKey {
     CampaignKey(campaign as u64 + 1)
+}
+
+/// Of a copy of what several nodes share: a campaign of a partition that is this node's may have no checkpoint, since no actor of it was ever
+/// begun here.
+#[test]
+fn a_campaign_without_an_actor_has_its_books_once_checkpoints_were_kept_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).unwrap();
+    let (mut with, mut without) = (Spender::new(0), Spender::new(1));
+    with.begin(&journal, 0);
+    let events = [
+        Event::Defined { id: without.key.to_string() },
+        Event::BudgetOpened { day: 1, amount: Micros(1_000_000) },
+    ];
+    commit_durably(&journal, events.map(|event| without.happens(1, event)).to_vec()).unwrap();
+    for round in 0..2 {
+        with.keep(&journal);
+        keep_shared(&journal, &recover_shared(&journal).unwrap(), |_| true).unwrap();
+        wait(&journal).unwrap();
+        let mut recovered = recover_shared(&journal).unwrap().books;
+        assert_eq!(recovered.remove(&without.key), Some(without.books.clone()), "round {round}");
+        assert_eq!(recovered.remove(&with.key), Some(with.books.clone()), "round {round}");
+        with.spend(&journal, 2..4);
+    }
+}
+
+/// One campaign's record that breaks a rule takes no other's books, and is not forgotten.
+#[test]
+fn a_campaign_that_does_not_add_up_stands_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).unwrap();
+    let (mut sound, broken) = (Spender::new(0), key(1));
+    sound.begin(&journal, 0);
+    let bid = BidId { campaign: broken, lease: 9, number: 1 };
+    let event =
+        Event::Billed { bid, reserved: Micros(9), charged: Micros(9), capped: false, explored: false };
+    commit_durably(&journal, vec![Record { at: at(1), campaign: broken, event }]).unwrap();
+    sound.spend(&journal, 2..4);
+    assert!(
+        matches!(recover_shared(&journal), Err(RecoveryError::Violation { campaign, .. }) if campaign == broken)
+    );
+    for _ in 0..2 {
+        let recovered = recover_sound(&journal).unwrap();
+        assert_eq!(recovered.books, HashMap::from([(sound.key, sound.books.clone())]));
+        assert_eq!(recovered.broken.keys().collect::<Vec<_>>(), [&broken]);
+        keep_shared(&journal, &recovered, |_| false).unwrap();
+        wait(&journal).unwrap();
+    }
 }
 
 /// A campaign that spends: its books, as its actor has them.

@@ -214,7 +214,7 @@ impl Runner {
                 Record { at, campaign: CampaignKey::default(), event }
             });
             // It is read back once it is durable.
-            permit.commit(records.collect(), None);
+            permit.under(self.term).commit(records.collect(), None);
             self.sent += count;
         }
     }

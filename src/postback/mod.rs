@@ -11,6 +11,7 @@ mod send;
 mod template;
 mod worker;
 
+use haggle_actors::backbone::{Beside, Moment};
 use haggle_actors::journal::{EmbeddedJournal, JournalError};
 
 use crate::config::Postback;
@@ -19,6 +20,7 @@ pub use command::{PostbackCommand, run};
 pub use message::{DELIVERY, SIGNATURE, TIMESTAMP, signature};
 pub use queue::{Counts, Limits, MOST_DEAD, MOST_WAITING, Queue};
 pub use template::Template;
+use worker::told;
 pub use worker::{PostbackDeps, PostbackReport, PostbackThread, Shown};
 
 /// Of which postbacks a journal keeps queues that are not configured. Each holds back `retention` from where it has come to.
@@ -53,9 +55,143 @@ pub fn warn_of_not_configured(journal: &EmbeddedJournal, postbacks: &[Postback])
     }
 }
 
+/// The queues as of a moment, for a node that begins there without the records before. One that has none yet begins with what comes.
+///
+/// # Errors
+///
+/// The journal cannot be read, or a queue is not what was kept.
+pub fn queues(postbacks: &[Postback], moment: &Moment<'_>) -> Result<Vec<Beside>, JournalError> {
+    let mut queues = Vec::new();
+    for postback in postbacks {
+        let name = checkpoint_name(&postback.name);
+        let Some(kept) = moment.checkpoint(&name)? else { continue };
+        let Ok(mut queue) = Queue::kept(&kept.bytes, kept.offset) else {
+            tracing::error!(name, "a queue of postbacks is unreadable; who begins at this base has none");
+            continue;
+        };
+        let mut missed = 0u64;
+        for entry in moment.records(queue.cursor()) {
+            let (offset, record) = entry?;
+            let at = record.at;
+            missed += u64::from(!queue.take_in(offset, told(postback, record), at));
+        }
+        if missed > 0 {
+            tracing::error!(
+                name,
+                missed,
+                "too many postbacks wait: who begins at this base does not know of all"
+            );
+        }
+        // Encoding into memory cannot fail.
+        queues.push(Beside { name, bytes: minicbor::to_vec(&queue).unwrap_or_default() });
+    }
+    Ok(queues)
+}
+
 const PREFIX: &str = "postback/";
 
 /// The name of a postback's checkpoint.
 pub fn checkpoint_name(postback: &str) -> String {
     format!("{PREFIX}{}", postback.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use haggle_actors::attribution::AttributorSettings;
+    use haggle_actors::backbone::{Log, MemoryCluster, Publisher, SharedJournal, SharedOptions};
+    use haggle_actors::journal::Journal;
+    use haggle_domain::{
+        Attribution, AttributionModel, CampaignKey, Event, Micros, NodeId, Record, Standing, Tag, Timestamp,
+    };
+
+    use super::queue::number;
+    use super::worker::recover;
+    use super::*;
+    use crate::config::Secret;
+
+    fn crm() -> Postback {
+        Postback {
+            name: "CRM".to_owned(),
+            url: Template::parse("https://crm.example/{order}").unwrap(),
+            events: vec![Standing::Credited],
+            key: Secret::new("0123456789abcdef0123456789abcdef".to_owned()),
+            allow_private: false,
+            timeout: Duration::from_secs(1),
+            tries: 3,
+            give_up_after: Duration::from_secs(60),
+            concurrency: 1,
+        }
+    }
+
+    fn attribution(order: u64) -> Attribution {
+        Attribution {
+            order: Tag(order),
+            id: None,
+            placed_at: Timestamp(0),
+            value: Micros(1),
+            standing: Standing::Credited,
+            model: AttributionModel::Last,
+            credits: Vec::new(),
+        }
+    }
+
+    fn commit(journal: &SharedJournal, event: Event) {
+        let (sender, durable) = channel();
+        let record = Record { at: Timestamp(3), campaign: CampaignKey::default(), event };
+        let permit = journal.try_reserve().unwrap();
+        permit.commit(vec![record], Some(Box::new(move |result| sender.send(result).unwrap())));
+        durable.recv().unwrap().unwrap();
+    }
+
+    /// Nodes may all be replaced by ones without a folder, one after the other.
+    #[test]
+    fn whoever_begins_at_a_base_knows_what_waits_and_what_ended() {
+        let (cluster, first, second) =
+            (MemoryCluster::new(2), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let open = |data: &std::path::Path, node| {
+            let log: Arc<dyn Log> = Arc::new(cluster.connect());
+            SharedJournal::open(log, data, NodeId(node), &SharedOptions::default(), Box::new(|_| ())).unwrap()
+        };
+        let journal = open(first.path(), 1);
+        let (sender, claimed) = channel();
+        journal.claim(0, Box::new(move |result| sender.send(result).unwrap())).unwrap();
+        claimed.recv().unwrap().unwrap();
+        let queue = recover(&journal, "crm");
+        assert_eq!(queue.waiting().len(), 0);
+        let found = |order| commit(&journal, Event::Attributed { attribution: Box::new(attribution(order)) });
+        let ended = |order, delivered| {
+            let delivery = number(Timestamp(3), &attribution(order));
+            commit(&journal, Event::PostedBack { postback: "crm".to_owned(), delivery, delivered });
+        };
+        (1..=4).for_each(found);
+        ended(1, true);
+        ended(3, false);
+        let settings = AttributorSettings {
+            model: AttributionModel::Last,
+            click_window: Duration::from_secs(60),
+            view_window: Duration::from_secs(60),
+            half_life: Duration::from_secs(60),
+            touches: 10,
+        };
+        let besides = |moment: &Moment<'_>| queues(&[crm()], moment);
+        let bases = journal.bases_with(&[0, 1], settings, &besides).unwrap();
+        let log: Arc<dyn Log> = Arc::new(cluster.connect());
+        Publisher::new(log, NodeId(1)).publish(&bases, Timestamp(9), &|_| true).unwrap();
+        journal.close().unwrap();
+        let fresh = open(second.path(), 2);
+        assert!(fresh.durable_start() > 0, "it began at the base");
+        let queue = recover(&fresh, "crm");
+        let orders = |deliveries: Vec<&queue::Delivery>| {
+            deliveries.iter().map(|delivery| delivery.attribution.order.0).collect::<Vec<_>>()
+        };
+        assert_eq!(orders(queue.waiting().iter().collect()), [2, 4]);
+        assert_eq!(orders(queue.dead().collect()), [3]);
+        assert_eq!(queue.counts().delivered, 1);
+        assert_eq!(queue.next(), fresh.durable_start(), "it goes on behind the base");
+        fresh.close().unwrap();
+    }
 }

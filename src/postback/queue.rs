@@ -12,6 +12,8 @@ use minicbor::{Decode, Encode};
 
 /// Deliveries that wait at once, at most; what comes then waits in the journal.
 pub const MOST_WAITING: usize = 1_000;
+/// Deliveries that wait in what a node tells those who come after it, at most.
+pub const MOST_CARRIED: usize = 100_000;
 /// Dead ones that are kept, at most; the one that died first goes.
 pub const MOST_DEAD: usize = 10_000;
 /// The pause after the first failure, and the longest.
@@ -119,6 +121,20 @@ impl Queue {
         Self { cursor, ended_below: cursor, ..Self::default() }
     }
 
+    /// The one of a checkpoint that includes all records below an offset.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no queue.
+    pub fn kept(bytes: &[u8], offset: u64) -> Result<Self, minicbor::decode::Error> {
+        let mut queue: Self = minicbor::decode(bytes)?;
+        // Another node made it, whose offsets are others: it took in everything before.
+        if queue.cursor != offset {
+            (queue.cursor, queue.ended_below) = (offset, offset);
+        }
+        Ok(queue)
+    }
+
     /// From where the journal is to be read for the queue's checkpoint.
     pub fn cursor(&self) -> u64 {
         self.cursor
@@ -167,6 +183,20 @@ impl Queue {
                 return;
             }
         }
+    }
+
+    /// Takes in a record from [`Queue::cursor`] on though there may be no room to send more, for who cannot read it later. False where
+    /// even so too many wait.
+    pub fn take_in(&mut self, offset: u64, told: Option<Told>, now: Timestamp) -> bool {
+        let is_new = offset >= self.ended_below;
+        (self.cursor, self.ended_below) = (offset + 1, self.ended_below.max(offset + 1));
+        match told {
+            Some(Told::Found(..)) if self.waiting.len() >= MOST_CARRIED => return false,
+            Some(Told::Found(at, attribution)) => self.found(at, attribution, now),
+            Some(Told::Ended { number, delivered }) if is_new => self.end(number, delivered),
+            _ => {}
+        }
+        true
     }
 
     fn found(&mut self, at: Timestamp, attribution: Attribution, now: Timestamp) {

@@ -123,7 +123,7 @@ struct Sent {
 }
 
 /// What a record tells a postback.
-fn told(postback: &Postback, record: Record) -> Option<Told> {
+pub(super) fn told(postback: &Postback, record: Record) -> Option<Told> {
     match record.event {
         Event::Attributed { attribution } if postback.events.contains(&attribution.standing) => {
             Some(Told::Found(record.at, *attribution))
@@ -153,10 +153,10 @@ struct Worker {
 
 /// Goes on with the queue that was kept. A new postback begins with what comes from now on, and what comes is committed after
 /// that it does.
-fn recover(journal: &dyn Journal, postback: &str) -> Queue {
+pub(super) fn recover(journal: &dyn Journal, postback: &str) -> Queue {
     let name = checkpoint_name(postback);
     let unreadable = match journal.checkpoint(&name) {
-        Ok(Some(checkpoint)) => match minicbor::decode(&checkpoint.bytes) {
+        Ok(Some(checkpoint)) => match Queue::kept(&checkpoint.bytes, checkpoint.offset) {
             Ok(queue) => return queue,
             Err(error) => Some(error.to_string()),
         },
@@ -245,7 +245,7 @@ impl Worker {
                 let event = Event::PostedBack { postback: self.postback.name.clone(), delivery, delivered };
                 Record { at, campaign: CampaignKey::default(), event }
             });
-            permit.commit(records.collect(), None);
+            permit.under(self.term).commit(records.collect(), None);
         }
     }
 

@@ -44,7 +44,7 @@ use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::postback::{PostbackDeps, PostbackThread, warn_of_not_configured};
 use crate::safety::{Safety, SafetyError};
-use crate::several::{OnSettled, OnShown, Owner, SeedError, Several, SharedKeyError, UNKNOWN};
+use crate::several::{OnSettled, OnShown, Orders, Owner, SeedError, Several, SharedKeyError, UNKNOWN};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 use crate::users::UserStore;
@@ -266,16 +266,22 @@ async fn start_learner(
 }
 
 /// Has the node hear of the others, and own its share of the campaigns.
-fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: Arc<Changes>) {
+fn join(
+    state: &web::Data<State>,
+    joined: Joined,
+    roster: Arc<Roster>,
+    changes: Arc<Changes>,
+    postbacks: Vec<Postback>,
+) {
     let Joined { several, words, facts } = joined;
-    let (of, begun) = (Arc::clone(&several), Mutex::default());
     let settling = state.clone();
     let on_settled: OnSettled = Box::new(move |notice, outcome| settled(&settling, notice, outcome));
     let owner = Owner {
-        several: of,
+        several: Arc::clone(&several),
         roster,
         changes: Arc::clone(&changes),
-        begun,
+        begun: Mutex::default(),
+        broken: Mutex::default(),
         on_settled,
         patience: UNKNOWN,
         strangers: Mutex::default(),
@@ -287,7 +293,10 @@ fn join(state: &web::Data<State>, joined: Joined, roster: Arc<Roster>, changes: 
         .users
         .is_some()
         .then(|| Box::new(move |decision: &Decision| share(&telling, decision)) as OnShown);
-    actix_rt::spawn(Arc::clone(&several).publish_bases(attribution_of(&state.settings)));
+    actix_rt::spawn(
+        Arc::clone(&several)
+            .publish_bases(Orders { attribution: attribution_of(&state.settings), postbacks }),
+    );
     actix_rt::spawn(several.follow(words, shown));
     actix_rt::spawn(Arc::clone(&owner).settle(facts));
     actix_rt::spawn(Arc::clone(&owner).stand_by());
@@ -516,7 +525,7 @@ impl Node {
             })
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         if let Some(joined) = others {
-            join(&state, joined, roster, changes);
+            join(&state, joined, roster, changes, postbacks.clone());
         }
         if let Some(keep) = state.settings.retention.0 {
             warn_of_not_configured(&local, &postbacks);
@@ -649,7 +658,7 @@ impl Node {
             }
         }
         if let Some(several) = &state.several {
-            several.publish_last(attribution_of(&state.settings), LAST_BASES).await;
+            several.publish_last(LAST_BASES).await;
         }
         // Others go on with its campaigns at once.
         let (journal, several) = (Arc::clone(&state.journal), state.several.clone());

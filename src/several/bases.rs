@@ -1,16 +1,18 @@
 //! What this node's partitions came to, told to who comes new: from time to time, and when the node stops.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use haggle_actors::attribution::AttributorSettings;
-use haggle_actors::backbone::{PublishError, Publisher, SharedJournal};
+use haggle_actors::backbone::{Moment, PublishError, Publisher, SharedJournal};
 use haggle_actors::campaign::RecoveryError;
 use haggle_actors::journal::Journal;
 use haggle_domain::Timestamp;
 
 use super::Several;
 use crate::clock::monotonic;
+use crate::config::Postback;
+use crate::postback::queues;
 
 /// How often it is looked whether it is time.
 const LOOK: Duration = Duration::from_secs(5);
@@ -37,6 +39,16 @@ pub(super) struct Bases {
     publisher: Mutex<Publisher>,
     /// When all of this node's partitions had a new one.
     at: Mutex<Instant>,
+    orders: OnceLock<Orders>,
+}
+
+/// What a node does with orders.
+#[derive(Debug)]
+pub struct Orders {
+    /// How they are credited.
+    pub attribution: AttributorSettings,
+    /// To whom they are told.
+    pub postbacks: Vec<Postback>,
 }
 
 impl Bases {
@@ -44,7 +56,14 @@ impl Bases {
         Self {
             publisher: Mutex::new(Publisher::new(Arc::clone(journal.log()), journal.node())),
             at: Mutex::new(monotonic()),
+            orders: OnceLock::new(),
         }
+    }
+
+    /// What follows from orders is published with them from now on.
+    pub(super) fn begin(&self, orders: Orders) {
+        // A node begins once.
+        let _ = self.orders.set(orders);
     }
 
     /// For how long this node has published none, though it may have been told to.
@@ -53,12 +72,9 @@ impl Bases {
     }
 
     /// Publishes one of each partition that is this node's. Blocks.
-    fn publish(
-        &self,
-        journal: &SharedJournal,
-        at: Timestamp,
-        attribution: AttributorSettings,
-    ) -> Result<(), BasesError> {
+    fn publish(&self, journal: &SharedJournal, at: Timestamp) -> Result<(), BasesError> {
+        // Until the node has begun there is nothing to tell.
+        let Some(Orders { attribution, postbacks }) = self.orders.get() else { return Ok(()) };
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
         let own = journal.tenures().borrow().clone();
         let partitions: Vec<u32> = own.keys().copied().collect();
@@ -66,7 +82,9 @@ impl Bases {
             |partition: u32| own.get(&partition).is_some_and(|tenure| journal.owns(partition, tenure.term));
         if !partitions.is_empty() {
             let begun = monotonic();
-            let headers = publisher.publish(&journal.bases(&partitions, attribution)?, at, &wanted)?;
+            let besides = |moment: &Moment<'_>| queues(postbacks, moment);
+            let bases = journal.bases_with(&partitions, *attribution, &besides)?;
+            let headers = publisher.publish(&bases, at, &wanted)?;
             let campaigns: u64 = headers.iter().map(|(_, header)| header.campaigns).sum();
             // What is below in each partition of the log is in its base, and settled.
             let trimmable: Vec<String> = headers
@@ -83,7 +101,8 @@ impl Bases {
 
 impl Several {
     /// Publishes bases of this node's partitions from time to time, until the journal ends.
-    pub async fn publish_bases(self: Arc<Self>, attribution: AttributorSettings) {
+    pub async fn publish_bases(self: Arc<Self>, orders: Orders) {
+        self.bases.begin(orders);
         let mut due = monotonic() + FIRST;
         let mut records = self.journal.durable_end();
         while self.journal.failure().is_none() {
@@ -92,23 +111,23 @@ impl Several {
             if monotonic() < due && end < records.saturating_add(RECORDS) {
                 continue;
             }
-            let published = self.publish_once(attribution).await;
+            let published = self.publish_once().await;
             (due, records) = (monotonic() + if published { EVERY } else { AGAIN }, end);
         }
     }
 
     /// Publishes the last ones of a node that stops, if that takes no longer than `patience`.
-    pub async fn publish_last(self: &Arc<Self>, attribution: AttributorSettings, patience: Duration) {
-        if tokio::time::timeout(patience, self.publish_once(attribution)).await.is_err() {
+    pub async fn publish_last(self: &Arc<Self>, patience: Duration) {
+        if tokio::time::timeout(patience, self.publish_once()).await.is_err() {
             tracing::warn!("what the log came to was not published before the stop; the last ones are there");
         }
     }
 
     /// Whether they were.
-    async fn publish_once(self: &Arc<Self>, attribution: AttributorSettings) -> bool {
+    async fn publish_once(self: &Arc<Self>) -> bool {
         let several = Arc::clone(self);
         let at = self.clock.now();
-        let publish = move || several.bases.publish(&several.journal, at, attribution);
+        let publish = move || several.bases.publish(&several.journal, at);
         let published = tokio::task::spawn_blocking(publish).await;
         match published {
             Ok(Ok(())) => true,

@@ -30,6 +30,8 @@ use tokio::sync::oneshot;
 use crate::metrics::NodeShown;
 
 use self::bases::Bases;
+pub use self::bases::Orders;
+use self::behind::Lagging;
 use self::clocks::Clocks;
 pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
@@ -51,6 +53,8 @@ pub struct Several {
     journal: Arc<SharedJournal>,
     purses: Mutex<Purses>,
     heard: Mutex<BTreeMap<u32, Heard>>,
+    /// Campaigns of which something that was heard waits.
+    lagging: Lagging,
     /// After this time without a word from a node it is not waited for.
     grace: Duration,
     clock: Arc<dyn Clock>,
@@ -79,6 +83,7 @@ impl Several {
             journal,
             purses: Mutex::new(Purses::new(holder)),
             heard: Mutex::default(),
+            lagging: Lagging::default(),
             grace,
             clock,
             claims: AtomicU64::new(0),
@@ -195,6 +200,10 @@ impl Others for Several {
     }
 
     fn known_until(&self, campaign: CampaignKey, now: Timestamp) -> Timestamp {
+        // What nodes saw of it earlier than what they said since may still wait for its actor.
+        if self.lagging.holds(campaign) {
+            return Timestamp::default();
+        }
         let partition = self.journal.partition_of(campaign);
         self.heard().get(&partition).map_or(Timestamp::default(), |heard| heard.known_until(now))
     }

@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use haggle_actors::backbone::{Deafness, Heard, Presence, SeenFact, Term};
-use haggle_actors::books::Books;
 use haggle_actors::campaign::{
-    Disown, Outcome, Own, RecoveryError, Repost, Settle, keep_shared, recover_shared,
+    Disown, Outcome, Own, Recovered, RecoveryError, Repost, Settle, keep_shared, recover_sound,
 };
 use haggle_actors::journal::Journal;
 use haggle_domain::{CampaignKey, Event, Holder, Notice, Record, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout_at};
 
 use super::Several;
 use super::behind::{Act, Behind};
@@ -31,6 +30,8 @@ const STAND_BY_RECORDS: u64 = 100_000;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long until a claim that did not count, or was lost, is made again: before that it is read who else is there.
 const CLAIM_AGAIN: Duration = Duration::from_secs(3);
+/// How long it is waited for a claim to be read back: whoever waits looks at nothing else.
+const CLAIMED: Duration = Duration::from_secs(5);
 /// How long until books that could not be recovered are read again.
 const BEGIN_AGAIN: Duration = Duration::from_secs(10);
 /// How long a campaign that is not configured here is waited for: it may have been added on another node just now.
@@ -51,8 +52,10 @@ pub struct Owner {
     pub roster: Arc<Roster>,
     /// What starts more of them.
     pub changes: Arc<Changes>,
-    /// The partitions whose campaigns' actors have their books, or will before anything else.
-    pub begun: Mutex<HashSet<u32>>,
+    /// The partitions whose campaigns' actors have their books, or will before anything else, and under which claim.
+    pub begun: Mutex<HashMap<u32, Term>>,
+    /// Campaigns of those partitions whose records break a rule: they have no actor.
+    pub broken: Mutex<HashSet<CampaignKey>>,
     /// Who is told what became of notices.
     pub on_settled: OnSettled,
     /// How long a campaign that is not configured here is waited for, see [`UNKNOWN`].
@@ -68,11 +71,14 @@ struct Settling {
     open: BTreeSet<u64>,
     /// One above the last that was handed on.
     next: u64,
+    /// The first that nobody can settle.
+    stuck: Option<u64>,
 }
 
 impl Settling {
     fn below(&self) -> u64 {
-        self.open.first().copied().unwrap_or(self.next)
+        let below = self.open.first().copied().unwrap_or(self.next);
+        self.stuck.map_or(below, |stuck| stuck.min(below))
     }
 }
 
@@ -122,8 +128,8 @@ impl Owner {
                         return;
                     }
                     let held = tenures.borrow_and_update().clone();
-                    let lost: Vec<u32> =
-                        self.begun().iter().copied().filter(|partition| !held.contains_key(partition)).collect();
+                    let is_lost = |partition: &u32, term| held.get(partition).is_none_or(|held| held.term != term);
+                    let lost = self.begun().iter().filter(|(partition, term)| is_lost(partition, **term)).map(|(partition, _)| *partition).collect::<Vec<u32>>();
                     if !lost.is_empty() {
                         self.give_up(&lost);
                         claim_at = monotonic() + CLAIM_AGAIN;
@@ -144,12 +150,12 @@ impl Owner {
                     self.give_up_unheard(&mut deafness, &presence, started.elapsed());
                     let mine = presence.mine(started.elapsed());
                     let wanted: Vec<u32> =
-                        mine.into_iter().filter(|partition| !self.begun().contains(partition)).collect();
+                        mine.into_iter().filter(|partition| !self.begun().contains_key(partition)).collect();
                     if wanted.is_empty() || monotonic() < claim_at {
                         continue;
                     }
                     self.take_over(&wanted).await;
-                    if wanted.iter().any(|partition| !self.begun().contains(partition)) {
+                    if wanted.iter().any(|partition| !self.begun().contains_key(partition)) {
                         claim_at = monotonic() + CLAIM_AGAIN;
                     }
                     tracing::info!(partitions = self.begun().len(), "campaigns of so many partitions are this node's");
@@ -173,13 +179,18 @@ impl Owner {
             }
             claims.push((*partition, claimed));
         }
-        let mut claimed = HashSet::new();
+        let mut claimed = HashMap::new();
+        let until = monotonic() + CLAIMED;
         for (partition, claim) in claims {
-            match claim.await {
+            let Ok(claim) = timeout_at(until.into(), claim).await else {
+                tracing::warn!(partition, "its claim was not read back in time");
+                continue;
+            };
+            match claim {
                 Ok(Ok(term)) => {
                     tracing::info!(partition, term, "claimed");
                     self.several.claims.fetch_add(1, Ordering::Relaxed);
-                    claimed.insert(partition);
+                    claimed.insert(partition, term);
                 }
                 Ok(Err(error)) => tracing::warn!(partition, %error, "another node has it"),
                 Err(_) => return,
@@ -189,23 +200,26 @@ impl Owner {
             return;
         }
         let journal = Arc::clone(&self.several.journal);
-        let recovered = tokio::task::spawn_blocking(move || recover_shared(&*journal)).await;
-        let books = match recovered {
-            Ok(Ok(recovered)) => recovered.books,
+        let recovered = tokio::task::spawn_blocking(move || recover_sound(&*journal)).await;
+        let recovered = match recovered {
+            Ok(Ok(recovered)) => recovered,
             Ok(Err(error)) => {
-                tracing::error!(%error, "the books of the campaigns that became this node's cannot be recovered");
+                tracing::error!(
+                    %error, "the books of the campaigns that became this node's cannot be recovered; others may go on with them"
+                );
+                self.give_up_all();
                 return;
             }
             Err(_) => return,
         };
         let (now, journal) = (self.several.clock.now(), &self.several.journal);
-        for partition in &claimed {
+        for partition in claimed.keys() {
             let nodes = journal.nodes(*partition);
             self.several
                 .heard()
                 .insert(*partition, Heard::new(journal.node(), nodes.into_iter(), self.several.grace, now));
         }
-        self.begin(books, &claimed).await;
+        self.begin(recovered, &claimed).await;
         self.begun().extend(claimed);
     }
 
@@ -213,14 +227,19 @@ impl Owner {
     fn give_up_unheard(&self, deafness: &mut Deafness, presence: &Presence, now: Duration) {
         let journal = &self.several.journal;
         let unheard = deafness.look(presence.hears_itself(now), journal.log().stats().kept, now);
-        let begun: Vec<u32> = self.begun().iter().copied().collect();
-        if unheard && !begun.is_empty() {
+        if unheard && !self.begun().is_empty() {
             tracing::warn!(
                 "the log takes what this node says, but cannot be read; others go on with its campaigns"
             );
-            journal.hand_over(Duration::ZERO);
-            self.give_up(&begun);
+            self.give_up_all();
         }
+    }
+
+    /// Gives up what this node owns: others claim it at once.
+    fn give_up_all(&self) {
+        self.several.journal.hand_over(Duration::ZERO);
+        let begun: Vec<u32> = self.begun().keys().copied().collect();
+        self.give_up(&begun);
     }
 
     /// Gives their books to actors of campaigns that were added since there were `known`, where they are this node's; gives how many there
@@ -232,15 +251,16 @@ impl Owner {
         }
         let journal = Arc::clone(&self.several.journal);
         let new: Vec<Arc<CampaignHandle>> = self.roster.all().into_iter().skip(known).collect();
-        let is_begun =
-            |handle: &&Arc<CampaignHandle>| self.begun().contains(&journal.partition_of(handle.key));
+        let claim =
+            |handle: &Arc<CampaignHandle>| self.begun().get(&journal.partition_of(handle.key)).copied();
+        let is_begun = |handle: &&Arc<CampaignHandle>| claim(handle).is_some();
         if !new.iter().any(|handle| is_begun(&handle)) {
             return Some(known + new.len());
         }
         // The journal may know them from before.
         let reading = Arc::clone(&journal);
-        let mut books = match tokio::task::spawn_blocking(move || recover_shared(&*reading)).await {
-            Ok(Ok(recovered)) => recovered.books,
+        let mut recovered = match tokio::task::spawn_blocking(move || recover_sound(&*reading)).await {
+            Ok(Ok(recovered)) => recovered,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the books of new campaigns cannot be recovered; it is tried again");
                 return None;
@@ -248,37 +268,55 @@ impl Owner {
             Err(_) => return None,
         };
         for handle in new.iter().filter(is_begun) {
-            let books = Box::new(books.remove(&handle.key).unwrap_or_default());
-            handle.address.do_send(Own { books });
+            self.own(handle, claim(handle), &mut recovered);
         }
         Some(known + new.len())
     }
 
-    fn begun(&self) -> MutexGuard<'_, HashSet<u32>> {
+    fn begun(&self) -> MutexGuard<'_, HashMap<u32, Term>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn broken(&self) -> MutexGuard<'_, HashSet<CampaignKey>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives an actor the books that are its own under a claim. Without books that add up it gets none, so nothing is bid for the
+    /// campaign, and what nodes saw of it stays in the log.
+    fn own(&self, handle: &CampaignHandle, claim: Option<Term>, recovered: &mut Recovered) {
+        let Some(claim) = claim else { return };
+        if let Some(error) = recovered.broken.get(&handle.key) {
+            tracing::error!(campaign = %handle.id, %error, "nothing is bid for it, and what was seen of it waits");
+            self.broken().insert(handle.key);
+            return;
+        }
+        self.broken().remove(&handle.key);
+        let books = Box::new(recovered.books.remove(&handle.key).unwrap_or_default());
+        handle.address.do_send(Own { claim, books });
+    }
+
     /// Gives actors the books that are theirs from now on.
-    async fn begin(&self, mut books: HashMap<CampaignKey, Books>, claimed: &HashSet<u32>) {
-        let ours = |key: CampaignKey| claimed.contains(&self.several.journal.partition_of(key));
-        let gone = books.iter().filter(|(key, books)| {
-            ours(**key) && books.ledger.leases().next().is_some() && self.roster.get(**key).is_none()
+    async fn begin(&self, mut recovered: Recovered, claimed: &HashMap<u32, Term>) {
+        let claim = |key: CampaignKey| claimed.get(&self.several.journal.partition_of(key)).copied();
+        let gone = recovered.books.iter().filter(|(key, books)| {
+            claim(**key).is_some()
+                && books.ledger.leases().next().is_some()
+                && self.roster.get(**key).is_none()
         });
         let gone: Vec<String> =
             gone.filter_map(|(_, books)| books.id.as_deref().map(str::to_owned)).collect();
         if let Err(error) = self.changes.settle_only(&gone).await {
             tracing::error!(%error, "campaigns that are not configured any more have no actors");
         }
-        for handle in self.roster.all().iter().filter(|handle| ours(handle.key)) {
-            let books = Box::new(books.remove(&handle.key).unwrap_or_default());
-            handle.address.do_send(Own { books });
+        for handle in &*self.roster.all() {
+            self.own(handle, claim(handle.key), &mut recovered);
         }
     }
 
     /// Has the actors of their campaigns stop at once.
     fn give_up(&self, partitions: &[u32]) {
         let partitions: HashSet<u32> = partitions.iter().copied().collect();
-        self.begun().retain(|partition| !partitions.contains(partition));
+        self.begun().retain(|partition, _| !partitions.contains(partition));
         partitions.iter().for_each(|partition| self.several.journal.release(*partition));
         let journal = &self.several.journal;
         let theirs = |handle: &&Arc<CampaignHandle>| partitions.contains(&journal.partition_of(handle.key));
@@ -290,15 +328,19 @@ impl Owner {
         let settlings: Settlings = Arc::default();
         let room = Arc::new(Semaphore::new(UNDER_WAY));
         let mut holders: BTreeMap<Holder, ()> = BTreeMap::new();
-        let behind = Behind::new();
+        let behind = Behind::new(self.several.lagging.clone());
         let (owner, all) = (Arc::clone(&self), Arc::clone(&settlings));
         let hand: Rc<Act<Handed>> =
             Rc::new(move |handed| Box::pin(Arc::clone(&owner).hand(Arc::clone(&all), handed)));
         while let Some(fact) = facts.recv().await {
             let SeenFact { partition, offset, term, node, at, record } = fact;
             // Its campaigns' actors are there first, those of campaigns that are settled only, too.
-            while self.owns(partition, term) && !self.begun().contains(&partition) {
+            while self.owns(partition, term) && self.begun().get(&partition) != Some(&term) {
                 tokio::time::sleep(PAUSE).await;
+            }
+            // Whoever owns it now is told again.
+            if !self.owns(partition, term) {
+                continue;
             }
             if let Event::Heard { holder } = record.event {
                 let now = self.several.clock.now();
@@ -310,6 +352,10 @@ impl Owner {
                     self.roster.all().iter().for_each(|handle| handle.address.do_send(Repost));
                 }
                 self.settled(&settlings, (partition, term), offset, None);
+                continue;
+            }
+            if self.broken().contains(&record.campaign) {
+                self.stick(&settlings, (partition, term), offset);
                 continue;
             }
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
@@ -347,7 +393,7 @@ impl Owner {
                 owner.settled(&settlings, (partition, term), offset, Some(()));
                 drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
-            let settle = Settle { at, event: Event::clone(&event), durable };
+            let settle = Settle { claim: term, at, event: Event::clone(&event), durable };
             if handle.address.send(settle).await.unwrap_or(false) {
                 return;
             }
@@ -362,17 +408,17 @@ impl Owner {
             return false;
         }
         let journal = Arc::clone(&self.several.journal);
-        let mut books = match tokio::task::spawn_blocking(move || recover_shared(&*journal)).await {
-            Ok(Ok(recovered)) => recovered.books,
-            Ok(Err(error)) => {
-                tracing::error!(%campaign, %error, "its books cannot be recovered; it is tried again");
-                tokio::time::sleep(CLAIM_AGAIN).await;
-                return true;
-            }
+        let mut recovered = match tokio::task::spawn_blocking(move || recover_sound(&*journal)).await {
+            Ok(Ok(recovered)) => recovered,
+            Ok(Err(error)) => return self.again(campaign, &error).await,
             Err(_) => return true,
         };
-        let books = books.remove(&campaign);
-        let Some((id, books)) = books.and_then(|books| Some((books.id.as_deref()?.to_owned(), books))) else {
+        if let Some(error) = recovered.broken.get(&campaign) {
+            return self.again(campaign, error).await;
+        }
+        let Some(id) =
+            recovered.books.get(&campaign).and_then(|books| books.id.as_deref().map(str::to_owned))
+        else {
             let mut strangers = self.strangers();
             if strangers.len() >= STRANGERS {
                 strangers.clear();
@@ -381,13 +427,18 @@ impl Owner {
             return false;
         };
         if let Err(error) = self.changes.settle_only(&[id]).await {
-            tracing::error!(%campaign, %error, "it has no actor; it is tried again");
-            tokio::time::sleep(CLAIM_AGAIN).await;
-            return true;
+            return self.again(campaign, &error).await;
         }
         if let Some(handle) = self.roster.get(campaign).filter(|_| self.owns(of.0, of.1)) {
-            handle.address.do_send(Own { books: Box::new(books) });
+            self.own(&handle, Some(of.1), &mut recovered);
         }
+        true
+    }
+
+    /// What was seen of a campaign waits, and is tried again.
+    async fn again(&self, campaign: CampaignKey, error: &dyn std::error::Error) -> bool {
+        tracing::error!(%campaign, %error, "it has no actor, and what was seen of it waits");
+        tokio::time::sleep(BEGIN_AGAIN).await;
         true
     }
 
@@ -395,7 +446,7 @@ impl Owner {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps checkpoints of others' campaigns, so that there is little to replay when one becomes this node's.
+    /// Keeps checkpoints of campaigns that no actor of this node has, so that there is little to replay when one becomes this node's.
     pub async fn stand_by(self: Arc<Self>) {
         let mut kept = 0;
         loop {
@@ -407,11 +458,13 @@ impl Owner {
             if journal.durable_end() < STAND_BY_RECORDS + kept {
                 continue;
             }
-            let owned: HashSet<u32> = journal.tenures().borrow().keys().copied().collect();
+            // Of this node's campaigns that are not configured here nobody else keeps any.
+            let (owned, roster) = (self.begun().clone(), Arc::clone(&self.roster));
             let refreshed = tokio::task::spawn_blocking(move || {
-                let recovered = recover_shared(&*journal)?;
-                let is_own = |key| owned.contains(&journal.partition_of(key));
-                Ok::<_, RecoveryError>((keep_shared(&*journal, &recovered, is_own).is_ok(), recovered.end))
+                let recovered = recover_sound(&*journal)?;
+                let has_actor =
+                    |key| owned.contains_key(&journal.partition_of(key)) && roster.get(key).is_some();
+                Ok::<_, RecoveryError>((keep_shared(&*journal, &recovered, has_actor).is_ok(), recovered.end))
             });
             match refreshed.await {
                 Ok(Ok((true, end))) => kept = end,
@@ -433,6 +486,14 @@ impl Owner {
         settling.next = settling.next.max(offset.saturating_add(1));
     }
 
+    /// One that nobody can settle: how far is settled stays below it.
+    fn stick(&self, settlings: &Settlings, of: (u32, Term), offset: u64) {
+        let mut all = settlings.lock().unwrap_or_else(PoisonError::into_inner);
+        let settling = all.entry(of).or_default();
+        settling.stuck.get_or_insert(offset);
+        settling.next = settling.next.max(offset.saturating_add(1));
+    }
+
     /// What was opened and is settled, or needs nothing done.
     fn settled(&self, settlings: &Settlings, of: (u32, Term), offset: u64, opened: Option<()>) {
         let mut all = settlings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -444,6 +505,6 @@ impl Owner {
         if opened.is_some() {
             settling.open.remove(&offset);
         }
-        self.several.journal.settled_below(of.0, settling.below());
+        self.several.journal.settled_below(of.0, of.1, settling.below());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use haggle_domain::{CampaignKey, NodeId, PrivacyKey, Timestamp};
+use haggle_domain::{CampaignKey, NodeId, PrivacyKey, Record, Timestamp};
 use minicbor::{Decode, Encode};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -14,7 +14,7 @@ use super::fence::PartitionState;
 use crate::attribution::{Attributor, AttributorSettings, CHECKPOINT};
 use crate::books;
 use crate::campaign::{self, RecoveryError, recover_view};
-use crate::journal::{EmbeddedJournal, Journal, JournalError, Position, View, replay};
+use crate::journal::{Checkpoint, EmbeddedJournal, Journal, JournalError, Position, View, replay};
 use crate::suppression::Suppression;
 
 /// Bytes of one piece: few enough for any broker, and for commits not to wait long behind one.
@@ -43,7 +43,49 @@ pub(super) struct Content {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub(super) orders: Option<Vec<u8>>,
+    /// Of the same partition: what else follows from those records.
+    #[cbor(n(3), default)]
+    pub(super) beside: Vec<Beside>,
 }
+
+/// A state that follows from what is told of orders: whoever begins at the base finds it as a checkpoint of that name, which includes
+/// everything before its first record, whatever offsets the state itself may name.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Beside {
+    /// The checkpoint's.
+    #[n(0)]
+    pub name: String,
+    /// The state.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// A node's copy of the log as of one moment.
+pub struct Moment<'a> {
+    mirror: &'a EmbeddedJournal,
+    view: &'a View,
+}
+
+impl Moment<'_> {
+    /// The checkpoint of that name.
+    pub fn checkpoint(&self, name: &str) -> Result<Option<Checkpoint>, JournalError> {
+        self.view.checkpoint(name)
+    }
+
+    /// The records from an offset on, each with its own.
+    pub fn records(&self, from: u64) -> impl Iterator<Item = Result<(u64, Record), JournalError>> {
+        let end = self.view.end();
+        let is_below = move |entry: &Result<(u64, Record), JournalError>| match entry {
+            Ok((offset, _)) => *offset < end,
+            Err(_) => true,
+        };
+        replay(self.mirror, from.max(self.view.start())).take_while(is_below)
+    }
+}
+
+/// What else the first partition's base has, as of a moment.
+pub type Besides<'a> = dyn Fn(&Moment<'_>) -> Result<Vec<Beside>, JournalError> + 'a;
 
 /// What a partition came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,10 +187,11 @@ pub(super) fn cut(
     partition_of: impl Fn(CampaignKey) -> u32,
     partitions: &[u32],
     attribution: AttributorSettings,
+    besides: &Besides<'_>,
 ) -> Result<Vec<Base>, RecoveryError> {
     let mut tries = 0;
     loop {
-        match try_cut(mirror, &partition_of, partitions, attribution) {
+        match try_cut(mirror, &partition_of, partitions, attribution, besides) {
             Err(RecoveryError::Journal(JournalError::Dropped { .. })) if tries < TRIES => tries += 1,
             cut => return cut,
         }
@@ -160,6 +203,7 @@ fn try_cut(
     partition_of: &impl Fn(CampaignKey) -> u32,
     partitions: &[u32],
     attribution: AttributorSettings,
+    besides: &Besides<'_>,
 ) -> Result<Vec<Base>, RecoveryError> {
     let view = mirror.view()?;
     let mut states: BTreeMap<u32, PartitionState> = BTreeMap::new();
@@ -182,6 +226,7 @@ fn try_cut(
     let mut bases: Vec<Base> = partitions.iter().filter_map(base).collect();
     if let Some(base) = bases.iter_mut().find(|base| base.partition == ORDERS) {
         base.content.orders = Some(orders(mirror, &view, attribution)?);
+        base.content.beside = besides(&Moment { mirror, view: &view })?;
     }
     Ok(bases)
 }
@@ -232,5 +277,5 @@ fn of(
 ) -> Base {
     let mut books = books.unwrap_or_default();
     books.sort_unstable_by_key(|kept| kept.campaign);
-    Base { partition, state, content: Content { books, forgotten: forgotten.to_vec(), orders: None } }
+    Base { partition, state, content: Content { books, forgotten: forgotten.to_vec(), ..Content::default() } }
 }

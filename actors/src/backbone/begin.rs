@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::base::{self, Base, Forgotten, merge};
+use super::base::{self, Base, Beside, Forgotten, merge};
 use super::bases::{Found, newest};
 use super::log::Log;
 use super::shared::JOURNAL;
@@ -92,6 +92,9 @@ fn make(dir: &Path, bases: &[Base]) -> Result<u64, JournalError> {
         if let Some(orders) = &content.orders {
             let (name, bytes) = (CHECKPOINT.to_owned(), orders.clone());
             copy.checkpoint(&Checkpoint { name, offset: start, bytes })?;
+        }
+        for Beside { name, bytes } in &content.beside {
+            copy.checkpoint(&Checkpoint { name: name.clone(), offset: start, bytes: bytes.clone() })?;
         }
         for (user, known) in &content.forgotten {
             merge(&mut forgotten, *user, *known);

@@ -26,8 +26,6 @@ pub(super) struct Core {
     pub(super) lanes: Lanes,
     pub(super) outstanding: Arc<Outstanding>,
     pub(super) tenures: watch::Sender<Tenures>,
-    /// Per partition: facts below are settled, as the owner says.
-    pub(super) settled: Vec<AtomicU64>,
     /// Per partition: whose it is and who was heard.
     pub(super) voices: Mutex<Vec<Voices>>,
     /// Per partition: everything below was read.

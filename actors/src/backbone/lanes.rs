@@ -34,6 +34,8 @@ pub(super) struct Owned {
     pub(super) term: Term,
     pub(super) seq: u64,
     pub(super) told_below: u64,
+    /// The same as far as they are settled, whether the log was told or not.
+    pub(super) settled_below: u64,
 }
 
 /// A claim that is not read back.
@@ -74,6 +76,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// Whether it is this node's, under that claim, if one is named.
+    pub(super) fn is_owned_under(&self, claim: Option<Term>) -> bool {
+        self.owned.as_ref().is_some_and(|owned| claim.is_none_or(|claim| claim == owned.term))
+    }
+
     /// The oldest commit that waits, if it is that one. An error with its term and number where that one is older: the log
     /// was given it before and does not have it.
     pub(super) fn read_back(&mut self, term: Term, seq: u64) -> Result<Option<Waiting>, (Term, u64)> {

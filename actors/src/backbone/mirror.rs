@@ -314,7 +314,7 @@ impl Mirror {
             }
             return Ok(());
         };
-        lane.owned = Some(Owned { term, seq: 0, told_below: facts_below });
+        lane.owned = Some(Owned { term, seq: 0, told_below: facts_below, settled_below: facts_below });
         core.tenures.send_modify(|tenures| {
             tenures.insert(partition, Tenure { term, facts_below, ready: false, nodes });
         });

@@ -24,7 +24,7 @@ mod shared;
 mod ship;
 mod spool;
 
-pub use base::{Base, Header, bases_before};
+pub use base::{Base, Beside, Besides, Header, Moment, bases_before};
 pub use bases::{PublishError, Publisher};
 pub use facts::SeenFact;
 pub use fence::{PartitionState, Verdict};

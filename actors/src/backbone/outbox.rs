@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::core::{Core, ORDERS};
 use super::lanes::{Checkpointed, Lane, Waiting};
 use super::log::LogError;
-use super::message::Message;
+use super::message::{Message, Term};
 use super::spool::{Spool, Told};
 use crate::journal::intake::{Ack, Order, Queued};
 use crate::journal::{Journal, JournalError, Refused};
@@ -76,15 +76,15 @@ impl Outbox {
             Order::Commit { records, ack, .. } if records.is_empty() => {
                 self.core.outstanding.barrier(ack, place);
             }
-            Order::Commit { records, ack, .. } => self.commit(records, ack, place),
-            Order::Checkpoint { name, offset, bytes } => self.checkpoint(name, offset, bytes),
+            Order::Commit { records, under, ack, .. } => self.commit(records, under, ack, place),
+            Order::Checkpoint { name, offset, bytes, under } => self.checkpoint(name, offset, bytes, under),
             // Erasures are the mirror's own.
             Order::Rewrite { ack, .. } => ack.settle(Err(JournalError::Closed)),
             Order::Close => {}
         }
     }
 
-    fn commit(&self, records: Vec<Record>, ack: Ack, place: Place) {
+    fn commit(&self, records: Vec<Record>, under: Option<Term>, ack: Ack, place: Place) {
         let is_note =
             |record: &Record| record.campaign == CampaignKey::default() && !record.event.decides_on_order();
         let (notes, records): (Vec<_>, Vec<_>) = records.into_iter().partition(is_note);
@@ -99,7 +99,7 @@ impl Outbox {
         if partitions.any(|other| other != partition) {
             return ack.settle(Err(JournalError::Scattered));
         }
-        self.commit_to(partition, records, ack, place);
+        self.commit_to(partition, (records, under), ack, place);
     }
 
     /// Notes of this node, durable once they are in its spool.
@@ -141,14 +141,16 @@ impl Outbox {
         }
     }
 
-    fn commit_to(&self, partition: u32, records: Vec<Record>, ack: Ack, place: Place) {
+    fn commit_to(&self, partition: u32, of: (Vec<Record>, Option<Term>), ack: Ack, place: Place) {
+        let (records, under) = of;
         let key = records.first().map_or(0, |record| record.campaign.0);
         let number = self.core.outstanding.begin();
         let mut records = Some(records);
         let outcome = loop {
             let mut lanes = self.core.lanes.lock();
             let lane = lanes.get_mut(partition as usize);
-            let Some(lane) = lane.filter(|lane| lane.owned.is_some()) else {
+            // What follows from an earlier claim's books does not know what others did in between.
+            let Some(lane) = lane.filter(|lane| lane.is_owned_under(under)) else {
                 break Err(JournalError::Fenced);
             };
             match self.append(lane, partition, key, records.take().unwrap_or_default()) {
@@ -178,8 +180,7 @@ impl Outbox {
         records: Vec<Record>,
     ) -> Result<(u64, u64), (JournalError, Vec<Record>)> {
         let Some(owned) = &mut lane.owned else { return Err((JournalError::Fenced, records)) };
-        let settled = self.core.settled.get(partition as usize);
-        let facts_below = settled.map_or(0, |below| below.load(Ordering::SeqCst)).max(owned.told_below);
+        let facts_below = owned.settled_below;
         let (term, seq, node) = (owned.term, owned.seq.saturating_add(1), self.core.node);
         let message = Message::Commit { term, node, seq, facts_below, records };
         let appended = match message.encode() {
@@ -199,11 +200,10 @@ impl Outbox {
 
     /// Says how far facts are settled in partitions whose owner commits nothing else.
     fn tell_settled(&self) {
-        for (partition, settled) in (0..).zip(&self.core.settled) {
-            let settled = settled.load(Ordering::SeqCst);
+        for partition in 0..self.core.partitions {
             let mut lanes = self.core.lanes.lock();
             let Some(lane) = lanes.get_mut(partition as usize) else { continue };
-            if lane.owned.as_ref().is_some_and(|owned| owned.told_below < settled) {
+            if lane.owned.as_ref().is_some_and(|owned| owned.told_below < owned.settled_below) {
                 // Without room it is said later.
                 if let Ok((term, seq)) = self.append(lane, partition, 0, Vec::new()) {
                     let number = self.core.outstanding.begin();
@@ -214,14 +214,14 @@ impl Outbox {
         }
     }
 
-    fn checkpoint(&self, name: String, offset: Option<u64>, bytes: Vec<u8>) {
+    fn checkpoint(&self, name: String, offset: Option<u64>, bytes: Vec<u8>, under: Option<Term>) {
         let number = self.core.outstanding.begin();
         let campaign = name.strip_prefix(CAMPAIGN).and_then(|key| u64::from_str_radix(key, 16).ok());
         let kept = match (campaign, offset) {
             (Some(campaign), None) => {
                 let partition = self.core.partition_of(CampaignKey(campaign));
                 let mut lanes = self.core.lanes.lock();
-                let lane = lanes.get_mut(partition as usize).filter(|lane| lane.owned.is_some());
+                let lane = lanes.get_mut(partition as usize).filter(|lane| lane.is_owned_under(under));
                 let checkpoint = Checkpointed { name, bytes, number };
                 match lane {
                     // What is not this node's includes what does not count.

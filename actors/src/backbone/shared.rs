@@ -11,7 +11,7 @@ use std::time::Duration;
 use haggle_domain::{CampaignKey, Holder, NodeId, Record};
 use tokio::sync::{mpsc, watch};
 
-use super::base::{Base, cut};
+use super::base::{Base, Besides, cut};
 use super::begin::open_copy;
 use super::core::{Core, ORDERS};
 use super::facts::{Feeder, SeenFact};
@@ -113,7 +113,6 @@ impl SharedJournal {
             lanes: Lanes::new(states.iter().map(|state| state.term)),
             outstanding: Arc::new(Outstanding::default()),
             tenures: watch::Sender::new(Tenures::new()),
-            settled: states.iter().map(|state| AtomicU64::new(state.facts_below)).collect(),
             voices: Mutex::new(states.iter().map(Voices::from).collect()),
             behind: ends.iter().map(|range| range.end).collect(),
             read: states.iter().map(|state| AtomicU64::new(state.next)).collect(),
@@ -328,11 +327,13 @@ impl SharedJournal {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Every fact of the partition below the offset is settled, and what came of it was acknowledged. It need not come
-    /// again; the log is told with the next commit, or soon.
-    pub fn settled_below(&self, partition: u32, offset: u64) {
-        if let Some(settled) = self.core.settled.get(partition as usize) {
-            settled.fetch_max(offset, Ordering::SeqCst);
+    /// Every fact of the partition below the offset is settled under this claim, and what came of it was acknowledged. It need not come
+    /// again; the log is told with the next commit, or soon. Under another claim it says nothing: what was acknowledged may not count.
+    pub fn settled_below(&self, partition: u32, term: Term, offset: u64) {
+        let mut lanes = self.core.lanes.lock();
+        let owned = lanes.get_mut(partition as usize).and_then(|lane| lane.owned.as_mut());
+        if let Some(owned) = owned.filter(|owned| owned.term == term) {
+            owned.settled_below = owned.settled_below.max(offset);
         }
     }
 
@@ -359,7 +360,18 @@ impl SharedJournal {
         partitions: &[u32],
         attribution: AttributorSettings,
     ) -> Result<Vec<Base>, RecoveryError> {
-        cut(&self.core.mirror, |campaign| self.core.partition_of(campaign), partitions, attribution)
+        self.bases_with(partitions, attribution, &|_| Ok(Vec::new()))
+    }
+
+    /// The same with what else follows from what is told of orders.
+    pub fn bases_with(
+        &self,
+        partitions: &[u32],
+        attribution: AttributorSettings,
+        besides: &Besides<'_>,
+    ) -> Result<Vec<Base>, RecoveryError> {
+        let partition_of = |campaign| self.core.partition_of(campaign);
+        cut(&self.core.mirror, partition_of, partitions, attribution, besides)
     }
 
     /// Whether a partition is this node's under a claim, and the journal is open.

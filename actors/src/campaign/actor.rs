@@ -19,6 +19,7 @@ use super::recovery::{checkpoint_name, recover_one};
 use super::report::CampaignReport;
 use super::several::{Disown, Others, Own, Repost, Settle};
 use super::wheel::Wheel;
+use crate::backbone::Term;
 use crate::books::Books;
 use crate::journal::{Journal, Permit, Refused};
 use crate::supervisor::Supervision;
@@ -83,8 +84,8 @@ pub struct CampaignActor {
     /// The wheel knows that a checkpoint is due.
     checkpoint_asked: bool,
     draining: bool,
-    /// The campaign is this node's.
-    owned: bool,
+    /// Under which claim the campaign is this node's; always `None` where a node is alone.
+    claim: Option<Term>,
     /// What other nodes were told last, and when.
     posted: Option<Box<(Timestamp, Posted)>>,
 }
@@ -151,7 +152,7 @@ impl CampaignActor {
             dirty: false,
             checkpoint_asked: false,
             draining: false,
-            owned: false,
+            claim: None,
             posted: None,
         }
     }
@@ -161,7 +162,8 @@ impl CampaignActor {
         let journal = &self.deps.shared.journal;
         let Ok(permit) = journal.try_reserve_spare() else { return Err(books) };
         let bytes = minicbor::to_vec(&*books).unwrap_or_default();
-        if journal.put_checkpoint_here(&checkpoint_name(self.deps.campaign.key), bytes).is_err() {
+        let name = checkpoint_name(self.deps.campaign.key);
+        if journal.put_checkpoint_under(self.claim, &name, bytes).is_err() {
             return Err(books);
         }
         let mut effects = Effects::default();
@@ -189,7 +191,7 @@ impl CampaignActor {
         let records = effects.events.into_iter().map(|event| Record { at, campaign, event }).collect();
         let live = Arc::clone(&self.deps.desk);
         let grant = effects.grant;
-        permit.commit(
+        permit.under(self.claim).commit(
             records,
             Some(Box::new(move |durable| {
                 // A failed journal grants nothing and answers nothing: the node stops.
@@ -287,7 +289,7 @@ impl CampaignActor {
         let Some(machine) = self.machine.as_ref() else { return Ok(()) };
         let bytes = minicbor::to_vec(machine.books()).unwrap_or_default();
         let name = checkpoint_name(self.deps.campaign.key);
-        self.deps.shared.journal.put_checkpoint_here(&name, bytes)?;
+        self.deps.shared.journal.put_checkpoint_under(self.claim, &name, bytes)?;
         self.dirty = false;
         Ok(())
     }
@@ -369,7 +371,7 @@ impl Actor for CampaignActor {
         self.machine = None;
         self.checkpoint_asked = false;
         // Of another node's it has no books, until it is this node's.
-        if self.deps.shared.others.is_some() && !self.owned {
+        if self.deps.shared.others.is_some() && self.claim.is_none() {
             return;
         }
         match self.recovered.take() {
@@ -427,11 +429,12 @@ impl Handler<Own> for CampaignActor {
     type Result = ();
 
     fn handle(&mut self, message: Own, _: &mut Self::Context) {
-        // What it knows is newer. Before it is told for another reason it was disowned.
-        if self.machine.is_some() {
+        // What it knows is newer.
+        if self.machine.is_some() && self.claim == Some(message.claim) {
             return;
         }
-        self.owned = true;
+        self.claim = Some(message.claim);
+        self.machine = None;
         self.posted = None;
         self.recovered = self.begin(message.books).err();
         self.due_now();
@@ -442,7 +445,7 @@ impl Handler<Disown> for CampaignActor {
     type Result = ();
 
     fn handle(&mut self, _: Disown, _: &mut Self::Context) {
-        self.owned = false;
+        self.claim = None;
         self.machine = None;
         self.recovered = None;
         self.deps.shown.report.store(None);
@@ -462,9 +465,9 @@ impl Handler<Settle> for CampaignActor {
     type Result = bool;
 
     fn handle(&mut self, message: Settle, _: &mut Self::Context) -> bool {
-        let Settle { at, event, durable } = message;
-        let (Some(machine), Ok(permit)) = (self.machine.as_mut(), self.deps.shared.journal.try_reserve())
-        else {
+        let Settle { claim, at, event, durable } = message;
+        let machine = self.machine.as_mut().filter(|_| self.claim == Some(claim));
+        let (Some(machine), Ok(permit)) = (machine, self.deps.shared.journal.try_reserve()) else {
             return false;
         };
         let mut effects = Effects::default();
@@ -505,7 +508,7 @@ impl Handler<Redefine> for CampaignActor {
 
     fn handle(&mut self, message: Redefine, _: &mut Self::Context) {
         let Redefine { campaign, done } = message;
-        if self.deps.shared.others.is_some() && !self.owned {
+        if self.deps.shared.others.is_some() && self.claim.is_none() {
             self.deps.campaign = campaign;
             // Whoever asked has gone.
             let _ = done.send(());

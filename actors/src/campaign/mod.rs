@@ -22,7 +22,7 @@ pub use outcome::Outcome;
 pub use posted::{Posted, Sums};
 pub use recovery::{
     COMPLETE, Recovered, RecoveryError, bases, checkpoint_name, checkpoint_of, checkpoints, keep_shared,
-    passed_over, recover_all, recover_from, recover_one, recover_shared, replay_all,
+    passed_over, recover_all, recover_from, recover_one, recover_shared, recover_sound, replay_all,
 };
 pub(crate) use recovery::{base_name, recover_view};
 pub use report::CampaignReport;

@@ -1,6 +1,6 @@
 //! From checkpoint and journal to books.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haggle_domain::planted::{Bug, planted};
@@ -167,14 +167,37 @@ pub struct Recovered {
     pub books: HashMap<CampaignKey, Books>,
     /// Everything below is in them.
     pub end: u64,
+    /// Those whose records break a rule of bookkeeping, which are not among the books, each with the first that does.
+    pub broken: BTreeMap<CampaignKey, RecoveryError>,
+    /// Those of which the journal has a checkpoint that can be read.
+    kept: HashSet<CampaignKey>,
+}
+
+impl Recovered {
+    /// All of it, if nothing is broken.
+    fn whole(mut self) -> Result<Self, RecoveryError> {
+        self.broken.pop_first().map_or(Ok(self), |(_, error)| Err(error))
+    }
 }
 
 /// The books of every campaign that a journal of several nodes knows, also of those that other nodes began and of which this one
-/// never had a checkpoint.
+/// never had a checkpoint. Any that cannot be recovered is an error.
 pub fn recover_shared(journal: &dyn Journal) -> Result<Recovered, RecoveryError> {
-    let start = journal.durable_start();
-    let complete = journal.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset);
-    complete_books(start, complete, bases(journal)?, checkpoints(journal)?, |from| replay(journal, from))
+    recover_sound(journal)?.whole()
+}
+
+/// The same, but a campaign whose records break a rule keeps no other from being recovered.
+pub fn recover_sound(journal: &dyn Journal) -> Result<Recovered, RecoveryError> {
+    loop {
+        let start = journal.durable_start();
+        let complete = journal.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset);
+        let read = |from| replay(journal, from);
+        match complete_books(start, complete, bases(journal)?, checkpoints(journal)?, read) {
+            // Old records were dropped while they were read: what they came to is in the bases now.
+            Err(RecoveryError::Journal(JournalError::Dropped { .. })) => {}
+            recovered => return recovered,
+        }
+    }
 }
 
 /// The same as of the moment of a view, whatever is written meanwhile.
@@ -197,7 +220,8 @@ pub(crate) fn recover_view(journal: &EmbeddedJournal, view: &View) -> Result<Rec
         Ok((offset, _)) => *offset < view.end(),
         Err(_) => true,
     };
-    complete_books(view.start(), complete, bases, checkpoints, |from| replay(journal, from).take_while(below))
+    let read = |from| replay(journal, from).take_while(below);
+    complete_books(view.start(), complete, bases, checkpoints, read)?.whole()
 }
 
 /// The books that follow from what the records before `start` came to, from checkpoints, and from the records. Below `complete`
@@ -214,42 +238,64 @@ where
 {
     let mut known: HashMap<CampaignKey, (Books, u64)> =
         bases.into_iter().map(|(key, books)| (key, (books, start))).collect();
+    let mut kept = HashSet::new();
     for (key, found) in checkpoints {
         match found.and_then(|checkpoint| decode(&checkpoint, start)) {
-            Some(decoded) => drop(known.insert(key, decoded)),
+            Some(decoded) => {
+                known.insert(key, decoded);
+                kept.insert(key);
+            }
             // From its base, if it has one.
             None => drop(known.entry(key).or_insert_with(|| (Books::default(), start))),
         }
     }
     let from = known.values().map(|(_, offset)| *offset).fold(complete.max(start), u64::min);
     let mut end = from;
+    let mut broken = BTreeMap::new();
     for entry in records(from) {
         let (offset, record) = entry?;
         end = offset.saturating_add(1);
-        if record.campaign == CampaignKey::default() {
+        if record.campaign == CampaignKey::default() || broken.contains_key(&record.campaign) {
             continue;
         }
         let (books, included) = known.entry(record.campaign).or_default();
-        if offset >= *included {
-            apply(books, &record, offset)?;
+        if offset >= *included
+            && let Err(error) = apply(books, &record, offset)
+        {
+            known.remove(&record.campaign);
+            broken.insert(record.campaign, error);
         }
     }
-    Ok(Recovered { books: known.into_iter().map(|(key, (books, _))| (key, books)).collect(), end })
+    Ok(Recovered {
+        books: known.into_iter().map(|(key, (books, _))| (key, books)).collect(),
+        end,
+        broken,
+        kept,
+    })
 }
 
-/// Keeps checkpoints of the campaigns that are others', so that this node has little to replay should one become its own. Refused
-/// where the journal has no room; then it is for another time.
+/// Keeps checkpoints of the campaigns that no actor keeps them of, so that this node has little to replay should one become its own.
+/// Where the journal has no room it is for another time.
+///
+/// # Errors
+///
+/// The journal has no room.
 pub fn keep_shared(
     journal: &dyn Journal,
     recovered: &Recovered,
-    is_own: impl Fn(CampaignKey) -> bool,
+    has_actor: impl Fn(CampaignKey) -> bool,
 ) -> Result<(), Refused> {
-    for (key, books) in recovered.books.iter().filter(|(key, _)| !is_own(**key)) {
+    // An actor's first checkpoint may not have come yet, and without one the campaign would be taken for new.
+    let is_kept = |key: &CampaignKey| has_actor(*key) && recovered.kept.contains(key);
+    for (key, books) in recovered.books.iter().filter(|(key, _)| !is_kept(key)) {
         journal.try_reserve_spare()?;
         let Checkpoint { name, offset, bytes } = checkpoint_of(*key, books, recovered.end);
         journal.put_checkpoint(&name, offset, bytes)?;
     }
-    journal.put_checkpoint(COMPLETE, recovered.end, Vec::new())
+    if recovered.broken.is_empty() {
+        journal.put_checkpoint(COMPLETE, recovered.end, Vec::new())?;
+    }
+    Ok(())
 }
 
 /// One campaign's books, for an actor that starts again. Everything it committed must be durable by now.

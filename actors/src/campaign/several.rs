@@ -5,6 +5,7 @@ use actix::Message;
 use haggle_domain::{CampaignKey, Event, Timestamp};
 
 use super::outcome::Outcome;
+use crate::backbone::Term;
 use crate::books::Books;
 
 /// The other nodes, as a campaign's actor knows them.
@@ -20,6 +21,8 @@ pub trait Others: Send + Sync {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Own {
+    /// Under which claim of its partition: what follows from the books counts under no other.
+    pub claim: Term,
     /// Its books.
     pub books: Box<Books>,
 }
@@ -38,6 +41,8 @@ pub struct Repost;
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub struct Settle {
+    /// Under which claim of the campaign's partition this node was told.
+    pub claim: Term,
     /// When it was seen.
     pub at: Timestamp,
     /// What.

@@ -119,12 +119,14 @@ pub(crate) enum Order {
     Commit {
         records: Vec<Record>,
         position: Option<Position>,
+        under: Option<u64>,
         ack: Ack,
     },
     Checkpoint {
         name: String,
         offset: Option<u64>,
         bytes: Vec<u8>,
+        under: Option<u64>,
     },
     Close,
 }
@@ -175,6 +177,7 @@ pub struct Intake {
 
 /// A reserved place for one commit. Dropped unused, it is free again.
 pub struct Permit {
+    under: Option<u64>,
     orders: Sender<Queued>,
     place: OwnedSemaphorePermit,
     progress: Arc<Progress>,
@@ -205,7 +208,8 @@ impl Intake {
     pub(crate) fn try_reserve(&self) -> Result<Permit, Refused> {
         match Arc::clone(&self.progress.room).try_acquire_owned() {
             Ok(place) => {
-                Ok(Permit { orders: self.orders.clone(), place, progress: Arc::clone(&self.progress) })
+                let (orders, progress) = (self.orders.clone(), Arc::clone(&self.progress));
+                Ok(Permit { under: None, orders, place, progress })
             }
             Err(TryAcquireError::NoPermits) => Err(Refused::Full),
             Err(TryAcquireError::Closed) => Err(Refused::Stopped),
@@ -239,12 +243,13 @@ impl Intake {
         name: &str,
         offset: Option<u64>,
         bytes: Vec<u8>,
+        under: Option<u64>,
     ) -> Result<(), Refused> {
         if name.is_empty() || name.len() > MAX_NAME {
             return Err(Refused::BadName);
         }
         let permit = self.try_reserve()?;
-        permit.send(Order::Checkpoint { name: name.to_owned(), offset, bytes });
+        permit.send(Order::Checkpoint { name: name.to_owned(), offset, bytes, under });
         Ok(())
     }
 
@@ -290,15 +295,26 @@ impl Intake {
 }
 
 impl Permit {
+    /// What is committed follows from what was known under that claim of the campaign's partition, and counts under no other: where
+    /// several nodes share a journal it is refused as [`JournalError::Fenced`] once this node has claimed it anew. A journal of one node
+    /// has no claims.
+    #[must_use]
+    pub fn under(mut self, claim: Option<u64>) -> Self {
+        self.under = claim;
+        self
+    }
+
     /// Hands the records over, to be written together or not at all, after everything that was handed over
     /// before. Without records, the callback comes when everything before is durable.
     pub fn commit(self, records: Vec<Record>, on_durable: Option<OnDurable>) {
-        self.send(Order::Commit { records, position: None, ack: Ack(on_durable) });
+        let under = self.under;
+        self.send(Order::Commit { records, position: None, under, ack: Ack(on_durable) });
     }
 
     /// Hands over records, maybe none, together with how far a reader has come that they are from.
     pub(crate) fn commit_at(self, records: Vec<Record>, position: Position, on_durable: Option<OnDurable>) {
-        self.send(Order::Commit { records, position: Some(position), ack: Ack(on_durable) });
+        let position = Some(position);
+        self.send(Order::Commit { records, position, under: None, ack: Ack(on_durable) });
     }
 
     /// Hands over a change of what has been written.

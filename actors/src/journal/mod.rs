@@ -86,12 +86,17 @@ pub trait Journal: Send + Sync {
 
     /// Keeps a state that includes every record below `offset`. It is written after what was committed before.
     fn put_checkpoint(&self, name: &str, offset: u64, bytes: Vec<u8>) -> Result<(), Refused> {
-        self.intake().put_checkpoint(name, Some(offset), bytes)
+        self.intake().put_checkpoint(name, Some(offset), bytes, None)
     }
 
     /// Keeps a state that includes every record committed before this call, whatever offsets they get.
     fn put_checkpoint_here(&self, name: &str, bytes: Vec<u8>) -> Result<(), Refused> {
-        self.intake().put_checkpoint(name, None, bytes)
+        self.intake().put_checkpoint(name, None, bytes, None)
+    }
+
+    /// The same of what was known under a claim; see [`Permit::under`]. Under another it is not kept.
+    fn put_checkpoint_under(&self, claim: Option<u64>, name: &str, bytes: Vec<u8>) -> Result<(), Refused> {
+        self.intake().put_checkpoint(name, None, bytes, claim)
     }
 
     /// Where the log begins: what was below is dropped.

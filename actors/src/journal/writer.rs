@@ -142,7 +142,7 @@ impl Writer {
                 break;
             }
             match queued.order {
-                Order::Commit { records, position, ack } => {
+                Order::Commit { records, position, ack, .. } => {
                     group.acks.push(ack);
                     group.orders += 1;
                     group.positions.extend(position.map(|position| (position.partition, position.state)));
@@ -153,7 +153,7 @@ impl Writer {
                         group.end = group.end.saturating_add(1);
                     }
                 }
-                Order::Checkpoint { name, offset, bytes } => {
+                Order::Checkpoint { name, offset, bytes, .. } => {
                     group.orders += 1;
                     let checkpoint = Checkpoint { name, offset: offset.unwrap_or(group.end), bytes };
                     // A learner that lags behind an erasure still knows whom others have forgotten.
