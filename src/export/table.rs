@@ -357,7 +357,10 @@ pub(crate) const KINDS: &[Kind] = &[
         number: 32,
         says: "Somebody said that the campaign shall not bid, or that it shall again.",
         decision: None,
-        own: &[column("paused", "0", Type::Bool, "it shall not")],
+        own: &[
+            column("paused", "0", Type::Bool, "it shall not"),
+            optional("told_at", "1", Type::Time, "when a node was told, by its clock; where several are"),
+        ],
     },
     Kind {
         variant: "Creatives",
@@ -644,7 +647,9 @@ pub(crate) fn cells(event: &Event) -> (u32, Vec<Cell>) {
         Event::UserOptedOut { user } => (22, vec![hex(user.0)]),
         Event::UserErased { user } => (23, vec![hex(user.0)]),
         Event::Redacted => (24, Vec::new()),
-        Event::Paused { paused } => (32, vec![Cell::Bool(*paused)]),
+        Event::Paused { paused, told_at } => {
+            (32, vec![Cell::Bool(*paused), told_at.map_or(Cell::Null, |at| Cell::Long(at.0))])
+        }
         Event::Creatives { tags } => {
             (33, vec![Cell::Texts(tags.iter().map(|tag| format!("{:016x}", tag.0)).collect())])
         }

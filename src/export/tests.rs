@@ -81,7 +81,7 @@ fn events() -> Vec<Event> {
         Event::UserOptedOut { user: PrivacyKey(1) },
         Event::UserErased { user: PrivacyKey(2) },
         Event::Redacted,
-        Event::Paused { paused: true },
+        Event::Paused { paused: true, told_at: Some(Timestamp(5)) },
         Event::Creatives { tags: vec![Tag(1), Tag(2)] },
         Event::Steered { goal: 1.5, total: 1.25, aim: Tag(3) },
         Event::Traffic { hour: 30, imps: 1_000_000 },

@@ -125,7 +125,8 @@ mod tests {
         };
         prop_oneof![
             ".{0,20}".prop_map(|id| Event::Defined { id }),
-            any::<bool>().prop_map(|paused| Event::Paused { paused }),
+            any::<(bool, Option<i64>)>()
+                .prop_map(|(paused, at)| Event::Paused { paused, told_at: at.map(Timestamp) }),
             (0f64..4.0, 0f64..4.0, any::<u64>()).prop_map(|(goal, total, aim)| Event::Steered {
                 goal,
                 total,
