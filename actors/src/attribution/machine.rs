@@ -285,8 +285,11 @@ impl Attributor {
                 return None;
             }
             known.by_shop = true;
-            // What a browser said, or whoever had its word, is corrected by what the shop's server says.
-            known.shop.get_or_insert(order.value);
+            // What a browser said, or whoever had its word, is corrected by what the shop's server says: but not where that has
+            // corrected it already, in a record from before the journal's beginning.
+            let is_corrected = known.attribution.standing == Standing::Corrected;
+            let value = if is_corrected { known.attribution.value } else { order.value };
+            known.shop.get_or_insert(value);
             let is_told = known.by_click;
             let changes = self.correct(order.tag);
             self.state.counts.corrected += u64::from(changes);

@@ -240,6 +240,14 @@ fn corrections_follow_what_was_credited_and_not_what_would_be() {
     later.tell(HOUR, last.event.clone());
     later.tell(HOUR, corrected(30));
     assert_eq!(amounts(later.settle().last().unwrap()), [(1, 30)]);
+    // And whoever is told of it again after that corrects nothing.
+    let mut again = World::new(AttributionModel::Last);
+    again.tell(HOUR, last.event.clone());
+    again.order(HOUR, "A", |order| order.value = Micros(100)).unwrap();
+    assert_eq!(
+        (again.attributor.awaited().count(), again.attributor.value(Tag::of("A"))),
+        (0, Some(Micros(20)))
+    );
 }
 
 /// A node that is cut off keeps the order in its spool, and another one is told that it was cancelled.
