@@ -1,10 +1,12 @@
 use std::fs;
+use std::time::Duration;
 
+use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::backbone::{Log, MemoryCluster, SharedJournal, SharedOptions};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{COMPLETE, Retention, checkpoint_name, recover_all, recover_shared, trim};
 use haggle_actors::journal::{JournalOptions, replay};
-use haggle_domain::{BidId, CampaignKey, Event, Holder, Micros, NodeId, Record};
+use haggle_domain::{AttributionModel, BidId, CampaignKey, Event, Holder, Micros, NodeId, Record};
 
 use super::*;
 use crate::several::Seed;
@@ -40,7 +42,7 @@ fn data() -> tempfile::TempDir {
     journal.try_reserve().unwrap().commit(records, None);
     journal.put_checkpoint_here(&checkpoint_name(KEY), minicbor::to_vec(&books).unwrap()).unwrap();
     ledger_settles(&journal);
-    let keep = std::time::Duration::from_secs(300);
+    let keep = Duration::from_secs(300);
     let retention = Retention { keep, click_expiry: keep, conversion_window: keep };
     assert_eq!(trim(&journal, &retention, at(400)).unwrap(), 100);
     journal.close().unwrap();
@@ -156,7 +158,7 @@ fn a_backup_of_a_journal_at_work_is_of_one_offset() {
                 if let Ok(permit) = journal.try_reserve() {
                     permit.commit(vec![record.clone(); 10], None);
                 }
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1));
             }
             made.join().unwrap()
         });
@@ -210,7 +212,14 @@ fn a_backup_of_pipes_is_refused_before_it_is_opened() {
 /// A node that has a copy of a log that others write, too.
 fn one_of_several(cluster: &MemoryCluster, data: &Path, node: u64) -> SharedJournal {
     let log: std::sync::Arc<dyn Log> = std::sync::Arc::new(cluster.connect());
-    let seed = Seed::find(data, &log, NodeId(node), at(0)).unwrap();
+    let attribution = AttributorSettings {
+        model: AttributionModel::Last,
+        click_window: Duration::from_secs(60),
+        view_window: Duration::from_secs(60),
+        half_life: Duration::from_secs(60),
+        touches: 10,
+    };
+    let seed = Seed::find(data, &log, NodeId(node), attribution, at(0)).unwrap();
     let options = SharedOptions::default();
     let shared = SharedJournal::open(log, data, NodeId(node), &options, Box::new(|_| ())).unwrap();
     seed.plant(&shared).unwrap();
@@ -286,7 +295,7 @@ fn a_backup_of_one_of_several_nodes_comes_back_as_one_that_stands_alone() {
     }
     for _ in 0..2_000 {
         if one.durable_end() < 14 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
     one.close().unwrap();
