@@ -29,7 +29,7 @@ use crate::postback;
 use crate::privacy;
 use crate::reconcile;
 use crate::replay;
-use crate::server::{Node, Stopped, journal_exit};
+use crate::server::{Node, Stopped, journal_exit, keep_in_step};
 use crate::simulate;
 use crate::supply;
 use crate::surroundings::Surroundings;
@@ -269,7 +269,9 @@ fn serve(args: &ServeArgs) -> Result<(), ExitError> {
         let hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
             .map_err(|error| ExitError::new(Exit::Internal, format!("cannot listen for signals: {error}")))?;
         let file = loaded.file.clone();
-        let node = Node::start(loaded, Arc::new(WallClock::new())).await?;
+        let clock = WallClock::new();
+        actix_rt::spawn(keep_in_step(clock));
+        let node = Node::start(loaded, Arc::new(clock)).await?;
         node.ready().await;
         tracing::info!(
             address = %node.address,

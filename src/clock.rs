@@ -1,6 +1,7 @@
 //! The one door to the clock.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use haggle_domain::{Clock, Timestamp};
@@ -18,19 +19,65 @@ fn wall() -> Timestamp {
     Timestamp::default() + since
 }
 
+/// What the wall's clock may differ by before the process's follows it.
+const SLACK: Duration = Duration::from_secs(1);
+/// The furthest that it follows: more is no machine that was halted but a clock that was set wrong, and there is no way back.
+const FURTHEST: Duration = Duration::from_secs(86_400);
+
 /// The server's clock: the wall's time at the process's start, moved on by the monotonic clock, so that a step of the
-/// system's clock cannot move a flight, a day or an expiry backwards.
+/// system's clock cannot move a flight, a day or an expiry backwards. A machine that is halted does not count that time; then the
+/// wall's clock is set forward, and this one follows when it is told to.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock {
     start: Timestamp,
     origin: Instant,
+    /// By how many microseconds it has followed the wall's.
+    ahead: &'static AtomicI64,
+}
+
+/// How the wall's clock stood to the process's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Microseconds by which the wall's was ahead; less than 0 where it was behind.
+    pub micros: i64,
+    /// The process's has followed.
+    pub followed: bool,
+}
+
+impl Difference {
+    /// Whether there is more between them than clocks that are kept in step have, and it stays.
+    pub fn is_large(self) -> bool {
+        !self.followed && self.micros.unsigned_abs() > SLACK.as_micros() as u64
+    }
 }
 
 impl WallClock {
     /// The process's wall clock.
     pub fn new() -> Self {
         static START: OnceLock<WallClock> = OnceLock::new();
-        *START.get_or_init(|| Self { start: wall(), origin: monotonic() })
+        static AHEAD: AtomicI64 = AtomicI64::new(0);
+        *START.get_or_init(|| Self { start: wall(), origin: monotonic(), ahead: &AHEAD })
+    }
+
+    /// Looks at the wall's clock, and follows it where that is ahead.
+    pub fn follow(&self) -> Difference {
+        self.follow_to(wall())
+    }
+
+    fn follow_to(&self, wall: Timestamp) -> Difference {
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        let micros = wall.0.saturating_sub(self.now_by(ahead).0);
+        let by = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+        let followed = by > SLACK && by <= FURTHEST;
+        if followed {
+            self.ahead.fetch_max(ahead.saturating_add(micros), Ordering::SeqCst);
+        }
+        Difference { micros, followed }
+    }
+
+    fn now_by(&self, ahead: i64) -> Timestamp {
+        let elapsed = monotonic().saturating_duration_since(self.origin);
+        self.start + elapsed + Duration::from_micros(u64::try_from(ahead).unwrap_or(0))
     }
 }
 
@@ -42,7 +89,7 @@ impl Default for WallClock {
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
-        self.start + monotonic().saturating_duration_since(self.origin)
+        self.now_by(self.ahead.load(Ordering::Relaxed))
     }
 }
 
@@ -84,6 +131,29 @@ impl Clock for AcceleratedClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_follows_a_wall_that_is_ahead_and_none_that_is_behind() {
+        static AHEAD: AtomicI64 = AtomicI64::new(0);
+        let hour = Duration::from_secs(3600);
+        let start = Timestamp(1_800_000_000_000_000);
+        let clock = WallClock { start, origin: monotonic(), ahead: &AHEAD };
+        // As little as clocks that are kept in step differ by.
+        assert!(!clock.follow_to(start + Duration::from_millis(500)).followed && clock.now() < start + hour);
+        // The machine was halted for an hour.
+        let told = clock.follow_to(start + hour);
+        assert!(told.followed && !told.is_large(), "{told:?}");
+        let now = clock.now();
+        assert!((start + hour..start + hour * 2).contains(&now), "{now}");
+        // Set back: the process's goes on.
+        let told = clock.follow_to(start);
+        assert!(!told.followed && told.is_large() && told.micros < 0, "{told:?}");
+        assert!(clock.now() >= now);
+        // Set wrong by a month.
+        let told = clock.follow_to(start + hour * 24 * 30);
+        assert!(!told.followed && told.is_large(), "{told:?}");
+        assert!((now..start + hour * 2).contains(&clock.now()));
+    }
 
     #[test]
     fn a_day_fits_into_the_given_time_and_then_stands_still() {

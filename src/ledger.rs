@@ -71,7 +71,7 @@ pub(crate) fn settle(journal: &EmbeddedJournal) -> Result<(), ExitError> {
 /// Verifies the journal under a data folder; gives the table to print, or why it does not hold.
 ///
 /// Three things must agree: the journal's own checksums and order, the rules of bookkeeping after every single record,
-/// and the books that a start would recover from checkpoints.
+/// and the ledgers that a start would recover from checkpoints. What else books hold (counts, averages) is not compared.
 pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String, ExitError> {
     let journal = open_journal(data)?;
     let (start, end) = (journal.durable_start(), journal.durable_end());
@@ -129,7 +129,7 @@ pub fn verify(data: &Path, mut progress: impl FnMut(u64, u64)) -> Result<String,
     }
     let _ = writeln!(
         table,
-        "ok: {} records, {} campaigns, every rule holds after every record, checkpoints agree",
+        "ok: {} records, {} campaigns, every rule holds after every record, the money of all checkpoints agrees",
         end.saturating_sub(start),
         campaigns.len()
     );

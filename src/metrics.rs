@@ -92,6 +92,8 @@ metrics! {
     BidDuration = Histogram "haggle_bid_duration_seconds" [];
     /// Notices, by kind and what became of them.
     Notices = Counter "haggle_notices_total" ["kind", "outcome"];
+    /// Notices that any node had taken in, by kind and what became of them at their campaign's owner; 0 where this node stands alone.
+    Settled = Counter "haggle_settled_total" ["kind", "outcome"];
     /// Auctions won, by win notices.
     Wins = Counter "haggle_wins_total" ["campaign"];
     /// Ads shown.
@@ -195,6 +197,10 @@ metrics! {
     BasesAgeSeconds = Gauge "haggle_bases_age_seconds" [];
     /// Messages that were missing in the log when this node read it, since the start; with them went what nodes saw.
     LogLost = Counter "haggle_log_lost_messages_total" [];
+    /// Seconds by which another node's clock differs from this one's at most; 0 where it stands alone.
+    NodesClockDifference = Gauge "haggle_nodes_clock_difference_seconds" [];
+    /// Seconds by which the system's clock is ahead of the one that this node goes by; less than 0 where it was set back.
+    ClockDifference = Gauge "haggle_clock_difference_seconds" [];
     /// Claims of partitions that counted, since the start.
     Claims = Counter "haggle_claims_total" [];
     /// The version of the model that bids are made with.

@@ -24,11 +24,13 @@ type Labels = BTreeSet<String>;
 fn values(metric: Metric, label: &str) -> Option<Vec<&'static str>> {
     let all = match (metric, label) {
         (Metric::BidRequests, "outcome") => RequestOutcome::ALL.iter().map(|it| it.as_str()).collect(),
-        (Metric::Notices, "outcome") => NoticeOutcome::ALL.iter().map(|it| it.as_str()).collect(),
+        (Metric::Notices | Metric::Settled, "outcome") => {
+            NoticeOutcome::ALL.iter().map(|it| it.as_str()).collect()
+        }
         (Metric::ProfileEvents, "outcome") => ProfileOutcome::ALL.iter().map(|it| it.as_str()).collect(),
         (Metric::OrdersTold, "outcome") => ProfileOutcome::ALL.iter().map(|it| it.as_str()).collect(),
         (Metric::Orders, "outcome") => OrderOutcome::ALL.iter().map(|it| it.as_str()).collect(),
-        (Metric::Notices, "kind") => NoticeKind::ALL.iter().map(|it| it.as_str()).collect(),
+        (Metric::Notices | Metric::Settled, "kind") => NoticeKind::ALL.iter().map(|it| it.as_str()).collect(),
         (Metric::NoBids, "reason") => NoBidReason::ALL.iter().map(|it| it.as_str()).collect(),
         (_, "head") => Head::ALL.iter().map(|it| it.as_str()).collect(),
         _ => return None,

@@ -318,7 +318,11 @@ fn write_journal(folder: &Path, campaign: &Campaign, impressions: u32) {
     }
     // The windows of all of them are over.
     let at = start + Duration::from_secs(90 * 86_400);
-    records.push(Record { at, campaign: campaign.key, event: Event::Paused { paused: false } });
+    records.push(Record {
+        at,
+        campaign: campaign.key,
+        event: Event::Paused { paused: false, told_at: None },
+    });
     for some in records.chunks(500) {
         let (sender, done) = std::sync::mpsc::channel();
         let permit = loop {

@@ -12,6 +12,7 @@ use minicbor::{Decode, Encode};
 use crate::averages::{Averages, Kind};
 use crate::bits::Bits;
 use crate::ledger::{Ledger, Violation};
+use crate::pauses::Pauses;
 use crate::revenues::Revenues;
 
 /// How long an order is known at least, so that a shop that reports one again, under whichever later click, finds it counted.
@@ -137,6 +138,10 @@ pub struct Books {
     #[n(13)]
     #[cbor(default)]
     pub traffic: Option<Box<Traffic>>,
+    /// What was told of `paused`, where several nodes are told.
+    #[n(14)]
+    #[cbor(default)]
+    pauses: Option<Box<Pauses>>,
 }
 
 impl Books {
@@ -145,7 +150,12 @@ impl Books {
         self.ledger.apply(event)?;
         match event {
             Event::Defined { id } => self.id = Some(id.as_str().into()),
-            Event::Paused { paused } => self.paused = *paused,
+            Event::Paused { paused, told_at } => {
+                self.paused = *paused;
+                if let Some(at) = told_at {
+                    self.pauses.get_or_insert_default().note(*at);
+                }
+            }
             Event::Creatives { tags } => self.move_counts(tags),
             Event::Steered { goal, total, aim } => {
                 let averages = self.averages.get_or_insert_with(|| Box::new(Averages::new(at)));
@@ -295,6 +305,11 @@ impl Books {
     /// Whether the bid's click has come.
     pub fn was_clicked(&self, bid: BidId) -> bool {
         self.clicked.contains_key(&(bid.lease, bid.number))
+    }
+
+    /// Whether what a node was told at that time, that it shall not bid or shall again, is known.
+    pub fn was_told_to_pause(&self, at: Timestamp) -> bool {
+        self.pauses.as_ref().is_some_and(|pauses| pauses.is_known(at))
     }
 
     /// Whether the order has been counted.

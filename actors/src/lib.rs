@@ -15,6 +15,7 @@ mod items;
 pub mod journal;
 pub mod learner;
 pub mod ledger;
+mod pauses;
 pub mod purses;
 mod revenues;
 pub mod shared;

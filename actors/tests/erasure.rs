@@ -7,8 +7,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use haggle_actors::attribution::{Attributor, AttributorSettings, CHECKPOINT};
 use haggle_actors::journal::{EmbeddedJournal, Journal, replay};
-use haggle_domain::{BehaviourKind, CampaignKey, Event, Micros, PrivacyKey, Record, Tag, Timestamp, UserKey};
+use haggle_domain::{
+    AttributionModel, BehaviourKind, CampaignKey, Event, Micros, Order, PrivacyKey, Record, Tag, Timestamp,
+    UserKey,
+};
 use journal_support::{commit_durably, copy_dir, open, record};
 
 const USER: UserKey = UserKey(0x1122_3344_5566_7788);
@@ -203,6 +207,55 @@ fn a_learner_that_lags_behind_an_erasure_keeps_no_checkpoint_from_before_it() {
     assert!(!keep(offset));
     assert_eq!(traces(dir.path(), USER), 0);
     assert!(keep(offset + 1), "from then on it knows");
+}
+
+/// A model is taught again by the journal's records. What attribution knows is older than those that `retention` keeps: an order that
+/// it had forgotten would count again.
+#[test]
+fn attribution_knows_orders_and_others_touches_after_an_erasure_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    let settings = AttributorSettings {
+        model: AttributionModel::Last,
+        click_window: Duration::from_secs(30 * 86_400),
+        view_window: Duration::from_secs(86_400),
+        half_life: Duration::from_secs(86_400),
+        touches: 1000,
+    };
+    let order = |id: &str, user| {
+        let (at, tag, id) = (Timestamp(1_790_000_002_000_000), Tag::of(id), id.to_owned());
+        let order = Order { tag, id, user: Some(user), placed_at: at, value: Micros(10), ..Order::default() };
+        let event = Event::Ordered { order: Box::new(order) };
+        Record { at, campaign: CampaignKey::default(), event }
+    };
+    // Only what the user saw names this campaign.
+    let campaign = 0x7162_5344_3526_1708;
+    let mut seen = click(USER, 1);
+    seen.event.decision_mut().unwrap().bid.campaign = CampaignKey(campaign);
+    commit_durably(&journal, vec![seen, click(OTHER, 2), order("A1", OTHER)]).unwrap();
+    let read = |attributor: &mut Attributor| {
+        for (offset, record) in journal.read_from(attributor.cursor(), usize::MAX).unwrap() {
+            attributor.consume(offset, &record);
+        }
+    };
+    let mut before = Attributor::new(settings);
+    read(&mut before);
+    assert_eq!((before.touches().0, before.orders()), (2, 1));
+    journal.put_checkpoint(CHECKPOINT, before.cursor(), before.save()).unwrap();
+    // What was read is gone, as after longer than `retention`.
+    journal.drop_below(3, vec![]).unwrap();
+    assert!(traces(dir.path(), UserKey(campaign)) > 1, "the test would not notice");
+    commit_durably(&journal, vec![erasure(USER, 1_790_000_000_000_001)]).unwrap();
+    assert_eq!(journal.complete_erasures(Duration::ZERO), Ok(1));
+    assert_eq!(traces(dir.path(), USER) + traces(dir.path(), UserKey(campaign)), 0);
+    let kept = journal.checkpoint(CHECKPOINT).unwrap().expect("it stays");
+    let mut after = Attributor::new(settings);
+    after.restore(&kept.bytes, kept.offset).unwrap();
+    assert_eq!((after.touches().0, after.orders()), (1, 1), "of the other, and the order");
+    commit_durably(&journal, vec![order("A1", OTHER), order("A2", OTHER)]).unwrap();
+    read(&mut after);
+    let counts = after.counts();
+    assert_eq!((counts.duplicates, counts.orphans, counts.late + counts.credited), (1, 0, 2));
 }
 
 #[test]

@@ -247,6 +247,10 @@ pub enum Event {
         /// It shall not.
         #[n(0)]
         paused: bool,
+        /// When that was told, of several nodes by the clock of the one that was told: so what comes again is known.
+        #[n(1)]
+        #[cbor(default)]
+        told_at: Option<Timestamp>,
     },
     /// The campaign's creatives are these now, in this order: what was counted for each moves to its new position.
     #[n(33)]
@@ -410,7 +414,7 @@ pub enum Event {
         #[n(2)]
         exchange: ExchangeKey,
     },
-    /// Campaigns were credited with an order, or it was found that none is to be. Follows each order and each correction once.
+    /// Campaigns were credited with an order, or it was found that none is to be. Follows each order and each change of its value once.
     #[n(47)]
     Attributed {
         /// How.

@@ -155,7 +155,7 @@ impl Standing {
 }
 
 /// A campaign's part in an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
 pub struct Credit {
     /// Whose.
     #[n(0)]
@@ -169,6 +169,9 @@ pub struct Credit {
     /// How many of those were clicks.
     #[n(3)]
     pub clicks: u32,
+    /// Its share in the order, 0 to 1, also where that brings nothing: corrections go by it. Not told in old records.
+    #[n(4)]
+    pub share: Option<f64>,
 }
 
 /// How an order was credited. The credits sum to the order's value, or there are none.

@@ -93,6 +93,8 @@ pub(super) struct Reading {
     by_age: VecDeque<(Timestamp, BidId)>,
     /// Where an order stands among the sales.
     places: HashMap<Tag, usize>,
+    /// The shop's last word of what was ordered. It may come before the order does.
+    lines: HashMap<Tag, Lines>,
     found: Gathered,
 }
 
@@ -105,12 +107,18 @@ impl Reading {
             charged: HashMap::new(),
             by_age: VecDeque::new(),
             places: HashMap::new(),
+            lines: HashMap::new(),
             found: Gathered::default(),
         }
     }
 
     pub(super) fn take(&mut self, offset: u64, record: &Record) {
         self.found.records += 1;
+        let before = self.attributor.counts();
+        let sale = self.attributor.consume(offset, record);
+        if self.period.has(record.at) {
+            add(&mut self.found.counts, &before, &self.attributor.counts());
+        }
         match &record.event {
             Event::Defined { id } => drop(self.found.names.insert(record.campaign, id.clone())),
             Event::Billed { bid, charged, .. } => {
@@ -118,58 +126,85 @@ impl Reading {
                     *self.found.costs.entry(record.campaign).or_default() += *charged;
                 }
                 self.charged.insert(*bid, *charged);
-                self.by_age.push_back((record.at, *bid));
-                while let Some((_, old)) = self.by_age.pop_front_if(|(at, _)| *at < record.at - self.memory) {
+                // No record with a wrong time makes all others old.
+                let now = self.attributor.now();
+                self.by_age.push_back((record.at.min(now), *bid));
+                while let Some((_, old)) = self.by_age.pop_front_if(|(at, _)| *at < now - self.memory) {
                     self.charged.remove(&old);
                 }
             }
-            Event::OrderCorrected { order, value, lines } => {
-                if let Some(sale) = self.places.get(order).and_then(|place| self.found.sales.get_mut(*place))
-                {
-                    correct(sale, *value, lines);
-                }
+            // Told again, it counts no more.
+            Event::Ordered { order } => {
+                self.lines.entry(order.tag).or_insert_with(|| Lines::of(order.value, &order.lines));
+            }
+            Event::OrderCorrected { order, value, lines } if !lines.is_empty() => {
+                self.lines.insert(*order, Lines::of(*value, lines));
             }
             _ => {}
         }
-        let before = self.attributor.counts();
-        let sale = self.attributor.consume(offset, record);
-        if self.period.has(record.at) {
-            add(&mut self.found.counts, &before, &self.attributor.counts());
+        if let Some(sale) = sale.filter(|sale| self.period.has(sale.placed_at)) {
+            let cost = |kept: &Kept| self.charged.get(&kept.bid).copied().unwrap_or_default();
+            self.places.insert(sale.order, self.found.sales.len());
+            self.found.sales.push(Sale {
+                placed_at: sale.placed_at,
+                value: sale.value,
+                costs: sale.path.iter().map(cost).collect(),
+                path: sale.path,
+                lines: Vec::new(),
+            });
         }
-        let Some(sale) = sale.filter(|sale| self.period.has(sale.placed_at)) else { return };
-        let cost = |kept: &Kept| self.charged.get(&kept.bid).copied().unwrap_or_default();
-        let lines = match &record.event {
-            Event::Ordered { order } => order.lines.clone(),
-            _ => Vec::new(),
+        let (order, value) = match &record.event {
+            Event::OrderCorrected { order, value, .. } => (*order, Some(*value)),
+            Event::Ordered { order } => (order.tag, self.attributor.value(order.tag)),
+            Event::Conversion { order, .. } => (*order, self.attributor.value(*order)),
+            Event::Attributed { attribution } => {
+                (attribution.order, self.attributor.value(attribution.order))
+            }
+            _ => return,
         };
-        self.places.insert(sale.order, self.found.sales.len());
-        self.found.sales.push(Sale {
-            placed_at: sale.placed_at,
-            value: sale.value,
-            costs: sale.path.iter().map(cost).collect(),
-            path: sale.path,
-            lines,
-        });
+        let place = self.places.get(&order);
+        if let (Some(sale), Some(value)) = (place.and_then(|place| self.found.sales.get_mut(*place)), value) {
+            sale.value = value;
+        }
     }
 
     pub(super) fn finish(mut self) -> Gathered {
+        for (order, place) in &self.places {
+            if let (Some(lines), Some(sale)) = (self.lines.remove(order), self.found.sales.get_mut(*place)) {
+                sale.lines = lines.at(sale.value);
+            }
+        }
         self.found.journeys = self.attributor.journeys().clone();
         self.found.dropped = self.attributor.touches().1;
         self.found
     }
 }
 
-/// What is told of an order now; lines that are not told anew shrink as the order does.
-fn correct(sale: &mut Sale, value: Micros, lines: &[OrderLine]) {
-    if !lines.is_empty() || value == Micros::ZERO {
-        sale.lines = lines.to_vec();
-    } else if sale.value > Micros::ZERO {
-        for line in &mut sale.lines {
-            let scaled = i128::from(line.value.0) * i128::from(value.0) / i128::from(sale.value.0);
+/// What was ordered, and what that brought together when it was told.
+struct Lines {
+    value: Micros,
+    lines: Vec<OrderLine>,
+}
+
+impl Lines {
+    fn of(value: Micros, lines: &[OrderLine]) -> Self {
+        Self { value, lines: lines.to_vec() }
+    }
+
+    /// What they are of an order that brings something else now, without lines of its own: they shrink as it does.
+    fn at(mut self, value: Micros) -> Vec<OrderLine> {
+        if value == self.value || self.value <= Micros::ZERO {
+            return self.lines;
+        }
+        if value == Micros::ZERO {
+            return Vec::new();
+        }
+        for line in &mut self.lines {
+            let scaled = i128::from(line.value.0) * i128::from(value.0) / i128::from(self.value.0);
             line.value = Micros(i64::try_from(scaled).unwrap_or(i64::MAX));
         }
+        self.lines
     }
-    sale.value = value;
 }
 
 /// What was counted between two moments.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use haggle_actors::attribution::{Attributor, AttributorSettings, CHECKPOINT, Counts};
 use haggle_actors::journal::Journal;
-use haggle_domain::{CampaignKey, Clock, Event, Record};
+use haggle_domain::{Attribution, CampaignKey, Clock, Event, Record, Timestamp};
 
 /// Real time between two turns.
 const TURN: Duration = Duration::from_millis(100);
@@ -105,8 +105,8 @@ struct Runner {
     attributor: Attributor,
     /// Under which number this node decides.
     term: Option<u64>,
-    /// Of what is awaited from the journal so many were handed to it under that number, the first ones.
-    sent: usize,
+    /// The time of the last record that was handed over.
+    last_at: Timestamp,
     saved: u64,
     saved_forgotten: u64,
 }
@@ -138,11 +138,11 @@ impl Runner {
             let _ = durable.recv();
         }
         let saved = attributor.cursor();
-        Self { deps, attributor, term: None, sent: 0, saved, saved_forgotten: 0 }
+        Self { deps, attributor, term: None, last_at: Timestamp::default(), saved, saved_forgotten: 0 }
     }
 
     fn run(&mut self, stop: &AtomicBool) {
-        let every = (self.deps.checkpoint_interval * CHECKPOINT_EVERY).as_micros() / TURN.as_micros();
+        let interval = self.deps.checkpoint_interval.as_micros() / TURN.as_micros();
         let mut turns = 0u128;
         loop {
             // Asked before, so that what came before is read after.
@@ -150,7 +150,8 @@ impl Runner {
             let term = (self.deps.decides)();
             if term != self.term {
                 // What was handed over before counts if it is in the journal by now, and else never.
-                (self.term, self.sent) = (term, 0);
+                self.term = term;
+                self.attributor.hand_over_again();
             }
             if self.catch_up() && self.term.is_some() {
                 self.write();
@@ -158,7 +159,7 @@ impl Runner {
             self.show();
             turns += 1;
             let forgot = self.attributor.forgotten() != self.saved_forgotten;
-            if last || forgot || turns >= every.max(1) {
+            if last || is_due(turns, interval, forgot) {
                 self.checkpoint();
                 turns = 0;
             }
@@ -179,12 +180,7 @@ impl Runner {
             {
                 Ok(records) => {
                     for (offset, record) in &records {
-                        let is_ours = matches!(record.event, Event::Attributed { .. });
-                        let before = if is_ours { self.attributor.awaited().count() } else { 0 };
                         self.attributor.consume(*offset, record);
-                        if is_ours && self.attributor.awaited().count() < before {
-                            self.sent = self.sent.saturating_sub(1);
-                        }
                     }
                     if records.len() < CHUNK {
                         return true;
@@ -202,20 +198,16 @@ impl Runner {
     /// Hands what was found to the journal, as far as that has room.
     fn write(&mut self) {
         loop {
-            let new: Vec<_> = self.attributor.awaited().skip(self.sent).take(PORTION).cloned().collect();
+            let new: Vec<_> = self.attributor.to_write().take(PORTION).cloned().collect();
             if new.is_empty() {
                 return;
             }
             let Ok(permit) = self.deps.journal.try_reserve_spare() else { return };
-            let at = self.deps.clock.now();
             let count = new.len();
-            let records = new.into_iter().map(|attribution| {
-                let event = Event::Attributed { attribution: Box::new(attribution) };
-                Record { at, campaign: CampaignKey::default(), event }
-            });
+            let records = records(new, self.deps.clock.now(), &mut self.last_at);
             // It is read back once it is durable.
-            permit.under(self.term).commit(records.collect(), None);
-            self.sent += count;
+            permit.under(self.term).commit(records, None);
+            self.attributor.handed_over(count);
         }
     }
 
@@ -238,5 +230,59 @@ impl Runner {
         {
             (self.saved, self.saved_forgotten) = (cursor, forgotten);
         }
+    }
+}
+
+/// Whether a checkpoint is due so many turns after the last one, of which a campaign's checkpoints have `interval` between two. Whom it
+/// still knows and is to forget should not stand there for long, but opt-outs may come ten times a second, and each would write all.
+fn is_due(turns: u128, interval: u128, forgot: bool) -> bool {
+    let every = if forgot { interval } else { interval * u128::from(CHECKPOINT_EVERY) };
+    turns >= every.max(1)
+}
+
+/// What was found as it is written: no two at the same time, since a postback is told from an equal one of the same order by when it was
+/// written. An order may be changed to 10, to 20 and back to 10 in one go.
+fn records(found: Vec<Attribution>, now: Timestamp, last_at: &mut Timestamp) -> Vec<Record> {
+    let record = |attribution| {
+        *last_at = now.max(*last_at + Duration::from_micros(1));
+        let event = Event::Attributed { attribution: Box::new(attribution) };
+        Record { at: *last_at, campaign: CampaignKey::default(), event }
+    };
+    found.into_iter().map(record).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use haggle_domain::{AttributionModel, Micros, Standing, Tag};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_at_once_is_told_apart_by_its_time() {
+        let changed = |value| Attribution {
+            order: Tag(1),
+            id: None,
+            placed_at: Timestamp(0),
+            value: Micros(value),
+            standing: Standing::Corrected,
+            model: AttributionModel::Last,
+            credits: Vec::new(),
+        };
+        let (now, mut last_at) = (Timestamp(1_000), Timestamp::default());
+        let mut written = records(vec![changed(10), changed(20), changed(10)], now, &mut last_at);
+        // The next commit may follow within the same microsecond.
+        written.extend(records(vec![changed(20)], now, &mut last_at));
+        assert_eq!(
+            written.iter().map(|record| record.at.0).collect::<Vec<_>>(),
+            [1_000, 1_001, 1_002, 1_003]
+        );
+        assert_eq!(records(vec![changed(10)], Timestamp(9_000), &mut last_at)[0].at, Timestamp(9_000));
+    }
+
+    #[test]
+    fn who_is_forgotten_costs_a_checkpoint_now_and_then_and_not_each_turn() {
+        assert!(!is_due(99, 100, true) && is_due(100, 100, true));
+        assert!(!is_due(2_999, 100, false) && is_due(3_000, 100, false));
+        assert!(is_due(1, 0, false));
     }
 }

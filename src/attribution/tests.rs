@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haggle_actors::attribution::AttributorSettings;
+use haggle_actors::attribution::{Attributor, AttributorSettings};
 use haggle_domain::{
     AttributionModel, BidId, CampaignKey, Decision, Event, Micros, Order, OrderLine, Record, Tag, Timestamp,
     UserKey,
@@ -14,16 +14,19 @@ use super::text;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn report(events: Vec<(u32, Event)>, models: &[AttributionModel]) -> Report {
-    let settings = AttributorSettings {
+fn settings() -> AttributorSettings {
+    AttributorSettings {
         model: AttributionModel::Last,
         click_window: DAY * 30,
         view_window: DAY,
         half_life: DAY * 7,
         touches: 1000,
-    };
+    }
+}
+
+fn report(events: Vec<(u32, Event)>, models: &[AttributionModel]) -> Report {
     let period = Period { from: Timestamp(0), to: Timestamp::MAX };
-    let mut reading = Reading::new(settings, period);
+    let mut reading = Reading::new(settings(), period);
     for (offset, (hour, event)) in (0..).zip(events) {
         let at = Timestamp(0) + Duration::from_secs(3600) * (1000 + hour);
         let campaign = match &event {
@@ -133,6 +136,70 @@ red boots                     2       320.00       200.00       145.45       145
     assert_eq!(shown, expected, "{shown}");
 }
 
+fn pixel(hour: u32, campaign: &str, (user, number): (u64, u32), id: &str, units: i64) -> (u32, Event) {
+    let decision = Decision { bid: bid(campaign, number), user: Some(UserKey(user)), ..Decision::default() };
+    (hour, Event::Conversion { decision, revenue: Micros::from_units(units), order: Tag::of(id) })
+}
+
+fn sold(report: &Report) -> Vec<(&str, i64)> {
+    report.products.iter().map(|row| (row.id.as_str(), row.by_model[0].value_micros / 1_000_000)).collect()
+}
+
+#[test]
+fn a_browsers_word_gives_way_to_the_shops_lines_and_value() {
+    let mut events = met(1, "boots", (1, 1), 40, true);
+    events.push(pixel(2, "boots", (1, 1), "A", 0));
+    events.push(order(3, "A", 1, &[("red boots", 30), ("laces", 10)]));
+    events.push(order(4, "A", 1, &[("red boots", 99)]));
+    let report = report(events, &[AttributionModel::Last]);
+    assert_eq!(sold(&report), [("laces", 10), ("red boots", 30)]);
+    assert_eq!(report.campaigns[0].by_model[0].value_micros, 40_000_000);
+}
+
+/// Of several nodes' log one part may be read before another: the credit, what was changed of it, and then the order itself.
+#[test]
+fn what_was_changed_of_an_order_counts_wherever_it_lies() {
+    let changed = |id, units, lines: &[(&str, i64)]| {
+        let (_, Event::Ordered { order }) = order(0, id, 1, lines) else { panic!("no order") };
+        (
+            3,
+            Event::OrderCorrected {
+                order: Tag::of(id),
+                value: Micros::from_units(units),
+                lines: order.lines,
+            },
+        )
+    };
+    let mut events = met(1, "boots", (1, 1), 40, true);
+    let credited = {
+        let (settings, now) = (settings(), Timestamp(0) + Duration::from_secs(3600) * 1_000);
+        let mut attributor = Attributor::new(settings);
+        let (_, event) = pixel(2, "boots", (1, 1), "A", 40);
+        attributor.consume(0, &Record { at: now, campaign: CampaignKey::default(), event });
+        attributor.awaited().next().unwrap().clone()
+    };
+    events.push((2, Event::Attributed { attribution: Box::new(credited) }));
+    events.push(changed("A", 10, &[]));
+    events.push(pixel(4, "boots", (1, 1), "A", 40));
+    events.push(changed("B", 5, &[("laces", 5)]));
+    events.push(order(4, "B", 1, &[("red boots", 30), ("laces", 10)]));
+    events.push(changed("C", 0, &[]));
+    events.push(order(4, "C", 1, &[("lamp", 30)]));
+    let report = report(events, &[AttributionModel::Last]);
+    assert_eq!(sold(&report), [("(no lines)", 10), ("laces", 5)]);
+    assert_eq!(report.campaigns[0].by_model[0].value_micros, 15_000_000);
+}
+
+#[test]
+fn a_record_with_a_wrong_time_makes_no_touch_free() {
+    let mut events = met(1, "boots", (1, 1), 40, true);
+    let (_, billed) = met(1, "lamps", (9, 9), 20, false).swap_remove(0);
+    events.push((50_000, billed));
+    events.push(order(3, "A", 1, &[("red boots", 30)]));
+    let report = report(events, &[AttributionModel::Last]);
+    assert_eq!(report.products[0].by_model[0].cost_micros, 400_000);
+}
+
 #[test]
 fn fitted_models_credit_once_there_is_enough_and_every_model_credits_all_of_the_value() {
     let mut events = journal();
@@ -147,7 +214,7 @@ fn fitted_models_credit_once_there_is_enough_and_every_model_credits_all_of_the_
         }
     }
     // Long after, journeys without an order have ended.
-    events.push((50_000, Event::Redacted));
+    events.extend(vec![(50_000, Event::Redacted); 200]);
     let report = report(events, &AttributionModel::ALL);
     assert_eq!((report.models.len(), report.not_fitted.as_deref()), (7, None));
     for at in 0..7 {

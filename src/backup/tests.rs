@@ -169,6 +169,32 @@ fn a_backup_of_a_journal_at_work_is_of_one_offset() {
     assert!(journal.durable_end() > 503);
 }
 
+/// A state may name only models that are there: whoever adds one and promotes it waits until a copy is made, and the other way round.
+#[test]
+fn models_are_copied_as_of_one_moment() {
+    let (data, other) = (data(), tempfile::tempdir().unwrap());
+    let to = other.path().join("backup");
+    let models = data.path().join("models");
+    let journal = open_journal(data.path()).unwrap();
+    let changing =
+        fs::OpenOptions::new().create(true).append(true).open(models.join(".models.lock")).unwrap();
+    changing.lock().unwrap();
+    fs::write(models.join("state.json"), "m-2").unwrap();
+    let manifest = std::thread::scope(|scope| {
+        let made =
+            scope.spawn(|| make(&journal, data.path(), false, &to, at(1_000), &Progress::default()).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        fs::create_dir_all(models.join("m-2")).unwrap();
+        fs::write(models.join("m-2/model.bin"), [4; 10]).unwrap();
+        changing.unlock().unwrap();
+        made.join().unwrap()
+    });
+    journal.close().unwrap();
+    let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    assert!(names.contains(&"models/m-2/model.bin"), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains(".lock")), "{names:?}");
+}
+
 #[test]
 fn a_stop_leaves_nothing() {
     let (data, other) = (data(), tempfile::tempdir().unwrap());

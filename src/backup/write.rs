@@ -11,6 +11,7 @@ use super::manifest::{Entry, Hashed, Manifest, failed};
 use super::{CHECKPOINTS, KEYS, MODELS, PRIVACY, RECORDS};
 use crate::exit::ExitError;
 use crate::model::Progress;
+use crate::model::registry::Registry;
 use crate::server::StartError;
 use crate::several::is_copy;
 
@@ -49,7 +50,7 @@ pub(super) fn write(
     files.push(out.close()?);
     // The store's files are needed no more.
     drop(view);
-    copy_folder(data, MODELS, folder, &mut files, progress)?;
+    copy_models(data, folder, &mut files, progress)?;
     if keys {
         copy_keys(data, folder, &mut files)?;
     }
@@ -98,7 +99,22 @@ fn records(
     Ok(())
 }
 
-/// Copies the files of a folder of `data`, if it is there, and those in its folders.
+/// Copies the registry, if there is one, as of one moment.
+fn copy_models(
+    data: &Path,
+    folder: &Path,
+    files: &mut Vec<Entry>,
+    progress: &Progress,
+) -> Result<(), ExitError> {
+    let models = data.join(MODELS);
+    if !models.is_dir() {
+        return Ok(());
+    }
+    let _held = Registry::open(models)?.hold()?;
+    copy_folder(data, MODELS, folder, files, progress)
+}
+
+/// Copies the files of a folder of `data`, and those in its folders.
 fn copy_folder(
     data: &Path,
     name: &str,
@@ -107,9 +123,6 @@ fn copy_folder(
     progress: &Progress,
 ) -> Result<(), ExitError> {
     let from = data.join(name);
-    if !from.is_dir() {
-        return Ok(());
-    }
     let listed = fs::read_dir(&from).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     for entry in listed.map_err(|error| failed(&from, "read", &error))? {
         progress.check()?;

@@ -142,9 +142,14 @@ impl Changes {
         Ok(())
     }
 
-    /// Starts actors of campaigns that are not configured any more, to settle what is open.
+    /// Starts actors of campaigns that are not configured any more, to settle what is open, where they have none.
     pub async fn settle_only(&self, ids: &[String]) -> Result<(), ChangeError> {
-        let starting = ids.iter().map(|id| {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // Nobody starts another actor of the same campaign meanwhile.
+        let _turn = self.one_at_a_time.lock().await;
+        let starting = ids.iter().filter(|id| self.roster.named(id).is_none()).map(|id| {
             tracing::warn!(campaign = id, "not configured any more; settling its open bids");
             let Entry { campaign, live, .. } = Entry::new(Arc::new(Campaign::named(id)));
             Starting { campaign, live, retired: true, books: None }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use haggle_domain::Standing;
+use haggle_domain::{Attribution, Standing};
 use url::Url;
 
 use super::document::{Node, Table};
@@ -33,6 +33,15 @@ pub struct Postback {
     pub give_up_after: Duration,
     /// How many are sent at once, at most.
     pub concurrency: usize,
+}
+
+impl Postback {
+    /// Whether it is told. Of an order that nobody was credited with, and of which it was not told as such, it is told no correction.
+    pub fn wants(&self, attribution: &Attribution) -> bool {
+        let has = |standing| self.events.contains(&standing);
+        let known = !attribution.credits.is_empty() || has(Standing::Late) || has(Standing::Orphan);
+        has(attribution.standing) && (attribution.standing != Standing::Corrected || known)
+    }
 }
 
 /// What is sent where nothing is said.
@@ -148,6 +157,31 @@ mod tests {
         let postback = &postbacks[0];
         assert_eq!((postback.tries, postback.concurrency, &postback.events[..]), (30, 4, &EVENTS[..]));
         assert!(!format!("{postback:?}").contains("many-letters"));
+    }
+
+    #[test]
+    fn corrections_are_told_of_what_was_told() {
+        let told = |events: &str, standing, credited: bool| {
+            let (postbacks, _) = read(&format!("{GOOD}\nurl = \"https://crm.example/\"\n{events}"));
+            let campaign = haggle_domain::CampaignKey(1);
+            let amount = haggle_domain::Micros(5);
+            let credit = haggle_domain::Credit { campaign, amount, touches: 1, clicks: 0, share: Some(1.0) };
+            postbacks[0].wants(&Attribution {
+                order: haggle_domain::Tag(1),
+                id: None,
+                placed_at: haggle_domain::Timestamp(0),
+                value: amount,
+                standing,
+                model: haggle_domain::AttributionModel::Last,
+                credits: if credited { vec![credit] } else { Vec::new() },
+            })
+        };
+        assert!(told("", Standing::Credited, true) && told("", Standing::Corrected, true));
+        assert!(!told("", Standing::Orphan, false) && !told("", Standing::Corrected, false));
+        for events in ["events = [\"orphan\", \"corrected\"]", "events = [\"late\", \"corrected\"]"] {
+            assert!(told(events, Standing::Corrected, false));
+        }
+        assert!(!told("events = [\"credited\", \"orphan\"]", Standing::Corrected, true));
     }
 
     #[test]

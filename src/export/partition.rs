@@ -13,8 +13,9 @@ use crate::exit::{Exit, ExitError};
 
 /// About how many bytes of rows wait for their row groups, of all files together.
 const MOST_WAITING: usize = 128 * 1024 * 1024;
-/// Days of a kind that are open at once: records lie in order but for what is reported late.
-const OPEN_DAYS: usize = 3;
+/// Files that are open at once. Records lie in order but for what is reported late; those of several partitions' copy alternate
+/// between as many days as one was read before the other.
+const MOST_OPEN: usize = 256;
 const DAY: i64 = 86_400_000_000;
 
 /// The files of an export.
@@ -26,6 +27,9 @@ pub(super) struct Partition {
     /// Rows of files that are closed, and how many files each day has.
     rows: BTreeMap<u32, u64>,
     parts: BTreeMap<(u32, i64), u32>,
+    /// Rows so far, and about how many bytes of them wait.
+    pushed: u64,
+    waiting: usize,
 }
 
 impl Partition {
@@ -41,6 +45,8 @@ impl Partition {
             open: BTreeMap::new(),
             rows: BTreeMap::new(),
             parts: BTreeMap::new(),
+            pushed: 0,
+            waiting: 0,
         };
         for kind in kinds {
             partition.rows.insert(kind.number, 0);
@@ -63,23 +69,30 @@ impl Partition {
         let day = if self.by.is_some() { record.at.0.div_euclid(DAY) } else { 0 };
         let id = id.map_or(Cell::Null, |id| Cell::Text(id.to_owned()));
         let common = [offset_cell(offset), time(record.at), hex(record.campaign.0), id];
-        self.table(kind, day)?.push(common.into_iter().chain(cells))?;
-        if self.open.values().map(|table| table.bytes).sum::<usize>() > MOST_WAITING
+        self.pushed += 1;
+        let pushed = self.pushed;
+        let table = self.table(kind, day)?;
+        table.used = pushed;
+        let before = table.bytes;
+        table.push(common.into_iter().chain(cells))?;
+        // It may have written what waited.
+        let after = table.bytes;
+        self.waiting = (self.waiting + after).saturating_sub(before);
+        if self.waiting > MOST_WAITING
             && let Some(largest) = self.open.values_mut().max_by_key(|table| table.bytes)
         {
+            self.waiting = self.waiting.saturating_sub(largest.bytes);
             largest.flush()?;
         }
         Ok(())
     }
 
-    /// The file for a kind and day, which is opened, and the earliest of too many closed, as needed.
+    /// The file for a kind and day, which is opened, and of too many that which was not written to for longest closed, as needed.
     fn table(&mut self, kind: u32, day: i64) -> Result<&mut Table, ExitError> {
         if !self.open.contains_key(&(kind, day)) {
-            let days = || self.open.range((kind, i64::MIN)..=(kind, i64::MAX));
-            if days().count() >= OPEN_DAYS
-                && let Some(earliest) = days().map(|(key, _)| *key).next()
-            {
-                self.close_table(earliest)?;
+            let stale = self.open.iter().min_by_key(|(_, table)| table.used).map(|(key, _)| *key);
+            if let Some(stale) = stale.filter(|_| self.open.len() >= MOST_OPEN) {
+                self.close_table(stale)?;
             }
             let path = self.path(kind, day)?;
             let found = KINDS.iter().find(|known| known.number == kind);
@@ -108,6 +121,7 @@ impl Partition {
 
     fn close_table(&mut self, key: (u32, i64)) -> Result<(), ExitError> {
         if let Some(table) = self.open.remove(&key) {
+            self.waiting = self.waiting.saturating_sub(table.bytes);
             *self.rows.entry(key.0).or_default() += table.close()?;
         }
         Ok(())

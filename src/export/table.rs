@@ -80,7 +80,12 @@ const fn optional(name: &'static str, number: &'static str, of: Type, says: &'st
 /// What every table begins with.
 pub(crate) const COMMON: [Column; 4] = [
     column("offset", "", Type::Long, "the record's place in the journal"),
-    column("at", "0", Type::Time, "when it happened"),
+    column(
+        "at",
+        "0",
+        Type::Time,
+        "when it was written; of what is told of a bid, where several nodes share a log, when its campaign's owner was told",
+    ),
     column("campaign", "1", Type::Text, "the campaign's key; zeros for events of no campaign"),
     optional("campaign_id", "", Type::Text, "its configured id, where the journal tells it"),
 ];
@@ -352,7 +357,10 @@ pub(crate) const KINDS: &[Kind] = &[
         number: 32,
         says: "Somebody said that the campaign shall not bid, or that it shall again.",
         decision: None,
-        own: &[column("paused", "0", Type::Bool, "it shall not")],
+        own: &[
+            column("paused", "0", Type::Bool, "it shall not"),
+            optional("told_at", "1", Type::Time, "when a node was told, by its clock; where several are"),
+        ],
     },
     Kind {
         variant: "Creatives",
@@ -536,7 +544,7 @@ pub(crate) const KINDS: &[Kind] = &[
         variant: "Attributed",
         name: "attributed",
         number: 47,
-        says: "Campaigns were credited with an order, or it was found that none is to be. Follows each order and each correction once.",
+        says: "Campaigns were credited with an order, or it was found that none is to be. Follows each order and each change of its value once.",
         decision: None,
         own: &[
             column("order", "0.0", Type::Text, "the tag of the shop's order id"),
@@ -549,6 +557,7 @@ pub(crate) const KINDS: &[Kind] = &[
             column("credit_micros", "0.6", Type::Longs, "credit by credit: how much"),
             column("touches", "0.6", Type::Longs, "credit by credit: for how many views and clicks"),
             column("touched_clicks", "0.6", Type::Longs, "credit by credit: how many of those were clicks"),
+            column("share_billionths", "0.6", Type::Longs, "credit by credit: its share; -1 in old records"),
         ],
     },
     Kind {
@@ -638,7 +647,9 @@ pub(crate) fn cells(event: &Event) -> (u32, Vec<Cell>) {
         Event::UserOptedOut { user } => (22, vec![hex(user.0)]),
         Event::UserErased { user } => (23, vec![hex(user.0)]),
         Event::Redacted => (24, Vec::new()),
-        Event::Paused { paused } => (32, vec![Cell::Bool(*paused)]),
+        Event::Paused { paused, told_at } => {
+            (32, vec![Cell::Bool(*paused), told_at.map_or(Cell::Null, |at| Cell::Long(at.0))])
+        }
         Event::Creatives { tags } => {
             (33, vec![Cell::Texts(tags.iter().map(|tag| format!("{:016x}", tag.0)).collect())])
         }
@@ -688,6 +699,7 @@ pub(crate) fn cells(event: &Event) -> (u32, Vec<Cell>) {
             cells.push(longs(|credit| credit.amount.0));
             cells.push(longs(|credit| i64::from(credit.touches)));
             cells.push(longs(|credit| i64::from(credit.clicks)));
+            cells.push(longs(|credit| credit.share.map_or(-1, |share| (share * 1e9).round() as i64)));
             (47, cells)
         }
         Event::PostedBack { postback, delivery, delivered } => {

@@ -81,7 +81,7 @@ fn events() -> Vec<Event> {
         Event::UserOptedOut { user: PrivacyKey(1) },
         Event::UserErased { user: PrivacyKey(2) },
         Event::Redacted,
-        Event::Paused { paused: true },
+        Event::Paused { paused: true, told_at: Some(Timestamp(5)) },
         Event::Creatives { tags: vec![Tag(1), Tag(2)] },
         Event::Steered { goal: 1.5, total: 1.25, aim: Tag(3) },
         Event::Traffic { hour: 30, imps: 1_000_000 },
@@ -127,6 +127,7 @@ fn events() -> Vec<Event> {
                     amount: Micros(30_000_000),
                     touches: 3,
                     clicks: 1,
+                    share: Some(1.0),
                 }],
             }),
         },
@@ -349,6 +350,29 @@ fn days_have_folders_and_late_records_go_to_theirs() {
     }
     assert_eq!((found.len(), found.values().sum::<i64>()), (191, 19 + (10..200).sum::<i64>()));
     assert_eq!(fs::read_dir(&parquet).unwrap().count(), 1);
+}
+
+/// A copy of several partitions may have caught up with one by days more than with another.
+#[test]
+fn days_that_alternate_have_a_file_each() {
+    let (data, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let journal = EmbeddedJournal::open(&data.path().join("journal"), &JournalOptions::default()).unwrap();
+    let records = (0..40i64).map(|number| {
+        let event = Event::BudgetLapsed { amount: Micros(number) };
+        Record { at: at(number % 10 * 86_400), campaign: CampaignKey::of(BOOTS), event }
+    });
+    let defined = Event::Defined { id: BOOTS.to_owned() };
+    let first = Record { at: at(0), campaign: CampaignKey::of(BOOTS), event: defined };
+    journal.try_reserve().unwrap().commit(std::iter::once(first).chain(records).collect(), None);
+    journal.close().unwrap();
+    let parquet = out.path().join("days");
+    exported(&ExportArgs { by: Some(By::Day), ..arguments(data.path(), &parquet) });
+    let days: Vec<_> = fs::read_dir(parquet.join("budget_lapsed")).unwrap().map(Result::unwrap).collect();
+    assert_eq!(days.len(), 10);
+    for day in days {
+        let files: Vec<_> = fs::read_dir(day.path()).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!((files.len(), rows(&files[0]).len()), (1, 4), "{}", day.path().display());
+    }
 }
 
 #[test]

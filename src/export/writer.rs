@@ -49,6 +49,8 @@ pub(super) struct Table {
     /// About how many bytes wait.
     pub(super) bytes: usize,
     pub(super) rows: u64,
+    /// Rises with each row of any file: that of its last.
+    pub(super) used: u64,
 }
 
 fn columns(kind: &Kind) -> Vec<Column> {
@@ -202,6 +204,7 @@ impl Table {
             waiting: 0,
             bytes: 0,
             rows: 0,
+            used: 0,
         })
     }
 

@@ -86,6 +86,7 @@ pub struct Metrics {
     safety_found: Vec<Counter>,
     safety_refused: Vec<Counter>,
     notices: Vec<Counter>,
+    settled: Vec<Counter>,
     profile_events: Vec<Counter>,
     user_state_away: Vec<Counter>,
     user_writes: Vec<Counter>,
@@ -103,6 +104,7 @@ pub struct Metrics {
     pub connections: IntGauge,
     pub shed: Counter,
     pub shedding: Gauge,
+    pub clock_difference: Gauge,
     pub imps: Counter,
     pub bid_duration: Histogram,
     pub journal_commits: Counter,
@@ -141,11 +143,12 @@ impl Metrics {
                 bid_requests.push(pick(&requests, &[exchange, outcome.as_str()])?);
             }
         }
-        let kinds = maker.counters(Metric::Notices)?;
-        let mut notices = Vec::new();
+        let (taken, settlings) = (maker.counters(Metric::Notices)?, maker.counters(Metric::Settled)?);
+        let (mut notices, mut settled) = (Vec::new(), Vec::new());
         for kind in NoticeKind::ALL {
             for outcome in NoticeOutcome::ALL {
-                notices.push(pick(&kinds, &[kind.as_str(), outcome.as_str()])?);
+                notices.push(pick(&taken, &[kind.as_str(), outcome.as_str()])?);
+                settled.push(pick(&settlings, &[kind.as_str(), outcome.as_str()])?);
             }
         }
         let reasons = NoBidReason::ALL.iter().map(|reason| reason.as_str());
@@ -156,6 +159,7 @@ impl Metrics {
         Ok(Self {
             bid_requests,
             notices,
+            settled,
             no_bids: maker.counters_of(Metric::NoBids, reasons)?,
             basis: maker.counters_of(Metric::Basis, sources)?,
             losses: maker.counters_of(Metric::Losses, losses)?,
@@ -182,6 +186,7 @@ impl Metrics {
             several: SeveralMetrics::new(&maker)?,
             connections: maker.gauge(Metric::Connections)?,
             shed: maker.counter(Metric::Shed)?,
+            clock_difference: maker.register(Gauge::with_opts(Maker::opts(Metric::ClockDifference))?)?,
             shedding: maker.register(Gauge::with_opts(Maker::opts(Metric::Shedding))?)?,
             imps: maker.counter(Metric::Imps)?,
             bid_duration: maker.histogram(Metric::BidDuration)?,
@@ -263,6 +268,11 @@ impl Metrics {
     /// A notice came in.
     pub fn notice(&self, kind: NoticeKind, outcome: NoticeOutcome) {
         count(&self.notices, kind.index() * NoticeOutcome::COUNT + outcome.index());
+    }
+
+    /// A notice that some node had taken in was settled by this one.
+    pub fn settled(&self, kind: NoticeKind, outcome: NoticeOutcome) {
+        count(&self.settled, kind.index() * NoticeOutcome::COUNT + outcome.index());
     }
 
     /// A shop's event came in.

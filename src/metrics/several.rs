@@ -22,6 +22,8 @@ pub struct NodeShown {
     pub spool: Fill,
     /// Since when it has published no bases.
     pub bases_age: Duration,
+    /// By how much another node's clock differs from this one's at most.
+    pub clocks: Duration,
     /// What the log has done.
     pub log: LogStats,
     /// Messages that it has lost.
@@ -39,6 +41,7 @@ pub(super) struct SeveralMetrics {
     connected: IntGauge,
     bases_age: IntGauge,
     lost: Counter,
+    clocks: IntGauge,
 }
 
 impl SeveralMetrics {
@@ -52,6 +55,7 @@ impl SeveralMetrics {
             connected: maker.gauge(Metric::LogConnected)?,
             bases_age: maker.gauge(Metric::BasesAgeSeconds)?,
             lost: maker.counter(Metric::LogLost)?,
+            clocks: maker.gauge(Metric::NodesClockDifference)?,
         })
     }
 
@@ -65,5 +69,6 @@ impl SeveralMetrics {
         self.connected.set(i64::from(node.log.connected));
         self.bases_age.set(number(node.bases_age.as_secs()));
         self.lost.raise_to(node.lost);
+        self.clocks.set(number(node.clocks.as_secs()));
     }
 }

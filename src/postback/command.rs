@@ -91,8 +91,11 @@ fn queues(journal: &EmbeddedJournal, name: Option<&str>) -> Result<Vec<(String, 
         if name.is_some_and(|name| !name.eq_ignore_ascii_case(&of)) {
             continue;
         }
-        let queue = minicbor::decode(&checkpoint.bytes).map_err(|error| {
-            ExitError::new(Exit::JournalDamaged, format!("the queue of {of} is unreadable: {error}"))
+        let queue = Queue::kept(&checkpoint.bytes, checkpoint.offset).map_err(|error| {
+            ExitError::new(Exit::JournalDamaged, format!(
+                    "the queue of {of} is unreadable: {error}; the next start of the node makes it again of the journal, and what has not \
+                     ended is sent"
+                ))
         })?;
         queues.push((of, queue));
     }
@@ -258,6 +261,35 @@ mod tests {
         assert_eq!(left(&data), [("crm2".to_owned(), 0)]);
         let error = forget(&args("crm")).unwrap_err();
         assert!(error.exit == Exit::Usage && error.message.contains("\"crm\""), "{}", error.message);
+    }
+
+    /// What another node's queue came to at a base names offsets of that node's.
+    #[test]
+    fn a_queue_that_another_node_made_goes_on_where_it_was_put() {
+        let data = data();
+        let journal = open_journal(data.path()).unwrap();
+        let mut queue = Queue::new(900);
+        let attribution = Attribution {
+            order: Tag(1),
+            id: None,
+            placed_at: Timestamp(0),
+            value: Micros(1),
+            standing: Standing::Credited,
+            model: AttributionModel::Last,
+            credits: Vec::new(),
+        };
+        let number = super::super::queue::number(Timestamp(3), &attribution);
+        let told = [Told::Found(Timestamp(3), attribution), Told::Ended { number, delivered: false }];
+        queue.read((900..).zip(told.into_iter().map(Some)), Timestamp(3));
+        journal.put_checkpoint(&checkpoint_name("crm"), 0, minicbor::to_vec(&queue).unwrap()).unwrap();
+        journal.close().unwrap();
+        let args = RetryArgs { data: data.path().to_owned(), name: Some("crm".to_owned()), delivery: None };
+        assert!(retry(&args).unwrap().starts_with("ok: 1 "));
+        let journal = open_journal(data.path()).unwrap();
+        let kept = journal.checkpoint(&checkpoint_name("crm")).unwrap().unwrap();
+        let queue = Queue::kept(&kept.bytes, kept.offset).unwrap();
+        assert_eq!((kept.offset, queue.cursor(), queue.waiting().len()), (0, 0, 1));
+        journal.close().unwrap();
     }
 
     #[test]

@@ -14,8 +14,10 @@ use minicbor::{Decode, Encode};
 pub const MOST_WAITING: usize = 1_000;
 /// Deliveries that wait in what a node tells those who come after it, at most.
 pub const MOST_CARRIED: usize = 100_000;
-/// Dead ones that are kept, at most; the one that died first goes.
+/// Dead ones that are kept, at most; the one that died first goes. And of those that wait to be sent again on demand so many.
 pub const MOST_DEAD: usize = 10_000;
+/// Ends of what was not taken in yet that are remembered, at most; what is forgotten is sent again.
+const MOST_ENDED: usize = 10_000;
 /// The pause after the first failure, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
@@ -59,6 +61,10 @@ pub struct Delivery {
     /// Why it failed last.
     #[n(5)]
     pub why: String,
+    /// It was given up before, and is sent again on demand.
+    #[n(6)]
+    #[cbor(default)]
+    again: bool,
     /// It is being sent. Not kept: after a crash it is sent again.
     #[cbor(skip)]
     sending: bool,
@@ -110,7 +116,8 @@ pub struct Queue {
     /// What became of deliveries was taken in from the records below: ahead of the cursor while there is no room.
     #[n(4)]
     ended_below: u64,
-    /// What ended before it was taken in, and whether it was delivered. Only what another node had room for sooner than this one.
+    /// What ended before it was taken in, and whether it was delivered. Only what another node had room for sooner than this one: once
+    /// everything that was read is taken in, there is nothing more to come that has ended.
     #[n(5)]
     ended: BTreeMap<u64, bool>,
 }
@@ -171,9 +178,15 @@ impl Queue {
         self.dead.iter()
     }
 
-    /// Whether more can be taken in.
+    /// Whether more can be taken in. What is sent again on demand takes no room: where another node sends, it waits for as long as that
+    /// one does.
     pub fn has_room(&self) -> bool {
-        self.waiting.len() < MOST_WAITING
+        self.waiting.len() < MOST_WAITING || self.waiting.len() - self.again() < MOST_WAITING
+    }
+
+    /// How many wait to be sent again on demand.
+    fn again(&self) -> usize {
+        self.waiting.iter().filter(|delivery| delivery.again).count()
     }
 
     /// Takes in records of the journal from [`Queue::next`] on, until that is elsewhere because there is room again, or no more.
@@ -190,6 +203,7 @@ impl Queue {
                 Some(Told::Ended { number, delivered }) if is_new => self.end(number, delivered),
                 _ => {}
             }
+            self.forget_ended();
             if self.has_room() != had_room {
                 return;
             }
@@ -207,7 +221,15 @@ impl Queue {
             Some(Told::Ended { number, delivered }) if is_new => self.end(number, delivered),
             _ => {}
         }
+        self.forget_ended();
         true
+    }
+
+    /// An end comes after what has ended: once everything that was read is taken in, what is left was to be sent before the queue began.
+    fn forget_ended(&mut self) {
+        if self.cursor >= self.ended_below {
+            self.ended.clear();
+        }
     }
 
     fn found(&mut self, at: Timestamp, attribution: Attribution, now: Timestamp) {
@@ -219,6 +241,7 @@ impl Queue {
             first_at: now,
             next_at: now,
             why: String::new(),
+            again: false,
             sending: false,
         };
         match self.ended.remove(&number) {
@@ -242,14 +265,14 @@ impl Queue {
                 self.counts.delivered += 1;
                 self.dead.remove(place);
             }
-        } else if self.ended.len() < MOST_WAITING {
+        } else if self.ended.len() < MOST_ENDED {
             self.ended.insert(number, delivered);
         }
     }
 
     fn bury(&mut self, delivery: Delivery) {
         self.counts.dead += 1;
-        self.dead.push_back(delivery);
+        self.dead.push_back(Delivery { again: false, ..delivery });
         if self.dead.len() > MOST_DEAD {
             self.dead.pop_front();
             self.counts.forgotten += 1;
@@ -298,15 +321,21 @@ impl Queue {
         last
     }
 
-    /// Has dead ones sent again from anew, all or the one of a number; gives how many. Their time begins with their first try.
+    /// Has dead ones sent again from anew, all or the one of a number; gives how many. Their time begins with their first try. Where
+    /// as many as may wait for that already, the rest stays dead.
     pub fn retry(&mut self, number: Option<u64>) -> usize {
-        let (again, rest): (Vec<_>, Vec<_>) =
-            self.dead.drain(..).partition(|delivery| number.is_none_or(|number| delivery.number == number));
+        let mut room = MOST_DEAD.saturating_sub(self.again());
+        let (again, rest): (Vec<_>, Vec<_>) = self.dead.drain(..).partition(|delivery| {
+            let asked = room > 0 && number.is_none_or(|number| delivery.number == number);
+            room -= usize::from(asked);
+            asked
+        });
         self.dead = rest.into();
         let count = again.len();
         let again = again.into_iter().map(|delivery| Delivery {
             tries: 0,
             next_at: Timestamp::default(),
+            again: true,
             sending: false,
             ..delivery
         });
@@ -492,6 +521,50 @@ mod tests {
                 prop_assert!(queue.ended.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn what_is_sent_again_on_demand_keeps_nothing_new_out() {
+        let most = MOST_DEAD as u64;
+        let mut journal: Vec<Told> =
+            (0..most).flat_map(|order| [found(order), ended(order, false)]).collect();
+        let mut queue = Queue::new(0);
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        assert_eq!(queue.retry(None), MOST_DEAD);
+        // Where another node sends they wait, perhaps for weeks.
+        journal.extend([found(most), ended(most, true), found(most + 1)]);
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        assert_eq!((queue.waiting().len(), queue.cursor()), (MOST_DEAD + 1, 2 * most + 3));
+        // Asked for again and again, they are no more than those that were given up once.
+        journal.extend((most + 2..2 * most).flat_map(|order| [found(order), ended(order, false)]));
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        assert_eq!(queue.retry(None), 0);
+        let mut again: Queue = minicbor::decode(&minicbor::to_vec(&queue).unwrap()).unwrap();
+        assert!(again.has_room());
+        // One that ends makes room for another.
+        journal.push(ended(0, true));
+        read(&mut again, &journal, usize::MAX, 0.0);
+        assert_eq!((again.waiting().len(), again.retry(None)), (MOST_DEAD, 1));
+    }
+
+    /// Also of what was written before a queue begins the end is told.
+    #[test]
+    fn ends_of_what_it_never_was_to_send_are_not_remembered() {
+        let mut queue = Queue::new(0);
+        let most = MOST_WAITING as u64;
+        let mut journal: Vec<Told> = (0..most + 5).map(|order| ended(order + 100_000, true)).collect();
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        assert!(queue.ended.is_empty());
+        // While there is no room, what has ended may still be found.
+        journal.extend((0..most + 1).map(found));
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        journal.extend([ended(most, true), ended(7_000_000, true)]);
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        assert_eq!((queue.ended.len(), queue.has_room()), (2, false));
+        journal.push(ended(0, true));
+        read(&mut queue, &journal, usize::MAX, 0.0);
+        assert_eq!((queue.ended.len(), queue.counts().delivered), (0, 2));
+        assert_eq!(queue.cursor(), journal.len() as u64);
     }
 
     #[test]

@@ -64,14 +64,20 @@ impl Template {
         self.fill_with(|_| "x".to_owned())
     }
 
-    /// The address for an order.
+    /// The address for an order. One whose id would make a segment of points of its place, which is a way up, is called by its key.
     pub fn fill(&self, attribution: &Attribution, delivery: &str) -> String {
-        self.fill_with(|place| match place {
-            0 => attribution.id.clone().unwrap_or_else(|| format!("{:016x}", attribution.order.0)),
-            1 => attribution.standing.as_str().to_owned(),
-            2 => attribution.value.to_string(),
-            _ => delivery.to_owned(),
-        })
+        let key = format!("{:016x}", attribution.order.0);
+        let filled = |order: &str| {
+            self.fill_with(|place| match place {
+                0 => order.to_owned(),
+                1 => attribution.standing.as_str().to_owned(),
+                2 => attribution.value.to_string(),
+                _ => delivery.to_owned(),
+            })
+        };
+        let address = filled(attribution.id.as_deref().unwrap_or(&key));
+        // What the operator has written so is meant.
+        if ways_up(&address) > ways_up(&self.example()) { filled(&key) } else { address }
     }
 }
 
@@ -82,6 +88,13 @@ impl fmt::Display for Template {
             Part::Place(place) => write!(f, "{{{}}}", PLACES.get(*place).unwrap_or(&"")),
         })
     }
+}
+
+/// How many segments of an address's path are one or two points, also where they are written as codes.
+fn ways_up(address: &str) -> usize {
+    let path = address.split('?').next().unwrap_or_default();
+    let points = |segment: &&str| matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..");
+    path.split(['/', '\\']).filter(points).count()
 }
 
 /// All but unreserved letters (RFC 3986, section 2.3) as their bytes' codes: nothing in a value is part of the address.
@@ -124,6 +137,44 @@ mod tests {
         );
         let unnamed = Attribution { id: None, ..attribution };
         assert!(template.fill(&unnamed, "").contains("/0000000000000007?"));
+    }
+
+    /// An address's reader takes a segment of one or two points, however they are written, for a way up.
+    #[test]
+    fn an_order_of_points_stays_below_its_path() {
+        let filled = |template: &str, id: &str| {
+            let attribution = Attribution {
+                order: Tag(7),
+                id: Some(id.to_owned()),
+                placed_at: Timestamp(0),
+                value: Micros(0),
+                standing: Standing::Credited,
+                model: AttributionModel::Last,
+                credits: Vec::new(),
+            };
+            Template::parse(template).unwrap().fill(&attribution, "crm-12")
+        };
+        let key = "0000000000000007";
+        for template in [
+            "https://crm.example/orders/{order}",
+            "https://crm.example/orders/{order}?e={event}",
+            "https://crm.example/orders/{order}/lines",
+            "https://crm.example/orders/.{order}",
+            "https://crm.example/orders/%2e{order}",
+            "https://crm.example/orders/%2E{order}/x",
+        ] {
+            for id in [".", ".."] {
+                let filled = filled(template, id);
+                let parsed = url::Url::parse(&filled).unwrap();
+                assert!(parsed.path().starts_with("/orders/"), "{template} {id}: {filled}");
+                let whole = template.contains("/{order}") || id == ".";
+                assert_eq!(filled.contains(key), whole, "{template} {id}: {filled}");
+            }
+        }
+        // What is no way up stays what the shop calls it, and what the template says is the operator's.
+        assert_eq!(filled("https://crm.example/orders/{order}", "..."), "https://crm.example/orders/...");
+        assert_eq!(filled("https://crm.example/o?order={order}", ".."), "https://crm.example/o?order=..");
+        assert_eq!(filled("https://crm.example/a/../{order}", "A1"), "https://crm.example/a/../A1");
     }
 
     #[test]

@@ -23,8 +23,9 @@ use crate::config::Postback;
 
 /// Real time between two turns where nothing is answered.
 const TURN: Duration = Duration::from_millis(100);
-/// Turns between two checkpoints of a queue that changes.
-const KEEP_EVERY: u32 = 10;
+/// Between two checkpoints of a queue that changes. It may be some MB, and changes with every record of the journal. After a crash what
+/// came since is read again; only how often it was tried meanwhile is forgotten.
+const KEEP_EVERY: Duration = Duration::from_secs(30);
 /// Records read at once.
 const CHUNK: usize = 1024;
 /// Records of what became of deliveries in one commit.
@@ -125,7 +126,7 @@ struct Sent {
 /// What a record tells a postback.
 pub(super) fn told(postback: &Postback, record: Record) -> Option<Told> {
     match record.event {
-        Event::Attributed { attribution } if postback.events.contains(&attribution.standing) => {
+        Event::Attributed { attribution } if postback.wants(&attribution) => {
             Some(Told::Found(record.at, *attribution))
         }
         Event::PostedBack { postback: of, delivery, delivered }
@@ -152,7 +153,8 @@ struct Worker {
 }
 
 /// Goes on with the queue that was kept. A new postback begins with what comes from now on, and what comes is committed after
-/// that it does.
+/// that it does. One whose queue cannot be read is made again of the whole journal, which tells of most deliveries that they have ended:
+/// what is sent twice has the same number, and what waited is not lost.
 pub(super) fn recover(journal: &dyn Journal, postback: &str) -> Queue {
     let name = checkpoint_name(postback);
     let unreadable = match journal.checkpoint(&name) {
@@ -163,10 +165,17 @@ pub(super) fn recover(journal: &dyn Journal, postback: &str) -> Queue {
         Ok(None) => None,
         Err(error) => Some(error.to_string()),
     };
+    let begin = if unreadable.is_some() { journal.durable_start() } else { journal.durable_end() };
     if let Some(error) = unreadable {
-        tracing::error!(name, error, "a queue of postbacks is unreadable; it begins anew");
+        tracing::error!(
+            name,
+            error,
+            begin,
+            "a queue of postbacks is unreadable; it is made again of the journal: what has not ended since its beginning is sent, \
+             also what was credited before the postback was configured"
+        );
     }
-    let queue = Queue::new(journal.durable_end());
+    let queue = Queue::new(begin);
     // Refused only by a journal that has stopped, and with it the program.
     let _ = journal.put_checkpoint(&name, queue.cursor(), minicbor::to_vec(&queue).unwrap_or_default());
     queue
@@ -175,7 +184,9 @@ pub(super) fn recover(journal: &dyn Journal, postback: &str) -> Queue {
 impl Worker {
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let (done, mut results) = mpsc::unbounded_channel();
-        let mut turns = 0u32;
+        let mut keep = tokio::time::interval(KEEP_EVERY);
+        // The first comes at once, and there is nothing to keep.
+        keep.tick().await;
         while !*stopped.borrow() {
             self.turn_to((self.deps.decides)());
             self.read();
@@ -183,10 +194,6 @@ impl Worker {
                 self.begin(&done);
             }
             self.show();
-            turns = turns.wrapping_add(1);
-            if turns.is_multiple_of(KEEP_EVERY) {
-                self.keep();
-            }
             tokio::select! {
                 // Whoever stops it has gone: then it stops, too.
                 changed = stopped.changed() => if changed.is_err() { break },
@@ -197,6 +204,7 @@ impl Worker {
                     }
                     self.write();
                 }
+                _ = keep.tick() => self.keep(),
                 () = tokio::time::sleep(TURN) => {}
             }
         }
@@ -299,7 +307,7 @@ impl Worker {
         }
     }
 
-    /// Keeps the queue if it has changed. Refused for lack of room, it is due again at the next turn.
+    /// Keeps the queue if it has changed. Refused for lack of room, it is due again the next time.
     fn keep(&mut self) {
         if self.kept == self.queue {
             return;
@@ -325,3 +333,6 @@ impl Worker {
         self.deps.report.store(Some(Arc::new(all)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,11 @@ pub(super) struct Outcome {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) rows: usize,
+    /// So many of them are of a time and subject that another is of, too; all are summed.
+    pub(super) repeated: u64,
+    /// What the report says that its amounts are in, and what one of it was taken for.
+    pub(super) currency: Option<String>,
+    pub(super) rate: String,
     pub(super) report: Sums,
     pub(super) books: Sums,
     /// Shares of what the report says.
@@ -158,6 +163,9 @@ pub(super) fn compare(table: &Table, books: &BidBooks, args: &ReconcileArgs, spa
         from: span.from.to_string(),
         to: span.to.to_string(),
         rows: rows.len(),
+        repeated: table.repeated,
+        currency: table.currency.clone(),
+        rate: args.rate.to_string(),
         report,
         books: booked,
         impressions_off,

@@ -1,5 +1,6 @@
 //! An exchange's report: CSV, read with the line and the column of whatever is wrong.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
@@ -53,6 +54,10 @@ pub(super) struct Table {
     pub(super) step: Option<i64>,
     /// What half of the last digit of a spend is worth.
     pub(super) half_digit: f64,
+    /// The currency that it names, if it does.
+    pub(super) currency: Option<String>,
+    /// How many rows are of a time and subject that another before them is of, too. Bids are told of apart.
+    pub(super) repeated: u64,
 }
 
 /// From when, and before when, the books are compared. In UTC.
@@ -137,6 +142,13 @@ impl Columns {
         Err(self.fail(line, None, &problem))
     }
 
+    /// Whether what follows a line's end in a cell looks like rows: a quote that is left open takes in all up to the next, which would then
+    /// count for nothing.
+    fn holds_rows(&self, cell: &str) -> bool {
+        let commas = self.titles.len().saturating_sub(1).max(1);
+        cell.lines().skip(1).any(|line| line.matches(',').count() >= commas)
+    }
+
     fn place(&self, field: &str) -> Option<usize> {
         FIELDS.iter().position(|known| *known == field).and_then(|at| self.places.get(at).copied().flatten())
     }
@@ -156,6 +168,7 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
     let mut columns = None;
     let mut currency: Option<String> = None;
     let (mut digits, mut sums) = (0, [0; 2]);
+    let mut known = HashSet::new();
     loop {
         let broken = |error| ExitError::new(Exit::InputUnusable, format!("{shown}: {error}"));
         let Some((text, ends)) = records.next().map_err(broken)? else { break };
@@ -187,6 +200,9 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
         let spend = columns.place("spend").and_then(|place| fields.get(place)).map_or("", |text| text.trim());
         digits = digits.max(spend.split_once('.').map_or(0, |(_, fraction)| fraction.len()));
         columns.count(line, &fields)?;
+        if let Some(place) = fields.iter().position(|cell| columns.holds_rows(cell)) {
+            return Err(columns.fail(line, Some(place), "a cell holds further rows; is a quote left open?"));
+        }
         let row = row(columns, line, &fields, args, &mut table.step)?;
         let amounts = row.spend.0.unsigned_abs().saturating_add(row.fee.0.unsigned_abs());
         for (sum, more) in sums.iter_mut().zip([amounts, row.impressions]) {
@@ -198,6 +214,9 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
                     "the sums of the report are larger than can be counted",
                 ));
             }
+        }
+        if !matches!(row.subject, Subject::Bid(_)) {
+            table.repeated += u64::from(!known.insert((row.minute, row.subject)));
         }
         table.rows.push(row);
     }
@@ -211,6 +230,7 @@ pub(super) fn read(args: &ReconcileArgs) -> Result<Table, ExitError> {
     if table.rows.is_empty() {
         return Err(ExitError::new(Exit::InputUnusable, format!("{shown} has no rows")));
     }
+    table.currency = currency.filter(|code| !code.is_empty());
     let digits = i32::try_from(digits).unwrap_or(i32::MAX);
     table.half_digit = 0.5 * 10f64.powi(-digits) * args.rate.billionths() as f64 / 1e9;
     Ok(table)
@@ -281,9 +301,9 @@ fn row(
     };
     let impressions = match text("impressions") {
         None => 1,
-        Some((place, text)) => match text.replace(',', "").parse() {
-            Ok(count) => count,
-            Err(_) => return fail(place, &format!("{text:?} is no whole number")),
+        Some((place, text)) => match whole(text) {
+            Some(count) => count,
+            None => return fail(place, &format!("{text:?} is no whole number")),
         },
     };
     Ok(Row {
@@ -294,6 +314,17 @@ fn row(
         spend: amount("spend")?,
         fee: amount("fee")?,
     })
+}
+
+/// A number, whose digits may stand in groups of three with commas between. What has other groups is no number of these: `1,5` is a
+/// decimal in half of the world.
+fn whole(text: &str) -> Option<u64> {
+    let mut groups = text.split(',');
+    let first = groups.next().filter(|first| !text.contains(',') || (1..=3).contains(&first.len()))?;
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(first) && groups.all(|group| group.len() == 3 && digits(group)))
+        .then(|| text.replace(',', "").parse().ok())
+        .flatten()
 }
 
 fn in_account(micros: i64, args: &ReconcileArgs) -> i64 {

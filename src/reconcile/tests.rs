@@ -317,6 +317,14 @@ fn what_is_wrong_with_a_report_is_said_with_line_and_column() {
             "2026-11-23,boots,9,1\n2026-11-23,boots,18446744073709551615,1\n",
             "FILE:3: the sums of the report are larger than can be counted",
         ),
+        ("2026-11-23,boots,\"1,5\",1\n", "FILE:2: column \"impressions\": \"1,5\" is no whole number"),
+        ("2026-11-23,boots,\"1,2345\",1\n", "FILE:2: column \"impressions\": \"1,2345\" is no whole number"),
+        ("2026-11-23,boots,\",123\",1\n", "FILE:2: column \"impressions\": \",123\" is no whole number"),
+        ("2026-11-23,boots,1,\"1,234.56\"\n", "FILE:2: column \"spend\": \"1,234.56\" is not a decimal"),
+        (
+            "2026-11-23,boots,1,1\n2026-11-24,boots,1,\"1\n2026-11-25,boots,1,1\n",
+            "FILE:3: column \"spend\": a cell holds further rows; is a quote left open?",
+        ),
         ("", "FILE has no rows"),
     ] {
         let found = complaint(&(head.to_owned() + rows), &[]);
@@ -337,6 +345,34 @@ fn what_is_wrong_with_a_report_is_said_with_line_and_column() {
     assert!(
         complaint(money, &[]).starts_with("FILE:3: column \"currency\": is another currency than before")
     );
+}
+
+#[test]
+fn what_may_be_taken_otherwise_is_said() {
+    let events = books(1, Duration::ZERO, Vec::new());
+    let head = "time,campaign,country,impressions,spend,currency\n";
+    let report = format!(
+        "{head}{day},boots,AT,4,0.01,EUR\n{day},boots,DE,4,0.01,EUR\n{day},boots,FR,2,0,EUR\n{day},lamps,AT,10,0.03,EUR\n",
+        day = day(0)
+    );
+    let outcome = reconcile(&report, &events, &[]);
+    assert_eq!((outcome.repeated, outcome.currency.as_deref()), (2, Some("EUR")));
+    let shown = text::write(&outcome);
+    assert!(
+        shown.contains("2 rows are of a time and campaign that another is of; they were summed"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("one EUR of the report was taken for 1 of the account's currency (--rate)"),
+        "{shown}"
+    );
+    let outcome = reconcile(&report.replace("EUR", "=\u{1b}[2J"), &events, &["--rate", "1.25"]);
+    let shown = text::write(&outcome);
+    assert!(shown.contains("for 1.25 of") && !shown.contains('\u{1b}'), "{shown}");
+    let plain = text::write(&reconcile(&daily(1, (10, "0.02"), (10, "0.03")), &events, &MAP));
+    assert!(!plain.contains("--rate") && !plain.contains("summed"), "{plain}");
+    let grouped = format!("time,campaign,impressions,spend\n{},boots,\"1,234,567\",1\n", day(0));
+    assert_eq!(reconcile(&grouped, &events, &[]).report.impressions, 1_234_567);
 }
 
 proptest::proptest! {

@@ -11,7 +11,22 @@ use crate::cli::printable;
 pub(super) fn write(outcome: &Outcome) -> String {
     let mut out = String::new();
     let money = |micros: i64| Micros(micros).to_f64();
-    let _ = writeln!(out, "from {} to {}, {} rows\n", outcome.from, outcome.to, outcome.rows);
+    let _ = writeln!(out, "from {} to {}, {} rows", outcome.from, outcome.to, outcome.rows);
+    if outcome.repeated > 0 {
+        let _ = writeln!(
+            out,
+            "{} rows are of a time and campaign that another is of; they were summed",
+            outcome.repeated
+        );
+    }
+    if let Some(currency) = &outcome.currency {
+        let (currency, rate) = (printable(currency), &outcome.rate);
+        let _ = writeln!(
+            out,
+            "one {currency} of the report was taken for {rate} of the account's currency (--rate)"
+        );
+    }
+    out.push('\n');
     let names: Vec<String> = outcome.subjects.iter().map(|line| printable(&line.name)).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(8);
     let _ = writeln!(

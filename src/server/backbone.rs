@@ -15,12 +15,9 @@ use tokio::sync::mpsc;
 use super::node::{StartError, attribution_of};
 use crate::config::{Brokers, Settings};
 use crate::entropy;
-use crate::several::{Definitions, Seed, SeedError, Several, Word, is_copy, share_key};
+use crate::several::{Definitions, Seed, SeedError, Several, Words, is_copy, share_key};
 use crate::small_file;
 use crate::token::Sealer;
-
-/// Words of campaigns' owners that wait to be shown to bids; one more is dropped, and said again.
-const WORDS: usize = 65_536;
 
 /// A node's journal, and what it takes to be one of several.
 pub(super) struct Backbone {
@@ -33,7 +30,7 @@ pub(super) struct Backbone {
 /// A node that others are to hear of.
 pub(super) struct Joined {
     pub(super) several: Arc<Several>,
-    pub(super) words: mpsc::Receiver<Word>,
+    pub(super) words: Arc<Words>,
     pub(super) facts: mpsc::Receiver<SeenFact>,
 }
 
@@ -63,11 +60,9 @@ impl Backbone {
             spool_bytes: settings.spool_bytes as u64,
             ..SharedOptions::default()
         };
-        let (sender, words) = mpsc::channel(WORDS);
-        let on_post: OnPost = Box::new(move |post: Post| {
-            // Without room, or with nobody who listens, it is said again.
-            let _ = sender.try_send((post.campaign, post.bytes));
-        });
+        let words: Arc<Words> = Arc::default();
+        let said = Arc::clone(&words);
+        let on_post: OnPost = Box::new(move |post: Post| said.say(post.campaign, post.bytes));
         let node = node_id(&settings.data.join("node.id"))?;
         let seed = Seed::find(&settings.data, &log, node, attribution_of(settings), clock.now())?;
         let shared = Arc::new(SharedJournal::open(log, &settings.data, node, &options, on_post)?);

@@ -6,6 +6,7 @@ mod backbone;
 mod backup;
 mod bid;
 mod body;
+mod clocks;
 mod conversions;
 mod events;
 mod front;
@@ -23,6 +24,7 @@ mod steps;
 mod urls;
 
 pub use bid::{Reply, reply};
+pub use clocks::keep_in_step;
 pub use node::{Node, StartError, Stopped, journal_exit};
 pub use state::State;
 pub use steps::Steps;

@@ -33,10 +33,10 @@ use tokio::sync::oneshot;
 use super::backbone::{Backbone, Joined};
 use super::backup::Backups;
 use super::guests::{Follower, share_registry};
-use super::notice::share;
+use super::notice::{settled, share};
 use super::state::State;
 use super::steps::Steps;
-use super::{admin, front};
+use super::{admin, clocks, front};
 use crate::attribution::{AttributionDeps, AttributionThread, Decides};
 use crate::campaigns::{Changes, Roster, Starter, Starting};
 use crate::config::{Loaded, Nameable, Postback, Settings};
@@ -44,7 +44,7 @@ use crate::exit::{Exit, ExitError};
 use crate::metrics::Metrics;
 use crate::postback::{PostbackDeps, PostbackThread, warn_of_not_configured};
 use crate::safety::{Safety, SafetyError};
-use crate::several::{OnShown, Orders, Owner, SeedError, Several, SharedKeyError};
+use crate::several::{OnSettled, OnShown, Orders, Owner, SeedError, Several, SharedKeyError, UNKNOWN};
 use crate::surroundings::{Surroundings, SurroundingsError};
 use crate::token::{KeyError, Sealer};
 use crate::users::UserStore;
@@ -274,8 +274,19 @@ fn join(
     postbacks: Vec<Postback>,
 ) {
     let Joined { several, words, facts } = joined;
-    let (of, begun, broken) = (Arc::clone(&several), Mutex::default(), Mutex::default());
-    let owner = Arc::new(Owner { several: of, roster, changes: Arc::clone(&changes), begun, broken });
+    let settling = state.clone();
+    let on_settled: OnSettled = Box::new(move |notice, outcome| settled(&settling, notice, outcome));
+    let owner = Owner {
+        several: Arc::clone(&several),
+        roster,
+        changes: Arc::clone(&changes),
+        begun: Mutex::default(),
+        broken: Mutex::default(),
+        on_settled,
+        patience: UNKNOWN,
+        strangers: Mutex::default(),
+    };
+    let owner = Arc::new(owner);
     actix_rt::spawn(Arc::clone(&several).follow_definitions(changes));
     let telling = state.clone();
     let shown = state
@@ -390,6 +401,9 @@ impl Node {
         let Backbone { journal, local, others } =
             opened.map_err(|error| StartError::Internal(error.to_string()))??;
         let key_file = settings.token_key_file.clone().unwrap_or_else(|| settings.data.join("token.key"));
+        if by_itself {
+            clocks::compare_with(&*local, clock.now())?;
+        }
         let sealer = Sealer::open_or_create(&key_file, clock.now())?;
         // Of one of several nodes a campaign's books are recovered when it becomes its own.
         let mut books = if others.is_none() { recover_all(&*journal)? } else { HashMap::new() };
@@ -507,7 +521,9 @@ impl Node {
         let erasing = state.clone();
         local
             .start_eraser(state.settings.checkpoint_interval.saturating_mul(6), move |users| {
-                erasing.users.as_ref().map_or(Ok(()), |shared| shared.forget(users))
+                erasing.users.as_ref().map_or(Ok(()), |shared| shared.forget(users))?;
+                // What this node told the others of them.
+                erasing.several.as_ref().map_or(Ok(()), |several| several.journal().purge_spool())
             })
             .map_err(|error| StartError::Internal(format!("the eraser did not start: {error}")))?;
         if let Some(joined) = others {

@@ -96,13 +96,41 @@ pub(super) async fn deliver(state: &State, notice: Notice) -> NoticeOutcome {
     }
     // No answer: the actor panicked, or waits to be started again, or the journal failed. Nothing was acknowledged.
     let Ok(answer) = tokio::time::timeout(PATIENCE, answer).await else { return NoticeOutcome::Busy };
-    match answer {
-        Ok(Outcome::Accepted) => NoticeOutcome::Accepted,
-        Ok(Outcome::Capped) => NoticeOutcome::Capped,
-        Ok(Outcome::Duplicate) => NoticeOutcome::Duplicate,
-        Ok(Outcome::Conflict) => NoticeOutcome::Conflict,
-        Ok(Outcome::Expired) => NoticeOutcome::Expired,
-        Ok(Outcome::Busy) | Err(_) => NoticeOutcome::Busy,
+    answer.map_or(NoticeOutcome::Busy, shown)
+}
+
+/// An actor's answer, as it is counted.
+fn shown(outcome: Outcome) -> NoticeOutcome {
+    match outcome {
+        Outcome::Accepted => NoticeOutcome::Accepted,
+        Outcome::Capped => NoticeOutcome::Capped,
+        Outcome::Duplicate => NoticeOutcome::Duplicate,
+        Outcome::Conflict => NoticeOutcome::Conflict,
+        Outcome::Expired => NoticeOutcome::Expired,
+        Outcome::Busy => NoticeOutcome::Busy,
+    }
+}
+
+/// Counts what became of a notice that some node had taken in, and notes a bill that came too late after all.
+pub(super) fn settled(state: &State, notice: &Notice, outcome: Outcome) {
+    let kind = match notice {
+        Notice::Won { .. } => NoticeKind::Win,
+        Notice::Bill { .. } => NoticeKind::Bill,
+        Notice::Lost { .. } => NoticeKind::Loss,
+        Notice::Impression { .. } => NoticeKind::Impression,
+        Notice::Click { .. } => NoticeKind::Click,
+        Notice::Conversion { .. } => NoticeKind::Conversion,
+    };
+    state.metrics.settled(kind, shown(outcome));
+    if let (Notice::Bill { decision, price }, Outcome::Expired) = (notice, outcome) {
+        note_late(state, decision, *price);
+    }
+}
+
+/// Notes a bill that came too late, as far as there is room.
+fn note_late(state: &State, decision: &Decision, price: CpmMicros) {
+    if let Some(record) = state.late.note(decision, price, state.clock.now()) {
+        state.journal.try_append_unacknowledged(vec![record]);
     }
 }
 
@@ -222,13 +250,11 @@ async fn bill(state: web::Data<State>, token: web::Path<String>, macros: Query<M
     finish(&state, kind, outcome)
 }
 
-/// Bills a bid; that it came too late is noted, as far as there is room.
+/// Bills a bid; that it came too late is noted.
 async fn settle(state: &State, decision: Decision, price: CpmMicros) -> NoticeOutcome {
     let outcome = deliver(state, Notice::Bill { decision: decision.clone(), price }).await;
-    if outcome == NoticeOutcome::Expired
-        && let Some(record) = state.late.note(&decision, price, state.clock.now())
-    {
-        state.journal.try_append_unacknowledged(vec![record]);
+    if outcome == NoticeOutcome::Expired {
+        note_late(state, &decision, price);
     }
     outcome
 }

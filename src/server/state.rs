@@ -15,6 +15,7 @@ use haggle_safety::{Mode, SafetyReason};
 use haggle_strategies::Snapshot;
 
 use super::admission::Pressure;
+use super::clocks;
 use super::late::LateBills;
 use super::limit::RateLimit;
 use super::urls::fit_for_secure;
@@ -233,6 +234,7 @@ impl State {
             metrics.node(&several.shown());
         }
         metrics.shedding.set(self.pressure.shedding());
+        metrics.clock_difference.set(clocks::difference());
         metrics.allocations.raise_to(allocations());
         metrics.ready.set(i64::from(self.ready().is_ok()));
         let (opted_out, erasures) = self.audience.suppressed();

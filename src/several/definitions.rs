@@ -121,7 +121,12 @@ impl Several {
             match read.await {
                 // It is another table, made anew.
                 Ok(Ok((_, next))) if next < from => self.definitions.go_on_from(0),
-                Ok(Ok((latest, next))) => self.take_over(&changes, latest, next).await,
+                Ok(Ok((latest, next))) => {
+                    let change = async |id: String, text: Option<String>| {
+                        changes.take_over(&id, text.as_deref()).await
+                    };
+                    self.definitions.take_over(latest, next, change).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "the table of campaigns cannot be read now"),
                 Err(_) => return,
             }
@@ -129,12 +134,21 @@ impl Several {
             tokio::time::sleep(TURN).await;
         }
     }
+}
 
-    async fn take_over(&self, changes: &Changes, latest: HashMap<String, (u64, Vec<u8>)>, next: u64) {
+impl Definitions {
+    /// Makes changes in the order of the table; of each campaign there is one, the latest, and everything below `next` was read. Where
+    /// one cannot be made now, it and those after it are tried again the next time.
+    async fn take_over(
+        &self,
+        latest: HashMap<String, (u64, Vec<u8>)>,
+        next: u64,
+        change: impl AsyncFn(String, Option<String>) -> Result<(), ChangeError>,
+    ) {
         let mut latest: Vec<_> = latest.into_iter().map(|(id, (place, bytes))| (place, id, bytes)).collect();
         latest.sort_unstable();
         for (place, id, bytes) in latest {
-            self.definitions.go_on_from(place);
+            self.go_on_from(place);
             let Some((_, text)) = decode(&bytes) else {
                 tracing::error!(
                     campaign = id,
@@ -143,18 +157,25 @@ impl Several {
                 );
                 continue;
             };
-            if self.definitions.told().get(&id) == Some(&bytes) {
-                self.definitions.told().remove(&id);
+            // Whether it was this node's or another's, what was told before lies before it, or will come after it.
+            if self.told().remove(&id).as_ref() == Some(&bytes) {
                 continue;
             }
-            match changes.take_over(&id, Some(text).filter(|text| *text != REMOVED)).await {
+            let text = (text != REMOVED).then(|| text.to_owned());
+            match change(id.clone(), text).await {
                 Ok(()) => tracing::info!(campaign = id, "changed as on another node"),
-                // It is tried again.
                 Err(ChangeError::Busy) => return,
+                Err(error @ ChangeError::File { .. }) => {
+                    tracing::error!(
+                        campaign = id, %error,
+                        "cannot be changed as on another node; it is tried again, and other changes wait for it"
+                    );
+                    return;
+                }
                 Err(error) => tracing::error!(campaign = id, %error, "cannot be changed as on another node"),
             }
         }
-        self.definitions.go_on_from(next);
+        self.go_on_from(next);
     }
 }
 
@@ -174,6 +195,63 @@ mod tests {
         assert_eq!(Definitions::open(path.clone()).unwrap().next(), 0, "a table that was made anew");
         fs::write(&path, "soon").unwrap();
         assert!(Definitions::open(path).is_err());
+    }
+
+    /// What a node made of the table's places, each a campaign's definition by a node and its time. Gives what it has in the end.
+    fn taken_over(definitions: &Definitions, reads: &[&[(u64, Vec<u8>)]]) -> String {
+        let has = Mutex::new(String::new());
+        let change = async |_, text: Option<String>| {
+            *has.lock().unwrap() = text.unwrap_or_default();
+            Ok(())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for read in reads {
+            let (place, bytes) = read.last().unwrap().clone();
+            let latest = HashMap::from([("boots".to_owned(), (place, bytes))]);
+            runtime.block_on(definitions.take_over(latest, place + 1, &change));
+        }
+        has.into_inner().unwrap()
+    }
+
+    #[test]
+    fn of_two_changes_at_once_the_later_in_the_table_holds_also_where_it_was_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let definitions = Definitions::open(folder.path().join("definitions-seen")).unwrap();
+        let (own, others) = (encode(Timestamp(1), "own"), encode(Timestamp(2), "other's"));
+        // Told here first, and kept after the other's, which was read meanwhile.
+        definitions.told().insert("boots".to_owned(), own.clone());
+        let reads: [&[_]; 2] = [&[(9, others.clone())], &[(10, own.clone())]];
+        assert_eq!(taken_over(&definitions, &reads), "own");
+        // Read at once it is what the node has already.
+        definitions.told().insert("boots".to_owned(), own.clone());
+        assert_eq!(taken_over(&definitions, &[&[(11, others), (12, own)]]), "");
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_written_is_made_once_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let definitions = Definitions::open(folder.path().join("definitions-seen")).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let latest = || {
+            let of = |place: u64| (place, encode(Timestamp(1), "text"));
+            HashMap::from([("boots".to_owned(), of(3)), ("socks".to_owned(), of(4))])
+        };
+        let full = async |_, _| {
+            let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            Err(ChangeError::File { path: "boots.toml".into(), error })
+        };
+        runtime.block_on(definitions.take_over(latest(), 5, full));
+        assert_eq!(definitions.next(), 3, "it is read again");
+        let made = Mutex::new(Vec::new());
+        let change = async |id, _| {
+            made.lock().unwrap().push(id);
+            Ok(())
+        };
+        runtime.block_on(definitions.take_over(latest(), 5, change));
+        assert_eq!(
+            (made.into_inner().unwrap(), definitions.next()),
+            (vec!["boots".into(), "socks".into()], 5)
+        );
     }
 
     #[test]

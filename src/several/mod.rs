@@ -4,12 +4,16 @@
 
 mod bases;
 mod behind;
+mod clocks;
 mod definitions;
 mod keys;
 mod models;
 mod money;
 mod owner;
 mod seed;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +24,7 @@ use haggle_actors::backbone::{Heard, SharedJournal};
 use haggle_actors::campaign::{Others, Posted};
 use haggle_actors::journal::Refused;
 use haggle_actors::purses::Purses;
-use haggle_domain::{CampaignKey, Clock, Event, Holder, Record, Timestamp};
+use haggle_domain::{CampaignKey, Clock, Event, Holder, NodeId, Record, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::metrics::NodeShown;
@@ -28,12 +32,14 @@ use crate::metrics::NodeShown;
 use self::bases::Bases;
 pub use self::bases::Orders;
 use self::behind::Lagging;
+use self::clocks::Clocks;
 pub use definitions::Definitions;
 pub use keys::{SharedKeyError, share_key};
 pub use models::Models;
-pub use money::{OnShown, Word};
-pub use owner::Owner;
+pub use money::OnShown;
+pub use owner::{OnSettled, Owner, UNKNOWN};
 pub use seed::{Seed, SeedError, is_copy};
+pub use words::Words;
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(1);
@@ -58,6 +64,7 @@ pub struct Several {
     bases: Bases,
     /// It says no more that it lives.
     leaving: AtomicBool,
+    clocks: Mutex<Clocks>,
 }
 
 impl Several {
@@ -70,7 +77,9 @@ impl Several {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let bases = Bases::new(&journal);
+        let clocks = Mutex::new(Clocks::new(journal.node()));
         Self {
+            clocks,
             journal,
             purses: Mutex::new(Purses::new(holder)),
             heard: Mutex::default(),
@@ -107,6 +116,7 @@ impl Several {
             purse: self.purses().left(),
             spool: self.journal.spool(),
             bases_age: self.bases.age(),
+            clocks: self.clocks().greatest(),
             log: self.journal.log().stats(),
             lost: self.journal.lost(),
         }
@@ -129,6 +139,20 @@ impl Several {
 
     fn heard(&self) -> MutexGuard<'_, BTreeMap<u32, Heard>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clocks(&self) -> MutexGuard<'_, Clocks> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node says what time it is, [`SURE`] after the time up to which it has told all that it saw.
+    fn compare_clocks(&self, node: NodeId, sure: Timestamp, now: Timestamp) {
+        for (node, seconds) in self.clocks().hear(node, sure + SURE, now) {
+            tracing::error!(
+                %node, seconds,
+                "a node's clock is ahead of this one's by so many seconds, or behind; keep clocks in step, or money is given and taken at wrong times"
+            );
+        }
     }
 
     /// Whether the node may take on new money: not while what it has to tell fills half of the spool.
@@ -154,7 +178,7 @@ impl Several {
 
     /// Has a campaign stop bidding, or begin again, whoever owns it.
     pub async fn pause(&self, campaign: CampaignKey, paused: bool) -> Option<()> {
-        self.tell(campaign, Event::Paused { paused }).await
+        self.tell(campaign, Event::Paused { paused, told_at: None }).await
     }
 
     /// The same without waiting. What there is no room for is lost: it is told again, or is made good by time.
@@ -172,8 +196,8 @@ impl Several {
 }
 
 impl Others for Several {
-    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) {
-        self.journal.post(campaign, bytes);
+    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) -> bool {
+        self.journal.post(campaign, bytes)
     }
 
     fn known_until(&self, campaign: CampaignKey, now: Timestamp) -> Timestamp {

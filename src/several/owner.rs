@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haggle_actors::backbone::{Deafness, Heard, Presence, SeenFact, Term};
 use haggle_actors::campaign::{
-    Disown, Own, Recovered, RecoveryError, Repost, Settle, keep_shared, recover_sound,
+    Disown, Outcome, Own, Recovered, RecoveryError, Repost, Settle, keep_shared, recover_sound,
 };
 use haggle_actors::journal::Journal;
-use haggle_domain::{CampaignKey, Event, Holder, Record, Timestamp};
+use haggle_domain::{CampaignKey, Event, Holder, Notice, Record, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{MissedTickBehavior, interval, timeout_at};
 
 use super::Several;
 use super::behind::{Act, Behind};
@@ -32,10 +32,17 @@ const LOOK: Duration = Duration::from_millis(200);
 const CLAIM_AGAIN: Duration = Duration::from_secs(3);
 /// How long it is waited for a claim to be read back: whoever waits looks at nothing else.
 const CLAIMED: Duration = Duration::from_secs(5);
-/// How long a campaign that nobody has heard of here is waited for: it may have been added on another node just now.
-const UNKNOWN: Duration = Duration::from_secs(15);
+/// How long until books that could not be recovered are read again.
+const BEGIN_AGAIN: Duration = Duration::from_secs(10);
+/// How long a campaign that is not configured here is waited for: it may have been added on another node just now.
+pub const UNKNOWN: Duration = Duration::from_secs(15);
+/// Campaigns of which it is remembered that nobody has ever heard of them.
+const STRANGERS: usize = 4096;
 /// Facts that were handed to actors and are not durable, in all partitions.
 const UNDER_WAY: usize = 4096;
+
+/// Told what became of a notice that a node passed on, once that is durable.
+pub type OnSettled = Box<dyn Fn(&Notice, Outcome) + Send + Sync>;
 
 /// What it takes to own campaigns.
 pub struct Owner {
@@ -49,6 +56,12 @@ pub struct Owner {
     pub begun: Mutex<HashMap<u32, Term>>,
     /// Campaigns of those partitions whose records break a rule: they have no actor.
     pub broken: Mutex<HashSet<CampaignKey>>,
+    /// Who is told what became of notices.
+    pub on_settled: OnSettled,
+    /// How long a campaign that is not configured here is waited for, see [`UNKNOWN`].
+    pub patience: Duration,
+    /// Campaigns that the journal did not know under a claim, where nobody else can make it know them.
+    pub strangers: Mutex<HashSet<(CampaignKey, Term)>>,
 }
 
 /// How far the facts of one partition are settled.
@@ -80,6 +93,8 @@ struct Handed {
     campaign: CampaignKey,
     /// Under which claim this node is told.
     term: Term,
+    /// When it was.
+    since: Instant,
 }
 
 /// By partition and claim: what was under way under an earlier one comes again.
@@ -99,7 +114,7 @@ impl Owner {
         let mut presence = Presence::new(journal.node());
         let mut tenures = journal.tenures();
         let started = monotonic();
-        let mut claim_at = started;
+        let (mut claim_at, mut begin_at) = (started, started);
         let mut deafness = Deafness::default();
         // So many campaigns were there when it was last looked for new ones.
         let mut known = self.roster.len();
@@ -124,7 +139,13 @@ impl Owner {
                     if self.several.is_leaving() || journal.failure().is_some() {
                         return;
                     }
-                    known = self.begin_new(known).await;
+                    if monotonic() >= begin_at {
+                        match self.begin_new(known).await {
+                            Some(all) => known = all,
+                            // To read the books takes its time, and what is wrong with them is rarely over at once.
+                            None => begin_at = monotonic() + BEGIN_AGAIN,
+                        }
+                    }
                     presence.look(&journal.voices(), started.elapsed());
                     self.give_up_unheard(&mut deafness, &presence, started.elapsed());
                     let mine = presence.mine(started.elapsed());
@@ -144,7 +165,7 @@ impl Owner {
     }
 
     /// Claims partitions, and once that counts begins with their campaigns.
-    async fn take_over(&self, partitions: &[u32]) {
+    pub(super) async fn take_over(&self, partitions: &[u32]) {
         let mut claims = Vec::new();
         for partition in partitions {
             let (done, claimed) = oneshot::channel();
@@ -159,9 +180,9 @@ impl Owner {
             claims.push((*partition, claimed));
         }
         let mut claimed = HashMap::new();
-        let until = Instant::now() + CLAIMED;
+        let until = monotonic() + CLAIMED;
         for (partition, claim) in claims {
-            let Ok(claim) = timeout_at(until, claim).await else {
+            let Ok(claim) = timeout_at(until.into(), claim).await else {
                 tracing::warn!(partition, "its claim was not read back in time");
                 continue;
             };
@@ -222,11 +243,11 @@ impl Owner {
     }
 
     /// Gives their books to actors of campaigns that were added since there were `known`, where they are this node's; gives how many there
-    /// are now. Those that a take-over gave theirs meanwhile do not mind.
-    async fn begin_new(&self, known: usize) -> usize {
+    /// are now, or `None` where their books cannot be recovered. Those that a take-over gave theirs meanwhile do not mind.
+    async fn begin_new(&self, known: usize) -> Option<usize> {
         let all = self.roster.len();
         if all <= known {
-            return all;
+            return Some(all);
         }
         let journal = Arc::clone(&self.several.journal);
         let new: Vec<Arc<CampaignHandle>> = self.roster.all().into_iter().skip(known).collect();
@@ -234,7 +255,7 @@ impl Owner {
             |handle: &Arc<CampaignHandle>| self.begun().get(&journal.partition_of(handle.key)).copied();
         let is_begun = |handle: &&Arc<CampaignHandle>| claim(handle).is_some();
         if !new.iter().any(|handle| is_begun(&handle)) {
-            return known + new.len();
+            return Some(known + new.len());
         }
         // The journal may know them from before.
         let reading = Arc::clone(&journal);
@@ -242,14 +263,14 @@ impl Owner {
             Ok(Ok(recovered)) => recovered,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the books of new campaigns cannot be recovered; it is tried again");
-                return known;
+                return None;
             }
-            Err(_) => return known,
+            Err(_) => return None,
         };
         for handle in new.iter().filter(is_begun) {
             self.own(handle, claim(handle), &mut recovered);
         }
-        known + new.len()
+        Some(known + new.len())
     }
 
     fn begun(&self) -> MutexGuard<'_, HashMap<u32, Term>> {
@@ -323,6 +344,7 @@ impl Owner {
             }
             if let Event::Heard { holder } = record.event {
                 let now = self.several.clock.now();
+                self.several.compare_clocks(node, at, now);
                 if let Some(heard) = self.several.heard().get_mut(&partition) {
                     heard.hear(node, at, now);
                 }
@@ -339,20 +361,23 @@ impl Owner {
             let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
             self.open(&settlings, (partition, term), offset);
             let Record { campaign, event, .. } = record;
-            let handed = Handed { partition, offset, at, event, place: Some(place), campaign, term };
+            let (place, since) = (Some(place), monotonic());
+            let handed = Handed { partition, offset, at, event, place, campaign, term, since };
             behind.pass(campaign, handed, &hand).await;
         }
     }
 
     /// Hands a fact to its campaign's actor, again and again until that takes it or it is another node's.
     async fn hand(self: Arc<Self>, settlings: Settlings, handed: Handed) {
-        let Handed { partition, offset, at, event, place, campaign, term } = handed;
-        let place = Arc::new(Mutex::new(place));
-        let begun = monotonic();
+        let Handed { partition, offset, at, event, place, campaign, term, since } = handed;
+        let (place, event) = (Arc::new(Mutex::new(place)), Arc::new(event));
         while self.owns(partition, term) {
             let Some(handle) = self.roster.get(campaign) else {
-                if begun.elapsed() < UNKNOWN {
+                if since.elapsed() < self.patience {
                     tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                if self.settle_only(campaign, (partition, term)).await {
                     continue;
                 }
                 tracing::warn!(%campaign, "what was seen of it is of no campaign that is known");
@@ -360,16 +385,65 @@ impl Owner {
                 return;
             };
             let (owner, settlings, place) = (Arc::clone(&self), Arc::clone(&settlings), Arc::clone(&place));
-            let durable = Box::new(move || {
+            let settled = Arc::clone(&event);
+            let durable = Box::new(move |outcome: Option<Outcome>| {
+                if let (Event::Noticed { notice }, Some(outcome)) = (&*settled, outcome) {
+                    (owner.on_settled)(notice, outcome);
+                }
                 owner.settled(&settlings, (partition, term), offset, Some(()));
                 drop(place.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
-            let settle = Settle { claim: term, at, event: event.clone(), durable };
+            let settle = Settle { claim: term, at, event: Event::clone(&event), durable };
             if handle.address.send(settle).await.unwrap_or(false) {
                 return;
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Starts an actor for a campaign that is not configured here, but that the journal knows: clicks and orders come long after its
+    /// last lease. Whether it is to be looked for again; if not, nobody has ever heard of it.
+    async fn settle_only(&self, campaign: CampaignKey, of: (u32, Term)) -> bool {
+        if self.strangers().contains(&(campaign, of.1)) {
+            return false;
+        }
+        let journal = Arc::clone(&self.several.journal);
+        let mut recovered = match tokio::task::spawn_blocking(move || recover_sound(&*journal)).await {
+            Ok(Ok(recovered)) => recovered,
+            Ok(Err(error)) => return self.again(campaign, &error).await,
+            Err(_) => return true,
+        };
+        if let Some(error) = recovered.broken.get(&campaign) {
+            return self.again(campaign, error).await;
+        }
+        let Some(id) =
+            recovered.books.get(&campaign).and_then(|books| books.id.as_deref().map(str::to_owned))
+        else {
+            let mut strangers = self.strangers();
+            if strangers.len() >= STRANGERS {
+                strangers.clear();
+            }
+            strangers.insert((campaign, of.1));
+            return false;
+        };
+        if let Err(error) = self.changes.settle_only(&[id]).await {
+            return self.again(campaign, &error).await;
+        }
+        if let Some(handle) = self.roster.get(campaign).filter(|_| self.owns(of.0, of.1)) {
+            self.own(&handle, Some(of.1), &mut recovered);
+        }
+        true
+    }
+
+    /// What was seen of a campaign waits, and is tried again.
+    async fn again(&self, campaign: CampaignKey, error: &dyn std::error::Error) -> bool {
+        tracing::error!(%campaign, %error, "it has no actor, and what was seen of it waits");
+        tokio::time::sleep(BEGIN_AGAIN).await;
+        true
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, HashSet<(CampaignKey, Term)>> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps checkpoints of campaigns that no actor of this node has, so that there is little to replay when one becomes this node's.

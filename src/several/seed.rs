@@ -1,7 +1,7 @@
 //! From one node to several: what a node that stood alone has in its journal becomes the beginning of the log.
 //!
 //! Its journal is put aside, and goes record by record into the log, from where this node's copy of it comes back as every other node's
-//! does. That is done once, by the first node, on a log in which there is nothing.
+//! does. That is done once, by the first node, on a log in which there is nothing. Then what was put aside goes: nobody erases users from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -104,6 +104,7 @@ impl Seed {
         let (own, alone) = (data.join(JOURNAL), data.join(ALONE));
         let nothing = || Ok(Self { data: data.to_owned(), alone: None });
         if is_copy(data) {
+            remove(&alone);
             return nothing();
         }
         let is_empty = || -> Result<bool, SeedError> {
@@ -154,10 +155,24 @@ impl Seed {
         }
         let marker = self.data.join(MARKER);
         if !marker.exists() {
-            // Lost in a power cut, it would say that the log has but a part.
+            // Lost in a power cut, it would say that the log has but a part. Durable before what was put aside goes.
             small_file::replace(&marker, b"").map_err(|error| SeedError::Io { path: marker, error })?;
         }
+        if let Some(alone) = &self.alone {
+            remove(alone);
+        }
         Ok(planted)
+    }
+}
+
+/// Removes what was put aside, now that the log and this node's copy of it have all of it. Left over it is removed by the next start.
+fn remove(alone: &Path) {
+    match fs::remove_dir_all(alone) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let path = alone.display();
+            tracing::warn!(%path, %error, "the journal from before this node was one of several cannot be removed; it still names users");
+        }
+        _ => {}
     }
 }
 
@@ -395,13 +410,17 @@ mod tests {
         alone(first.path(), 1_000);
         let (shared, planted) = open(&cluster, first.path(), 1).unwrap();
         assert_eq!(planted, 1_000);
+        assert!(!first.path().join(ALONE).exists(), "nobody erases users from it");
         let books = |shared: &SharedJournal| recover_shared(shared).unwrap().books[&BOOTS].clone();
         let expected = Micros(999 * 1_000 / 2);
         assert_eq!(books(&shared).ledger.budget(), expected);
         shared.close().unwrap();
+        // As a crash leaves it before that is removed.
+        fs::create_dir_all(first.path().join(ALONE).join("store")).unwrap();
         // Once is enough, and whoever comes later has it from the log.
         let (shared, planted) = open(&cluster, first.path(), 1).unwrap();
         assert_eq!((planted, books(&shared).ledger.budget()), (0, expected));
+        assert!(!first.path().join(ALONE).exists());
         let (other, planted) = open(&cluster, second.path(), 2).unwrap();
         assert_eq!((planted, books(&other).ledger.budget()), (0, expected));
         shared.close().unwrap();
@@ -581,9 +600,16 @@ mod tests {
     fn what_was_cut_short_is_not_done_twice() {
         let (cluster, data) = (MemoryCluster::new(1), tempfile::tempdir().unwrap());
         alone(data.path(), 10);
-        let (shared, _) = open(&cluster, data.path(), 1).unwrap();
+        // It dies when it has put its journal aside and a part of it into the log.
+        let log: Arc<dyn Log> = Arc::new(cluster.connect());
+        let seed = Seed::find(data.path(), &log, NodeId(1), Timestamp(1)).unwrap();
+        let options = SharedOptions::default();
+        let shared = SharedJournal::open(log, data.path(), NodeId(1), &options, Box::new(|_| ())).unwrap();
+        let journal = EmbeddedJournal::open(&data.path().join(ALONE), &JournalOptions::default()).unwrap();
+        assert_eq!(plant(&journal, &shared).unwrap(), 10);
+        journal.close().unwrap();
         shared.close().unwrap();
-        fs::remove_file(data.path().join(MARKER)).unwrap();
+        drop(seed);
         let refused = open(&cluster, data.path(), 1).err().unwrap();
         assert!(matches!(refused, SeedError::CutShort(_)), "{refused}");
         // With topics that are new it is done again, from what was put aside.

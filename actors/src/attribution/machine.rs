@@ -1,6 +1,6 @@
 //! From the journal's records to credits, without threads or clocks.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use haggle_domain::{
@@ -11,7 +11,7 @@ use haggle_learning::attribution::{Fitted, Journeys, Touch, shares, split};
 use minicbor::{Decode, Encode};
 
 use super::orders::{Known, ORDER_MEMORY, Orders};
-use super::touches::{Kept, Touches, Windows};
+use super::touches::{Kept, Met, Touches, Windows};
 
 /// The checkpoint's name. It holds what users did, so it is among those that an erasure replaces.
 pub const CHECKPOINT: &str = "learner/attribution";
@@ -20,6 +20,10 @@ pub const CHECKPOINT: &str = "learner/attribution";
 const LATENESS: Duration = Duration::from_secs(7 * 86_400);
 /// How often fitted models are fitted again, by the journal's time.
 const REFIT: Duration = Duration::from_secs(3600);
+/// One record moves the time by which things are forgotten by at most so much, onwards or back. So a node whose clock is months ahead
+/// has nobody forget what others still need: it would take 28 of its records in a row to use up [`LATENESS`], and those of nodes with
+/// a right clock take it back as fast. Four records a day keep up with time.
+const STEP: Duration = Duration::from_secs(6 * 3600);
 
 /// How orders are credited.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,7 +64,7 @@ pub struct Counts {
     /// Changed or cancelled after they were placed.
     #[n(4)]
     pub corrected: u64,
-    /// Changed, but not known.
+    /// Changed, but not known then.
     #[n(5)]
     pub unknown: u64,
     /// Credited by the last click or view, because the configured model was not fitted yet.
@@ -91,6 +95,8 @@ pub struct Attributor {
     fitted: Option<Fitted>,
     /// Users forgotten since the start: checkpoints from before still hold what they did.
     forgotten: u64,
+    /// Of what is awaited so many were handed over to the journal, the first ones.
+    handed: usize,
 }
 
 #[derive(Default, Encode, Decode)]
@@ -109,12 +115,28 @@ struct State {
     /// What the fitted models were fitted to last, and when.
     #[n(5)]
     fitted_to: Option<(Timestamp, Journeys)>,
+    /// What time it is by the records so far: see [`STEP`].
+    #[n(6)]
+    clock: Option<Timestamp>,
+}
+
+/// A checkpoint's bytes as of the same records, without what some users did. Orders stay as they are: they name no user.
+///
+/// # Errors
+///
+/// The bytes are no state.
+pub fn without_users(bytes: &[u8], users: &[PrivacyKey]) -> Result<Vec<u8>, minicbor::decode::Error> {
+    let mut state: State = minicbor::decode(bytes)?;
+    let users: HashSet<PrivacyKey> = users.iter().copied().collect();
+    state.touches.erase_all(&users);
+    // Encoding into memory cannot fail.
+    Ok(minicbor::to_vec(&state).unwrap_or_default())
 }
 
 impl Attributor {
     /// One that knows nothing yet.
     pub fn new(settings: AttributorSettings) -> Self {
-        Self { settings, cursor: 0, state: State::default(), fitted: None, forgotten: 0 }
+        Self { settings, cursor: 0, state: State::default(), fitted: None, forgotten: 0, handed: 0 }
     }
 
     /// Goes on from a checkpoint that includes all records below `offset`.
@@ -125,12 +147,14 @@ impl Attributor {
     pub fn restore(&mut self, bytes: &[u8], offset: u64) -> Result<(), minicbor::decode::Error> {
         self.state = minicbor::decode(bytes)?;
         self.fitted = self.state.fitted_to.as_ref().and_then(|(_, journeys)| Fitted::of(journeys));
-        self.cursor = offset;
+        (self.cursor, self.handed) = (offset, 0);
         Ok(())
     }
 
     /// The state, for a checkpoint at [`Attributor::cursor`].
-    pub fn save(&self) -> Vec<u8> {
+    pub fn save(&mut self) -> Vec<u8> {
+        // It names nobody who was erased.
+        self.state.touches.sweep();
         minicbor::to_vec(&self.state).unwrap_or_default()
     }
 
@@ -160,6 +184,16 @@ impl Attributor {
         self.state.orders.len()
     }
 
+    /// What an order brings as far as is known: as the shop says, or else as it was credited. None if the order is not known.
+    pub fn value(&self, order: Tag) -> Option<Micros> {
+        self.state.orders.get(order).map(|known| known.shop.unwrap_or(known.attribution.value))
+    }
+
+    /// What time it is by the records so far. No single one moves it far.
+    pub fn now(&self) -> Timestamp {
+        self.state.clock.unwrap_or_default()
+    }
+
     /// Users forgotten since the start.
     pub fn forgotten(&self) -> u64 {
         self.forgotten
@@ -175,6 +209,21 @@ impl Attributor {
         self.state.awaited.iter()
     }
 
+    /// What of that was not handed over to the journal yet.
+    pub fn to_write(&self) -> impl Iterator<Item = &Attribution> {
+        self.state.awaited.iter().skip(self.handed)
+    }
+
+    /// So many of those were handed over, the first ones.
+    pub fn handed_over(&mut self, count: usize) {
+        self.handed = (self.handed + count).min(self.state.awaited.len());
+    }
+
+    /// What was handed over and is not read yet will not come: another decides, or did meanwhile.
+    pub fn hand_over_again(&mut self) {
+        self.handed = 0;
+    }
+
     /// Takes in one record. Records come in order; those that are known are passed over. Gives the order that it tells of, if
     /// it is a new one.
     pub fn consume(&mut self, offset: u64, record: &Record) -> Option<Found> {
@@ -182,20 +231,23 @@ impl Attributor {
             return None;
         }
         self.cursor = offset + 1;
-        let (now, windows) = (record.at, self.settings.windows());
+        let (at, windows) = (record.at, self.settings.windows());
         let kept = LATENESS + windows.click.max(windows.view);
+        let clock = self.state.clock.unwrap_or(at);
+        let now = at.clamp(clock - STEP, clock + STEP);
+        self.state.clock = Some(now);
         let State { touches, orders, journeys, .. } = &mut self.state;
         touches.expire(now - (LATENESS + windows.view), now - (LATENESS + windows.click), &windows, journeys);
         orders.expire(now - ORDER_MEMORY.max(kept));
         match &record.event {
-            Event::Impression { decision } => self.met(decision, now, false),
-            Event::Click { decision } => self.met(decision, now, true),
+            Event::Impression { decision } => self.met(decision, at, false),
+            Event::Click { decision } => self.met(decision, at, true),
             Event::Conversion { decision, revenue, order } => {
-                return self.clicked(decision, *revenue, *order, now);
+                return self.clicked(decision, *revenue, *order, at);
             }
-            Event::Ordered { order } => return self.ordered(order, now),
+            Event::Ordered { order } => return self.ordered(order, at),
             Event::OrderCorrected { order, value, .. } => self.corrected(*order, *value),
-            Event::Attributed { attribution } => self.settled(attribution, now),
+            Event::Attributed { attribution } => self.settled(attribution),
             Event::UserOptedOut { user } | Event::UserErased { user } => {
                 self.state.touches.erase(*user);
                 self.forgotten += 1;
@@ -205,15 +257,16 @@ impl Attributor {
         None
     }
 
-    fn met(&mut self, decision: &Decision, now: Timestamp, clicked: bool) {
+    fn met(&mut self, decision: &Decision, at: Timestamp, clicked: bool) {
         let Some(user) = decision.user.map(PrivacyKey::of) else { return };
+        let met = Met { bid: decision.bid, at, clicked, noted_at: at.min(self.now()) };
         let State { touches, journeys, .. } = &mut self.state;
         let (windows, capacity) = (self.settings.windows(), self.settings.touches);
-        touches.note(user, (decision.bid, now, clicked), capacity, &windows, journeys);
+        touches.note(user, met, capacity, &windows, journeys);
     }
 
     /// An order that was told of with a click's token alone.
-    fn clicked(&mut self, decision: &Decision, revenue: Micros, order: Tag, now: Timestamp) -> Option<Found> {
+    fn clicked(&mut self, decision: &Decision, revenue: Micros, order: Tag, at: Timestamp) -> Option<Found> {
         if let Some(known) = self.state.orders.get_mut(order).filter(|known| known.is_told()) {
             // The same order may be told of both ways; only what is told twice in one is repeated.
             let repeated = std::mem::replace(&mut known.by_click, true);
@@ -221,20 +274,33 @@ impl Attributor {
             return None;
         }
         let click = Kept::proven(decision.bid, decision.at);
-        self.credit(order, None, decision.user, &[click], now, revenue, now, false)
+        self.credit(order, None, decision.user, &[click], at, revenue, false)
     }
 
-    fn ordered(&mut self, order: &Order, now: Timestamp) -> Option<Found> {
-        if let Some(known) = self.state.orders.get_mut(order.tag).filter(|known| known.is_told()) {
-            let repeated = std::mem::replace(&mut known.by_shop, true);
+    fn ordered(&mut self, order: &Order, at: Timestamp) -> Option<Found> {
+        if let Some(known) = self.state.orders.get_mut(order.tag) {
             known.attribution.id.get_or_insert_with(|| order.id.clone());
-            self.state.counts.duplicates += u64::from(repeated);
-            return None;
+            if known.by_shop {
+                self.state.counts.duplicates += 1;
+                return None;
+            }
+            known.by_shop = true;
+            // What a browser said, or whoever had its word, is corrected by what the shop's server says: but not where that has
+            // corrected it already, in a record from before the journal's beginning.
+            let is_corrected = known.attribution.standing == Standing::Corrected;
+            let value = if is_corrected { known.attribution.value } else { order.value };
+            known.shop.get_or_insert(value);
+            let is_told = known.by_click;
+            let changes = self.correct(order.tag);
+            self.state.counts.corrected += u64::from(changes);
+            if is_told {
+                return None;
+            }
         }
         let clicks: Vec<Kept> =
             order.clicks.iter().map(|click| Kept::proven(click.bid, click.bid_at)).collect();
         let id = Some(order.id.clone());
-        self.credit(order.tag, id, order.user, &clicks, order.placed_at.min(now), order.value, now, true)
+        self.credit(order.tag, id, order.user, &clicks, order.placed_at.min(at), order.value, true)
     }
 
     #[allow(clippy::too_many_arguments, reason = "what the two ways to tell of an order have in common")]
@@ -246,16 +312,20 @@ impl Attributor {
         clicks: &[Kept],
         placed_at: Timestamp,
         value: Micros,
-        now: Timestamp,
         by_shop: bool,
     ) -> Option<Found> {
         let windows = self.settings.windows();
         let user = user.map(PrivacyKey::of);
         let mut met: Vec<Kept> = user.map_or_else(Vec::new, |user| self.state.touches.of(user).to_vec());
         for click in clicks {
-            if !met.iter().any(|kept| kept.bid == click.bid && kept.clicked) {
-                met.retain(|kept| kept.bid != click.bid);
-                met.push(*click);
+            match met.iter_mut().find(|kept| kept.bid == click.bid && kept.clicked) {
+                // Its time is that of its record, which a click that waited for its campaign's owner got after the order was placed.
+                Some(kept) if kept.at > placed_at => kept.at = kept.at.min(click.at),
+                Some(_) => {}
+                None => {
+                    met.retain(|kept| kept.bid != click.bid);
+                    met.push(*click);
+                }
             }
         }
         met.retain(|kept| kept.at <= placed_at);
@@ -275,7 +345,7 @@ impl Attributor {
             Standing::Orphan => counts.orphans += 1,
             Standing::Credited | Standing::Corrected => counts.credited += 1,
         }
-        let (model, credits) = self.credits(&path, placed_at, value, now);
+        let (model, credits) = self.credits(&path, placed_at, value);
         let touched: Vec<Touch> = path.iter().map(Kept::touch).collect();
         self.state.journeys.note(&touched, true);
         if let Some(user) = user {
@@ -287,8 +357,12 @@ impl Attributor {
         } else {
             let attribution = Attribution { order, id, placed_at, value, standing, model, credits };
             self.state.awaited.push_back(attribution.clone());
-            self.state.orders.add(now, Known::new(attribution, by_shop));
+            self.state.orders.add(self.now(), Known::new(attribution, by_shop));
+            // It may have been changed before it was told of.
+            let changes = self.correct(order);
+            self.state.counts.corrected += u64::from(changes);
         }
+        let value = self.value(order).unwrap_or(value);
         Some(Found { order, placed_at, value, standing, path })
     }
 
@@ -298,9 +372,8 @@ impl Attributor {
         path: &[Kept],
         placed_at: Timestamp,
         value: Micros,
-        now: Timestamp,
     ) -> (AttributionModel, Vec<Credit>) {
-        let mut model = self.settings.model;
+        let (mut model, now) = (self.settings.model, self.now());
         if model.is_fitted() {
             let stale = self.state.fitted_to.as_ref().is_none_or(|(at, _)| now.since(*at) >= REFIT);
             if stale && let Some(fitted) = Fitted::of(&self.state.journeys) {
@@ -314,48 +387,65 @@ impl Attributor {
         }
         let touches: Vec<Touch> = path.iter().map(Kept::touch).collect();
         let shares = shares(model, &touches, placed_at, self.settings.half_life, self.fitted.as_ref());
-        (model, by_campaign(&touches, &split(value, &shares.unwrap_or_default())))
+        let shares = shares.unwrap_or_default();
+        (model, by_campaign(&touches, &shares, &split(value, &shares)))
     }
 
-    /// The credits keep their proportions.
     fn corrected(&mut self, order: Tag, value: Micros) {
+        let now = self.now();
         let Some(known) = self.state.orders.get_mut(order) else {
+            self.state.orders.add_early(now, order, value);
             self.state.counts.unknown += 1;
             return;
         };
-        let attribution = &mut known.attribution;
-        if attribution.value == value && attribution.standing == Standing::Corrected {
-            self.state.counts.duplicates += 1;
-            return;
-        }
-        for (credit, amount) in attribution.credits.iter_mut().zip(split(value, &known.weights)) {
-            credit.amount = amount;
-        }
-        (attribution.value, attribution.standing) = (value, Standing::Corrected);
-        self.state.awaited.push_back(attribution.clone());
-        self.state.counts.corrected += 1;
+        known.shop = Some(value);
+        let changes = self.correct(order);
+        self.state.counts.corrected += u64::from(changes);
+        self.state.counts.duplicates += u64::from(!changes);
     }
 
-    /// What is in the journal counts, whatever would be found today.
-    fn settled(&mut self, attribution: &Attribution, now: Timestamp) {
-        let same = |awaited: &Attribution| awaited.order == attribution.order;
-        if let Some(place) = self.state.awaited.iter().position(same) {
+    /// Awaits the correction of an order that the shop says to bring something else; false where it does not.
+    fn correct(&mut self, order: Tag) -> bool {
+        let corrected = self.state.orders.get_mut(order).and_then(Known::correct);
+        let changes = corrected.is_some();
+        self.state.awaited.extend(corrected);
+        changes
+    }
+
+    /// What is in the journal counts, whatever would be found today. Where it is not what was expected next, all that was expected
+    /// of the order begins anew from there.
+    fn settled(&mut self, attribution: &Attribution) {
+        let (order, now) = (attribution.order, self.now());
+        let next = self.state.awaited.iter().position(|awaited| awaited.order == order);
+        let expected = next.is_some_and(|place| self.state.awaited.get(place) == Some(attribution));
+        let mut was_corrected = false;
+        let mut place = next.unwrap_or(usize::MAX);
+        while let Some(awaited) = self.state.awaited.get(place) {
+            if awaited.order != order {
+                place += 1;
+                continue;
+            }
+            was_corrected |= awaited.standing == Standing::Corrected;
             self.state.awaited.remove(place);
+            self.handed -= usize::from(place < self.handed);
+            if expected {
+                break;
+            }
         }
-        if self.state.awaited.iter().any(same) {
-            return;
-        }
-        match self.state.orders.get_mut(attribution.order) {
+        match self.state.orders.get_mut(order) {
+            Some(_) if expected => return,
             Some(known) => known.settle(attribution),
             None => self.state.orders.add(now, Known::credited(attribution.clone())),
         }
+        let changes = self.correct(order);
+        self.state.counts.corrected += u64::from(changes && !was_corrected);
     }
 }
 
-/// Sums parts of touches by campaigns, by rising keys.
-fn by_campaign(touches: &[Touch], parts: &[Micros]) -> Vec<Credit> {
+/// Sums shares and parts of touches by campaigns, by rising keys.
+fn by_campaign(touches: &[Touch], shares: &[f64], parts: &[Micros]) -> Vec<Credit> {
     let mut credits: Vec<Credit> = Vec::new();
-    for (touch, part) in touches.iter().zip(parts) {
+    for ((touch, share), part) in touches.iter().zip(shares).zip(parts) {
         let place = credits.binary_search_by_key(&touch.campaign, |credit| credit.campaign);
         let place = place.unwrap_or_else(|place| {
             credits.insert(place, nothing(touch.campaign));
@@ -363,6 +453,7 @@ fn by_campaign(touches: &[Touch], parts: &[Micros]) -> Vec<Credit> {
         });
         if let Some(credit) = credits.get_mut(place) {
             credit.amount += *part;
+            credit.share = credit.share.map(|sum| sum + share);
             credit.touches += 1;
             credit.clicks += u32::from(touch.clicked);
         }
@@ -371,7 +462,7 @@ fn by_campaign(touches: &[Touch], parts: &[Micros]) -> Vec<Credit> {
 }
 
 fn nothing(campaign: CampaignKey) -> Credit {
-    Credit { campaign, amount: Micros::ZERO, touches: 0, clicks: 0 }
+    Credit { campaign, amount: Micros::ZERO, touches: 0, clicks: 0, share: Some(0.0) }
 }
 
 mod before;

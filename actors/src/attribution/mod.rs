@@ -8,6 +8,6 @@ mod machine;
 mod orders;
 mod touches;
 
-pub use machine::{Attributor, AttributorSettings, Before, CHECKPOINT, Counts, Found};
-pub use orders::{MOST_ORDERS, ORDER_MEMORY};
+pub use machine::{Attributor, AttributorSettings, Before, CHECKPOINT, Counts, Found, without_users};
+pub use orders::{MOST_EARLY, MOST_ORDERS, ORDER_MEMORY};
 pub use touches::{Kept, MOST_OF_USER};

@@ -3,7 +3,7 @@
 //! A user's journey is what they met since their last order. It ends with the next one, or without one when the first of its
 //! touches is forgotten: then it counts among the [`Journeys`] that fitted models go by.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use haggle_domain::{BidId, PrivacyKey, Timestamp};
@@ -40,6 +40,19 @@ impl Kept {
     pub fn touch(&self) -> Touch {
         Touch { at: self.at, campaign: self.bid.campaign, clicked: self.clicked }
     }
+}
+
+/// An ad that a user met just now, as far as is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Met {
+    /// Of which bid.
+    pub bid: BidId,
+    /// When.
+    pub at: Timestamp,
+    /// It was clicked; otherwise it was seen.
+    pub clicked: bool,
+    /// From when on its age counts: not in the future, whatever clock wrote it.
+    pub noted_at: Timestamp,
 }
 
 /// How long before an order a touch counts.
@@ -105,15 +118,18 @@ impl Touches {
         self.people.get(&user).map_or(&[], |person| &person.touches)
     }
 
-    /// A user met an ad. A click takes the place of the view of the same ad.
+    /// A user met an ad. A click takes the place of the view of the same ad, also of one that is told of later.
     pub fn note(
         &mut self,
         user: PrivacyKey,
-        (bid, at, clicked): (BidId, Timestamp, bool),
+        Met { bid, at, clicked, noted_at }: Met,
         capacity: usize,
         windows: &Windows,
         journeys: &mut Journeys,
     ) {
+        if !clicked && self.of(user).iter().any(|kept| kept.clicked && kept.bid == bid) {
+            return;
+        }
         self.next += 1;
         let number = self.next;
         let person = self.people.entry(user).or_insert_with(|| Person { touches: Vec::new(), from: number });
@@ -132,7 +148,7 @@ impl Touches {
         person.touches.push(Kept { bid, at, clicked, number });
         self.count += 1;
         let queue = if clicked { &mut self.clicks } else { &mut self.views };
-        queue.push_back((number, at, user));
+        queue.push_back((number, noted_at, user));
         while self.count > capacity {
             let oldest = [self.views.front(), self.clicks.front()].into_iter().flatten().min().copied();
             let Some((number, _, user)) = oldest else { break };
@@ -198,18 +214,34 @@ impl Touches {
         }
     }
 
-    /// Forgets a user, as if they had never been met.
+    /// Forgets a user, as if they had never been met. Queues are swept of them by and by, and before anything is saved: to look through
+    /// half a million places for each of a thousand users takes seconds.
     pub fn erase(&mut self, user: PrivacyKey) {
         if let Some(person) = self.people.remove(&user) {
             self.count -= person.touches.len();
         }
-        self.views.retain(|(_, _, of)| *of != user);
-        self.clicks.retain(|(_, _, of)| *of != user);
+        self.tidy();
+    }
+
+    /// The same of many, looking through everything once.
+    pub fn erase_all(&mut self, users: &HashSet<PrivacyKey>) {
+        for person in users.iter().filter_map(|user| self.people.remove(user)) {
+            self.count -= person.touches.len();
+        }
+        self.views.retain(|(_, _, of)| !users.contains(of));
+        self.clicks.retain(|(_, _, of)| !users.contains(of));
     }
 
     /// Queues hold little more than there is.
     fn tidy(&mut self) {
-        if self.views.len() + self.clicks.len() <= 2 * self.count + 1024 {
+        if self.views.len() + self.clicks.len() > 2 * self.count + 1024 {
+            self.sweep();
+        }
+    }
+
+    /// Queues hold what there is, and no word of users who are gone.
+    pub fn sweep(&mut self) {
+        if self.views.len() + self.clicks.len() == self.count {
             return;
         }
         let people = &self.people;
@@ -239,12 +271,16 @@ mod tests {
         Timestamp(0) + HOUR * hours
     }
 
+    fn met(bid: BidId, at: Timestamp, clicked: bool) -> Met {
+        Met { bid, at, clicked, noted_at: at }
+    }
+
     #[test]
     fn a_click_takes_the_place_of_its_view_and_an_erased_user_leaves_nothing() {
         let (mut touches, mut journeys) = (Touches::default(), Journeys::default());
         let user = PrivacyKey(1);
-        for (at, clicked) in [(1, false), (2, true)] {
-            touches.note(user, (bid(7, 1), hour(at), clicked), 10, &WINDOWS, &mut journeys);
+        for (at, clicked) in [(1, false), (2, true), (3, false)] {
+            touches.note(user, met(bid(7, 1), hour(at), clicked), 10, &WINDOWS, &mut journeys);
         }
         assert_eq!(
             touches.of(user).iter().map(|kept| (kept.at, kept.clicked)).collect::<Vec<_>>(),
@@ -252,9 +288,10 @@ mod tests {
         );
         assert_eq!(touches.len(), 1);
         touches.erase(user);
+        touches.sweep();
+        assert_eq!(touches.clicks.len() + touches.views.len(), 0);
         touches.expire(hour(99), hour(99), &WINDOWS, &mut journeys);
         assert_eq!((touches.len(), journeys.totals()), (0, (0, 0)));
-        assert_eq!(touches.clicks.len() + touches.views.len(), 0);
     }
 
     #[test]
@@ -262,7 +299,13 @@ mod tests {
         let (mut touches, mut journeys) = (Touches::default(), Journeys::default());
         let user = PrivacyKey(1);
         let meet = |touches: &mut Touches, journeys: &mut Journeys, at, number, clicked| {
-            touches.note(user, (bid(u64::from(number), number), hour(at), clicked), 10, &WINDOWS, journeys);
+            touches.note(
+                user,
+                met(bid(u64::from(number), number), hour(at), clicked),
+                10,
+                &WINDOWS,
+                journeys,
+            );
         };
         meet(&mut touches, &mut journeys, 0, 1, false);
         touches.ordered(user);
@@ -292,7 +335,7 @@ mod tests {
                     0 => touches.erase(user),
                     1 => touches.ordered(user),
                     2 => touches.expire(now - HOUR * 24, now - HOUR * 48, &WINDOWS, &mut journeys),
-                    _ => touches.note(user, (bid(campaign, number), now, clicked), capacity, &WINDOWS, &mut journeys),
+                    _ => touches.note(user, met(bid(campaign, number), now, clicked), capacity, &WINDOWS, &mut journeys),
                 }
                 prop_assert!(touches.len() <= capacity);
                 prop_assert!(touches.people.values().all(|person| person.touches.len() <= MOST_OF_USER));
@@ -304,6 +347,8 @@ mod tests {
             };
             let mut all = touches.people.values().flat_map(|person| &person.touches);
             prop_assert!(all.all(queued), "each can be forgotten in its time");
+            touches.sweep();
+            prop_assert_eq!(touches.views.len() + touches.clicks.len(), touches.len());
             let bytes = minicbor::to_vec(&touches).unwrap();
             prop_assert_eq!(minicbor::decode::<Touches>(&bytes).unwrap(), touches);
         }

@@ -387,7 +387,7 @@ mod tests {
         let books = vec![Books { campaign: CampaignKey(7), books: vec![next as u8; PIECE * 2 + 9] }];
         let forgotten = vec![(PrivacyKey(next), Suppression { opted_out: true, ..Suppression::default() })];
         let state = PartitionState { next, facts_below: next - 1, ..PartitionState::default() };
-        Base { partition: 0, state, content: Content { books, forgotten, orders: None } }
+        Base { partition: 0, state, content: Content { books, forgotten, orders: None, beside: Vec::new() } }
     }
 
     fn publisher(board: &Arc<Board>, node: u64) -> Publisher {

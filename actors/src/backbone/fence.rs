@@ -126,8 +126,11 @@ mod tests {
 
     use super::*;
 
-    const RECORD: Record =
-        Record { at: Timestamp(0), campaign: CampaignKey(1), event: Event::Paused { paused: true } };
+    const RECORD: Record = Record {
+        at: Timestamp(0),
+        campaign: CampaignKey(1),
+        event: Event::Paused { paused: true, told_at: None },
+    };
 
     fn claim(term: Term, node: u64) -> Message {
         Message::Claim { term, node: NodeId(node) }

@@ -36,6 +36,8 @@ use crate::suppression::Suppressions;
 
 pub(super) const JOURNAL: &str = "journal";
 const SPOOL: &str = "spool";
+/// How long a purge waits for the log.
+const PURGE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a shared journal works.
 #[derive(Clone, Debug)]
@@ -349,6 +351,16 @@ impl SharedJournal {
     /// How full the spool is.
     pub fn spool(&self) -> Fill {
         self.spool.fill()
+    }
+
+    /// Gets what the log has of this node's words off its disk, once it has all that is in the spool now: what is removed there lies on in
+    /// files. Blocks for some seconds.
+    ///
+    /// # Errors
+    ///
+    /// Why not: mostly that the log cannot be reached.
+    pub fn purge_spool(&self) -> Result<(), String> {
+        self.spool.purge(PURGE_PATIENCE).map_err(|error| error.to_string())
     }
 
     /// The log.

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -20,11 +21,14 @@ use haggle_domain::{NodeId, Record};
 use super::message::Message;
 use crate::journal::intake::Ack;
 use crate::journal::mark::sync_folder;
+use crate::journal::purge::{Files, add_filler};
 use crate::journal::store::{free_database, keyspace_options};
 use crate::journal::{JournalError, JournalOptions, OnDurable, Refused};
 
 /// Messages that may wait for their sync.
 const WAITING: usize = 8192;
+/// Between two looks whether the log has everything.
+const STEP: Duration = Duration::from_millis(20);
 /// Bytes of one message, at most: half of what brokers take by default. One that they do not take would stop the node at every start,
 /// because what was put in was answered for and is not given up.
 pub(super) const MOST_BYTES: usize = 512 * 1024;
@@ -37,6 +41,9 @@ const ADDRESS: usize = 4 + 8;
 const BELOW: &str = "below";
 const QUEUE: &str = "queue";
 const META: &str = "meta";
+const FILLER: &str = "filler";
+/// What a purge leaves in the queue, before all messages: something that was written after them.
+const LAST: [u8; 1] = [0];
 const STORE: &str = "store";
 /// A store that is being made; renamed when it is whole, so that none gives numbers again that another gave before.
 const NEW_STORE: &str = "store.new";
@@ -48,6 +55,17 @@ pub(super) enum Told {
     Fact(Record),
     /// For everybody.
     Note(Vec<Record>),
+}
+
+/// Why what the log has is not off the disk.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PurgeError {
+    /// The log has not got so many messages yet.
+    #[error("{0} messages of the spool are not in the log yet")]
+    Waiting(u64),
+    /// The store failed, or was closed.
+    #[error(transparent)]
+    Store(#[from] JournalError),
 }
 
 /// A message that waits to be shipped.
@@ -85,8 +103,19 @@ impl Fill {
 }
 
 enum Order {
-    Put { seq: u64, value: Vec<u8>, ack: Ack },
-    Forget { below: u64, bytes: u64 },
+    Put {
+        seq: u64,
+        value: Vec<u8>,
+        ack: Ack,
+    },
+    Forget {
+        below: u64,
+        bytes: u64,
+    },
+    /// Write about a MiB that means nothing, so that the store's log moves on.
+    Fill {
+        ack: Ack,
+    },
     Close,
 }
 
@@ -95,6 +124,7 @@ struct Store {
     dir: PathBuf,
     queue: Keyspace,
     meta: Keyspace,
+    filler: Keyspace,
     db: Database,
 }
 
@@ -102,6 +132,8 @@ struct Store {
 struct Shared {
     messages: AtomicU64,
     bytes: AtomicU64,
+    /// Everything below is in the log, and removed here.
+    below: AtomicU64,
     /// Everything below is synced.
     durable: Mutex<u64>,
     moved: Condvar,
@@ -209,8 +241,8 @@ impl Spool {
         }
         let db = free_database(&dir.join(STORE), &options).map_err(failed)?;
         let keyspace = |name: &str| db.keyspace(name, || keyspace_options(&options)).map_err(failed);
-        let (queue, meta) = (keyspace(QUEUE)?, keyspace(META)?);
-        let store = Store { dir: dir.to_owned(), queue, meta, db };
+        let (queue, meta, filler) = (keyspace(QUEUE)?, keyspace(META)?, keyspace(FILLER)?);
+        let store = Store { dir: dir.to_owned(), queue, meta, filler, db };
         let below = store.meta.get(BELOW).map_err(failed)?;
         let below = below.as_deref().and_then(|bytes| bytes.try_into().ok().map(u64::from_be_bytes));
         let below = below.ok_or_else(|| store.corrupt("how far it was shipped is not what was written"))?;
@@ -228,6 +260,7 @@ impl Spool {
         let shared = Arc::new(Shared {
             messages: AtomicU64::new(messages),
             bytes: AtomicU64::new(bytes),
+            below: AtomicU64::new(below),
             durable: Mutex::new(next),
             moved: Condvar::new(),
         });
@@ -350,6 +383,47 @@ impl Spool {
         let _ = self.orders.send(Order::Forget { below, bytes });
     }
 
+    /// Waits at most so long until the log has everything that is in it now, and then gets that off the disk, where it lies on in files
+    /// though it was removed. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Something of it is not in the log yet, or the store's failure.
+    pub(super) fn purge(&self, patience: Duration) -> Result<(), PurgeError> {
+        let (told, mut waited) = (self.told(), Duration::ZERO);
+        loop {
+            let below = self.shared.below.load(Ordering::SeqCst);
+            if below >= told {
+                break;
+            }
+            if waited >= patience {
+                return Err(PurgeError::Waiting(told - below));
+            }
+            thread::sleep(STEP);
+            waited += STEP;
+        }
+        let store = self.store.load_full().ok_or(JournalError::Closed)?;
+        Ok(Files {
+            dir: &store.dir,
+            folder: &store.dir.join(STORE),
+            keyspaces: &[&store.queue, &store.meta, &store.filler],
+            emptied: &[&store.queue],
+            filler: &store.filler,
+            fill: &|| self.write_filler(),
+            check: &|| store.db.persist(PersistMode::Buffer).map_err(|error| store.failed(&error)),
+            failed: &|error| store.failed(error),
+        }
+        .replace()?)
+    }
+
+    fn write_filler(&self) -> Result<(), JournalError> {
+        let (sender, answer) = channel();
+        // Whoever waits is still there.
+        let ack = Ack::new(Some(Box::new(move |result| sender.send(result).unwrap_or(()))));
+        self.orders.send(Order::Fill { ack }).map_err(|_| JournalError::Closed)?;
+        answer.recv().unwrap_or(Err(JournalError::Closed))
+    }
+
     /// Syncs what waits, and lets go of the store once nobody reads it. What is in it is shipped at the next start.
     pub(super) fn close(&self) {
         let _ = self.orders.send(Order::Close);
@@ -424,6 +498,13 @@ impl Writer {
                 group.below = Some(below);
                 group.freed += bytes;
             }
+            Order::Fill { ack } => {
+                add_filler(&mut group.batch, &self.store.filler);
+                group.batch.insert(&self.store.queue, LAST, []);
+                // No batch may hold two of one key.
+                group.bytes = GROUP_BYTES;
+                group.acks.push(ack);
+            }
             Order::Close => group.closed = true,
         }
     }
@@ -445,7 +526,7 @@ impl Writer {
         // Where flushing and compaction are behind, the store would hold a write, for ever if their threads have failed.
         let behind =
             |keyspace: &Keyspace| keyspace.sealed_memtable_count() >= 3 || keyspace.tree.l0_run_count() >= 24;
-        while [&store.queue, &store.meta].into_iter().any(behind) {
+        while [&store.queue, &store.meta, &store.filler].into_iter().any(behind) {
             store.db.persist(PersistMode::Buffer).map_err(|error| store.failed(&error))?;
             thread::sleep(Duration::from_millis(2));
         }
@@ -455,6 +536,9 @@ impl Writer {
         batch.durability(durability).commit().map_err(|error| store.failed(&error))?;
         shared.bytes.fetch_sub(group.freed, Ordering::SeqCst);
         shared.messages.fetch_sub(group.removed, Ordering::SeqCst);
+        if let Some(below) = group.below {
+            shared.below.store(below, Ordering::SeqCst);
+        }
         if let Some(end) = group.end {
             *shared.durable.lock().unwrap_or_else(PoisonError::into_inner) = end;
             shared.moved.notify_all();
@@ -465,8 +549,6 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-
     use haggle_domain::{CampaignKey, Event, Timestamp};
 
     use super::*;
@@ -553,6 +635,49 @@ mod tests {
         assert_eq!(all(&spool, taken).len(), 1);
         spool.close();
         assert_eq!(spool.put(0, 0, &Told::Note(vec![]), None), Err(Refused::Stopped));
+    }
+
+    fn traces(folder: &Path, bytes: &[u8]) -> usize {
+        let mut found = 0;
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                found += traces(&entry.path(), bytes);
+            } else {
+                let content = fs::read(entry.path()).unwrap();
+                found += content.windows(bytes.len()).filter(|window| *window == bytes).count();
+            }
+        }
+        found
+    }
+
+    /// An erasure is not done while what the node passed on of the user lies on in its files.
+    #[test]
+    fn what_was_shipped_is_purged_from_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = open(dir.path(), 1 << 20, 5);
+        let secret = 0x7162_5344_3526_1708u64;
+        for _ in 0..20 {
+            put(&spool, secret).unwrap();
+        }
+        assert!(traces(dir.path(), &secret.to_be_bytes()) >= 20, "the test would not notice");
+        let error = spool.purge(Duration::ZERO).unwrap_err();
+        assert!(matches!(error, PurgeError::Waiting(20)), "{error}");
+        let bytes = spool.fill().bytes;
+        spool.forget(25, bytes);
+        let purged = thread::scope(|scope| {
+            let purging = scope.spawn(|| spool.purge(PATIENCE));
+            // What comes meanwhile is taken in.
+            put(&spool, 9).unwrap();
+            purging.join().unwrap()
+        });
+        purged.unwrap();
+        assert_eq!(traces(dir.path(), &secret.to_be_bytes()) + traces(dir.path(), &secret.to_le_bytes()), 0);
+        spool.close();
+        drop(spool);
+        let spool = open(dir.path(), 1 << 20, 0);
+        assert_eq!((spool.oldest(), spool.fill().messages, spool.told()), (25, 1, 26));
+        assert_eq!(all(&spool, 25).len(), 1);
+        spool.close();
     }
 
     #[test]

@@ -25,6 +25,9 @@ use crate::journal::{Journal, Permit, Refused};
 use crate::supervisor::Supervision;
 use haggle_domain::Notice;
 
+/// How long until other nodes are told again how to bid, where there was no room for it.
+const POST_AGAIN: Duration = Duration::from_secs(1);
+
 /// What all campaigns of a thread work with.
 pub struct CampaignShared {
     /// Spans.
@@ -260,8 +263,13 @@ impl CampaignActor {
                 return;
             }
         }
-        others.post(self.deps.campaign.key, minicbor::to_vec(&posted).unwrap_or_default());
-        self.posted = Some(Box::new((now, posted)));
+        if others.post(self.deps.campaign.key, minicbor::to_vec(&posted).unwrap_or_default()) {
+            self.posted = Some(Box::new((now, posted)));
+        } else {
+            // Nothing else may happen to it for long, so it is not left to the next change.
+            let again = now + POST_AGAIN;
+            self.deps.shared.wheel.schedule(self.number, machine.next_due(now).min(again));
+        }
     }
 
     /// Has itself ticked at the wheel's next turn.
@@ -464,8 +472,8 @@ impl Handler<Settle> for CampaignActor {
         };
         let mut effects = Effects::default();
         let now = self.deps.shared.clock.now();
-        machine.fact(at, event, now, &mut effects);
-        self.carry_out(permit, effects, durable);
+        let outcome = machine.fact(at, event, now, &mut effects);
+        self.carry_out(permit, effects, move || durable(outcome));
         self.due_now();
         true
     }

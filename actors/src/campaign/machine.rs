@@ -220,7 +220,7 @@ impl CampaignMachine {
     /// Stops or starts bidding, durably.
     pub fn pause(&mut self, paused: bool, now: Timestamp, effects: &mut Effects) {
         if self.books.paused != paused {
-            self.record(Event::Paused { paused }, now, effects);
+            self.record(Event::Paused { paused, told_at: None }, now, effects);
             self.catch_up(now);
         }
         self.lapsed = false;

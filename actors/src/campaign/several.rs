@@ -4,13 +4,14 @@
 use actix::Message;
 use haggle_domain::{CampaignKey, Event, Timestamp};
 
+use super::outcome::Outcome;
 use crate::backbone::Term;
 use crate::books::Books;
 
 /// The other nodes, as a campaign's actor knows them.
 pub trait Others: Send + Sync {
-    /// Tells every node how to bid for a campaign from now on. May be lost: it is said again.
-    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>);
+    /// Tells every node how to bid for a campaign from now on. Says whether there was room for that.
+    fn post(&self, campaign: CampaignKey, bytes: Vec<u8>) -> bool;
 
     /// Everything that any node saw of a campaign before that time was told to its owner.
     fn known_until(&self, campaign: CampaignKey, now: Timestamp) -> Timestamp;
@@ -46,6 +47,6 @@ pub struct Settle {
     pub at: Timestamp,
     /// What.
     pub event: Event,
-    /// Called once what follows from it is durable; dropped, it may not be.
-    pub durable: Box<dyn FnOnce() + Send>,
+    /// Called once what follows from it is durable, with what became of it if it is a notice; dropped, it may not be.
+    pub durable: Box<dyn FnOnce(Option<Outcome>) + Send>,
 }

@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// Removes the checkpoints whose names begin with `prefix` and that include no more than what is at `up_to` or
-    /// below.
+    /// below; or puts in the place of one what there is `instead`, of the same name and offset.
     ///
     /// The store keeps its log until each keyspace's tables reach as far as the log does, and a compaction drops removals. So that
     /// they reach as far afterwards, something is written in the same batch.
@@ -93,9 +93,13 @@ impl Store {
         batch: &mut OwnedWriteBatch,
         prefix: &str,
         up_to: u64,
+        instead: Option<&Checkpoint>,
     ) -> Result<(), JournalError> {
         self.each_checkpoint(prefix, |name, head| {
-            if head.offset <= up_to && name != DROPPED {
+            let same = |other: &&Checkpoint| other.name == name && other.offset == head.offset;
+            if let Some(rest) = instead.filter(same) {
+                self.add_checkpoint(batch, rest)?;
+            } else if head.offset <= up_to && name != DROPPED {
                 for number in 0..=chunks(head.length) {
                     batch.remove(&self.checkpoints, chunk_key(name, number));
                 }

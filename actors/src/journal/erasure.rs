@@ -6,20 +6,18 @@
 //! them. Offsets, money and counts stay. An erasure that is cut short stands as not done in the store, and is done from
 //! its beginning by the next eraser.
 
-use std::collections::HashSet;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fjall::Keyspace;
 use haggle_domain::PrivacyKey;
 
 use super::intake::{Intake, Rewrite};
+use super::purge::Files;
 use super::store::Store;
-use super::{EmbeddedJournal, Journal, JournalError};
+use super::{Checkpoint, EmbeddedJournal, Journal, JournalError};
+use crate::attribution;
 
 /// Records read at once.
 const SEARCHED: usize = 2048;
@@ -27,18 +25,12 @@ const SEARCHED: usize = 2048;
 const PORTION: usize = 256;
 /// Between two looks at something that is waited for.
 const STEP: Duration = Duration::from_millis(20);
-/// Looks whether files that nothing needs any more are gone, at most; they go within a few.
-const LOOKS: u32 = 250;
 /// How often a running eraser looks for work.
 const TURN: Duration = Duration::from_millis(200);
 /// Turns until a failed erasure is tried again.
 const REST: u32 = 300;
 /// The same where only others have failed, before or after everything that takes long.
 const SHORT_REST: u32 = 25;
-/// Portions of a MiB that fill the store's log, at most: it takes 64 before it goes on in another file.
-const FILLS: u32 = 160;
-/// Portions between two looks whether it has.
-const FILLS_A_LOOK: u32 = 8;
 
 /// Checkpoints with data of users begin like this.
 pub(super) const CHECKPOINTS: &str = "learner/";
@@ -46,7 +38,7 @@ pub(super) const CHECKPOINTS: &str = "learner/";
 impl EmbeddedJournal {
     /// Starts the thread that erases what is asked for, and what an earlier life has left undone. [`Journal::close`]
     /// ends it. `patience` is how long the learner may take to replace checkpoints from before an erasure; then they
-    /// are removed, and the learner's next start replays the journal.
+    /// are removed, and the learner's next start replays the journal. Attribution's stays, without the users.
     ///
     /// What is known of the users elsewhere is erased by `elsewhere`: first, so that nothing else is begun while that cannot be
     /// done, and once more at the end, when whatever was on its way there has arrived. It may block for some seconds. An erasure is
@@ -95,7 +87,7 @@ impl EmbeddedJournal {
         elsewhere(&keys).map_err(Unfinished::Elsewhere)?;
         let eraser = Eraser { store: self.store()?, intake: self.intake() };
         let records = eraser.redact(below)?;
-        eraser.replace_checkpoints(below, patience)?;
+        eraser.replace_checkpoints(below, &keys, patience)?;
         eraser.purge()?;
         elsewhere(&keys).map_err(Unfinished::Elsewhere)?;
         let count = users.len();
@@ -166,9 +158,14 @@ impl Eraser<'_> {
         }
     }
 
-    /// Waits until the learner has replaced its checkpoints from before the erasure at `erasure`; removes those that
-    /// it has not.
-    fn replace_checkpoints(&self, erasure: u64, patience: Duration) -> Result<(), JournalError> {
+    /// Waits until the learner has replaced its checkpoints from before the erasure of `users` at `erasure`; removes those that
+    /// it has not, but takes the users out of attribution's.
+    fn replace_checkpoints(
+        &self,
+        erasure: u64,
+        users: &[PrivacyKey],
+        patience: Duration,
+    ) -> Result<(), JournalError> {
         let mut waited = Duration::ZERO;
         loop {
             let mut older = false;
@@ -180,7 +177,12 @@ impl Eraser<'_> {
                 return Ok(());
             }
             if waited >= patience {
-                return self.rewrite(Rewrite::DropCheckpoints { prefix: CHECKPOINTS, up_to: erasure });
+                let instead = self.attribution_without(users)?;
+                return self.rewrite(Rewrite::DropCheckpoints {
+                    prefix: CHECKPOINTS,
+                    up_to: erasure,
+                    instead: instead.filter(|kept| kept.offset <= erasure),
+                });
             }
             if self.intake.is_closed() {
                 return Err(JournalError::Closed);
@@ -190,83 +192,39 @@ impl Eraser<'_> {
         }
     }
 
-    /// Replaces every file of the store that may hold bytes that were overwritten.
+    /// Attribution's checkpoint without what the users did; none where there is none that can be read.
     ///
-    /// Those are the store's log, which goes on in a new file only once it has grown enough and everything in it has
-    /// been sorted into tables; and the tables, which a compaction replaces.
+    /// Unlike a model it cannot be made again of the records: it knows orders and touches for longer than `retention` may keep those,
+    /// and an order that it has forgotten counts once more. What it holds of a user it holds under their key, so it can be taken out.
+    fn attribution_without(&self, users: &[PrivacyKey]) -> Result<Option<Checkpoint>, JournalError> {
+        let kept = match self.store.checkpoint(attribution::CHECKPOINT) {
+            Err(JournalError::Corrupt { .. }) | Ok(None) => return Ok(None),
+            kept => kept?,
+        };
+        let rest = kept.map(|kept| {
+            let bytes = attribution::without_users(&kept.bytes, users)?;
+            Ok::<_, minicbor::decode::Error>(Checkpoint { bytes, ..kept })
+        });
+        rest.transpose().or_else(|error| {
+            tracing::warn!(%error, "attribution's checkpoint is unreadable; it goes with the erasure");
+            Ok(None)
+        })
+    }
+
+    /// Replaces every file of the store that may hold bytes that were overwritten.
     fn purge(&self) -> Result<(), JournalError> {
         self.remove_leftovers()?;
         let store = &*self.store;
-        let logs = self.files(store.folder(), "jnl")?;
-        let newest = |files: &HashSet<PathBuf>| files.iter().filter_map(|file| log_number(file)).max();
-        let mut fills = 0;
-        while newest(&self.files(store.folder(), "jnl")?) == newest(&logs) {
-            if fills >= FILLS {
-                return Err(self.lingering("log"));
-            }
-            for _ in 0..FILLS_A_LOOK {
-                self.rewrite(Rewrite::Fill)?;
-            }
-            fills += FILLS_A_LOOK;
-            self.flush(&store.filler)?;
+        Files {
+            dir: store.dir(),
+            folder: store.folder(),
+            keyspaces: &store.keyspaces(),
+            emptied: &[&store.records, &store.checkpoints],
+            filler: &store.filler,
+            fill: &|| self.rewrite(Rewrite::Fill),
+            check: &|| store.check(),
+            failed: &|error| store.failed(error),
         }
-        let tables = || -> Result<HashSet<PathBuf>, JournalError> {
-            let mut tables = self.files(&store.records.path().join("tables"), "")?;
-            tables.extend(self.files(&store.checkpoints.path().join("tables"), "")?);
-            Ok(tables)
-        };
-        for keyspace in store.keyspaces() {
-            self.flush(keyspace)?;
-        }
-        let old = tables()?;
-        for keyspace in [&store.records, &store.checkpoints] {
-            keyspace.major_compact().map_err(|error| store.failed(&error))?;
-        }
-        // Files that nothing needs any more are removed when something is written after.
-        for _ in 0..LOOKS {
-            if self.files(store.folder(), "jnl")?.is_disjoint(&logs) && tables()?.is_disjoint(&old) {
-                return Ok(());
-            }
-            self.rewrite(Rewrite::Fill)?;
-            for keyspace in store.keyspaces() {
-                self.flush(keyspace)?;
-            }
-            thread::sleep(STEP);
-        }
-        Err(self.lingering("files"))
+        .replace()
     }
-
-    fn lingering(&self, what: &str) -> JournalError {
-        let why = format!("the store's {what} from before an erasure stay");
-        JournalError::Io { dir: self.store.dir().to_owned(), why }
-    }
-
-    /// Has a keyspace's newest entries sorted into a table, and waits for it.
-    fn flush(&self, keyspace: &Keyspace) -> Result<(), JournalError> {
-        let store = &*self.store;
-        keyspace.rotate_memtable().map_err(|error| store.failed(&error))?;
-        while keyspace.sealed_memtable_count() > 0 {
-            // The store's threads may have failed.
-            store.check()?;
-            thread::sleep(STEP);
-        }
-        Ok(())
-    }
-
-    /// The files in a folder whose names have an extension, or any name if that is empty.
-    fn files(&self, folder: &Path, extension: &str) -> Result<HashSet<PathBuf>, JournalError> {
-        let io = |error: io::Error| JournalError::io(self.store.dir(), &error);
-        let mut files = HashSet::new();
-        for entry in fs::read_dir(folder).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            if extension.is_empty() || path.extension().is_some_and(|found| found == extension) {
-                files.insert(path);
-            }
-        }
-        Ok(files)
-    }
-}
-
-fn log_number(file: &Path) -> Option<u64> {
-    file.file_stem()?.to_str()?.parse().ok()
 }

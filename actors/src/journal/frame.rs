@@ -125,7 +125,8 @@ mod tests {
         };
         prop_oneof![
             ".{0,20}".prop_map(|id| Event::Defined { id }),
-            any::<bool>().prop_map(|paused| Event::Paused { paused }),
+            any::<(bool, Option<i64>)>()
+                .prop_map(|(paused, at)| Event::Paused { paused, told_at: at.map(Timestamp) }),
             (0f64..4.0, 0f64..4.0, any::<u64>()).prop_map(|(goal, total, aim)| Event::Steered {
                 goal,
                 total,
@@ -254,8 +255,14 @@ mod tests {
                 lines: Vec::new()
             }),
             (any::<[u64; 2]>(), amount(), any::<bool>()).prop_map(|([order, campaign], value, late)| {
-                let credits =
-                    vec![Credit { campaign: CampaignKey(campaign), amount: value, touches: 3, clicks: 1 }];
+                let share = late.then_some(campaign as f64);
+                let credits = vec![Credit {
+                    campaign: CampaignKey(campaign),
+                    amount: value,
+                    touches: 3,
+                    clicks: 1,
+                    share,
+                }];
                 let standing = if late { Standing::Late } else { Standing::Credited };
                 let attribution = Attribution {
                     order: Tag(order),

@@ -103,8 +103,9 @@ impl Drop for Ack {
 pub(crate) enum Rewrite {
     /// Overwrite the records at these offsets with what may remain of them.
     Redact(Vec<u64>),
-    /// Remove checkpoints whose names begin like that and which include no more than what is below or at an offset.
-    DropCheckpoints { prefix: &'static str, up_to: u64 },
+    /// Remove checkpoints whose names begin like that and which include no more than what is below or at an offset; but put this one
+    /// in the place of the one of its name and offset.
+    DropCheckpoints { prefix: &'static str, up_to: u64, instead: Option<Checkpoint> },
     /// Remove the checkpoint of that name.
     DropCheckpoint { name: String },
     /// Write about a MiB that means nothing, so that the store's log moves on.

@@ -14,6 +14,7 @@ mod frame;
 pub(crate) mod intake;
 pub(crate) mod mark;
 mod privacy;
+pub(crate) mod purge;
 mod start;
 pub(crate) mod store;
 mod tail;

@@ -20,6 +20,7 @@ use haggle_domain::Record;
 
 use super::frame::{self, FrameError};
 use super::mark::{Found, Mark, make_folder, sync_folder, sync_folders};
+use super::purge::add_filler;
 use super::{JournalError, JournalOptions, Position, tail};
 use crate::suppression::Suppressions;
 
@@ -28,9 +29,6 @@ pub(super) const FORMAT: u8 = 1;
 /// The format of one whose log does not begin at 0: programs that do not know of that are to refuse it.
 pub(super) const FORMAT_WITH_START: u8 = 2;
 
-/// No longer, for the reason that checkpoints are cut into chunks for.
-const FILLER_ENTRY: [u8; 3072] = [0xff; 3072];
-const FILLER_ENTRIES: u32 = 340;
 const PRIVACY: &str = "privacy";
 const FILLER: &str = "filler";
 const POSITIONS: &str = "positions";
@@ -273,9 +271,7 @@ impl Store {
 
     /// Puts about a MiB that means nothing into a batch, under the same few keys each time.
     pub(super) fn add_filler(&self, batch: &mut OwnedWriteBatch) {
-        for key in 0..FILLER_ENTRIES {
-            batch.insert(&self.filler, key.to_be_bytes(), FILLER_ENTRY);
-        }
+        add_filler(batch, &self.filler);
     }
 
     /// Writes a batch and syncs it.

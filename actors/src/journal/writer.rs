@@ -197,8 +197,8 @@ impl Writer {
                     }
                 }
             }
-            Rewrite::DropCheckpoints { prefix, up_to } => {
-                self.store.drop_checkpoints(&mut group.batch, prefix, up_to)?;
+            Rewrite::DropCheckpoints { prefix, up_to, instead } => {
+                self.store.drop_checkpoints(&mut group.batch, prefix, up_to, instead.as_ref())?;
             }
             Rewrite::DropCheckpoint { name } => self.store.drop_checkpoint(&mut group.batch, &name)?,
             Rewrite::Begin { start, bases } => {

@@ -95,6 +95,16 @@ impl Registry {
         Ok(Self { folder })
     }
 
+    /// Keeps models from being added and removed until what is given is dropped, so that whatever the state says meanwhile, the models
+    /// that it names are there. Waits for whoever is at it.
+    ///
+    /// # Errors
+    ///
+    /// The folder is not there, or cannot be written to.
+    pub fn hold(&self) -> Result<File, ExitError> {
+        lock(&self.folder, MODELS_LOCK)
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder

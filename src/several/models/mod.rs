@@ -22,7 +22,7 @@ use haggle_domain::Clock;
 
 use self::base::Base;
 use self::parts::{Problem, Way};
-use self::shelf::{Shelf, Told};
+use self::shelf::{MODELS, Shelf, Told};
 use self::step::{Stands, StateStep, Step, fingerprint, state_step, step};
 use self::word::{LARGEST, Name, STATE, Word, too_large};
 use crate::clock::monotonic;
@@ -137,6 +137,9 @@ impl Models {
                         "model {id}: {missing} of its parts are not in the nodes' table yet"
                     ));
                 }
+                Step::NoRoom => drop(problems.insert(format!(
+                    "models are not told to other nodes, because they share {MODELS} already; remove some"
+                ))),
                 Step::PublishRemoval | Step::Remove | Step::Leave => {}
             }
         }
@@ -168,7 +171,8 @@ impl Models {
         let steps = all.into_iter().map(|id| {
             let common = self.base.models.contains(id);
             let there = self.shelf.models.get(id);
-            (id.clone(), step(Stands { here: here.contains(id), there, common, used: used(id) }))
+            let (here, room) = (here.contains(id), self.shelf.has_room());
+            (id.clone(), step(Stands { here, there, room, common, used: used(id) }))
         });
         Ok(steps.collect())
     }

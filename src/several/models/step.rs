@@ -18,6 +18,8 @@ pub(super) enum Step {
     Take,
     /// As above, but some of it is not there yet.
     Wait,
+    /// It was registered here, and nodes share as many already as they may.
+    NoRoom,
     /// It was removed here: that is told.
     PublishRemoval,
     /// It was removed elsewhere.
@@ -32,6 +34,8 @@ pub(super) struct Stands<'a> {
     /// Whether the registry has it.
     pub(super) here: bool,
     pub(super) there: Option<&'a Shelved>,
+    /// Whether the table has room for one that is not there.
+    pub(super) room: bool,
     /// Whether registry and table had it when they were last compared.
     pub(super) common: bool,
     /// Whether it has a role, here or there, or is what the next rollback returns to.
@@ -39,8 +43,14 @@ pub(super) struct Stands<'a> {
 }
 
 /// What is to be done about a model. What is used is never removed.
-pub(super) fn step(Stands { here, there, common, used }: Stands<'_>) -> Step {
-    let Some(there) = there else { return if here { Step::Publish } else { Step::Drop } };
+pub(super) fn step(Stands { here, there, room, common, used }: Stands<'_>) -> Step {
+    let Some(there) = there else {
+        return match (here, room) {
+            (true, true) => Step::Publish,
+            (true, false) => Step::NoRoom,
+            (false, _) => Step::Drop,
+        };
+    };
     match (&there.word, here) {
         (Told::Newer, _) => Step::Leave,
         (Told::Nothing, true) => Step::Publish,
@@ -113,7 +123,7 @@ mod tests {
         let newer = Shelved { word: Told::Newer, ..Shelved::default() };
         let parts_alone = Shelved { parts: whole.parts.clone(), ..Shelved::default() };
         let there = [None, Some(&parts_alone), Some(&whole), Some(&torn), Some(&removed), Some(&newer)];
-        use Step::{Agree, Drop, Leave, Publish, PublishRemoval, Remove, Take, Wait};
+        use Step::{Agree, Drop, Leave, NoRoom, Publish, PublishRemoval, Remove, Take, Wait};
         for (here, common, used, expected) in [
             (true, false, false, [Publish, Publish, Agree, Publish, Publish, Leave]),
             (true, true, false, [Publish, Publish, Agree, Publish, Remove, Leave]),
@@ -124,8 +134,12 @@ mod tests {
             (false, false, true, [Drop, Drop, Take, Wait, Drop, Leave]),
             (false, true, true, [Drop, Drop, Take, Wait, Drop, Leave]),
         ] {
-            let found = there.map(|there| step(Stands { here, there, common, used }));
+            let found = there.map(|there| step(Stands { here, there, room: true, common, used }));
             assert_eq!(found, expected, "here {here}, common {common}, used {used}");
+            // What would be sent anew each time, because nobody can know that it is there, is not sent.
+            let found = there.map(|there| step(Stands { here, there, room: false, common, used }));
+            let unknown = if here { NoRoom } else { Drop };
+            assert_eq!((found[0], &found[1..]), (unknown, &expected[1..]), "here {here}");
         }
     }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use haggle_domain::{BidId, ProvenClick};
 
 use super::*;
@@ -42,6 +44,13 @@ impl World {
         }
         assert_eq!(self.attributor.awaited().count(), 0);
         awaited
+    }
+
+    /// Time passes, of which records without a meaning here tell.
+    fn pass(&mut self, span: Duration) {
+        for _ in 0..span.as_secs().div_ceil(STEP.as_secs()) {
+            self.tell(STEP, Event::Redacted);
+        }
     }
 
     fn decision(&self, campaign: u64, number: u32) -> Decision {
@@ -115,6 +124,45 @@ fn orders_too_late_unheard_of_and_told_twice_are_told_apart() {
     assert_eq!(world.attributor.counts().duplicates, 2);
 }
 
+/// A pixel is read by the user's browser, which may say anything, and comes first.
+#[test]
+fn what_the_shop_says_of_an_order_corrects_what_a_browser_said() {
+    let ordered = |world: &World| {
+        let (decision, revenue, order) = (world.decision(1, 1), Micros(7), Tag::of("A-1"));
+        Event::Conversion { decision, revenue, order }
+    };
+    let mut world = World::new(AttributionModel::Linear);
+    world.view(HOUR, 2, 1);
+    world.click(HOUR, 1, 1);
+    let pixel = ordered(&world);
+    world.tell(HOUR, pixel.clone());
+    let credited = world.settle();
+    assert_eq!(amounts(&credited[0]), [(1, 3), (2, 4)]);
+    // Twice by the shop, too.
+    for _ in 0..2 {
+        assert_eq!(world.order(HOUR, "A-1", |order| order.value = Micros(70)), None);
+    }
+    assert_eq!(world.attributor.value(Tag::of("A-1")), Some(Micros(70)));
+    let told = world.settle();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].standing, told[0].id.as_deref()), (Standing::Corrected, Some("A-1")));
+    assert_eq!(amounts(&told[0]).iter().map(|(_, amount)| amount).sum::<i64>(), 70);
+    // A browser that comes last corrects nothing, and neither does a shop that says the same.
+    world.tell(HOUR, pixel);
+    world.order(HOUR, "A-2", |order| order.value = Micros(7)).unwrap();
+    let (decision, order) = (world.decision(1, 1), Tag::of("A-2"));
+    world.tell(HOUR, Event::Conversion { decision, revenue: Micros(9_999), order });
+    assert_eq!(world.settle().len(), 1);
+
+    // Another node has credited it, and its pixel is not read yet.
+    let mut behind = World::new(AttributionModel::Linear);
+    behind.tell(HOUR, Event::Attributed { attribution: Box::new(credited[0].clone()) });
+    assert!(behind.order(HOUR, "A-1", |order| order.value = Micros(70)).is_some());
+    assert_eq!(behind.tell(HOUR, ordered(&world)), None);
+    let corrected: Vec<_> = behind.settle().iter().map(|found| (found.standing, found.value)).collect();
+    assert_eq!(corrected, [(Standing::Corrected, Micros(70))]);
+}
+
 #[test]
 fn a_token_proves_a_click_of_somebody_whom_nobody_may_know() {
     let mut world = World::new(AttributionModel::Last);
@@ -125,6 +173,22 @@ fn a_token_proves_a_click_of_somebody_whom_nobody_may_know() {
     assert_eq!(world.order(DAY, "one", tell).unwrap().standing, Standing::Credited);
     assert_eq!(world.order(DAY * 30, "two", tell).unwrap().standing, Standing::Late);
     assert_eq!(amounts(&world.settle()[0]), [(4, 10_000_001)]);
+}
+
+/// A click may be an hour in a spool before its campaign's owner writes it.
+#[test]
+fn a_proven_click_counts_also_where_it_is_written_after_the_order() {
+    let mut world = World::new(AttributionModel::Last);
+    let decision = world.decision(1, 1);
+    let click = ProvenClick { bid: decision.bid, bid_at: decision.at };
+    let placed_at = world.now + HOUR / 2;
+    world.tell(HOUR, Event::Click { decision });
+    let tell = |order: &mut Order| (order.placed_at, order.clicks) = (placed_at, vec![click]);
+    let found = world.order(HOUR, "A", tell).unwrap();
+    assert_eq!((found.standing, found.path.len(), found.path[0].at), (Standing::Credited, 1, click.bid_at));
+    // Without a token it cannot be known that the click came before.
+    let found = world.order(HOUR, "B", |order| order.placed_at = placed_at).unwrap();
+    assert_eq!(found.standing, Standing::Orphan);
 }
 
 #[test]
@@ -150,6 +214,94 @@ fn corrections_keep_proportions_even_after_a_cancellation() {
     assert_eq!((counts.corrected, counts.duplicates, counts.unknown), (3, 1, 1));
 }
 
+/// Another node, or this one in an earlier life, knew of a touch that is not read here.
+#[test]
+fn corrections_follow_what_was_credited_and_not_what_would_be() {
+    let mut other = World::new(AttributionModel::Last);
+    other.click(HOUR, 1, 1);
+    let mut world = World::new(AttributionModel::Last);
+    let corrected =
+        |value| Event::OrderCorrected { order: Tag::of("A"), value: Micros(value), lines: Vec::new() };
+    for world in [&mut other, &mut world] {
+        world.order(HOUR, "A", |order| order.value = Micros(100)).unwrap();
+        world.tell(HOUR, corrected(50));
+    }
+    assert_eq!(world.attributor.awaited().next().unwrap().standing, Standing::Orphan);
+    for attribution in other.settle() {
+        world.tell(HOUR, Event::Attributed { attribution: Box::new(attribution) });
+    }
+    assert_eq!(world.attributor.awaited().count(), 0);
+    world.tell(HOUR, corrected(20));
+    assert_eq!(world.settle().iter().map(amounts).collect::<Vec<_>>(), [[(1, 20)]]);
+    // Of one whose first credit is in the journal no more, too.
+    let mut later = World::new(AttributionModel::Last);
+    later.order(HOUR, "A", |order| order.value = Micros(100)).unwrap();
+    let [.., last] = &world.records[..] else { panic!("nothing was written") };
+    later.tell(HOUR, last.event.clone());
+    later.tell(HOUR, corrected(30));
+    assert_eq!(amounts(later.settle().last().unwrap()), [(1, 30)]);
+    // And whoever is told of it again after that corrects nothing.
+    let mut again = World::new(AttributionModel::Last);
+    again.tell(HOUR, last.event.clone());
+    again.order(HOUR, "A", |order| order.value = Micros(100)).unwrap();
+    assert_eq!(
+        (again.attributor.awaited().count(), again.attributor.value(Tag::of("A"))),
+        (0, Some(Micros(20)))
+    );
+}
+
+/// A node that is cut off keeps the order in its spool, and another one is told that it was cancelled.
+#[test]
+fn what_was_changed_before_the_order_was_read_is_changed() {
+    let corrected =
+        |value| Event::OrderCorrected { order: Tag::of("A"), value: Micros(value), lines: Vec::new() };
+    let mut world = World::new(AttributionModel::Last);
+    world.click(HOUR, 1, 1);
+    world.tell(HOUR, corrected(40));
+    world.tell(HOUR, corrected(0));
+    let found = world.order(HOUR, "A", |_| {}).unwrap();
+    assert_eq!(found.value, Micros::ZERO);
+    let told: Vec<_> = world.settle().iter().map(|found| (found.standing, amounts(found))).collect();
+    assert_eq!(told[0], (Standing::Credited, vec![(1, 10_000_001)]));
+    assert_eq!(told[1..], [(Standing::Corrected, vec![(1, 0)])]);
+    // Whoever only reads the credit knows it, too, and that it is not corrected yet.
+    let mut reader = World::new(AttributionModel::Last);
+    reader.tell(HOUR, corrected(0));
+    for record in world.records.iter().filter(|record| matches!(record.event, Event::Attributed { .. })) {
+        reader.tell(HOUR, record.event.clone());
+    }
+    assert_eq!(reader.attributor.awaited().count(), 0);
+    assert_eq!(reader.attributor.value(Tag::of("A")), Some(Micros::ZERO));
+    // As long as orders are known, and no longer.
+    reader.tell(HOUR, Event::OrderCorrected { order: Tag::of("B"), value: Micros(1), lines: Vec::new() });
+    reader.pass(ORDER_MEMORY + DAY);
+    assert_eq!(reader.order(HOUR, "B", |_| {}).unwrap().value, Micros(10_000_001));
+    assert_eq!(reader.settle().len(), 1);
+}
+
+#[test]
+fn an_order_that_brings_nothing_at_first_keeps_its_shares() {
+    let corrected =
+        |value| Event::OrderCorrected { order: Tag::of("A"), value: Micros(value), lines: Vec::new() };
+    let mut world = World::new(AttributionModel::Last);
+    world.click(HOUR, 1, 1);
+    world.click(HOUR, 2, 1);
+    world.order(HOUR, "A", |order| order.value = Micros::ZERO).unwrap();
+    world.tell(HOUR, corrected(100));
+    let told = world.settle();
+    assert_eq!(told.iter().map(amounts).collect::<Vec<_>>(), [[(1, 0), (2, 0)], [(1, 0), (2, 100)]]);
+    // So does whoever has nothing but one record of it, also where that was cancelled.
+    for credited in [told[0].clone(), {
+        world.tell(HOUR, corrected(0));
+        world.settle().remove(0)
+    }] {
+        let mut reader = World::new(AttributionModel::Last);
+        reader.tell(HOUR, Event::Attributed { attribution: Box::new(credited) });
+        reader.tell(HOUR, corrected(70));
+        assert_eq!(amounts(&reader.settle()[0]), [(1, 0), (2, 70)]);
+    }
+}
+
 #[test]
 fn whoever_opts_out_or_is_erased_leaves_no_touch() {
     for event in
@@ -165,6 +317,35 @@ fn whoever_opts_out_or_is_erased_leaves_no_touch() {
         assert!(!saved.windows(8).any(|window| window == key), "a checkpoint names nobody who was erased");
         assert_eq!(world.attributor.forgotten(), 1);
     }
+}
+
+/// A node may start with its clock months ahead, or write some records before its clock is set.
+#[test]
+fn records_with_a_wrong_time_have_nobody_forgotten() {
+    let mut world = World::new(AttributionModel::Last);
+    world.click(HOUR, 1, 1);
+    world.order(HOUR, "A", |_| {}).unwrap();
+    world.settle();
+    let right = world.now + DAY * 28;
+    world.pass(DAY * 28);
+    world.now = right + DAY * 100;
+    world.click(Duration::ZERO, 2, 1);
+    for _ in 0..1_000 {
+        for now in [right, right + DAY * 100] {
+            world.now = now;
+            world.tell(Duration::ZERO, Event::Redacted);
+        }
+    }
+    for _ in 0..20 {
+        world.tell(Duration::ZERO, Event::Redacted);
+    }
+    world.now = right;
+    assert_eq!(world.order(HOUR, "A", |_| {}), None, "it is known");
+    let found = world.order(HOUR, "B", |_| {}).unwrap();
+    assert_eq!((found.standing, found.path.len()), (Standing::Credited, 1));
+    // Time goes on: what is too old is forgotten, and what claims to be of the future with it.
+    world.pass(DAY * 38);
+    assert_eq!(world.attributor.touches().0, 0);
 }
 
 #[test]
@@ -196,7 +377,7 @@ fn fitted_models_say_by_what_they_credited_until_they_are_fitted() {
         }
         assert_eq!(models[0].0, AttributionModel::Last);
         // A journey ends when its window is over: by then there are enough without an order, too.
-        world.now = world.now + DAY * 60;
+        world.pass(DAY * 60);
         for round in 0..5u32 {
             let user = UserKey(5_000 + u64::from(round));
             for campaign in [1, 2] {
@@ -347,34 +528,40 @@ impl Reader {
 }
 
 proptest::proptest! {
-    /// Of nodes that read one log in different orders, one decides at a time. Each order is decided on once, and all know it alike.
+    /// Of nodes that read one log in different orders, one decides at a time. Each order is decided on once, each change of it, too, and
+    /// all know it alike in the end, as the shop said last.
     #[test]
-    fn several_nodes_decide_once(steps in proptest::collection::vec((0u8..9, 0u64..6, proptest::bool::ANY), 1..120)) {
+    fn several_nodes_decide_once(
+        steps in proptest::collection::vec((0u8..11, 0u64..4, proptest::bool::ANY, 0i64..4), 1..120),
+    ) {
         let mut parts = Parts::default();
         let mut readers = [Reader::new(), Reader::new()];
         let (mut decides, mut now) = (0, Timestamp(0) + DAY * 20_000);
-        for (number, (what, which, other)) in (0u32..).zip(steps) {
+        for (number, (what, which, other, value)) in (0u32..).zip(steps) {
             now = now + HOUR;
             let record = |event| Record { at: now, campaign: CampaignKey::default(), event };
             let bid = BidId { campaign: CampaignKey(which), lease: 1, number };
             let decision = Decision { bid, at: now, user: Some(USER), ..Decision::default() };
-            // Odd ones the shop tells of, the others a click's token, some of them twice.
-            let tag = Tag(which);
+            // Of each a click's token may tell, or the shop, or both, some of them twice and of different values.
+            let (order, value) = (Tag(which), Micros(value * 5));
             match what {
                 0 => parts.campaigns.push(record(Event::Click { decision })),
-                1 if which % 2 == 0 => {
-                    parts.campaigns.push(record(Event::Conversion { decision, revenue: Micros(9), order: tag }));
-                }
+                1 if other => parts.campaigns.push(record(Event::Conversion { decision, revenue: value, order })),
                 1 => {
-                    let (user, placed_at, value) = (Some(USER), now, Micros(9));
-                    let order = Order { tag, user, placed_at, value, ..Order::default() };
+                    let (tag, user, placed_at, id) = (order, Some(USER), now, which.to_string());
+                    let order = Order { tag, id, user, placed_at, value, ..Order::default() };
                     parts.orders.push(record(Event::Ordered { order: Box::new(order) }));
                 }
-                2..=5 => readers[usize::from(other)].read(&parts, what % 2 == 0),
-                6..=7 => {
+                2 => parts.orders.push(record(Event::OrderCorrected { order, value, lines: Vec::new() })),
+                3..=6 => readers[usize::from(other)].read(&parts, what % 2 == 0),
+                7..=9 => {
                     let reader = &mut readers[decides];
                     reader.read_all(&parts);
-                    for attribution in reader.attributor.awaited() {
+                    for (written, attribution) in reader.attributor.awaited().enumerate() {
+                        // It may die before all is written.
+                        if what == 9 && written > 0 {
+                            break;
+                        }
                         parts.orders.push(record(Event::Attributed { attribution: Box::new(attribution.clone()) }));
                     }
                     reader.read_all(&parts);
@@ -389,20 +576,36 @@ proptest::proptest! {
                 parts.orders.push(Record { at: now, campaign: CampaignKey::default(), event });
             }
         }
-        let mut said: Vec<&Attribution> = Vec::new();
+        let mut said: BTreeMap<Tag, Attribution> = BTreeMap::new();
+        let (mut ordered, mut changed) = (BTreeMap::new(), BTreeMap::new());
         for record in &parts.orders {
-            if let Event::Attributed { attribution } = &record.event {
-                proptest::prop_assert!(said.iter().all(|said| said.order != attribution.order), "decided twice");
-                said.push(attribution);
+            match &record.event {
+                Event::Attributed { attribution } => {
+                    let sum = attribution.credits.iter().map(|credit| credit.amount.0).sum::<i64>();
+                    proptest::prop_assert!(attribution.credits.is_empty() || sum == attribution.value.0);
+                    let before = said.insert(attribution.order, (**attribution).clone());
+                    let corrects = attribution.standing == Standing::Corrected;
+                    proptest::prop_assert_eq!(before.is_some(), corrects, "decided once");
+                    proptest::prop_assert!(before.is_none_or(|before| before.value != attribution.value), "changed twice");
+                }
+                Event::Ordered { order } => drop(ordered.entry(order.tag).or_insert(order.value)),
+                Event::OrderCorrected { order, value, .. } => drop(changed.insert(*order, *value)),
+                _ => {}
             }
         }
         for reader in &mut readers {
             reader.read_all(&parts);
             proptest::prop_assert_eq!(reader.attributor.awaited().count(), 0);
             proptest::prop_assert_eq!(reader.attributor.orders(), said.len());
-            for said in &said {
-                let known = reader.attributor.state.orders.get_mut(said.order).unwrap();
-                proptest::prop_assert_eq!(&known.attribution, *said);
+        }
+        let [one, other] = &readers;
+        for (order, said) in &said {
+            let known = one.attributor.state.orders.get(*order).unwrap();
+            proptest::prop_assert_eq!(Some(known), other.attributor.state.orders.get(*order));
+            let id = known.attribution.id.clone();
+            proptest::prop_assert_eq!(&known.attribution, &Attribution { id, ..said.clone() });
+            if let Some(value) = changed.get(order).or(ordered.get(order)) {
+                proptest::prop_assert_eq!(said.value, *value, "as the shop said last");
             }
         }
     }

@@ -46,11 +46,22 @@ impl CampaignMachine {
             Event::Unspent { lease, first, amount, bids } => {
                 self.unspent(lease, first, amount, bids, now, effects);
             }
-            Event::Paused { paused } => self.pause(paused, now, effects),
+            Event::Paused { paused, .. } => self.pause_told(paused, at, now, effects),
             // Of no campaign, or no fact.
             _ => {}
         }
         None
+    }
+
+    /// A node was told at `at` that it shall stop bidding, or begin again. Told again it may come after what was told since, and then
+    /// it says nothing, so it is noted also where it changes nothing.
+    fn pause_told(&mut self, paused: bool, at: Timestamp, now: Timestamp, effects: &mut Effects) {
+        if !self.books.was_told_to_pause(at) {
+            self.record(Event::Paused { paused, told_at: Some(at) }, now, effects);
+            self.catch_up(now);
+            self.lapsed = false;
+            self.tick(now, effects);
+        }
     }
 
     /// A process asks for money, and says what its bids took since it last asked.
@@ -114,5 +125,55 @@ impl CampaignMachine {
     /// What every process is to know of how to bid for it.
     pub fn posted(&self) -> Posted {
         Posted::of(&self.campaign, &self.live, &self.books.stats.arms, (&self.report()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use haggle_strategies::Entry;
+
+    use super::*;
+
+    /// Begins with books as a node that takes the campaign over does.
+    fn owner(books: Books) -> CampaignMachine {
+        let campaign = Arc::new(Campaign::named("boots"));
+        let (live, local) = (Entry::new(Arc::clone(&campaign)).live, Entry::new(Arc::clone(&campaign)).live);
+        let day = Duration::from_secs(86_400);
+        let settings = CampaignSettings {
+            notice_timeout: day,
+            lease_duration: day,
+            click_expiry: day,
+            conversion_window: day,
+        };
+        let (now, mut effects) = (Timestamp(50), Effects::default());
+        CampaignMachine::of_many(campaign, live, local, settings, books, now, &mut effects)
+    }
+
+    #[test]
+    fn a_pause_that_comes_again_does_not_undo_what_was_told_since() {
+        let mut books = Books::default();
+        let mut told = |words: &[(i64, bool)]| {
+            // Each under another owner, with what the one before had committed.
+            let mut machine = owner(books.clone());
+            for (at, paused) in words {
+                let (event, mut effects) =
+                    (Event::Paused { paused: *paused, told_at: None }, Effects::default());
+                machine.fact(Timestamp(*at), event, Timestamp(100), &mut effects);
+                for event in effects.events {
+                    books.apply(&event, Timestamp(100)).unwrap();
+                }
+            }
+            books.paused
+        };
+        assert!(told(&[(10, true)]));
+        assert!(!told(&[(20, false)]));
+        assert!(!told(&[(10, true)]), "another owner hears of it again");
+        assert!(!told(&[(10, true), (20, false)]));
+        assert!(told(&[(5, true)]), "it is news, told by a node whose clock is behind");
+        // Where it changes nothing it is remembered, too.
+        assert!(told(&[(30, true)]));
+        assert!(!told(&[(40, false), (30, true)]));
     }
 }
