@@ -474,7 +474,7 @@ mod tests {
         write(&journal, changed.to_vec());
         write(&journal, vec![ordered(91, "young"), ordered(91, "again"), corrected(91, "late", 2)]);
         write(&journal, vec![ordered(92, "done"), attributed(92, "done", 7, orphan)]);
-        let expected = orders(&journal);
+        let mut expected = orders(&journal);
         journal.put_checkpoint(CHECKPOINT, expected.cursor(), expected.save()).unwrap();
         write(&journal, Vec::new());
         let keep = Duration::from_secs(60);
@@ -602,7 +602,7 @@ mod tests {
         alone(data.path(), 10);
         // It dies when it has put its journal aside and a part of it into the log.
         let log: Arc<dyn Log> = Arc::new(cluster.connect());
-        let seed = Seed::find(data.path(), &log, NodeId(1), Timestamp(1)).unwrap();
+        let seed = Seed::find(data.path(), &log, NodeId(1), ATTRIBUTION, Timestamp(1)).unwrap();
         let options = SharedOptions::default();
         let shared = SharedJournal::open(log, data.path(), NodeId(1), &options, Box::new(|_| ())).unwrap();
         let journal = EmbeddedJournal::open(&data.path().join(ALONE), &JournalOptions::default()).unwrap();

@@ -286,8 +286,11 @@ mod tests {
         let journal = EmbeddedJournal::open(dir, &JournalOptions::default()).unwrap();
         let store = journal.store().unwrap();
         let mut batch = store.batch();
-        let record =
-            Record { at: Timestamp(1), campaign: CampaignKey(7), event: Event::Paused { paused: true } };
+        let record = Record {
+            at: Timestamp(1),
+            campaign: CampaignKey(7),
+            event: Event::Paused { paused: true, told_at: None },
+        };
         store.add_record(&mut batch, 0, &record).unwrap();
         store.add_positions(&mut batch, &[(0, vec![1])].into());
         store.commit(batch).unwrap();
