@@ -1,10 +1,11 @@
 use std::fs;
 
+use haggle_actors::attribution::AttributorSettings;
 use haggle_actors::backbone::{Log, MemoryCluster, SharedJournal, SharedOptions};
 use haggle_actors::books::Books;
 use haggle_actors::campaign::{COMPLETE, Retention, checkpoint_name, recover_all, recover_shared, trim};
 use haggle_actors::journal::{JournalOptions, replay};
-use haggle_domain::{BidId, CampaignKey, Event, Holder, Micros, NodeId, Record};
+use haggle_domain::{AttributionModel, BidId, CampaignKey, Event, Holder, Micros, NodeId, Record};
 
 use super::*;
 use crate::several::Seed;
@@ -236,7 +237,15 @@ fn a_backup_of_pipes_is_refused_before_it_is_opened() {
 /// A node that has a copy of a log that others write, too.
 fn one_of_several(cluster: &MemoryCluster, data: &Path, node: u64) -> SharedJournal {
     let log: std::sync::Arc<dyn Log> = std::sync::Arc::new(cluster.connect());
-    let seed = Seed::find(data, &log, NodeId(node), at(0)).unwrap();
+    let day = std::time::Duration::from_secs(86_400);
+    let attribution = AttributorSettings {
+        model: AttributionModel::Last,
+        click_window: day,
+        view_window: day,
+        half_life: day,
+        touches: 1_000,
+    };
+    let seed = Seed::find(data, &log, NodeId(node), attribution, at(0)).unwrap();
     let options = SharedOptions::default();
     let shared = SharedJournal::open(log, data, NodeId(node), &options, Box::new(|_| ())).unwrap();
     seed.plant(&shared).unwrap();

@@ -47,6 +47,8 @@ impl Backbone {
         };
         let kafka = kafka(settings, brokers)?;
         let log: Arc<dyn Log> = Arc::new(KafkaLog::open(kafka).map_err(JournalError::Log)?);
+        // Before the keys are compared: it is why they differ.
+        Seed::check(&settings.data, &log)?;
         if settings.token_key_file.is_none() {
             let path = settings.data.join("token.key");
             let make =

@@ -44,10 +44,22 @@ pub enum SeedError {
     Several(PathBuf),
     /// There is a log already.
     #[error(
-        "{0} has a journal of a node that stood alone, and the other nodes' log has begun already; move it aside and start again: what it \
-         holds is then in no books of theirs; or, if it was copied from one of them, copy its file journal-shared, too"
+        "{0} has a journal of a node that stood alone, and the other nodes' log was begun without it. If its spend and its open bids are to \
+         count, stop all nodes, delete the topics of this prefix, start this node first, and the others with their journal, spool and token.key \
+         moved aside. If not, move it aside and start again. If it was copied from one of them, copy its file journal-shared, too"
     )]
     LogBegun(PathBuf),
+    /// Two journals could be the log's beginning.
+    #[error(
+        "{own} has records that {alone}, from before this node was one of several, does not have; move aside the one that is not to begin \
+         the log: the first has what the nodes did since"
+    )]
+    Two {
+        /// The one that the node goes by.
+        own: PathBuf,
+        /// The one that was put aside.
+        alone: PathBuf,
+    },
     /// What its dropped records came to cannot be told to the others.
     #[error(transparent)]
     Before(#[from] RecoveryError),
@@ -85,6 +97,22 @@ pub struct Seed {
 }
 
 impl Seed {
+    /// Looks whether a data folder has a journal of a node that stood alone, and a log was begun without it. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// It is so; or one of both cannot be read.
+    pub fn check(data: &Path, log: &Arc<dyn Log>) -> Result<(), SeedError> {
+        let own = data.join(JOURNAL);
+        if is_copy(data) || data.join(ALONE).exists() || !own.join("store").is_dir() || is_empty(log)? {
+            return Ok(());
+        }
+        let journal = EmbeddedJournal::open(&own, &JournalOptions::default())?;
+        let end = journal.durable_end();
+        journal.close()?;
+        if end > 0 { Err(SeedError::LogBegun(own)) } else { Ok(()) }
+    }
+
     /// Looks at a data folder before its shared journal is opened, and puts a journal of its own aside.
     ///
     /// # Errors
@@ -107,15 +135,22 @@ impl Seed {
             remove(&alone);
             return nothing();
         }
-        let is_empty = || -> Result<bool, SeedError> {
-            let ends = log.ends().map_err(JournalError::Log)?;
-            Ok(ends.iter().all(|range| range.end == 0))
-        };
+        Self::check(data, log)?;
         if alone.exists() {
-            if !is_empty()? {
+            if !is_empty(log)? {
                 return Err(SeedError::CutShort(alone));
             }
             let journal = EmbeddedJournal::open(&alone, &JournalOptions::default())?;
+            // What was cut short has no more than what it was to be a copy of.
+            if own.join("store").is_dir() {
+                let copy = EmbeddedJournal::open(&own, &JournalOptions::default())?;
+                let (copied, all) = (copy.durable_end(), journal.durable_end());
+                copy.close()?;
+                if copied > all {
+                    journal.close()?;
+                    return Err(SeedError::Two { own, alone });
+                }
+            }
             say_before(&journal, log, node, attribution, now)?;
             journal.close()?;
             // A copy of a log that is no more.
@@ -134,10 +169,6 @@ impl Seed {
         if journal.durable_end() == 0 {
             journal.close()?;
             return nothing();
-        }
-        if !is_empty()? {
-            journal.close()?;
-            return Err(SeedError::LogBegun(own));
         }
         say_before(&journal, log, node, attribution, now)?;
         journal.close()?;
@@ -163,6 +194,11 @@ impl Seed {
         }
         Ok(planted)
     }
+}
+
+fn is_empty(log: &Arc<dyn Log>) -> Result<bool, SeedError> {
+    let ends = log.ends().map_err(JournalError::Log)?;
+    Ok(ends.iter().all(|range| range.end == 0))
 }
 
 /// Removes what was put aside, now that the log and this node's copy of it have all of it. Left over it is removed by the next start.
@@ -594,6 +630,23 @@ mod tests {
             EmbeddedJournal::open(&second.path().join(JOURNAL), &JournalOptions::default()).unwrap();
         assert_eq!(journal.durable_end(), 10);
         journal.close().unwrap();
+    }
+
+    /// As when `journal-shared` is deleted for a new log by a node whose journal from before was never removed.
+    #[test]
+    fn a_journal_from_before_takes_the_place_of_no_newer_one() {
+        let (cluster, data) = (MemoryCluster::new(1), tempfile::tempdir().unwrap());
+        alone(data.path(), 10);
+        fs::rename(data.path().join(JOURNAL), data.path().join(ALONE)).unwrap();
+        alone(data.path(), 20);
+        fs::create_dir(data.path().join(SPOOL)).unwrap();
+        let Err(refused) = open(&cluster, data.path(), 1) else { unreachable!("it begins at the older") };
+        assert!(matches!(&refused, SeedError::Two { own, .. } if own.ends_with(JOURNAL)), "{refused}");
+        assert!(data.path().join(SPOOL).exists(), "nothing was changed");
+        fs::remove_dir_all(data.path().join(ALONE)).unwrap();
+        let (shared, planted) = open(&cluster, data.path(), 1).unwrap();
+        assert_eq!(planted, 20);
+        shared.close().unwrap();
     }
 
     #[test]
