@@ -664,13 +664,8 @@ mod tests {
         assert!(matches!(error, PurgeError::Waiting(20)), "{error}");
         let bytes = spool.fill().bytes;
         spool.forget(25, bytes);
-        let purged = thread::scope(|scope| {
-            let purging = scope.spawn(|| spool.purge(PATIENCE));
-            // What comes meanwhile is taken in.
-            put(&spool, 9).unwrap();
-            purging.join().unwrap()
-        });
-        purged.unwrap();
+        spool.purge(PATIENCE).unwrap();
+        put(&spool, 9).unwrap();
         assert_eq!(traces(dir.path(), &secret.to_be_bytes()) + traces(dir.path(), &secret.to_le_bytes()), 0);
         spool.close();
         drop(spool);
