@@ -73,13 +73,19 @@ impl Files<'_> {
         for keyspace in self.keyspaces {
             self.flush(keyspace)?;
         }
+        // A log goes once tables reach as far as it does, and a compaction that drops removals takes that back: so the logs go first.
+        self.wait(|| Ok(self.logs()?.is_disjoint(&logs)))?;
         let old = self.tables()?;
         for keyspace in self.emptied {
             keyspace.major_compact().map_err(|error| (self.failed)(&error))?;
         }
-        // Files that nothing needs any more are removed when something is written after.
+        self.wait(|| Ok(self.tables()?.is_disjoint(&old)))
+    }
+
+    /// Waits until files are gone that nothing needs any more: they are removed when something is written after.
+    fn wait(&self, are_gone: impl Fn() -> Result<bool, JournalError>) -> Result<(), JournalError> {
         for _ in 0..LOOKS {
-            if self.logs()?.is_disjoint(&logs) && self.tables()?.is_disjoint(&old) {
+            if are_gone()? {
                 return Ok(());
             }
             (self.fill)()?;
