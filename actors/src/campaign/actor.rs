@@ -1,5 +1,6 @@
 //! The actix shell around the [`CampaignMachine`]: moves messages in and effects out, and decides nothing.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -85,7 +86,7 @@ pub struct CampaignActor {
     checkpoint_asked: bool,
     draining: bool,
     /// Under which claim the campaign is this node's; always `None` where a node is alone.
-    claim: Option<Term>,
+    claim: Option<NonZeroU64>,
     /// What other nodes were told last, and when.
     posted: Option<Box<(Timestamp, Posted)>>,
 }
@@ -157,13 +158,18 @@ impl CampaignActor {
         }
     }
 
+    /// Claims are counted from 1.
+    fn claim(&self) -> Option<Term> {
+        self.claim.map(NonZeroU64::get)
+    }
+
     /// Begins a life from books: an own checkpoint first, then whatever the machine has to put right.
     fn begin(&mut self, books: Box<Books>) -> Result<(), Box<Books>> {
         let journal = &self.deps.shared.journal;
         let Ok(permit) = journal.try_reserve_spare() else { return Err(books) };
         let bytes = minicbor::to_vec(&*books).unwrap_or_default();
         let name = checkpoint_name(self.deps.campaign.key);
-        if journal.put_checkpoint_under(self.claim, &name, bytes).is_err() {
+        if journal.put_checkpoint_under(self.claim(), &name, bytes).is_err() {
             return Err(books);
         }
         let mut effects = Effects::default();
@@ -191,7 +197,7 @@ impl CampaignActor {
         let records = effects.events.into_iter().map(|event| Record { at, campaign, event }).collect();
         let live = Arc::clone(&self.deps.desk);
         let grant = effects.grant;
-        permit.under(self.claim).commit(
+        permit.under(self.claim()).commit(
             records,
             Some(Box::new(move |durable| {
                 // A failed journal grants nothing and answers nothing: the node stops.
@@ -289,7 +295,7 @@ impl CampaignActor {
         let Some(machine) = self.machine.as_ref() else { return Ok(()) };
         let bytes = minicbor::to_vec(machine.books()).unwrap_or_default();
         let name = checkpoint_name(self.deps.campaign.key);
-        self.deps.shared.journal.put_checkpoint_under(self.claim, &name, bytes)?;
+        self.deps.shared.journal.put_checkpoint_under(self.claim(), &name, bytes)?;
         self.dirty = false;
         Ok(())
     }
@@ -430,10 +436,10 @@ impl Handler<Own> for CampaignActor {
 
     fn handle(&mut self, message: Own, _: &mut Self::Context) {
         // What it knows is newer.
-        if self.machine.is_some() && self.claim == Some(message.claim) {
+        if self.machine.is_some() && self.claim() == Some(message.claim) {
             return;
         }
-        self.claim = Some(message.claim);
+        self.claim = NonZeroU64::new(message.claim);
         self.machine = None;
         self.posted = None;
         self.recovered = self.begin(message.books).err();
@@ -466,7 +472,8 @@ impl Handler<Settle> for CampaignActor {
 
     fn handle(&mut self, message: Settle, _: &mut Self::Context) -> bool {
         let Settle { claim, at, event, durable } = message;
-        let machine = self.machine.as_mut().filter(|_| self.claim == Some(claim));
+        let is_told = self.claim() == Some(claim);
+        let machine = self.machine.as_mut().filter(|_| is_told);
         let (Some(machine), Ok(permit)) = (machine, self.deps.shared.journal.try_reserve()) else {
             return false;
         };
