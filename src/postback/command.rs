@@ -216,8 +216,9 @@ fn none_named(name: &str) -> ExitError {
 #[cfg(test)]
 mod tests {
     use haggle_actors::journal::JournalOptions;
-    use haggle_domain::{Attribution, AttributionModel, Micros, Standing, Tag, Timestamp};
+    use haggle_domain::{Attribution, Timestamp};
 
+    use super::super::fixtures::attribution;
     use super::super::queue::Told;
     use super::*;
 
@@ -228,15 +229,7 @@ mod tests {
             EmbeddedJournal::open(&data.path().join("journal"), &JournalOptions::default()).unwrap();
         for name in ["crm", "crm2"] {
             let mut queue = Queue::new(0);
-            let attribution = Attribution {
-                order: Tag(1),
-                id: Some("A\u{1b}[2J\n1".to_owned()),
-                placed_at: Timestamp(0),
-                value: Micros(1),
-                standing: Standing::Credited,
-                model: AttributionModel::Last,
-                credits: Vec::new(),
-            };
+            let attribution = Attribution { id: Some("A\u{1b}[2J\n1".to_owned()), ..attribution(1) };
             queue.read([(0, Some(Told::Found(Timestamp(3), attribution)))], Timestamp(3));
             journal.put_checkpoint(&checkpoint_name(name), 0, minicbor::to_vec(&queue).unwrap()).unwrap();
         }
@@ -269,15 +262,7 @@ mod tests {
         let data = data();
         let journal = open_journal(data.path()).unwrap();
         let mut queue = Queue::new(900);
-        let attribution = Attribution {
-            order: Tag(1),
-            id: None,
-            placed_at: Timestamp(0),
-            value: Micros(1),
-            standing: Standing::Credited,
-            model: AttributionModel::Last,
-            credits: Vec::new(),
-        };
+        let attribution = attribution(1);
         let number = super::super::queue::number(Timestamp(3), &attribution);
         let told = [Told::Found(Timestamp(3), attribution), Told::Ended { number, delivered: false }];
         queue.read((900..).zip(told.into_iter().map(Some)), Timestamp(3));

@@ -5,6 +5,8 @@
 //! sent again by `haggle postback`. Of several nodes one sends: whoever credits orders.
 
 mod command;
+#[cfg(test)]
+mod fixtures;
 mod message;
 mod queue;
 mod send;
@@ -121,40 +123,12 @@ mod tests {
     use haggle_actors::attribution::AttributorSettings;
     use haggle_actors::backbone::{Log, MemoryCluster, Publisher, SharedJournal, SharedOptions};
     use haggle_actors::journal::Journal;
-    use haggle_domain::{
-        Attribution, AttributionModel, CampaignKey, Event, Micros, NodeId, Record, Standing, Tag, Timestamp,
-    };
+    use haggle_domain::{AttributionModel, CampaignKey, Event, NodeId, Record, Timestamp};
 
+    use super::fixtures::{attribution, crm};
     use super::queue::number;
     use super::worker::recover;
     use super::*;
-    use crate::config::Secret;
-
-    fn crm() -> Postback {
-        Postback {
-            name: "CRM".to_owned(),
-            url: Template::parse("https://crm.example/{order}").unwrap(),
-            events: vec![Standing::Credited],
-            key: Secret::new("0123456789abcdef0123456789abcdef".to_owned()),
-            allow_private: false,
-            timeout: Duration::from_secs(1),
-            tries: 3,
-            give_up_after: Duration::from_secs(60),
-            concurrency: 1,
-        }
-    }
-
-    fn attribution(order: u64) -> Attribution {
-        Attribution {
-            order: Tag(order),
-            id: None,
-            placed_at: Timestamp(0),
-            value: Micros(1),
-            standing: Standing::Credited,
-            model: AttributionModel::Last,
-            credits: Vec::new(),
-        }
-    }
 
     fn commit(journal: &SharedJournal, event: Event) {
         let (sender, durable) = channel();
@@ -194,7 +168,10 @@ mod tests {
             half_life: Duration::from_secs(60),
             touches: 10,
         };
-        let besides = |moment: &Moment<'_>| queues(&[crm()], moment);
+        let besides = |moment: &Moment<'_>| {
+            // Whatever the case of its name.
+            queues(&[Postback { name: "CRM".to_owned(), ..crm() }], moment)
+        };
         let bases = journal.bases_with(&[0, 1], settings, &besides).unwrap();
         let log: Arc<dyn Log> = Arc::new(cluster.connect());
         Publisher::new(log, NodeId(1)).publish(&bases, Timestamp(9), &|_| true).unwrap();

@@ -347,24 +347,13 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use haggle_domain::{AttributionModel, Micros, Standing, Tag};
+    use haggle_domain::{Micros, Standing, Tag};
     use proptest::prelude::*;
 
+    use super::super::fixtures::attribution;
     use super::*;
 
     const LIMITS: Limits = Limits { tries: 8, give_up_after: Duration::from_secs(3600) };
-
-    fn attribution(order: u64) -> Attribution {
-        Attribution {
-            order: Tag(order),
-            id: None,
-            placed_at: Timestamp(0),
-            value: Micros(1),
-            standing: Standing::Credited,
-            model: AttributionModel::Last,
-            credits: Vec::new(),
-        }
-    }
 
     fn seconds(count: f64) -> Timestamp {
         Timestamp(0) + Duration::from_secs_f64(count)

@@ -15,7 +15,9 @@ use super::fence::PartitionState;
 use crate::attribution::{Attributor, AttributorSettings, Before, CHECKPOINT};
 use crate::books;
 use crate::campaign::{self, RecoveryError, recover_view};
-use crate::journal::{Checkpoint, EmbeddedJournal, Journal, JournalError, Position, View, replay};
+use crate::journal::{
+    Checkpoint, EmbeddedJournal, Journal, JournalError, Position, View, replay, replay_view,
+};
 use crate::suppression::Suppression;
 
 /// Bytes of one piece: few enough for any broker, and for commits not to wait long behind one.
@@ -76,12 +78,7 @@ impl Moment<'_> {
 
     /// The records from an offset on, each with its own.
     pub fn records(&self, from: u64) -> impl Iterator<Item = Result<(u64, Record), JournalError>> {
-        let end = self.view.end();
-        let is_below = move |entry: &Result<(u64, Record), JournalError>| match entry {
-            Ok((offset, _)) => *offset < end,
-            Err(_) => true,
-        };
-        replay(self.mirror, from.max(self.view.start())).take_while(is_below)
+        replay_view(self.mirror, self.view, from.max(self.view.start()))
     }
 }
 
@@ -253,29 +250,24 @@ fn try_cut(
     };
     let mut bases: Vec<Base> = partitions.iter().filter_map(base).collect();
     if let Some(base) = bases.iter_mut().find(|base| base.partition == ORDERS) {
-        base.content.orders = Some(orders(mirror, &view, attribution)?);
-        base.content.beside = besides(&Moment { mirror, view: &view })?;
+        let moment = Moment { mirror, view: &view };
+        base.content.orders = Some(orders(&moment, attribution)?);
+        base.content.beside = besides(&moment)?;
     }
     Ok(bases)
 }
 
 /// What is known of orders as of the moment of a view.
-fn orders(
-    mirror: &EmbeddedJournal,
-    view: &View,
-    attribution: AttributorSettings,
-) -> Result<Vec<u8>, JournalError> {
+fn orders(moment: &Moment<'_>, attribution: AttributorSettings) -> Result<Vec<u8>, JournalError> {
+    let view = moment.view;
     let mut attributor = Attributor::new(attribution);
     match view.checkpoint(CHECKPOINT).and_then(|kept| restore(&mut attributor, kept, view.dir())) {
         // Of a journal that has all its records they say the same.
         Err(JournalError::Corrupt { .. }) if view.start() == 0 => attributor = Attributor::new(attribution),
         restored => restored?,
     }
-    for entry in replay(mirror, attributor.cursor().max(view.start())) {
+    for entry in moment.records(attributor.cursor()) {
         let (offset, record) = entry?;
-        if offset >= view.end() {
-            break;
-        }
         attributor.consume(offset, &record);
     }
     Ok(attributor.save_orders())

@@ -7,7 +7,9 @@ use haggle_domain::planted::{Bug, planted};
 use haggle_domain::{CampaignKey, Record};
 
 use crate::books::Books;
-use crate::journal::{Checkpoint, EmbeddedJournal, Journal, JournalError, Refused, View, replay};
+use crate::journal::{
+    Checkpoint, EmbeddedJournal, Journal, JournalError, Refused, View, replay, replay_view,
+};
 use crate::ledger::Violation;
 
 pub(super) const PREFIX: &str = "campaign/";
@@ -216,11 +218,7 @@ pub(crate) fn recover_view(journal: &EmbeddedJournal, view: &View) -> Result<Rec
         }
     }
     let complete = view.checkpoint(COMPLETE)?.map_or(0, |checkpoint| checkpoint.offset);
-    let below = |entry: &Result<(u64, Record), JournalError>| match entry {
-        Ok((offset, _)) => *offset < view.end(),
-        Err(_) => true,
-    };
-    let read = |from| replay(journal, from).take_while(below);
+    let read = |from| replay_view(journal, view, from);
     complete_books(view.start(), complete, bases, checkpoints, read)?.whole()
 }
 

@@ -156,3 +156,13 @@ pub fn replay(
         records.into_iter().map(Ok).chain(error)
     })
 }
+
+/// The same as far as a view shows, whatever is written meanwhile.
+pub(crate) fn replay_view<'j>(
+    journal: &'j EmbeddedJournal,
+    view: &View,
+    offset: u64,
+) -> impl Iterator<Item = Result<(u64, Record), JournalError>> + use<'j> {
+    let end = view.end();
+    replay(journal, offset).take_while(move |entry| entry.as_ref().map_or(true, |(offset, _)| *offset < end))
+}

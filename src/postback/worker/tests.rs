@@ -1,30 +1,14 @@
 use haggle_actors::journal::{EmbeddedJournal, JournalOptions};
-use haggle_domain::{Attribution, AttributionModel, Micros, Standing, Tag};
 use haggle_learning::Trainer;
 use haggle_strategies::{Catalog, Market, Scorer};
 
-use super::super::Template;
+use super::super::fixtures::{attribution, crm};
 use super::super::queue::number;
 use super::*;
 use crate::clock::WallClock;
-use crate::config::Secret;
 
 fn open(folder: &tempfile::TempDir) -> Arc<EmbeddedJournal> {
     Arc::new(EmbeddedJournal::open(folder.path(), &JournalOptions::default()).unwrap())
-}
-
-fn postback() -> Postback {
-    Postback {
-        name: "crm".to_owned(),
-        url: Template::parse("https://crm.example/{order}").unwrap(),
-        events: vec![Standing::Credited],
-        key: Secret::new("0123456789abcdef".to_owned()),
-        allow_private: false,
-        timeout: Duration::from_secs(5),
-        tries: 9,
-        give_up_after: Duration::from_secs(60),
-        concurrency: 2,
-    }
 }
 
 /// Of a node that does not send.
@@ -33,7 +17,7 @@ fn deps(journal: &Arc<EmbeddedJournal>) -> PostbackDeps {
     let scorer = Arc::new(Scorer::new(Trainer::default().snapshot(), &catalog));
     let snapshot = Snapshot { version: 0, salt: 0, scorer, catalog, market: Arc::new(Market::default()) };
     PostbackDeps {
-        postbacks: vec![postback()],
+        postbacks: vec![crm()],
         currency: "USD".to_owned(),
         journal: Arc::clone(journal) as _,
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -44,18 +28,6 @@ fn deps(journal: &Arc<EmbeddedJournal>) -> PostbackDeps {
 }
 
 const AT: Timestamp = Timestamp(1_790_000_000_000_000);
-
-fn attribution(order: u64) -> Attribution {
-    Attribution {
-        order: Tag(order),
-        id: None,
-        placed_at: AT,
-        value: Micros(5),
-        standing: Standing::Credited,
-        model: AttributionModel::Last,
-        credits: Vec::new(),
-    }
-}
 
 fn commit(journal: &EmbeddedJournal, event: Event) {
     let (sender, durable) = std::sync::mpsc::channel();
