@@ -12,6 +12,7 @@ mod erasure;
 mod error;
 mod frame;
 pub(crate) mod intake;
+mod lock;
 pub(crate) mod mark;
 mod privacy;
 pub(crate) mod purge;

@@ -4,7 +4,7 @@
 //! chunk numbers are big-endian in keys, so that the store's order is theirs.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use fjall::{
 use haggle_domain::Record;
 
 use super::frame::{self, FrameError};
+use super::lock::Lock;
 use super::mark::{Found, Mark, make_folder, sync_folder, sync_folders};
 use super::purge::add_filler;
 use super::{JournalError, JournalOptions, Position, tail};
@@ -57,7 +58,7 @@ pub(super) struct Store {
     pub(super) suppressions: Arc<Suppressions>,
     // Declared last: the store is down before the lock is free.
     pub(super) db: Database,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -65,12 +66,7 @@ impl Store {
     pub(super) fn open(dir: &Path, options: &JournalOptions) -> Result<(Self, Mark, u64), JournalError> {
         let io = |error: io::Error| JournalError::io(dir, &error);
         make_folder(dir).map_err(io)?;
-        let lock =
-            File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(io)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => JournalError::Locked { dir: dir.to_owned() },
-            TryLockError::Error(error) => io(error),
-        })?;
+        let lock = Lock::take(dir)?;
         let found = Mark::find(dir).map_err(io)?;
         if found == Found::Damaged {
             return Err(JournalError::MarkDamaged { dir: dir.to_owned() });
@@ -109,7 +105,7 @@ impl Store {
         sync_folder(dir).map_err(io)
     }
 
-    fn open_existing(dir: &Path, options: &JournalOptions, lock: File) -> Result<Self, JournalError> {
+    fn open_existing(dir: &Path, options: &JournalOptions, lock: Lock) -> Result<Self, JournalError> {
         // fjall asserts rather than reports some kinds of damage.
         let open = || catch_unwind(AssertUnwindSafe(|| free_database(&dir.join(STORE), options)));
         let mut opened = open();
